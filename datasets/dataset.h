@@ -1,0 +1,43 @@
+// A data set as training reads it: samples by index, over the shards of a task's split.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "datasets/manifest.h"
+
+namespace polyhead {
+
+// One split of one task. Samples are numbered over the shards in the manifest's order. Opening checks every shard against the
+// format's rules (attributes, types, extents, offsets; ids and labels in range; sequences not empty; layouts, links and filters) and
+// throws Error(data) naming file and place. Readers are thread-safe.
+class SplitReader {
+ public:
+  SplitReader(const std::filesystem::path& folder, const Manifest& manifest, const TaskInfo& task, const std::string& split);
+  ~SplitReader();
+  SplitReader(const SplitReader&) = delete;
+  SplitReader& operator=(const SplitReader&) = delete;
+
+  std::uint64_t size() const;                       // samples
+  std::uint64_t input_length(std::uint64_t sample) const;   // tokens
+  std::uint64_t target_length(std::uint64_t sample) const;  // translation: tokens of the target, else 0
+
+  // Each appends the sample's values to `out`.
+  void input_tokens(std::uint64_t sample, std::vector<std::int64_t>& out) const;
+  void target_tokens(std::uint64_t sample, std::vector<std::int64_t>& out) const;  // translation
+  void tags(std::uint64_t sample, std::vector<std::int64_t>& out) const;           // tagging; kIgnore where not scored
+  std::int64_t label(std::uint64_t sample) const;                                  // classification
+  // The original texts, where the shard holds them.
+  std::optional<std::string> input_text(std::uint64_t sample) const;
+  std::optional<std::string> target_text(std::uint64_t sample) const;
+
+ private:
+  struct Implementation;
+  std::unique_ptr<Implementation> implementation_;
+};
+
+}  // namespace polyhead

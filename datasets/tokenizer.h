@@ -1,0 +1,40 @@
+// Text to ids and back: SentencePiece or WordPiece, as the data set's manifest says.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "datasets/manifest.h"
+
+namespace polyhead {
+
+class Tokenizer {
+ public:
+  virtual ~Tokenizer() = default;
+  // Ids without special tokens. Any bytes are accepted; what is not UTF-8 becomes unk or a replacement character.
+  virtual std::vector<std::int64_t> encode(std::string_view text) const = 0;
+  // Text from ids; special tokens are left out.
+  virtual std::string decode(std::span<const std::int64_t> ids) const = 0;
+};
+
+// Loads the tokenizer of a data set or run folder and checks its SHA-256 (where stated), size and special ids; throws Error(data).
+std::unique_ptr<Tokenizer> load_tokenizer(const std::filesystem::path& folder, const TokenizerInfo& info);
+
+// "bos … eos", cut to max_length ids in all.
+std::vector<std::int64_t> encode_input(const Tokenizer& tokenizer, const TokenizerInfo& info, std::string_view text,
+                                       std::size_t max_length);
+
+// Words to ids: "bos … eos" with, per word that fits whole, the index of its first piece; cut at a word's end.
+struct EncodedWords {
+  std::vector<std::int64_t> tokens;
+  std::vector<std::int64_t> first_piece;  // one per kept word, in order
+};
+EncodedWords encode_words(const Tokenizer& tokenizer, const TokenizerInfo& info, std::span<const std::string> words,
+                          std::size_t max_length);
+
+}  // namespace polyhead
