@@ -1,0 +1,125 @@
+// Appends samples to a packed batch, with their targets; draws the masks of masked_lm.
+#include "datasets/packing.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+
+#include "core/base/counter_random.h"
+#include "core/base/error.h"
+#include "core/base/hash.h"
+
+namespace polyhead {
+namespace {
+
+// Keep draws with the same parent key apart.
+constexpr std::uint64_t kMaskStream = 0x6d61736b696e6731ULL;
+constexpr std::uint64_t kEvaluationStream = 0x6576616c75617465ULL;
+
+enum Draw : std::uint64_t { kSelect, kReplace, kToken };
+
+// Uniform over the ids that are not special.
+std::int64_t random_token(std::uint64_t random, const TokenizerInfo& info) {
+  std::array<std::int64_t, 5> special = {info.pad, info.unk, info.bos, info.eos, info.mask};
+  std::sort(special.begin(), special.end());
+  const auto end = std::unique(special.begin(), special.end());
+  const std::int64_t ordinary = info.vocab_size - (end - special.begin());
+  if (ordinary <= 0)
+    throw Error(Exit::data,
+                fmt::format("masking: the tokenizer '{}' has {} ids, all of them special: use a larger vocabulary",
+                            info.file, info.vocab_size));
+  std::int64_t token = bounded(random, static_cast<std::uint32_t>(ordinary));
+  for (auto id = special.begin(); id != end; ++id)
+    if (*id <= token) ++token;
+  return token;
+}
+
+// Masks tokens [begin, end) of the batch.
+void mask_sequence(Batch& batch, TaskSlice& slice, std::size_t begin, const TokenizerInfo& info, std::uint64_t key,
+                   const MaskingOptions& masking) {
+  const std::uint64_t mask_key = derive(key, kMaskStream);
+  const auto random = [&](std::size_t row, Draw what) { return draw(derive(mask_key, row - begin), what); };
+  std::vector<std::size_t> chosen;
+  std::size_t lowest = batch.tokens.size();  // the row to take when none is chosen
+  double lowest_draw = 1;
+  for (std::size_t row = begin; row < batch.tokens.size(); ++row) {
+    const std::int64_t token = batch.tokens[row];
+    if (token == info.pad || token == info.bos || token == info.eos || token == info.mask) continue;
+    const double drawn = unit(random(row, kSelect));
+    if (drawn < masking.share) chosen.push_back(row);
+    if (drawn < lowest_draw) {
+      lowest_draw = drawn;
+      lowest = row;
+    }
+  }
+  if (chosen.empty() && lowest < batch.tokens.size()) chosen.push_back(lowest);
+  for (const std::size_t row : chosen) {
+    std::int64_t& token = batch.tokens[row];
+    slice.masked_rows.push_back(static_cast<std::int64_t>(row));
+    slice.masked_tokens.push_back(token);
+    const double drawn = unit(random(row, kReplace));
+    if (drawn < masking.mask) {
+      token = info.mask;
+    } else if (drawn < masking.mask + masking.random) {
+      token = random_token(random(row, kToken), info);
+    }
+  }
+  slice.count += static_cast<std::int64_t>(chosen.size());
+}
+
+}  // namespace
+
+void append(Batch& batch, int task, const TaskInfo& info, const TokenizerInfo& tokenizer, const SplitReader& reader,
+            std::uint64_t sample, std::uint64_t key, const MaskingOptions& masking) {
+  if (info.kind == Kind::multilabel || info.kind == Kind::regression)
+    throw Error(Exit::config,
+                fmt::format("task '{}' is of kind {}, which cannot be trained yet: leave it out of run.tasks",
+                            info.name, name_of(info.kind)));
+  if (batch.offsets.empty()) batch.offsets.push_back(0);
+  if (batch.slices.empty() || batch.slices.back().task != task) {
+    TaskSlice& opened = batch.slices.emplace_back();
+    opened.task = task;
+    opened.first_sequence = batch.sequences();
+  }
+  TaskSlice& slice = batch.slices.back();
+  const std::size_t begin = batch.tokens.size();
+  reader.input_tokens(sample, batch.tokens);
+  batch.offsets.push_back(static_cast<std::int64_t>(batch.tokens.size()));
+  batch.keys.push_back(key);
+  slice.samples.push_back(sample);
+  ++slice.sequences;
+
+  switch (info.kind) {
+    case Kind::classification:
+      slice.labels.push_back(reader.label(sample));
+      ++slice.count;
+      break;
+    case Kind::tagging: {
+      const std::size_t first = slice.tags.size();
+      reader.tags(sample, slice.tags);
+      for (std::size_t i = first; i < slice.tags.size(); ++i) slice.count += slice.tags[i] != kIgnore;
+      break;
+    }
+    case Kind::masked_lm:
+      mask_sequence(batch, slice, begin, tokenizer, key, masking);
+      break;
+    case Kind::translation: {
+      if (slice.target_offsets.empty()) slice.target_offsets.push_back(0);
+      reader.target_tokens(sample, slice.target_tokens);
+      const auto end = static_cast<std::int64_t>(slice.target_tokens.size());
+      slice.count += end - slice.target_offsets.back();
+      slice.target_offsets.push_back(end);
+      break;
+    }
+    case Kind::multilabel:
+    case Kind::regression:
+      break;  // refused above
+  }
+}
+
+std::uint64_t evaluation_key(const std::string& task, const std::string& split, std::uint64_t sample) {
+  return derive(derive(derive(kEvaluationStream, hash_bytes(task)), hash_bytes(split)), sample);
+}
+
+}  // namespace polyhead
