@@ -1,7 +1,10 @@
 // Files that are either whole or not there: written beside, synced, renamed.
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
 #include <filesystem>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -13,7 +16,28 @@ std::string read_file(const std::filesystem::path& file);
 void write_file_atomically(const std::filesystem::path& file, std::string_view content);
 // fsync of a file or folder; throws Error(cannot_write).
 void sync_path(const std::filesystem::path& path);
-// SHA-256 in hexadecimal.
+// Renames over, and syncs the folder; throws Error(cannot_write).
+void rename_and_sync(const std::filesystem::path& from, const std::filesystem::path& to);
+
+// SHA-256 (FIPS 180-4) in hexadecimal.
+std::string sha256(std::string_view bytes);
 std::string sha256_file(const std::filesystem::path& file);
+
+// A file written in pieces: FILE.tmp until commit(), which syncs and renames; removed when it is never committed.
+// Throws Error(cannot_write).
+class AtomicFile {
+ public:
+  explicit AtomicFile(const std::filesystem::path& file);
+  ~AtomicFile();
+  AtomicFile(const AtomicFile&) = delete;
+  AtomicFile& operator=(const AtomicFile&) = delete;
+  void write(std::span<const std::byte> bytes);
+  void write(std::string_view bytes) { write(std::as_bytes(std::span(bytes))); }
+  void commit();
+
+ private:
+  std::filesystem::path file_, temporary_;
+  int descriptor_ = -1;
+};
 
 }  // namespace polyhead
