@@ -20,17 +20,21 @@ struct Scores {
   std::vector<double> rows;  // [samples, 2]
 };
 
-// Classification and tagging: sums = 3 per class (true positive, gold, predicted).
+// Classification and tagging: sums = 3 per class (true positive, gold, predicted). `predicted` -1 is no class at all (a word that was
+// cut off), which is wrong. The rows are the caller's to add: a sample may hold many predictions. Both metrics of no predictions are 0.
 void add_prediction(Scores& scores, std::int64_t classes, std::int64_t gold, std::int64_t predicted);
 double accuracy(const Scores& scores, std::int64_t classes);
 // The mean F1 of classes that occur in gold or predictions, as scikit-learn's f1_score(average="macro").
 double macro_f1(const Scores& scores, std::int64_t classes);
 
 // A 95 % percentile-bootstrap interval of sum(numerators) / sum(denominators) over rows; `exponential` takes exp of the ratio.
+// Draws whose denominators add to 0 are left out; {0, 0} when none is left. The order of the rows matters within the sampling error.
 struct Interval {
   double low = 0, high = 0;
 };
 Interval bootstrap_interval(std::span<const double> rows, int draws, std::uint64_t seed, bool exponential);
+
+// Texts are UTF-8; invalid bytes become U+FFFD. Metrics of no text are 0.
 
 // BLEU (sacrebleu's defaults: 13a tokenization, 4-grams, exponential smoothing, one reference) as 10 sums:
 // 4 matches, 4 totals, hypothesis length, reference length.
