@@ -81,6 +81,7 @@ void append(Batch& batch, int task, const TaskInfo& info, const TokenizerInfo& t
     TaskSlice& opened = batch.slices.emplace_back();
     opened.task = task;
     opened.first_sequence = batch.sequences();
+    opened.first_token = static_cast<std::int64_t>(batch.tokens.size());
   }
   TaskSlice& slice = batch.slices.back();
   const std::size_t begin = batch.tokens.size();
