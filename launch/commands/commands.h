@@ -1,0 +1,26 @@
+// The subcommands: each takes its options and the world, and returns the exit code.
+#pragma once
+
+#include <span>
+
+#include "distributed/communicator/communicator.h"
+#include "launch/options.h"
+
+namespace polyhead {
+
+std::span<const Option> import_options();
+int run_import(const Config& config, Communicator& world);
+
+std::span<const Option> synthetic_options();
+int run_synthetic(const Config& config, Communicator& world);
+
+// The table of train is train_options(), in launch/options.h.
+int run_train(const Config& config, Communicator& world);
+
+std::span<const Option> evaluate_options();
+int run_evaluate(const Config& config, Communicator& world);
+
+std::span<const Option> predict_options();
+int run_predict(const Config& config, Communicator& world);
+
+}  // namespace polyhead

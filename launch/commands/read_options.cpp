@@ -1,0 +1,35 @@
+// The options of the commands that read a finished run: evaluate and predict.
+#include "launch/commands/commands.h"
+
+namespace polyhead {
+
+std::span<const Option> evaluate_options() {
+  using enum OptionType;
+  static const std::vector<Option> table = {
+      {"", "run-dir", path, "", "The run's folder."},
+      {"", "data", path, "", "The data set's folder; the one that the run was trained on when not given."},
+      {"", "split", choice, "test", "The split to evaluate on.", false, "train|valid|test"},
+      {"", "tasks", list, "", "The tasks to evaluate, separated by commas; all of the run when empty."},
+      {"", "json", flag, "", "Print one JSON object instead of a table."},
+      {"", "threads", integer, "0", "Computing threads of a worker; 0: the cores that this worker may use.", false,
+       ">=0"},
+      {"", "device", choice, "auto", "Where to compute; auto takes a GPU where there is one.", false, "auto|cpu|cuda"},
+  };
+  return table;
+}
+
+std::span<const Option> predict_options() {
+  using enum OptionType;
+  static const std::vector<Option> table = {
+      {"", "run-dir", path, "", "The run's folder."},
+      {"", "task", text, "", "The task whose head predicts."},
+      {"", "in", path, "", "The JSONL file to read; standard input when not given."},
+      {"", "out", path, "", "The JSONL file to write; standard output when not given."},
+      {"", "batch", integer, "32", "Texts at a time.", false, ">=1"},
+      {"", "threads", integer, "0", "Computing threads; 0: the cores that this process may use.", false, ">=0"},
+      {"", "device", choice, "auto", "Where to compute; auto takes a GPU where there is one.", false, "auto|cpu|cuda"},
+  };
+  return table;
+}
+
+}  // namespace polyhead

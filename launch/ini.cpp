@@ -1,0 +1,87 @@
+// The INI line reader.
+#include "launch/ini.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+
+#include "core/base/error.h"
+#include "core/base/files.h"
+
+namespace polyhead {
+namespace {
+
+bool is_space(char c) {
+  return c == ' ' || c == '\t' || c == '\r' || c == '\v' || c == '\f';
+}
+
+std::string_view without_comment(std::string_view line) {
+  for (std::size_t i = 0; i < line.size(); ++i)
+    if ((line[i] == '#' || line[i] == ';') && (i == 0 || is_space(line[i - 1]))) return line.substr(0, i);
+  return line;
+}
+
+[[noreturn]] void fail(const std::filesystem::path& file, int line, const std::string& what) {
+  throw Error(Exit::config, fmt::format("{}:{}: {}", file.string(), line, what));
+}
+
+}  // namespace
+
+std::string_view trim(std::string_view text) {
+  while (!text.empty() && is_space(text.front())) text.remove_prefix(1);
+  while (!text.empty() && is_space(text.back())) text.remove_suffix(1);
+  return text;
+}
+
+IniFile parse_ini(std::string_view text, const std::filesystem::path& file) {
+  IniFile ini{.file = file, .sections = {}, .entries = {}};
+  std::map<std::pair<std::string, std::string>, int> first_line;
+  std::string section;
+  if (text.starts_with("\xef\xbb\xbf")) text.remove_prefix(3);  // a byte order mark
+  for (int number = 1; !text.empty(); ++number) {
+    const std::size_t end = std::min(text.find('\n'), text.size());
+    const std::string_view line = trim(without_comment(text.substr(0, end)));
+    text.remove_prefix(std::min(end + 1, text.size()));
+    if (line.empty()) continue;
+    if (line.front() == '[') {
+      if (line.back() != ']')
+        fail(file, number, fmt::format("'{}' opens a section without closing it; write [name]", line));
+      section = trim(line.substr(1, line.size() - 2));
+      if (section.empty()) fail(file, number, "'[]' is a section without a name; write [name]");
+      if (std::ranges::none_of(ini.sections, [&](const IniSection& s) { return s.name == section; }))
+        ini.sections.push_back({section, number});
+      continue;
+    }
+    const std::size_t equals = line.find('=');
+    if (equals == std::string_view::npos)
+      fail(file, number, fmt::format("'{}' is neither a [section] nor 'key = value'; a comment begins with '#'", line));
+    const std::string key(trim(line.substr(0, equals)));
+    if (key.empty()) fail(file, number, fmt::format("'{}' has no key before '='; write 'key = value'", line));
+    if (section.empty())
+      fail(file, number, fmt::format("'{}' stands before the first [section]; put it below one", key));
+    const auto [known, fresh] = first_line.try_emplace({section, key}, number);
+    if (!fresh)
+      fail(file, number,
+           fmt::format("'{}' of [{}] is given twice, first in line {}; keep one of them", key, section, known->second));
+    ini.entries.push_back({section, key, std::string(trim(line.substr(equals + 1))), number});
+  }
+  return ini;
+}
+
+IniFile read_ini(const std::filesystem::path& file) {
+  std::error_code code;
+  if (!std::filesystem::is_regular_file(file, code))
+    throw Error(Exit::config,
+                fmt::format("cannot read the INI file {}: {}; check the path", file.string(),
+                            std::filesystem::exists(file, code) ? "it is not a file" : "there is no such file"));
+  std::string text;
+  try {
+    text = read_file(file);
+  } catch (const Error& error) {
+    throw Error(Exit::config, fmt::format("cannot read the INI file {}: {}", file.string(), error.what()));
+  }
+  return parse_ini(text, file);
+}
+
+}  // namespace polyhead

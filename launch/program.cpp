@@ -1,0 +1,132 @@
+// The program: finds the subcommand, reads its options, runs it, and reports errors.
+#include "launch/program.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <new>
+#include <thread>
+
+#include "core/base/error.h"
+#include "launch/commands/commands.h"
+#include "launch/launcher.h"
+#include "launch/nearest.h"
+
+namespace polyhead {
+namespace {
+
+constexpr std::string_view kVersion = "0.1.0";
+
+void print(std::FILE* stream, const std::string& text) {
+  std::fwrite(text.data(), 1, text.size(), stream);
+  std::fflush(stream);
+}
+
+std::string general_help() {
+  std::string out =
+      "polyhead: trains one shared encoder with a head for each of many tasks, on one or many workers.\n\n"
+      "usage: polyhead COMMAND [options]\n\n";
+  for (const Command& command : commands()) out += fmt::format("  {:<12} {}\n", command.name, command.summary);
+  out += "\n'polyhead COMMAND --help' lists a command's options; 'polyhead --version' prints the version.\n";
+  return out;
+}
+
+const Command& find_command(const std::string& name) {
+  std::vector<std::string> names;
+  for (const Command& command : commands()) {
+    if (command.name == name) return command;
+    names.emplace_back(command.name);
+  }
+  throw Error(Exit::usage, fmt::format("there is no command '{}'{}; the commands are {}", name,
+                                       did_you_mean(name, names), fmt::join(names, ", ")));
+}
+
+std::string host_name() {
+  char name[256] = {};
+  return gethostname(name, sizeof name - 1) == 0 ? name : "?";
+}
+
+// Prints an error; with several workers ends all of them and does not return.
+int report(const std::string& who, Communicator* world, int code, const std::string& what) {
+  if (world == nullptr || world->size() == 1) {
+    print(stderr, fmt::format("{}: {}\n", who, what));
+    return code;
+  }
+  // What all ranks see is rank 0's to say; it ends the others while they wait here.
+  if (world->rank() != 0) std::this_thread::sleep_for(std::chrono::seconds(2));
+  print(stderr, fmt::format("{}, worker {} of {} on {}: {}\n", who, world->rank(), world->size(), host_name(), what));
+  world->abort(code);
+  return code;
+}
+
+// Runs `body`; what it throws is reported.
+template <class Body>
+int guarded(const std::string& who, Communicator* world, Body body) {
+  try {
+    return body();
+  } catch (const Error& error) {
+    return report(who, world, static_cast<int>(error.code()), error.what());
+  } catch (const std::bad_alloc&) {
+    return report(who, world, static_cast<int>(Exit::internal),
+                  "out of memory; a smaller mixture.batch, encoder or number of workers a machine needs less");
+  } catch (const std::exception& error) {
+    return report(who, world, static_cast<int>(Exit::internal), fmt::format("internal error: {}", error.what()));
+  }
+}
+
+int run_command(const Command& command, const std::vector<std::string>& words, Communicator& world) {
+  if (std::ranges::any_of(words, [](const std::string& word) { return word == "--help" || word == "-h"; })) {
+    if (world.rank() == 0) print(stdout, help_text(command.name, command.summary, command.options));
+    return 0;
+  }
+  const Config config = parse_options(command.name, command.options, words);
+  if (command.run == nullptr)
+    throw Error(Exit::internal, fmt::format("'polyhead {}' is not part of this build", command.name));
+  return command.run(config, world);
+}
+
+}  // namespace
+
+std::span<const Command> commands() {
+  static const std::vector<Command> list = {
+      {"import", "Turns JSONL files and an import description into a data set.", import_options(), false, run_import},
+      {"synthetic", "Writes JSONL files of planted tasks and their import description.", synthetic_options(), false,
+       run_synthetic},
+      {"train", "Trains, or goes on with a run.", train_options(), true, nullptr},
+      {"evaluate", "Takes the metrics of a run's tasks on a split.", evaluate_options(), true, nullptr},
+      {"predict", "Reads JSONL, writes it with a run's predictions.", predict_options(), false, nullptr},
+  };
+  return list;
+}
+
+int run_program(int argc, char** argv) {
+  std::vector<std::string> words(argv + std::min(argc, 1), argv + argc);
+  if (words.empty() || words[0] == "--help" || words[0] == "-h" || words[0] == "help") {
+    print(words.empty() ? stderr : stdout, general_help());
+    return static_cast<int>(words.empty() ? Exit::usage : Exit::done);
+  }
+  if (words[0] == "--version") {
+    print(stdout, fmt::format("polyhead {}\n", kVersion));
+    return 0;
+  }
+  const Command* command = nullptr;
+  std::unique_ptr<Communicator> world;
+  int code = guarded("polyhead", nullptr, [&] {
+    command = &find_command(words[0]);
+    if (!command->parallel && launched_processes() > 1)
+      throw Error(Exit::usage,
+                  fmt::format("'polyhead {}' is one process, but the launcher started {}; run it without mpirun",
+                              command->name, launched_processes()));
+    world = command->parallel ? make_world(&argc, &argv) : make_local_communicator();
+    return 0;
+  });
+  if (code != 0) return code;
+  words.erase(words.begin());
+  return guarded(fmt::format("polyhead {}", command->name), world.get(),
+                 [&] { return run_command(*command, words, *world); });
+}
+
+}  // namespace polyhead

@@ -1,0 +1,93 @@
+// The table of a training run's options.
+#include "launch/options.h"
+
+namespace polyhead {
+
+std::span<const Option> train_options() {
+  using enum OptionType;
+  static const std::vector<Option> table = {
+      {"", "config", path, "", "The configuration file (INI).", false, {}, "c"},
+      {"", "print-config", flag, "", "Print every option's value and where it came from, and end."},
+
+      {"run", "data", path, "", "The data set's folder, as polyhead import writes it.", false, {}, "data"},
+      {"run",
+       "run_dir",
+       path,
+       "",
+       "The run's folder: configuration, checkpoints, metrics, logs.",
+       false,
+       {},
+       "run-dir"},
+      {"run", "data_hash", text, "",
+       "xxh3-64 of the data set's dataset.json; worked out at the start, checked on resuming.", true},
+      {"run", "tasks", list, "", "The tasks to train, separated by commas; all of the data set when empty.", true},
+      {"run", "seed", integer, "1", "Seed of initial values, sampling, dropout and masks.", true, ">=0"},
+      {"run", "steps", integer, "1000", "Steps to train; the learning rate's schedule ends there.", true, ">=1"},
+      {"run", "eval_every", integer, "0", "Evaluate on valid every so many steps; 0: at the end only.", false, ">=0"},
+      {"run", "eval_samples", integer, "500", "Samples of valid for each task at eval_every; 0: all.", false, ">=0"},
+      {"run", "checkpoint_every", integer, "0", "Save a checkpoint every so many steps; 0: at the end only.", false,
+       ">=0"},
+      {"run", "checkpoint_seconds", number, "0", "Save a checkpoint when the newest is so old; 0: do not.", false,
+       ">=0"},
+      {"run", "keep", integer, "2", "Checkpoints to keep.", false, ">=1"},
+      {"run", "stop_at", integer, "0", "End after this step as if interrupted, saved and able to go on; 0: do not.",
+       false, ">=0"},
+      {"run", "resume", choice, "auto", "Whether a run folder with a checkpoint goes on (auto) or is refused (never).",
+       false, "auto|never"},
+      {"run", "threads", integer, "0", "Computing threads of a worker; 0: the cores that this worker may use.", false,
+       ">=0"},
+      {"run", "dtype", choice, "float32", "The type of parameters and arithmetic.", true, "float32|float64"},
+      {"run", "device", choice, "auto", "Where to compute; auto takes a GPU where there is one.", false,
+       "auto|cpu|cuda"},
+
+      {"encoder", "form", choice, "pre_norm", "The encoder's form: pre_norm has rotary positions.", true, "pre_norm"},
+      {"encoder", "layers", integer, "4", "Transformer blocks.", true, ">=1"},
+      {"encoder", "dim", integer, "256", "Width of a token's state; a multiple of heads.", true, ">=2"},
+      {"encoder", "heads", integer, "4", "Heads of self-attention.", true, ">=1"},
+      {"encoder", "ffn", integer, "1024", "Width of the feed-forward layer.", true, ">=1"},
+      {"encoder", "dropout", number, "0.1", "Dropout rate.", true, ">=0,<1"},
+      {"encoder", "max_length", integer, "512", "The longest sequence, in tokens.", true, ">=2"},
+
+      {"attention", "heads", integer, "1", "Heads of the task attention.", true, ">=1"},
+      {"attention", "temperature", number, "1", "Temperature of a word's weights over tasks.", true, ">0"},
+      {"attention", "floor", number, "0", "Epsilon: the share of a word's weight that is spread evenly over tasks.",
+       true, ">=0,<1"},
+
+      {"optimizer", "lr", number, "5e-4", "The largest learning rate.", true, ">=0"},
+      {"optimizer", "warmup", integer, "100", "Steps until the learning rate is reached.", true, ">=0"},
+      {"optimizer", "weight_decay", number, "0.01", "Decoupled weight decay; norms, biases and task queries have none.",
+       true, ">=0"},
+      {"optimizer", "beta1", number, "0.9", "Decay of the first moment.", true, ">=0,<1"},
+      {"optimizer", "beta2", number, "0.98", "Decay of the second moment.", true, ">=0,<1"},
+      {"optimizer", "epsilon", number, "1e-8", "Added to the root of the second moment.", true, ">0"},
+      {"optimizer", "clip", number, "1", "Largest norm of the encoder's gradient; 0: no bound.", true, ">=0"},
+      {"optimizer", "head_clip", number, "1", "Largest norm of each head's gradient; 0: no bound.", true, ">=0"},
+      {"optimizer", "schedule", choice, "cosine", "The learning rate after warm-up.", true, "cosine"},
+
+      {"mixture", "kind", choice, "temperature", "How a step's samples are shared out among tasks.", true,
+       "proportional|uniform|temperature|explicit"},
+      {"mixture", "temperature", number, "2", "Of kind temperature: shares go as samples^(1/temperature).", true, ">0"},
+      {"mixture", "batch", integer, "64", "Samples a step over all tasks and workers.", true, ">=1"},
+
+      {"balance", "method", choice, "equal",
+       "How tasks' losses are weighted: equally, or by task.NAME.weight (static).", true, "equal|static"},
+
+      {"placement", "cost", choice, "estimate", "What tasks are spread over workers by.", false, "estimate"},
+
+      {"task", "weight", number, "1", "Of balance.method static: the task's relative weight.", true, ">0"},
+      {"task", "rate", number, "", "Of mixture.kind explicit: the task's relative rate.", true, ">0"},
+      {"task", "dropout", number, "", "Dropout rate of the head; encoder.dropout when not given.", true, ">=0,<1"},
+      {"task", "label_smoothing", number, "", "Label smoothing; when not given 0.1 for translation, else 0.", true,
+       ">=0,<1"},
+      {"task", "decoder_layers", integer, "2", "Of translation: blocks of the decoder.", true, ">=1"},
+      {"task", "max_target", integer, "128", "Of translation: tokens that search writes at most.", true, ">=1"},
+      {"task", "mask_share", number, "0.15", "Of masked_lm: the share of tokens to predict.", true, ">0,<=1"},
+      {"task", "mask_token", number, "0.8", "Of masked_lm: the share of those that become the mask token.", true,
+       ">=0,<=1"},
+      {"task", "mask_random", number, "0.1", "Of masked_lm: the share of those that become a random token.", true,
+       ">=0,<=1"},
+  };
+  return table;
+}
+
+}  // namespace polyhead
