@@ -2,19 +2,19 @@
 # insists on.
 #
 #   Torch_DIR            a LibTorch prefix, its share/cmake/Torch, or a folder that holds the wheel's "torch"
-#   POLYHEAD_CACHE       where launch/setup puts the wheel (default: $POLYHEAD_CACHE, $XDG_CACHE_HOME/polyhead, ~/.cache/polyhead)
+#   POLYHEAD_CACHE       set here: where launch/setup puts the wheel (environment POLYHEAD_CACHE, XDG_CACHE_HOME/polyhead, ~/.cache/polyhead)
 #
 # Targets: LibTorch::cpu (torch_cpu and c10 only); LibTorch::cuda (and torch_cuda, c10_cuda), where they exist.
-set(_default "$ENV{POLYHEAD_CACHE}")
-if(NOT _default)
+set(POLYHEAD_CACHE "$ENV{POLYHEAD_CACHE}")
+if(NOT POLYHEAD_CACHE)
   if(DEFINED ENV{XDG_CACHE_HOME})
-    set(_default "$ENV{XDG_CACHE_HOME}/polyhead")
+    set(POLYHEAD_CACHE "$ENV{XDG_CACHE_HOME}/polyhead")
   else()
-    set(_default "$ENV{HOME}/.cache/polyhead")
+    set(POLYHEAD_CACHE "$ENV{HOME}/.cache/polyhead")
   endif()
 endif()
 set(POLYHEAD_LIBTORCH_VERSION 2.11.0)
-set(_hints "${Torch_DIR}" "${Torch_DIR}/../../.." "${Torch_DIR}/torch" "${_default}/libtorch-${POLYHEAD_LIBTORCH_VERSION}/torch")
+set(_hints "${Torch_DIR}" "${Torch_DIR}/../../.." "${Torch_DIR}/torch" "${POLYHEAD_CACHE}/libtorch-${POLYHEAD_LIBTORCH_VERSION}/torch")
 
 find_path(LibTorch_INCLUDE_DIR ATen/ATen.h HINTS ${_hints} PATH_SUFFIXES include NO_DEFAULT_PATH)
 find_library(LibTorch_CPU_LIBRARY torch_cpu HINTS ${_hints} PATH_SUFFIXES lib NO_DEFAULT_PATH)
@@ -44,8 +44,11 @@ if(LibTorch_FOUND AND NOT TARGET LibTorch::cpu)
   target_link_options(LibTorch::cpu INTERFACE ${_rpath_link})
   if(LibTorch_CUDA_LIBRARY AND LibTorch_C10_CUDA_LIBRARY)
     add_library(LibTorch::cuda INTERFACE IMPORTED)
+    # torch_cuda names more libraries (cuDNN, cuSPARSELt, NVSHMEM, …) than a machine without a GPU needs to have: they are
+    # looked for when the program starts, not when it is linked. The one NCCL is torch_cuda's own.
     target_link_libraries(LibTorch::cuda INTERFACE LibTorch::cpu
-      -Wl,--no-as-needed "${LibTorch_CUDA_LIBRARY}" "${LibTorch_C10_CUDA_LIBRARY}" -Wl,--as-needed)
+      -Wl,--no-as-needed "${LibTorch_CUDA_LIBRARY}" "${LibTorch_C10_CUDA_LIBRARY}" -Wl,--as-needed
+      -Wl,--allow-shlib-undefined)
   endif()
 endif()
 mark_as_advanced(LibTorch_INCLUDE_DIR LibTorch_CPU_LIBRARY LibTorch_C10_LIBRARY LibTorch_CUDA_LIBRARY LibTorch_C10_CUDA_LIBRARY)
