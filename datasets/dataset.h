@@ -31,6 +31,9 @@ class SplitReader {
   void target_tokens(std::uint64_t sample, std::vector<std::int64_t>& out) const;  // translation
   void tags(std::uint64_t sample, std::vector<std::int64_t>& out) const;           // tagging; kIgnore where not scored
   std::int64_t label(std::uint64_t sample) const;                                  // classification
+  void labels(std::uint64_t sample, std::vector<std::int64_t>& out) const;         // multilabel: [classes], 0 or 1
+  void values(std::uint64_t sample, std::vector<double>& out) const;               // regression: [outputs]
+  std::uint64_t second(std::uint64_t sample) const;  // where in the input its second text begins, 0: it has none
   // The original texts, where the shard holds them.
   std::optional<std::string> input_text(std::uint64_t sample) const;
   std::optional<std::string> target_text(std::uint64_t sample) const;

@@ -151,7 +151,8 @@ void write_file_atomically(const fs::path& file, std::string_view content) {
 
 AtomicFile::AtomicFile(const fs::path& file) : file_(file), temporary_(file.string() + ".tmp") {
   descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-  if (descriptor_ < 0) throw Error(Exit::cannot_write, fmt::format("cannot write {}: {}", temporary_.string(), reason()));
+  if (descriptor_ < 0)
+    throw Error(Exit::cannot_write, fmt::format("cannot write {}: {}", temporary_.string(), reason()));
 }
 
 AtomicFile::~AtomicFile() {

@@ -48,7 +48,8 @@ std::uint64_t write_safetensors(const std::filesystem::path& file, const std::ma
   std::uint64_t end = 0;
   for (const auto& [name, tensor] : tensors) {
     std::uint64_t bytes = 0;
-    if (element_bytes(tensor.dtype) == 0 || !tensor_bytes(tensor.dtype, tensor.shape, bytes) || bytes != tensor.data.size())
+    if (element_bytes(tensor.dtype) == 0 || !tensor_bytes(tensor.dtype, tensor.shape, bytes) ||
+        bytes != tensor.data.size())
       throw Error(Exit::internal, fmt::format("{}: tensor '{}' of type {} has {} bytes, which its shape does not give",
                                               file.string(), name, tensor.dtype, tensor.data.size()));
     header[name] = {{"dtype", tensor.dtype}, {"shape", tensor.shape}, {"data_offsets", {end, end + bytes}}};
@@ -76,9 +77,10 @@ std::uint64_t write_safetensors(const std::filesystem::path& file, const std::ma
 
 SafetensorsFile::SafetensorsFile(const std::filesystem::path& file) {
   const auto fail = [&](const std::string& what) {
-    throw Error(Exit::data, fmt::format("{} is not a valid safetensors file: {}. It may be truncated or damaged: take another "
-                                        "copy, or an older checkpoint.",
-                                        file.string(), what));
+    throw Error(Exit::data,
+                fmt::format("{} is not a valid safetensors file: {}. It may be truncated or damaged: take another "
+                            "copy, or an older checkpoint.",
+                            file.string(), what));
   };
   {
     const std::string content = read_file(file);
@@ -107,7 +109,8 @@ SafetensorsFile::SafetensorsFile(const std::filesystem::path& file) {
       continue;
     }
     const auto naturals = [](const json& list) {
-      return list.is_array() && std::all_of(list.begin(), list.end(), [](const json& v) { return v.is_number_unsigned(); });
+      return list.is_array() &&
+             std::all_of(list.begin(), list.end(), [](const json& v) { return v.is_number_unsigned(); });
     };
     if (!entry.is_object() || !entry.contains("dtype") || !entry["dtype"].is_string() || !entry.contains("shape") ||
         !naturals(entry["shape"]) || !entry.contains("data_offsets") || !naturals(entry["data_offsets"]) ||
@@ -116,9 +119,11 @@ SafetensorsFile::SafetensorsFile(const std::filesystem::path& file) {
     StoredTensor tensor;
     tensor.dtype = entry["dtype"].get<std::string>();
     tensor.shape = entry["shape"].get<std::vector<std::int64_t>>();
-    const auto first = entry["data_offsets"][0].get<std::uint64_t>(), last = entry["data_offsets"][1].get<std::uint64_t>();
+    const auto first = entry["data_offsets"][0].get<std::uint64_t>(),
+               last = entry["data_offsets"][1].get<std::uint64_t>();
     std::uint64_t bytes = 0;
-    if (element_bytes(tensor.dtype) == 0) fail(fmt::format("tensor '{}' has the unknown type '{}'", name, tensor.dtype));
+    if (element_bytes(tensor.dtype) == 0)
+      fail(fmt::format("tensor '{}' has the unknown type '{}'", name, tensor.dtype));
     if (first > last || last > data.size())
       fail(fmt::format("tensor '{}' lies at {} to {} of {} bytes of data", name, first, last, data.size()));
     if (!tensor_bytes(tensor.dtype, tensor.shape, bytes) || bytes != last - first)
@@ -130,7 +135,8 @@ SafetensorsFile::SafetensorsFile(const std::filesystem::path& file) {
   std::sort(ranges.begin(), ranges.end());
   std::uint64_t end = 0;
   for (const auto& [first, last] : ranges) {
-    if (first != end) fail(fmt::format("its tensors {} at byte {} of the data", first < end ? "overlap" : "leave a hole", first));
+    if (first != end)
+      fail(fmt::format("its tensors {} at byte {} of the data", first < end ? "overlap" : "leave a hole", first));
     end = last;
   }
   if (end != data.size()) fail(fmt::format("its tensors end at byte {} of {} bytes of data", end, data.size()));

@@ -1,0 +1,38 @@
+#include "datasets/hdf5.h"
+
+#include <fmt/format.h>
+
+#include "core/base/error.h"
+
+namespace polyhead::hdf5 {
+namespace {
+
+std::mutex& mutex() {
+  static std::mutex one;
+  return one;
+}
+
+}  // namespace
+
+Session::Session() : lock_(mutex()) {
+  // A filter plugin is foreign code that a data file could have loaded.
+  static const herr_t once = H5PLset_loading_state(0);
+  static_cast<void>(once);
+  H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
+}
+
+void fail(const char* expression, const char* file, int line) {
+  std::string reasons;
+  const auto collect = [](unsigned, const H5E_error2_t* entry, void* text) -> herr_t {
+    auto& all = *static_cast<std::string*>(text);
+    if (!all.empty()) all += " < ";
+    all += entry->desc;
+    return 0;
+  };
+  H5Ewalk2(H5E_DEFAULT, H5E_WALK_DOWNWARD, collect, &reasons);
+  H5Eclear2(H5E_DEFAULT);
+  throw Error(Exit::data, fmt::format("HDF5 refused {} ({}:{}): {}", expression, file, line,
+                                      reasons.empty() ? "no reason given" : reasons));
+}
+
+}  // namespace polyhead::hdf5

@@ -1,0 +1,57 @@
+// A thin layer over HDF5's C API: handles that close themselves, errors as exceptions, one lock around every use.
+#pragma once
+
+#include <hdf5.h>
+
+#include <mutex>
+#include <string>
+#include <utility>
+
+namespace polyhead::hdf5 {
+
+// Hold one around any use of HDF5, handles' destructors included: the library's own lock is a matter of how it was
+// built. The first one also switches the loading of filter plugins off; each one silences the library's printing of
+// errors.
+class Session {
+ public:
+  Session();
+
+ private:
+  std::unique_lock<std::mutex> lock_;
+};
+
+// An hid_t with its close function. Not copyable.
+class Handle {
+ public:
+  using Close = herr_t (*)(hid_t);
+  Handle() = default;
+  Handle(hid_t id, Close close) : id_(id), close_(close) {}
+  Handle(Handle&& other) noexcept : id_(std::exchange(other.id_, -1)), close_(other.close_) {}
+  Handle& operator=(Handle&& other) noexcept {
+    std::swap(id_, other.id_);
+    std::swap(close_, other.close_);
+    return *this;
+  }
+  ~Handle() {
+    if (id_ >= 0) close_(id_);
+  }
+  operator hid_t() const { return id_; }
+
+ private:
+  hid_t id_ = -1;
+  Close close_ = nullptr;
+};
+
+// Throws Error(data) with the expression, the place in our source and the library's error stack.
+[[noreturn]] void fail(const char* expression, const char* file, int line);
+
+template <class Result>
+Result check(Result result, const char* expression, const char* file, int line) {
+  if (result < 0) fail(expression, file, line);
+  return result;
+}
+
+// The value of a call of HDF5's C API; throws when it is negative.
+#define POLYHEAD_HDF5(call) ::polyhead::hdf5::check((call), #call, __FILE__, __LINE__)
+
+}  // namespace polyhead::hdf5
