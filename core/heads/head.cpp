@@ -1,0 +1,79 @@
+#include "core/heads/head.h"
+
+#include <numeric>
+
+namespace polyhead {
+namespace {
+
+using torch::Tensor;
+using torch::autograd::AutogradContext;
+using torch::autograd::tensor_list;
+
+struct TiedCrossEntropy : torch::autograd::Function<TiedCrossEntropy> {
+  static Tensor forward(AutogradContext* context, const Tensor& hidden, const Tensor& table, const Tensor& bias, const Tensor& targets,
+                        double smoothing) {
+    Tensor logits = at::addmm(bias, hidden, table.t());
+    const Tensor index = targets.unsqueeze(1);
+    const Tensor normaliser = at::logsumexp(logits, {1});
+    Tensor loss = normaliser - (1 - smoothing) * logits.gather(1, index).squeeze(1);
+    if (smoothing > 0) loss -= smoothing * logits.mean(1);
+    // d loss / d logits = softmax - (1 - smoothing) [target] - smoothing / vocabulary
+    logits.sub_(normaliser.unsqueeze(1)).exp_();
+    if (smoothing > 0) logits.sub_(smoothing / static_cast<double>(table.size(0)));
+    logits.scatter_add_(1, index, torch::full_like(index, smoothing - 1, hidden.options()));
+    context->save_for_backward({hidden, table, logits});
+    return loss;
+  }
+  static tensor_list backward(AutogradContext* context, tensor_list gradient) {
+    const auto saved = context->get_saved_variables();
+    const Tensor d_logits = saved[2] * gradient[0].unsqueeze(1);
+    return {at::mm(d_logits, saved[1]), at::mm(d_logits.t(), saved[0]), d_logits.sum(0), Tensor(), Tensor()};
+  }
+};
+
+}  // namespace
+
+torch::Tensor tied_cross_entropy(const Tensor& hidden, const Tensor& table, const Tensor& bias, const Tensor& targets, double smoothing) {
+  return TiedCrossEntropy::apply(hidden, table, bias, targets, smoothing);
+}
+
+torch::Tensor to_device(const std::vector<std::int64_t>& values, const Tensor& like) {
+  return torch::tensor(values, torch::kInt64).to(like.device());
+}
+
+std::vector<std::int64_t> to_host(const Tensor& values) {
+  const Tensor host = values.to(torch::kInt64).cpu().contiguous();
+  return {host.data_ptr<std::int64_t>(), host.data_ptr<std::int64_t>() + host.numel()};
+}
+
+std::vector<double> to_host_double(const Tensor& values) {
+  const Tensor host = values.to(torch::kFloat64).cpu().contiguous();
+  return {host.data_ptr<double>(), host.data_ptr<double>() + host.numel()};
+}
+
+std::vector<HeadInput> head_inputs(const Encoder& encoder, const Encoder::Output& output, const Tensor& tokens, const Batch& batch,
+                                   const std::vector<std::int64_t>& slots, bool training) {
+  std::vector<std::int64_t> rows;
+  std::vector<HeadInput> inputs;
+  for (const TaskSlice& slice : batch.slices) {
+    const auto first = static_cast<std::size_t>(slice.first_sequence), last = first + static_cast<std::size_t>(slice.sequences);
+    std::vector<std::int64_t> offsets(batch.offsets.begin() + slice.first_sequence, batch.offsets.begin() + static_cast<std::int64_t>(last) + 1);
+    for (std::int64_t& offset : offsets) offset -= batch.offsets[first];
+    rows.push_back(offsets.back());
+    HeadInput input{.states = {}, .weights = {}, .tokens = {}, .embedding = encoder.embedding(),
+                    .segments = Segments::from(std::move(offsets), tokens.device()), .sample_keys = {}};
+    if (training) input.sample_keys.assign(batch.keys.begin() + slice.first_sequence, batch.keys.begin() + static_cast<std::int64_t>(last));
+    inputs.push_back(std::move(input));
+  }
+  // split, not a view a task: its backward is one pass.
+  const auto states = output.states.split_with_sizes(rows), token_rows = tokens.split_with_sizes(rows);
+  const auto weights = output.weights.split_with_sizes(rows, 1);
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    inputs[i].states = states[i];
+    inputs[i].tokens = token_rows[i];
+    inputs[i].weights = weights[i].select(2, slots[i]);
+  }
+  return inputs;
+}
+
+}  // namespace polyhead

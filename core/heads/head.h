@@ -1,0 +1,91 @@
+// A head: everything that only one task uses; it lives on the task's workers only. Adding a kind is one file with a class and one line
+// in registry.cpp.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/base/batch.h"
+#include "core/model/arena.h"
+#include "core/model/encoder.h"
+#include "core/model/operations.h"
+#include "core/model/options.h"
+
+namespace polyhead {
+
+// What a head is made for.
+struct HeadSpec {
+  std::string task;
+  Kind kind = Kind::classification;
+  std::int64_t classes = 0;      // classification, tagging
+  std::int64_t vocab_size = 0;
+  std::int64_t bos = 2, eos = 3, mask = 4;
+  EncoderOptions encoder;
+  HeadOptions options;
+};
+
+// What a head sees of the encoder's output: the rows of its own task's sequences.
+struct HeadInput {
+  torch::Tensor states;     // [tokens, dim]
+  torch::Tensor weights;    // [attention heads, tokens]: each word's weight for this task
+  torch::Tensor tokens;     // [tokens] i64, the encoder's input
+  torch::Tensor embedding;  // [vocabulary, dim], the encoder's table
+  Segments segments;
+  std::vector<std::uint64_t> sample_keys;  // [sequences] for dropout; empty: none (evaluation)
+};
+
+// Teacher-forced scores against the targets of a slice.
+struct Scored {
+  std::vector<double> loss;             // [sequences] sums of negative log-likelihood, natural logarithm, no smoothing
+  std::vector<std::int64_t> count;      // [sequences] scored targets
+  std::vector<std::int64_t> predicted;  // the most probable value at every target, in the order of the slice's targets
+};
+
+// Predictions without targets, one per sequence.
+struct Predicted {
+  std::vector<std::vector<std::int64_t>> ids;  // label | tag per token | token per masked position | generated tokens without eos
+  std::vector<double> probability;             // classification: of the label
+};
+
+class Head {
+ public:
+  explicit Head(HeadSpec spec) : spec_(std::move(spec)) {}
+  virtual ~Head() = default;
+  Head(const Head&) = delete;
+  Head& operator=(const Head&) = delete;
+
+  const HeadSpec& spec() const { return spec_; }
+  Arena& arena() { return arena_; }
+  const Arena& arena() const { return arena_; }
+
+  // The sum of the losses over the slice's valid targets: a scalar.
+  virtual torch::Tensor loss(const HeadInput& input, const TaskSlice& slice) const = 0;
+  virtual Scored score(const HeadInput& input, const TaskSlice& slice) const = 0;
+  virtual Predicted predict(const HeadInput& input) const = 0;
+
+ protected:
+  HeadSpec spec_;
+  Arena arena_;
+};
+
+// The head of spec.kind, its arena not yet finished. Throws Error(config) for a kind without a head or options out of range.
+std::unique_ptr<Head> make_head(const HeadSpec& spec);
+
+// Cuts the encoder's output into the inputs of the batch's slices, in their order. `slots`[i]: the slot (1..T) of slice i's task among the
+// tasks that the encoder was trained with. training: with dropout keys.
+std::vector<HeadInput> head_inputs(const Encoder& encoder, const Encoder::Output& output, const torch::Tensor& tokens, const Batch& batch,
+                                   const std::vector<std::int64_t>& slots, bool training);
+
+// -log softmax(hidden table^T + bias) at `targets`, smoothed: [rows]. The logits exist once; the gradient is made in their place.
+// hidden: [rows, dim]; table: [vocabulary, dim]; bias: [vocabulary]; targets: [rows] i64; smoothing in [0, 1)
+torch::Tensor tied_cross_entropy(const torch::Tensor& hidden, const torch::Tensor& table, const torch::Tensor& bias,
+                                 const torch::Tensor& targets, double smoothing);
+
+// Host values to a tensor on the device of `like`, and back.
+torch::Tensor to_device(const std::vector<std::int64_t>& values, const torch::Tensor& like);
+std::vector<std::int64_t> to_host(const torch::Tensor& values);
+std::vector<double> to_host_double(const torch::Tensor& values);
+
+}  // namespace polyhead

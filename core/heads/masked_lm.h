@@ -1,0 +1,24 @@
+// The tokens at masked positions: h_i + w_it V_t h_i -> linear, gelu, norm -> the token table, tied -> softmax over the vocabulary.
+#pragma once
+
+#include "core/heads/head.h"
+#include "core/model/layers.h"
+
+namespace polyhead {
+
+class MaskedLmHead : public Head {
+ public:
+  explicit MaskedLmHead(HeadSpec spec);
+  torch::Tensor loss(const HeadInput& input, const TaskSlice& slice) const override;
+  Scored score(const HeadInput& input, const TaskSlice& slice) const override;
+  // At the positions whose token is <mask>.
+  Predicted predict(const HeadInput& input) const override;
+
+ private:
+  torch::Tensor hidden(const HeadInput& input, const torch::Tensor& rows) const;  // [rows, dim]
+  Linear value_, transform_;
+  LayerNorm norm_;
+  Parameter* bias_;
+};
+
+}  // namespace polyhead

@@ -1,0 +1,51 @@
+#include "core/heads/tagging.h"
+
+#include "core/model/task_attention.h"
+
+namespace polyhead {
+
+TaggingHead::TaggingHead(HeadSpec spec) : Head(std::move(spec)) {
+  value_ = Linear(arena_, "value", spec_.encoder.dim, spec_.encoder.dim);
+  out_ = Linear(arena_, "out", spec_.encoder.dim, spec_.classes);
+}
+
+torch::Tensor TaggingHead::logits(const HeadInput& input) const {
+  torch::Tensor x = input.states + weighted_values(value_(input.states), input.weights);
+  if (!input.sample_keys.empty()) {
+    const DropoutKeys keys(input.segments, input.sample_keys, 1, 1, x.device());
+    x = dropout_add(x, {}, keys, 0, spec_.options.dropout);
+  }
+  return out_(x);
+}
+
+torch::Tensor TaggingHead::loss(const HeadInput& input, const TaskSlice& slice) const {
+  return at::cross_entropy_loss(logits(input), to_device(slice.tags, input.states), {}, at::Reduction::Sum, kIgnore);
+}
+
+Scored TaggingHead::score(const HeadInput& input, const TaskSlice& slice) const {
+  const torch::Tensor out = logits(input);
+  const auto loss = to_host_double(at::cross_entropy_loss(out, to_device(slice.tags, input.states), {}, at::Reduction::None, kIgnore));
+  Scored scored{.loss = {}, .count = {}, .predicted = to_host(out.argmax(1))};
+  for (std::size_t i = 0; i + 1 < input.segments.offsets.size(); ++i) {
+    double sum = 0;
+    std::int64_t count = 0;
+    for (auto token = static_cast<std::size_t>(input.segments.offsets[i]); token < static_cast<std::size_t>(input.segments.offsets[i + 1]); ++token) {
+      if (slice.tags[token] == kIgnore) continue;
+      sum += loss[token];
+      ++count;
+    }
+    scored.loss.push_back(sum);
+    scored.count.push_back(count);
+  }
+  return scored;
+}
+
+Predicted TaggingHead::predict(const HeadInput& input) const {
+  const auto tags = to_host(logits(input).argmax(1));
+  Predicted predicted;
+  for (std::size_t i = 0; i + 1 < input.segments.offsets.size(); ++i)
+    predicted.ids.emplace_back(tags.begin() + input.segments.offsets[i], tags.begin() + input.segments.offsets[i + 1]);
+  return predicted;
+}
+
+}  // namespace polyhead

@@ -1,0 +1,174 @@
+#include "core/heads/translation.h"
+
+#include <cmath>
+#include <limits>
+
+#include <fmt/format.h>
+
+#include "core/model/task_attention.h"
+
+namespace polyhead {
+namespace {
+
+// softmax(q k^T / sqrt(head) + bias) v; q: [batch, heads, 1, head], k, v: [batch, heads, length, head] -> [batch, heads * head]
+torch::Tensor read_cache(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v, const torch::Tensor& bias) {
+  torch::Tensor scores = at::matmul(q, k.transpose(2, 3)) / std::sqrt(static_cast<double>(q.size(3)));
+  if (bias.defined()) scores = scores + bias;
+  return at::matmul(at::softmax(scores, -1), v).transpose(1, 2).reshape({q.size(0), -1});
+}
+
+}  // namespace
+
+TranslationHead::TranslationHead(HeadSpec spec) : Head(std::move(spec)) {
+  const std::int64_t dim = spec_.encoder.dim, heads = spec_.encoder.heads, ffn = spec_.encoder.ffn;
+  const double gain = 1 / std::sqrt(3.0 * static_cast<double>(spec_.options.decoder_layers));
+  for (std::int64_t i = 0; i < spec_.options.decoder_layers; ++i) {
+    const std::string name = fmt::format("layers.{}", i);
+    layers_.push_back({SelfAttention(arena_, name + ".self", dim, heads, gain), LayerNorm(arena_, name + ".cross.norm", dim),
+                       Linear(arena_, name + ".cross.query", dim, dim), Linear(arena_, name + ".cross.key_value", dim, 2 * dim),
+                       Linear(arena_, name + ".cross.out", dim, dim, gain), FeedForward(arena_, name + ".ffn", dim, ffn, gain)});
+  }
+  norm_ = LayerNorm(arena_, "norm", dim);
+  no_word_ = arena_.normal("no_word", {1, dim}, 1, false);
+  bias_ = arena_.constant("bias", {spec_.vocab_size}, 0);
+}
+
+TranslationHead::Memory TranslationHead::memory(const HeadInput& input) const {
+  const std::vector<std::int64_t>& offsets = input.segments.offsets;
+  const std::int64_t tokens = input.segments.tokens();
+  std::vector<std::int64_t> rows, extended = {0};
+  for (std::size_t i = 0; i + 1 < offsets.size(); ++i) {
+    for (std::int64_t row = offsets[i]; row < offsets[i + 1]; ++row) rows.push_back(row);
+    rows.push_back(tokens);  // the extra position
+    extended.push_back(static_cast<std::int64_t>(rows.size()));
+  }
+  const torch::Tensor index = to_device(rows, input.states);
+  const torch::Tensor bias = torch::cat({input.weights.mean(0).log(), torch::full({1}, std::log(kDelta), input.states.options())});
+  return {torch::cat({input.states, no_word_->tensor}).index_select(0, index), bias.index_select(0, index),
+          Segments::from(std::move(extended), input.states.device())};
+}
+
+torch::Tensor TranslationHead::embed(const HeadInput& input, const torch::Tensor& tokens) const {
+  return at::embedding(input.embedding, tokens) * std::sqrt(static_cast<double>(spec_.encoder.dim));
+}
+
+torch::Tensor TranslationHead::decode(const HeadInput& input, const TaskSlice& slice) const {
+  const std::int64_t dim = spec_.encoder.dim, heads = spec_.encoder.heads;
+  const double dropout = spec_.options.dropout;
+  const Segments targets = Segments::from(slice.target_offsets, input.states.device());
+  // The decoder reads "bos t_0 … t_n-2" to say "t_0 … t_n-1".
+  std::vector<std::int64_t> shifted(slice.target_tokens.size());
+  for (std::size_t i = 0; i + 1 < slice.target_offsets.size(); ++i)
+    for (auto at = static_cast<std::size_t>(slice.target_offsets[i]); at < static_cast<std::size_t>(slice.target_offsets[i + 1]); ++at)
+      shifted[at] = at == static_cast<std::size_t>(slice.target_offsets[i]) ? spec_.bos : slice.target_tokens[at - 1];
+  const DropoutKeys keys = input.sample_keys.empty()
+                               ? DropoutKeys()
+                               : DropoutKeys(targets, input.sample_keys, 1, 1 + 3 * spec_.options.decoder_layers, input.states.device());
+  const Memory memory = this->memory(input);
+  torch::Tensor x = dropout_add(embed(input, to_device(shifted, input.states)), {}, keys, 0, dropout);
+  const Rotary rotary = Rotary::at(targets.positions, dim / heads, x.scalar_type());
+  std::int64_t site = 1;
+  for (const Layer& layer : layers_) {
+    x = layer.self(x, targets, rotary, true, keys, site++, dropout);
+    const torch::Tensor q = layer.query(layer.norm(x)).view({-1, heads, dim / heads});
+    const auto kv = layer.key_value(memory.states).view({-1, 2, heads, dim / heads}).unbind(1);
+    const torch::Tensor read = packed_attention(q, kv[0], kv[1], memory.bias, targets, memory.segments, false);
+    x = dropout_add(layer.out(read.view({-1, dim})), x, keys, site++, dropout);
+    x = layer.feed_forward(x, keys, site++, dropout);
+  }
+  return norm_(x);
+}
+
+torch::Tensor TranslationHead::loss(const HeadInput& input, const TaskSlice& slice) const {
+  return tied_cross_entropy(decode(input, slice), input.embedding, bias_->tensor, to_device(slice.target_tokens, input.states),
+                            spec_.options.label_smoothing).sum();
+}
+
+Scored TranslationHead::score(const HeadInput& input, const TaskSlice& slice) const {
+  const torch::Tensor logits = at::addmm(bias_->tensor, decode(input, slice), input.embedding.t());
+  const auto loss = to_host_double(at::cross_entropy_loss(logits, to_device(slice.target_tokens, input.states), {}, at::Reduction::None));
+  Scored scored{.loss = {}, .count = {}, .predicted = to_host(logits.argmax(1))};
+  for (std::size_t i = 0; i + 1 < slice.target_offsets.size(); ++i) {
+    double sum = 0;
+    for (std::int64_t at = slice.target_offsets[i]; at < slice.target_offsets[i + 1]; ++at) sum += loss[static_cast<std::size_t>(at)];
+    scored.loss.push_back(sum);
+    scored.count.push_back(slice.target_offsets[i + 1] - slice.target_offsets[i]);
+  }
+  return scored;
+}
+
+Predicted TranslationHead::predict(const HeadInput& input) const {
+  const std::int64_t dim = spec_.encoder.dim, heads = spec_.encoder.heads, width = dim / heads, sequences = input.segments.sequences();
+  const Memory memory = this->memory(input);
+  std::int64_t longest = 0;
+  std::vector<std::int64_t> limit;
+  for (std::size_t i = 0; i + 1 < memory.segments.offsets.size(); ++i) {
+    const std::int64_t length = memory.segments.offsets[i + 1] - memory.segments.offsets[i];
+    longest = std::max(longest, length);
+    limit.push_back(std::min(spec_.options.max_target, 2 * length + 8));
+  }
+  // Cross-attention's keys and values, padded once: [sequences, heads, longest, width]; padding gets -inf.
+  const torch::Tensor place =
+      torch::repeat_interleave(memory.segments.lengths, memory.segments.tokens()) * longest + memory.segments.positions;
+  const torch::Tensor bias = torch::full({sequences * longest}, -std::numeric_limits<double>::infinity(), input.states.options())
+                                 .index_copy(0, place, memory.bias).view({sequences, 1, 1, longest});
+  struct Cache {
+    torch::Tensor k, v, cross_k, cross_v;
+  };
+  std::vector<Cache> caches;
+  for (const Layer& layer : layers_) {
+    const auto kv = layer.key_value(memory.states).view({-1, 2, heads, width}).unbind(1);
+    const auto pad = [&](const torch::Tensor& x) {
+      return torch::zeros({sequences * longest, heads, width}, x.options()).index_copy(0, place, x).view({sequences, longest, heads, width})
+          .transpose(1, 2).contiguous();
+    };
+    const torch::Tensor none = torch::empty({sequences, heads, 0, width}, input.states.options());
+    caches.push_back({none, none, pad(kv[0]), pad(kv[1])});
+  }
+
+  Predicted predicted{.ids = std::vector<std::vector<std::int64_t>>(static_cast<std::size_t>(sequences)), .probability = {}};
+  std::vector<std::int64_t> alive, last;  // sequence of each row, and its newest token
+  for (std::int64_t i = 0; i < sequences; ++i) {
+    alive.push_back(i);
+    last.push_back(spec_.bos);
+  }
+  torch::Tensor row_bias = bias;
+  for (std::int64_t step = 0; !alive.empty(); ++step) {
+    torch::Tensor x = embed(input, to_device(last, input.states));
+    const auto rows = static_cast<std::int64_t>(alive.size());
+    const Rotary rotary = Rotary::at(torch::full({rows}, step, input.tokens.options()), width, x.scalar_type());
+    for (std::size_t i = 0; i < layers_.size(); ++i) {
+      const Layer& layer = layers_[i];
+      Cache& cache = caches[i];
+      const auto parts = layer.self.qkv(layer.self.norm(x)).view({rows, 3, heads, width}).unbind(1);
+      cache.k = torch::cat({cache.k, rotate(parts[1], rotary).unsqueeze(2)}, 2);
+      cache.v = torch::cat({cache.v, parts[2].unsqueeze(2)}, 2);
+      x = x + layer.self.out(read_cache(rotate(parts[0], rotary).unsqueeze(2), cache.k, cache.v, {}));
+      const torch::Tensor q = layer.query(layer.norm(x)).view({rows, heads, 1, width});
+      x = x + layer.out(read_cache(q, cache.cross_k, cache.cross_v, row_bias));
+      x = layer.feed_forward(x, {}, 0, 0);
+    }
+    const auto best = to_host(at::addmm(bias_->tensor, norm_(x), input.embedding.t()).argmax(1));
+    std::vector<std::int64_t> kept, next, tokens;
+    for (std::size_t row = 0; row < alive.size(); ++row) {
+      const auto sequence = static_cast<std::size_t>(alive[row]);
+      if (best[row] == spec_.eos) continue;
+      predicted.ids[sequence].push_back(best[row]);
+      if (static_cast<std::int64_t>(predicted.ids[sequence].size()) >= limit[sequence]) continue;
+      kept.push_back(static_cast<std::int64_t>(row));
+      next.push_back(alive[row]);
+      tokens.push_back(best[row]);
+    }
+    if (kept.size() < alive.size()) {
+      const torch::Tensor index = to_device(kept, input.states);
+      for (Cache& cache : caches)
+        for (torch::Tensor* part : {&cache.k, &cache.v, &cache.cross_k, &cache.cross_v}) *part = part->index_select(0, index);
+      row_bias = row_bias.index_select(0, index);
+    }
+    alive = std::move(next);
+    last = std::move(tokens);
+  }
+  return predicted;
+}
+
+}  // namespace polyhead

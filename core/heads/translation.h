@@ -1,0 +1,39 @@
+// Translation: a pre-norm transformer decoder over the packed targets, tied to the token table. Its cross-attention adds log w_it, the
+// word's weight for this task, to the scores, and log(delta) = 0 to one extra learned position.
+#pragma once
+
+#include "core/heads/head.h"
+#include "core/model/layers.h"
+
+namespace polyhead {
+
+class TranslationHead : public Head {
+ public:
+  explicit TranslationHead(HeadSpec spec);
+  torch::Tensor loss(const HeadInput& input, const TaskSlice& slice) const override;
+  Scored score(const HeadInput& input, const TaskSlice& slice) const override;
+  // Greedy search with a key/value cache, all sequences at once; at most options.max_target tokens and twice the source plus 8.
+  Predicted predict(const HeadInput& input) const override;
+
+ private:
+  struct Memory {             // what cross-attention reads: the words and the extra position of each sequence
+    torch::Tensor states;     // [tokens + sequences, dim]
+    torch::Tensor bias;       // [tokens + sequences]
+    Segments segments;
+  };
+  struct Layer {
+    SelfAttention self;
+    LayerNorm norm;
+    Linear query, key_value, out;
+    FeedForward feed_forward;
+  };
+  Memory memory(const HeadInput& input) const;
+  torch::Tensor embed(const HeadInput& input, const torch::Tensor& tokens) const;
+  torch::Tensor decode(const HeadInput& input, const TaskSlice& slice) const;  // [target tokens, dim]
+
+  std::vector<Layer> layers_;
+  LayerNorm norm_;
+  Parameter *no_word_, *bias_;
+};
+
+}  // namespace polyhead

@@ -1,0 +1,295 @@
+#include "core/model/operations.h"
+
+#include <ATen/Parallel.h>
+
+#include <cmath>
+#include <limits>
+
+#include "core/base/counter_random.h"
+
+namespace polyhead {
+namespace {
+
+using torch::Tensor;
+using torch::autograd::AutogradContext;
+using torch::autograd::tensor_list;
+
+// A 32-bit hash of (row key, channel): Wellons' lowbias32. The same numbers come from the tensor form below.
+inline std::uint32_t channel_bits(std::uint32_t row, std::uint32_t channel) {
+  std::uint32_t x = row + channel * 0x9e3779b9U;
+  x = (x ^ (x >> 16)) * 0x7feb352dU;
+  x = (x ^ (x >> 15)) * 0x846ca68bU;
+  return x ^ (x >> 16);
+}
+
+std::uint32_t drop_threshold(double p) {
+  return static_cast<std::uint32_t>(p * 4294967296.0);
+}
+
+// Kept entries scaled by 1 / (1 - p), for tensors on a GPU: [tokens, channels].
+Tensor keep_mask(const Tensor& keys, std::int64_t channels, double p, const Tensor& like) {
+  constexpr std::int64_t low = 0xffffffff;
+  const Tensor channel = torch::arange(channels, keys.options()) * 0x9e3779b9LL;
+  Tensor x = (keys.unsqueeze(1) + channel).bitwise_and(low);
+  x = (x.bitwise_xor(x.bitwise_right_shift(16)) * 0x7feb352dLL).bitwise_and(low);
+  x = (x.bitwise_xor(x.bitwise_right_shift(15)) * 0x846ca68bLL).bitwise_and(low);
+  x = x.bitwise_xor(x.bitwise_right_shift(16));
+  return x.ge(static_cast<std::int64_t>(drop_threshold(p))).to(like.scalar_type()) / (1 - p);
+}
+
+// The inner loops, compiled for several instruction sets; the loader picks one. Each does the same operations in the same order.
+#define POLYHEAD_CLONES __attribute__((target_clones("avx512f", "avx2", "default")))
+#define POLYHEAD_DROPOUT_ROW(T)                                                                                                     \
+  POLYHEAD_CLONES void dropout_row(const T* x, const T* residual, std::uint32_t key, T* out, std::uint32_t channels,                \
+                                   std::uint32_t threshold, T scale) {                                                              \
+    if (residual) {                                                                                                                 \
+      for (std::uint32_t c = 0; c < channels; ++c) out[c] = residual[c] + (channel_bits(key, c) >= threshold ? x[c] * scale : T(0)); \
+    } else {                                                                                                                        \
+      for (std::uint32_t c = 0; c < channels; ++c) out[c] = channel_bits(key, c) >= threshold ? x[c] * scale : T(0);                \
+    }                                                                                                                               \
+  }
+#define POLYHEAD_TURN_ROW(T)                                                                                                        \
+  POLYHEAD_CLONES void turn_row(const T* x, const T* cosine, const T* sine, T sign, T* out, std::int64_t half) {                    \
+    for (std::int64_t c = 0; c < half; ++c) {                                                                                       \
+      const T a = x[c], b = x[half + c], s = sign * sine[c];                                                                        \
+      out[c] = a * cosine[c] - b * s;                                                                                               \
+      out[half + c] = b * cosine[c] + a * s;                                                                                        \
+    }                                                                                                                               \
+  }
+POLYHEAD_DROPOUT_ROW(float)
+POLYHEAD_DROPOUT_ROW(double)
+POLYHEAD_TURN_ROW(float)
+POLYHEAD_TURN_ROW(double)
+
+Tensor apply_dropout(const Tensor& x, const Tensor& residual, const Tensor& keys, double p) {
+  if (x.is_cuda()) {
+    const Tensor dropped = x * keep_mask(keys, x.size(1), p, x);
+    return residual.defined() ? residual + dropped : dropped;
+  }
+  const Tensor from = x.contiguous();
+  const Tensor base = residual.defined() ? residual.contiguous() : Tensor();
+  Tensor out = torch::empty_like(from);
+  AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "dropout", [&] {
+    const auto* rows = from.data_ptr<scalar_t>();
+    const auto* residuals = base.defined() ? base.data_ptr<scalar_t>() : nullptr;
+    const auto* row_keys = keys.data_ptr<std::int64_t>();
+    auto* to = out.data_ptr<scalar_t>();
+    const std::int64_t width = x.size(1);
+    at::parallel_for(0, x.size(0), 64, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t row = begin; row < end; ++row)
+        dropout_row(rows + row * width, residuals ? residuals + row * width : nullptr, static_cast<std::uint32_t>(row_keys[row]),
+                    to + row * width, static_cast<std::uint32_t>(width), drop_threshold(p), static_cast<scalar_t>(1 / (1 - p)));
+    });
+  });
+  return out;
+}
+
+struct DropoutAdd : torch::autograd::Function<DropoutAdd> {
+  static Tensor forward(AutogradContext* context, const Tensor& x, const Tensor& residual, const Tensor& keys, double p) {
+    context->save_for_backward({keys});
+    context->saved_data["p"] = p;
+    context->saved_data["residual"] = residual.defined();
+    return apply_dropout(x, residual, keys, p);
+  }
+  static tensor_list backward(AutogradContext* context, tensor_list gradient) {
+    const Tensor dx = apply_dropout(gradient[0], Tensor(), context->get_saved_variables()[0], context->saved_data["p"].toDouble());
+    return {dx, context->saved_data["residual"].toBool() ? gradient[0] : Tensor(), Tensor(), Tensor()};
+  }
+};
+
+// direction = 1 turns forward, -1 backward (the transposed rotation).
+Tensor turn(const Tensor& x, const Tensor& cosine, const Tensor& sine, int direction) {
+  const std::int64_t heads = x.size(1), half = x.size(2) / 2;
+  if (x.is_cuda()) {
+    const Tensor a = x.narrow(2, 0, half), b = x.narrow(2, half, half);
+    const Tensor c = cosine.unsqueeze(1), s = sine.unsqueeze(1) * direction;
+    return torch::cat({a * c - b * s, b * c + a * s}, 2);
+  }
+  Tensor out = torch::empty(x.sizes(), x.options());
+  const Tensor in = x.stride(2) == 1 && x.stride(1) == 2 * half ? x : x.contiguous();
+  AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "rotate", [&] {
+    const auto* from = in.data_ptr<scalar_t>();
+    auto* to = out.data_ptr<scalar_t>();
+    const auto* cosines = cosine.data_ptr<scalar_t>();
+    const auto* sines = sine.data_ptr<scalar_t>();
+    const std::int64_t stride = in.stride(0);
+    const auto sign = static_cast<scalar_t>(direction);
+    at::parallel_for(0, x.size(0), 64, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t row = begin; row < end; ++row)
+        for (std::int64_t head = 0; head < heads; ++head)
+          turn_row(from + row * stride + head * 2 * half, cosines + row * half, sines + row * half, sign,
+                   to + (row * heads + head) * 2 * half, half);
+    });
+  });
+  return out;
+}
+
+struct Rotate : torch::autograd::Function<Rotate> {
+  static Tensor forward(AutogradContext* context, const Tensor& x, const Tensor& cosine, const Tensor& sine) {
+    context->save_for_backward({cosine, sine});
+    return turn(x, cosine, sine, 1);
+  }
+  static tensor_list backward(AutogradContext* context, tensor_list gradient) {
+    const auto saved = context->get_saved_variables();
+    return {turn(gradient[0], saved[0], saved[1], -1), Tensor(), Tensor()};
+  }
+};
+
+// [tokens, heads, head] rows of one sequence as [heads, length, head], a view.
+Tensor rows_of(const Tensor& x, const std::vector<std::int64_t>& offsets, std::size_t sequence) {
+  return x.narrow(0, offsets[sequence], offsets[sequence + 1] - offsets[sequence]).transpose(0, 1);
+}
+
+// Per sequence on strided views, without gathering or padding; probabilities are kept for backward (see docs/design.md).
+struct PackedAttention : torch::autograd::Function<PackedAttention> {
+  static Tensor forward(AutogradContext* context, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& bias,
+                        const std::vector<std::int64_t>& query_offsets, const std::vector<std::int64_t>& key_offsets, bool causal) {
+    const std::int64_t heads = q.size(1);
+    const double scale = 1 / std::sqrt(static_cast<double>(q.size(2)));
+    std::int64_t kept = 0;
+    for (std::size_t i = 0; i + 1 < query_offsets.size(); ++i)
+      kept += heads * (query_offsets[i + 1] - query_offsets[i]) * (key_offsets[i + 1] - key_offsets[i]);
+    Tensor probabilities = torch::empty({kept}, q.options());
+    Tensor out = torch::empty({q.size(0), heads, v.size(2)}, q.options());
+    std::int64_t at = 0;
+    for (std::size_t i = 0; i + 1 < query_offsets.size(); ++i) {
+      const std::int64_t rows = query_offsets[i + 1] - query_offsets[i], columns = key_offsets[i + 1] - key_offsets[i];
+      if (rows == 0) continue;
+      Tensor p = probabilities.narrow(0, at, heads * rows * columns).view({heads, rows, columns});
+      at += p.numel();
+      at::bmm_out(p, rows_of(q, query_offsets, i), rows_of(k, key_offsets, i).transpose(1, 2));
+      p.mul_(scale);
+      if (bias.defined()) p.add_(bias.narrow(0, key_offsets[i], columns));
+      if (causal) p.masked_fill_(torch::ones({rows, columns}, q.options().dtype(torch::kBool)).triu_(1), -std::numeric_limits<double>::infinity());
+      at::_softmax_out(p, p, -1, false);
+      rows_of(out, query_offsets, i).copy_(at::bmm(p, rows_of(v, key_offsets, i)));
+    }
+    context->save_for_backward({q, k, v, probabilities});
+    context->saved_data["queries"] = query_offsets;
+    context->saved_data["keys"] = key_offsets;
+    context->saved_data["bias"] = bias.defined();
+    return out;
+  }
+
+  static tensor_list backward(AutogradContext* context, tensor_list gradient) {
+    const auto saved = context->get_saved_variables();
+    const Tensor &q = saved[0], &k = saved[1], &v = saved[2], &probabilities = saved[3];
+    const auto query_offsets = context->saved_data["queries"].toIntVector();
+    const auto key_offsets = context->saved_data["keys"].toIntVector();
+    const bool with_bias = context->saved_data["bias"].toBool();
+    const std::int64_t heads = q.size(1);
+    const double scale = 1 / std::sqrt(static_cast<double>(q.size(2)));
+    const Tensor d_out = gradient[0].contiguous();
+    Tensor dq = torch::empty(q.sizes(), q.options()), dk = torch::empty(k.sizes(), k.options()), dv = torch::empty(v.sizes(), v.options());
+    Tensor d_bias = with_bias ? torch::empty({k.size(0)}, q.options()) : Tensor();
+    std::int64_t at = 0;
+    for (std::size_t i = 0; i + 1 < query_offsets.size(); ++i) {
+      const std::int64_t rows = query_offsets[i + 1] - query_offsets[i], columns = key_offsets[i + 1] - key_offsets[i];
+      if (rows == 0) {
+        for (const Tensor& d : {dk, dv}) rows_of(d, key_offsets, i).zero_();
+        if (with_bias) d_bias.narrow(0, key_offsets[i], columns).zero_();
+        continue;
+      }
+      const Tensor p = probabilities.narrow(0, at, heads * rows * columns).view({heads, rows, columns});
+      at += p.numel();
+      const Tensor dy = rows_of(d_out, query_offsets, i);
+      const Tensor dp = at::bmm(dy, rows_of(v, key_offsets, i).transpose(1, 2));
+      Tensor ds = at::_softmax_backward_data(dp, p, -1, p.scalar_type());
+      if (with_bias) d_bias.narrow(0, key_offsets[i], columns).copy_(ds.sum(at::IntArrayRef({0, 1})));
+      ds.mul_(scale);
+      rows_of(dv, key_offsets, i).copy_(at::bmm(p.transpose(1, 2), dy));
+      rows_of(dq, query_offsets, i).copy_(at::bmm(ds, rows_of(k, key_offsets, i)));
+      rows_of(dk, key_offsets, i).copy_(at::bmm(ds.transpose(1, 2), rows_of(q, query_offsets, i)));
+    }
+    return {dq, dk, dv, d_bias, Tensor(), Tensor(), Tensor()};
+  }
+};
+
+// For a GPU: one padded block, LibTorch's fused attention, and back to rows.
+Tensor padded_attention(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& bias, const Segments& queries,
+                        const Segments& keys, bool causal) {
+  const auto place = [](const Segments& segments) {
+    const Tensor sequence = torch::repeat_interleave(segments.lengths, segments.tokens());
+    std::int64_t longest = 0;
+    for (std::size_t i = 0; i + 1 < segments.offsets.size(); ++i) longest = std::max(longest, segments.offsets[i + 1] - segments.offsets[i]);
+    return std::pair(sequence * longest + segments.positions, longest);
+  };
+  const auto [query_place, query_longest] = place(queries);
+  const auto [key_place, key_longest] = place(keys);
+  const std::int64_t sequences = queries.sequences(), heads = q.size(1);
+  const auto pad = [&](const Tensor& x, const Tensor& rows, std::int64_t longest) {
+    const Tensor flat = torch::zeros({sequences * longest, x.size(1), x.size(2)}, x.options()).index_copy(0, rows, x);
+    return flat.view({sequences, longest, heads, x.size(2)}).transpose(1, 2);
+  };
+  Tensor mask = torch::full({sequences * key_longest}, -std::numeric_limits<double>::infinity(), q.options());
+  mask = mask.index_copy(0, key_place, bias.defined() ? bias : torch::zeros({keys.tokens()}, q.options())).view({sequences, 1, 1, key_longest});
+  mask = mask.expand({sequences, 1, query_longest, key_longest});
+  if (causal)
+    mask = mask.masked_fill(torch::ones({query_longest, key_longest}, q.options().dtype(torch::kBool)).triu_(1), -std::numeric_limits<double>::infinity());
+  const Tensor out = at::scaled_dot_product_attention(pad(q, query_place, query_longest), pad(k, key_place, key_longest),
+                                                      pad(v, key_place, key_longest), mask);
+  return out.transpose(1, 2).reshape({sequences * query_longest, heads, v.size(2)}).index_select(0, query_place);
+}
+
+}  // namespace
+
+Segments Segments::from(std::vector<std::int64_t> offsets, torch::Device device) {
+  Segments segments{.offsets = std::move(offsets), .lengths = {}, .positions = {}};
+  const std::int64_t sequences = segments.sequences();
+  Tensor lengths = torch::empty({sequences}, torch::kInt64), positions = torch::empty({segments.tokens()}, torch::kInt64);
+  auto* length = lengths.data_ptr<std::int64_t>();
+  auto* position = positions.data_ptr<std::int64_t>();
+  for (std::int64_t i = 0; i < sequences; ++i) {
+    const auto s = static_cast<std::size_t>(i);
+    length[i] = segments.offsets[s + 1] - segments.offsets[s];
+    for (std::int64_t j = 0; j < length[i]; ++j) *position++ = j;
+  }
+  segments.lengths = lengths.to(device);
+  segments.positions = positions.to(device);
+  return segments;
+}
+
+DropoutKeys::DropoutKeys(const Segments& segments, const std::vector<std::uint64_t>& sample_keys, std::uint64_t stream, std::int64_t sites,
+                         torch::Device device) {
+  Tensor rows = torch::empty({sites, segments.tokens()}, torch::kInt64);
+  auto* out = rows.data_ptr<std::int64_t>();
+  for (std::int64_t site = 0; site < sites; ++site)
+    for (std::size_t i = 0; i < sample_keys.size(); ++i) {
+      const std::uint64_t key = derive(derive(sample_keys[i], stream), static_cast<std::uint64_t>(site));
+      const std::int64_t length = segments.offsets[i + 1] - segments.offsets[i];
+      for (std::int64_t token = 0; token < length; ++token) *out++ = static_cast<std::int64_t>(draw(key, static_cast<std::uint64_t>(token)) >> 32);
+    }
+  rows_ = rows.to(device);
+}
+
+torch::Tensor dropout_add(const Tensor& x, const Tensor& residual, const Tensor& keys, double p) {
+  return DropoutAdd::apply(x, residual, keys, p);
+}
+
+torch::Tensor dropout_add(const Tensor& x, const Tensor& residual, const DropoutKeys& keys, std::int64_t site, double p) {
+  if (!keys.on() || p == 0) return residual.defined() ? residual + x : x;
+  return dropout_add(x, residual, keys.site(site), p);
+}
+
+Rotary Rotary::at(const Tensor& positions, std::int64_t head, torch::ScalarType dtype) {
+  const std::int64_t half = head / 2;
+  const Tensor rate = torch::pow(10000.0, torch::arange(half, positions.options().dtype(torch::kFloat64)) * (-1.0 / static_cast<double>(half)));
+  const Tensor angle = positions.to(torch::kFloat64).unsqueeze(1) * rate;
+  return {angle.cos().to(dtype), angle.sin().to(dtype)};
+}
+
+torch::Tensor rotate(const Tensor& x, const Rotary& rotary) {
+  return Rotate::apply(x, rotary.cosine, rotary.sine);
+}
+
+torch::Tensor packed_attention(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& bias, const Segments& queries,
+                               const Segments& keys, bool causal) {
+  if (q.is_cuda()) return padded_attention(q, k, v, bias, queries, keys, causal);
+  return PackedAttention::apply(q, k, v, bias, queries.offsets, keys.offsets, causal);
+}
+
+torch::Tensor segment_sum(const Tensor& x, const Segments& segments) {
+  return at::segment_reduce(x, "sum", segments.lengths, {}, {}, 0, /*unsafe=*/true);
+}
+
+}  // namespace polyhead

@@ -1,0 +1,63 @@
+// Operations on packed sequences that LibTorch does not have, with hand-written backward on the CPU: dropout from the counter-based
+// generator, rotary positions, attention per sequence. On a GPU they are composed of LibTorch's own operations, with equal results up to
+// rounding.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "core/base/batch.h"
+#include "core/model/torch.h"
+
+namespace polyhead {
+
+// Where sequences begin and end, on the host and as tensors.
+struct Segments {
+  std::vector<std::int64_t> offsets;  // [sequences + 1], from 0
+  torch::Tensor lengths;              // [sequences] i64, on the device
+  torch::Tensor positions;            // [tokens] i64, on the device: index in the sequence
+
+  std::int64_t sequences() const { return static_cast<std::int64_t>(offsets.size()) - 1; }
+  std::int64_t tokens() const { return offsets.back(); }
+  static Segments from(std::vector<std::int64_t> offsets, torch::Device device);
+};
+
+// Keys of the rows of packed sequences for dropout: of (sample key, token index), so that masks depend neither on rank nor on row.
+// One key a row and site (a place in the model where dropout happens); off when undefined.
+class DropoutKeys {
+ public:
+  DropoutKeys() = default;  // no dropout: evaluation
+  // `sample_keys`: [sequences]; `stream` tells apart the encoder's rows from a decoder's.
+  DropoutKeys(const Segments& segments, const std::vector<std::uint64_t>& sample_keys, std::uint64_t stream, std::int64_t sites,
+              torch::Device device);
+  bool on() const { return rows_.defined(); }
+  torch::Tensor site(std::int64_t site) const { return rows_.select(0, site); }  // [tokens] i64, each below 2^32
+
+ private:
+  torch::Tensor rows_;  // [sites, tokens]
+};
+
+// residual + dropout(x); x: [tokens, channels]; residual may be undefined. keys: [tokens]; p in [0, 1).
+torch::Tensor dropout_add(const torch::Tensor& x, const torch::Tensor& residual, const torch::Tensor& keys, double p);
+// The same by way of `keys.site(site)`; without keys or with p = 0 plain addition.
+torch::Tensor dropout_add(const torch::Tensor& x, const torch::Tensor& residual, const DropoutKeys& keys, std::int64_t site, double p);
+
+// Rotary positions (Su et al., 2021, halves form): channel pairs (c, c + head/2) of every attention head turn by the angle
+// position / 10000^(2c/head).
+struct Rotary {
+  torch::Tensor cosine, sine;  // [tokens, head / 2]
+  static Rotary at(const torch::Tensor& positions, std::int64_t head, torch::ScalarType dtype);
+};
+// x: [tokens, heads, head] -> the same shape.
+torch::Tensor rotate(const torch::Tensor& x, const Rotary& rotary);
+
+// softmax(q k^T / sqrt(head) + bias) v, each query sequence over its key sequence.
+// q: [query tokens, heads, head], k, v: [key tokens, heads, head], rows may be strided; bias: [key tokens] or undefined, added to the
+// scores of that key. causal: query i sees keys 0..i (equal lengths only). -> [query tokens, heads, head]
+torch::Tensor packed_attention(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v, const torch::Tensor& bias,
+                               const Segments& queries, const Segments& keys, bool causal);
+
+// Sums of rows over each sequence: [tokens, channels] -> [sequences, channels].
+torch::Tensor segment_sum(const torch::Tensor& x, const Segments& segments);
+
+}  // namespace polyhead
