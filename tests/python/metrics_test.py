@@ -1,0 +1,147 @@
+"""The metrics equal scikit-learn's and sacrebleu's, on random and realistic cases, through tests/tools/score.cpp."""
+
+import json
+import os
+import random
+import subprocess
+import warnings
+from pathlib import Path
+
+import pytest
+from sacrebleu.metrics import BLEU, CHRF
+from sacrebleu.tokenizers.tokenizer_13a import Tokenizer13a
+from sklearn.metrics import accuracy_score, f1_score
+
+SENTENCES = [
+    "The package 'libfoo-dev' contains headers, static libraries and 3.14 MB of documentation (see README.Debian).",
+    "Il pacchetto «libfoo-dev» contiene gli header, le librerie statiche e 3,14 MB di documentazione.",
+    "Dieses Paket enthält die für die Entwicklung nötigen Dateien – z. B. für größere Übungen.",
+    "Küçük, hızlı bir metin düzenleyici; İstanbul'da yazıldı.",
+    "これは高速な画像ビューアです。日本語に対応しています！",
+    "快速的图像查看器,支持多种格式。",
+    "Быстрый просмотрщик изображений: поддерживает PNG, JPEG и др.",
+    "عارض صور سريع، يدعم العديد من الصيغ؟",
+    "תוכנה חופשית – מהירה וקלה.",
+    "यह एक तेज़ छवि दर्शक है।",
+    "Price: $1,000.50 -- or 20-30% off!!! <skipped> &quot;quoted&quot; &amp;lt; A&amp;B e.g. x^2_y ~z`w` [1] {2} a/b @me #tag",
+    "emoji 👩‍👩‍👧 and 🏳️‍🌈 flags, e\u0301 against é, ligature ﬁ",
+    "1.2.3,4 5-6 -7 8- .9 10. ,11 12, a.b c,d e-f ... ,,, --- 1.a a.1 1,-2",
+    "line one-\nline two\nline three\r\ntab\there\x0bvt\x0cff\x1cfs\x85nel\u00a0nbsp\u3000wide\u2028ls\u200bzero",
+    "word",
+    "ü",
+    ".",
+    " ",
+    "\n",
+    "-\n",
+    "",
+]
+PIECES = ["a", "b", "the", " ", "  ", ".", ",", "-", "0", "12", "é", "ß", "日", "👍", "\n", "-\n", "\u00a0", "&lt;", "&amp;",
+          "<skipped>", "'", '"', "/", "\t", "\u2009", "!", "(", ")", "=", "\ufffd"]
+BYTES = [b"\x80", b"\xc0\xaf", b"\xc3", b"\xe0\x80\x80", b"\xe2\x82", b"\xed\xa0\x80", b"\xf0\x9f\x98", b"\xf4\x90\x80\x80", b"\xff",
+         b"\xf8\x88", b"ab", b" ", b".", b"1,", b"\xc3\xa9", b"\xf0\x90\x80", b"\xe1\x80\xc3\xa9", b"\x00"]
+
+
+def score(cases):
+    beside = Path(os.environ.get("POLYHEAD_BINARY", "build/cpu/polyhead")).parent / "tests" / "score"
+    tool = os.environ.get("POLYHEAD_SCORE", str(beside))
+    result = subprocess.run([tool], input="\n".join(json.dumps(case) for case in cases), capture_output=True, encoding="utf-8")
+    assert result.returncode == 0, result.stderr
+    return [json.loads(line) for line in result.stdout.split("\n") if line]
+
+
+def compare_texts(cases):
+    """Each case is a list of (hypothesis, reference), as bytes."""
+    ours = score([{"hypotheses": [h.hex() for h, _ in case], "references": [r.hex() for _, r in case]} for case in cases])
+    assert len(ours) == len(cases)
+    tokenize = Tokenizer13a()
+    bleu, chrf = BLEU(force=True), CHRF()
+    above_zero = 0
+    for case, mine in zip(cases, ours):
+        hypotheses = [h.decode("utf-8", "replace") for h, _ in case]
+        references = [r.decode("utf-8", "replace") for _, r in case]
+        assert mine["tokens"] == [tokenize(h) for h in hypotheses]
+        assert mine["bleu"] == pytest.approx(bleu.corpus_score(hypotheses, [references]).score, abs=1e-6), case
+        assert mine["chrf"] == pytest.approx(chrf.corpus_score(hypotheses, [references]).score, abs=1e-6), case
+        above_zero += mine["bleu"] > 0
+    return above_zero
+
+
+def damaged(text, rng):
+    """A translation that is partly right: words dropped, repeated, swapped, or characters changed."""
+    words = text.split(" ")
+    for _ in range(rng.randrange(4)):
+        if not words:
+            break
+        i = rng.randrange(len(words))
+        what = rng.randrange(4)
+        if what == 0:
+            del words[i]
+        elif what == 1:
+            words.insert(i, words[i])
+        elif what == 2:
+            j = rng.randrange(len(words))
+            words[i], words[j] = words[j], words[i]
+        else:
+            words[i] = words[i][::-1]
+    return " ".join(words)
+
+
+def test_every_pair_of_sentences():
+    cases = [[(h.encode(), r.encode())] for h in SENTENCES for r in SENTENCES]
+    assert compare_texts(cases) >= 10
+
+
+def test_corpora_of_damaged_sentences():
+    rng = random.Random(1)
+    cases = []
+    for _ in range(300):
+        references = [rng.choice(SENTENCES) for _ in range(rng.randrange(1, 12))]
+        cases.append([(damaged(r, rng).encode(), r.encode()) for r in references])
+    assert compare_texts(cases) >= 200
+
+
+def test_random_pieces():
+    rng = random.Random(2)
+
+    def text():
+        return "".join(rng.choice(PIECES) for _ in range(rng.choice([0, 1, 2, 3, 5, 8, 20, 60]))).encode()
+
+    cases = [[(text(), text()) for _ in range(rng.randrange(1, 6))] for _ in range(700)]
+    assert compare_texts(cases) >= 100
+
+
+def test_bytes_that_are_not_utf8():
+    rng = random.Random(3)
+
+    def text():
+        return b"".join(rng.choice(BYTES) for _ in range(rng.randrange(12)))
+
+    compare_texts([[(b, b) for b in BYTES]] + [[(text(), text())] for _ in range(500)])
+    compare_texts([[(bytes(rng.randrange(256) for _ in range(40)), text())] for _ in range(300)])
+
+
+def test_no_text_at_all():
+    assert score([{"hypotheses": [], "references": []}]) == [{"bleu": 0, "chrf": 0, "tokens": []}]
+
+
+def test_classification():
+    rng = random.Random(4)
+    cases = []
+    for _ in range(1000):
+        classes = rng.choice([1, 2, 3, 10, 45])
+        size = rng.choice([1, 2, 5, 50, 300])
+        used = rng.randrange(1, classes + 1)  # some classes occur nowhere, some only among the predictions
+        gold = [rng.randrange(used) for _ in range(size)]
+        right = rng.choice([0.0, 0.3, 0.9, 1.0])
+        predicted = [g if rng.random() < right else rng.randrange(classes) for g in gold]
+        cases.append({"classes": classes, "gold": gold, "predicted": predicted})
+    for case, mine in zip(cases, score(cases), strict=True):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            f1 = f1_score(case["gold"], case["predicted"], average="macro")
+        assert mine["accuracy"] == pytest.approx(accuracy_score(case["gold"], case["predicted"]), abs=1e-12)
+        assert mine["macro_f1"] == pytest.approx(f1, abs=1e-12), case
+
+
+def test_no_predictions():
+    assert score([{"classes": 3, "gold": [], "predicted": []}]) == [{"accuracy": 0, "macro_f1": 0}]

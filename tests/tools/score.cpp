@@ -1,0 +1,60 @@
+// The metrics as a filter, for comparison with other implementations: JSONL cases in, JSONL scores out. Texts are
+// hexadecimal, so that invalid UTF-8 can be given.
+#include <charconv>
+#include <cstdio>
+#include <iostream>
+#include <nlohmann/json.hpp>
+
+#include "core/metrics/scores.h"
+
+namespace {
+
+using nlohmann::json;
+
+std::string from_hex_bytes(const std::string& digits) {
+  std::string bytes;
+  for (std::size_t i = 0; i + 1 < digits.size(); i += 2) {
+    unsigned value = 0;
+    std::from_chars(digits.data() + i, digits.data() + i + 2, value, 16);
+    bytes.push_back(static_cast<char>(static_cast<unsigned char>(value)));
+  }
+  return bytes;
+}
+
+json score_texts(const json& request) {
+  std::array<double, polyhead::kBleuSums> bleu{};
+  std::array<double, polyhead::kChrfSums> chrf{};
+  json tokens = json::array();
+  for (std::size_t i = 0; i < request.at("hypotheses").size(); ++i) {
+    const std::string hypothesis = from_hex_bytes(request.at("hypotheses").at(i).get<std::string>());
+    const std::string reference = from_hex_bytes(request.at("references").at(i).get<std::string>());
+    polyhead::add_bleu(bleu, hypothesis, reference);
+    polyhead::add_chrf(chrf, hypothesis, reference);
+    tokens.push_back(polyhead::tokenize_13a(hypothesis));
+  }
+  return {{"bleu", polyhead::bleu(bleu)}, {"chrf", polyhead::chrf(chrf)}, {"tokens", tokens}};
+}
+
+json score_classes(const json& request) {
+  const auto classes = request.at("classes").get<std::int64_t>();
+  polyhead::Scores scores;
+  for (std::size_t i = 0; i < request.at("gold").size(); ++i)
+    polyhead::add_prediction(scores, classes, request.at("gold").at(i).get<std::int64_t>(),
+                             request.at("predicted").at(i).get<std::int64_t>());
+  return {{"accuracy", polyhead::accuracy(scores, classes)}, {"macro_f1", polyhead::macro_f1(scores, classes)}};
+}
+
+}  // namespace
+
+int main() {
+  try {
+    for (std::string line; std::getline(std::cin, line);) {
+      const json request = json::parse(line);
+      std::cout << (request.contains("classes") ? score_classes(request) : score_texts(request)).dump() << "\n";
+    }
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "score: %s\n", error.what());
+    return 1;
+  }
+  return 0;
+}
