@@ -22,12 +22,26 @@ class Tokenizer {
   virtual std::string decode(std::span<const std::int64_t> ids) const = 0;
 };
 
-// Loads the tokenizer of a data set or run folder and checks its SHA-256 (where stated), size and special ids; throws Error(data).
+// What a tokenizer's file says itself: kind, the file's name, its SHA-256, size and special ids. Throws Error(data)
+// with the cure when the file is no tokenizer or lacks a special token.
+TokenizerInfo inspect_tokenizer(const std::string& kind, const std::filesystem::path& file);
+
+// Loads the tokenizer of a data set or run folder and checks its SHA-256 (where stated), size and special ids; throws
+// Error(data).
 std::unique_ptr<Tokenizer> load_tokenizer(const std::filesystem::path& folder, const TokenizerInfo& info);
 
 // "bos … eos", cut to max_length ids in all.
 std::vector<std::int64_t> encode_input(const Tokenizer& tokenizer, const TokenizerInfo& info, std::string_view text,
                                        std::size_t max_length);
+
+// "bos text eos second eos" of a pair, cut to max_length ids in all: the longer text first, token by token. `second`:
+// where the second text begins.
+struct EncodedPair {
+  std::vector<std::int64_t> tokens;
+  std::size_t second = 0;
+};
+EncodedPair encode_pair(const Tokenizer& tokenizer, const TokenizerInfo& info, std::string_view text,
+                        std::string_view second, std::size_t max_length);
 
 // Words to ids: "bos … eos" with, per word that fits whole, the index of its first piece; cut at a word's end.
 struct EncodedWords {

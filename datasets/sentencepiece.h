@@ -1,0 +1,22 @@
+// SentencePiece (Kudo and Richardson, 2018): unigram models, trained here or given.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "datasets/tokenizer.h"
+
+namespace polyhead {
+
+// Of a model file; kind, size and special ids of `info` are the model's own. Throws Error(data).
+std::unique_ptr<Tokenizer> load_sentencepiece(const std::filesystem::path& file, TokenizerInfo& info);
+
+// A unigram model's bytes, trained on the texts: pad, unk, bos, eos, <mask> are 0..4. The same texts in the same order
+// give the same bytes on any number of cores. Texts are cut to 4096 bytes. Throws Error(data) when the texts do not
+// allow vocab_size, and says which size would do.
+std::string train_sentencepiece(const std::vector<std::string>& texts, std::int64_t vocab_size);
+
+}  // namespace polyhead

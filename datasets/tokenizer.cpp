@@ -1,0 +1,103 @@
+// Loads a tokenizer by its kind, and builds the sequences that the model reads.
+#include "datasets/tokenizer.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "core/base/error.h"
+#include "core/base/files.h"
+#include "datasets/sentencepiece.h"
+#include "datasets/wordpiece.h"
+
+namespace polyhead {
+namespace {
+
+std::unique_ptr<Tokenizer> load(const std::string& kind, const std::filesystem::path& file, TokenizerInfo& found) {
+  if (kind == "sentencepiece") return load_sentencepiece(file, found);
+  if (kind == "wordpiece") return load_wordpiece(file, found);
+  throw Error(Exit::config,
+              fmt::format("the tokenizer kind '{}' is unknown; known are sentencepiece and wordpiece", kind));
+}
+
+}  // namespace
+
+TokenizerInfo inspect_tokenizer(const std::string& kind, const std::filesystem::path& file) {
+  TokenizerInfo info;
+  load(kind, file, info);
+  info.kind = kind;
+  info.file = file.filename().string();
+  info.sha256 = sha256_file(file);
+  return info;
+}
+
+std::unique_ptr<Tokenizer> load_tokenizer(const std::filesystem::path& folder, const TokenizerInfo& info) {
+  const std::filesystem::path file = folder / info.file;
+  const auto fail = [&](const std::string& what) {
+    throw Error(Exit::data,
+                fmt::format("the tokenizer {} {}; take the file that belongs to this data set, or import anew",
+                            file.string(), what));
+  };
+  if (!std::filesystem::exists(file)) fail("is missing");
+  if (!info.sha256.empty() && sha256_file(file) != info.sha256) fail("has another SHA-256 than the manifest says");
+  TokenizerInfo found;
+  std::unique_ptr<Tokenizer> tokenizer = load(info.kind, file, found);
+  const auto same = [&](const char* what, std::int64_t here, std::int64_t there) {
+    if (here != there) fail(fmt::format("has {} = {}, the manifest says {}", what, here, there));
+  };
+  same("vocab_size", found.vocab_size, info.vocab_size);
+  same("pad", found.pad, info.pad);
+  same("unk", found.unk, info.unk);
+  same("bos", found.bos, info.bos);
+  same("eos", found.eos, info.eos);
+  same("mask", found.mask, info.mask);
+  return tokenizer;
+}
+
+std::vector<std::int64_t> encode_input(const Tokenizer& tokenizer, const TokenizerInfo& info, std::string_view text,
+                                       std::size_t max_length) {
+  std::vector<std::int64_t> ids = tokenizer.encode(text);
+  if (ids.size() + 2 > max_length) ids.resize(max_length - std::min<std::size_t>(max_length, 2));
+  ids.insert(ids.begin(), info.bos);
+  ids.push_back(info.eos);
+  return ids;
+}
+
+EncodedPair encode_pair(const Tokenizer& tokenizer, const TokenizerInfo& info, std::string_view text,
+                        std::string_view second, std::size_t max_length) {
+  std::vector<std::int64_t> a = tokenizer.encode(text), b = tokenizer.encode(second);
+  const std::size_t room = max_length - std::min<std::size_t>(max_length, 3);
+  const std::size_t half = room / 2;
+  if (a.size() + b.size() > room) {
+    // The shorter keeps what it has up to a half; the longer takes the rest.
+    const std::size_t keep_a = b.size() <= half ? room - b.size() : std::min(a.size(), room - half);
+    a.resize(std::min(a.size(), keep_a));
+    b.resize(std::min(b.size(), room - a.size()));
+  }
+  EncodedPair out;
+  out.tokens.push_back(info.bos);
+  out.tokens.insert(out.tokens.end(), a.begin(), a.end());
+  out.tokens.push_back(info.eos);
+  out.second = out.tokens.size();
+  out.tokens.insert(out.tokens.end(), b.begin(), b.end());
+  out.tokens.push_back(info.eos);
+  return out;
+}
+
+EncodedWords encode_words(const Tokenizer& tokenizer, const TokenizerInfo& info, std::span<const std::string> words,
+                          std::size_t max_length) {
+  EncodedWords out;
+  out.tokens.push_back(info.bos);
+  for (const std::string& word : words) {
+    std::vector<std::int64_t> pieces = tokenizer.encode(word);
+    if (pieces.empty())
+      pieces.push_back(info.unk);  // a word of characters that the tokenizer drops still needs its tag
+    if (out.tokens.size() + pieces.size() + 1 > max_length) break;
+    out.first_piece.push_back(static_cast<std::int64_t>(out.tokens.size()));
+    out.tokens.insert(out.tokens.end(), pieces.begin(), pieces.end());
+  }
+  out.tokens.push_back(info.eos);
+  return out;
+}
+
+}  // namespace polyhead
