@@ -292,6 +292,26 @@ void Config::add_task(const std::string& name, const std::string& origin) {
     tasks_.push_back({name, origin});
 }
 
+void Config::keep_tasks(const std::vector<std::string>& names) {
+  std::vector<TaskMention> kept;
+  for (const std::string& name : names) {
+    const auto known = std::ranges::find(tasks_, name, &TaskMention::name);
+    kept.push_back(known == tasks_.end() ? TaskMention{name, "data set"} : *known);
+  }
+  tasks_ = std::move(kept);
+  std::erase_if(values_, [&](const auto& entry) {
+    const std::string& name = entry.first;
+    return name.starts_with("task.") && std::ranges::count(names, name.substr(5, name.rfind('.') - 5)) == 0;
+  });
+}
+
+std::map<std::string, std::string> Config::identity() const {
+  std::map<std::string, std::string> values;
+  for (const std::string& name : names(tasks_))
+    if (option(name).identity && has(name)) values[name] = text(name);
+  return values;
+}
+
 std::vector<std::string> Config::names(const std::vector<TaskMention>& tasks) const {
   std::vector<std::string> names;
   for (const Option& known : table_)

@@ -70,12 +70,16 @@ class Config {
     set(name, {value, origin, {}});
   }
   void add_task(const std::string& name, const std::string& origin);
+  // Makes tasks() exactly these, in this order; values of others are dropped.
+  void keep_tasks(const std::vector<std::string>& names);
 
   // All values of sections as an INI file, paths absolute; `annotated` adds where each came from. Throws Error(config)
   // for a value that an INI file cannot hold.
   std::string ini(bool annotated = false) const;
   // One line for each identity key whose value differs: "run.seed: 1 there, 2 here".
   std::vector<std::string> differences(const Config& here) const;
+  // The identity keys and their values.
+  std::map<std::string, std::string> identity() const;
 
  private:
   const Option& option(const std::string& name) const;

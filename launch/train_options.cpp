@@ -46,7 +46,6 @@ std::span<const Option> train_options() {
       {"encoder", "heads", integer, "4", "Heads of self-attention.", true, ">=1"},
       {"encoder", "ffn", integer, "1024", "Width of the feed-forward layer.", true, ">=1"},
       {"encoder", "dropout", number, "0.1", "Dropout rate.", true, ">=0,<1"},
-      {"encoder", "max_length", integer, "512", "The longest sequence, in tokens.", true, ">=2"},
 
       {"attention", "heads", integer, "1", "Heads of the task attention.", true, ">=1"},
       {"attention", "temperature", number, "1", "Temperature of a word's weights over tasks.", true, ">0"},

@@ -1,0 +1,86 @@
+// What rank 0 shows while training.
+#include "launch/progress.h"
+
+#include <fmt/format.h>
+#include <sys/ioctl.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "launch/table.h"
+
+namespace polyhead {
+namespace {
+
+std::size_t columns(std::FILE* stream) {
+  winsize size = {};
+  return ioctl(fileno(stream), TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
+}
+
+}  // namespace
+
+ProgressDisplay::ProgressDisplay(std::FILE* stream, bool terminal, std::int64_t first_step, std::int64_t last_step)
+    : stream_(stream), terminal_(terminal), first_step_(first_step), last_step_(last_step) {}
+
+ProgressDisplay::~ProgressDisplay() {
+  if (bar_) std::fputc('\n', stream_);
+  std::fflush(stream_);
+}
+
+void ProgressDisplay::step(std::int64_t step, const std::map<std::string, double>& loss, std::int64_t tokens,
+                           double now) {
+  if (began_ < 0) began_ = shown_ = now;  // the first step's own time is not known here, and is not typical
+  for (const auto& [task, value] : loss) {
+    const auto [known, fresh] = loss_.try_emplace(task, value);
+    if (!fresh && std::isfinite(value)) known->second += 0.1 * (value - known->second);
+  }
+  tokens_ += step == first_step_ ? 0 : tokens;
+  if (step != last_step_ && now - shown_ < (terminal_ ? 0.2 : 5.0)) return;
+  if (now > shown_) {
+    const double current = static_cast<double>(tokens_) / (now - shown_);
+    rate_ = rate_ == 0 ? current : rate_ + 0.3 * (current - rate_);
+  }
+  tokens_ = 0;
+  shown_ = now;
+  clear();
+  std::string text = line(step, now);
+  if (terminal_) {
+    text = text.substr(0, columns(stream_) - 1);
+    bar_ = true;
+  } else {
+    text += '\n';
+  }
+  std::fputs(text.c_str(), stream_);
+  std::fflush(stream_);
+}
+
+void ProgressDisplay::note(const std::string& text) {
+  clear();
+  std::fputs((text + "\n").c_str(), stream_);
+  std::fflush(stream_);
+}
+
+std::string ProgressDisplay::line(std::int64_t step, double now) const {
+  const std::int64_t total = std::max<std::int64_t>(1, last_step_);
+  const std::int64_t done = step - first_step_;  // since the clock began, after the first step
+  std::string text = fmt::format("step {}/{}", step, last_step_);
+  if (terminal_) {
+    const auto filled = static_cast<std::size_t>(20 * step / total);
+    text = fmt::format("[{}{}] {}", std::string(filled, '='), std::string(20 - std::min<std::size_t>(20, filled), ' '),
+                       text);
+  }
+  if (done > 0) {
+    const double left = (now - began_) / static_cast<double>(done) * static_cast<double>(last_step_ - step);
+    text += fmt::format("  {} tokens/s  {} left", with_commas(std::llround(rate_)), duration(left));
+  }
+  text += "  loss";
+  for (const auto& [task, value] : loss_) text += fmt::format(" {} {:.3f}", task, value);
+  return text;
+}
+
+void ProgressDisplay::clear() {
+  if (bar_) std::fputs("\r\033[K", stream_);
+  bar_ = false;
+}
+
+}  // namespace polyhead

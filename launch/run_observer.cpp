@@ -1,0 +1,92 @@
+// Rank 0's ear.
+#include "launch/run_observer.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <chrono>
+
+#include "core/base/error.h"
+#include "core/base/hash.h"
+#include "launch/table.h"
+
+namespace polyhead {
+
+RunObserver::RunObserver(std::filesystem::path run_dir, std::int64_t last_step, std::FILE* stream)
+    : run_dir_(std::move(run_dir)), last_step_(last_step), stream_(stream) {
+  if (const auto before = read_status(run_dir_)) status_ = *before;  // keeps the last checkpoint's name while running
+  status_.state = "running";
+  status_.exit_code = 0;
+  status_.error.clear();
+}
+
+void RunObserver::on_start(const Start& start) {
+  status_.step = start.first_step - 1;
+  if (start.first_step == 1) status_.last_checkpoint = status_.parameter_hash = "";
+  write_status(run_dir_, status_);
+  metrics_.emplace(run_dir_ / "metrics.jsonl", start.first_step - 1);
+  std::int64_t heads = 0;
+  for (const auto& [task, parameters] : start.head_parameters) heads += parameters;
+  note(fmt::format("{} {}, {} tasks; encoder {} parameters, heads {}", start.workers,
+                   start.workers == 1 ? "worker" : "workers", start.head_parameters.size(),
+                   with_commas(start.encoder_parameters), with_commas(heads)));
+  if (!start.placement.empty()) note(start.placement);
+  if (!start.mixture.empty()) note(start.mixture);
+  if (start.first_step > 1) note(fmt::format("going on after step {}", start.first_step - 1));
+  progress_.emplace(stream_, isatty(fileno(stream_)) == 1, start.first_step, last_step_);
+}
+
+void RunObserver::on_step(const Step& step) {
+  metrics_->write(step);
+  status_.step = step.step;
+  if (step.skipped) note(fmt::format("step {}: the loss or gradient is not finite; no update", step.step));
+  const double now = std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+  progress_->step(step.step, step.loss, step.tokens, now);
+}
+
+void RunObserver::on_eval(std::int64_t step, const std::string& split, const std::string& task,
+                          const std::map<std::string, double>& metrics) {
+  metrics_->write_eval(step, split, task, metrics);
+  std::string text = fmt::format("step {}  {} {}:", step, split, task);
+  for (const auto& [name, value] : metrics) text += fmt::format("  {} {:.4g}", name, value);
+  note(text);
+}
+
+void RunObserver::on_checkpoint(std::int64_t step, const std::filesystem::path& folder, std::uint64_t parameter_hash) {
+  status_.step = step;
+  status_.last_checkpoint = folder.lexically_relative(run_dir_).string();
+  status_.parameter_hash = to_hex(parameter_hash);
+  write_status(run_dir_, status_);
+}
+
+int RunObserver::finish(const TrainResult& result) {
+  status_.state = result.ending == Ending::done ? "done" : result.ending == Ending::stopped ? "stopped" : "preempted";
+  status_.exit_code = static_cast<int>(result.ending == Ending::preempted ? Exit::preempted : Exit::done);
+  status_.step = result.step;
+  status_.parameter_hash = to_hex(result.parameter_hash);
+  write_status(run_dir_, status_);
+  const char* said = result.ending == Ending::done      ? "done"
+                     : result.ending == Ending::stopped ? "stopped as run.stop_at says"
+                                                        : "stopped by a signal, saved";
+  note(fmt::format("{} after step {}{}", said, result.step,
+                   result.ending == Ending::done ? "" : "; the same command goes on from here"));
+  progress_.reset();
+  return status_.exit_code;
+}
+
+void RunObserver::fail(int exit_code, const std::string& what) {
+  status_.state = "failed";
+  status_.exit_code = exit_code;
+  status_.error = what;
+  progress_.reset();
+  write_status(run_dir_, status_);
+}
+
+void RunObserver::note(const std::string& text) {
+  if (progress_)
+    progress_->note(text);
+  else
+    std::fprintf(stream_, "%s\n", text.c_str());
+}
+
+}  // namespace polyhead

@@ -1,0 +1,44 @@
+// Rank 0's ear: what training reports goes to metrics.jsonl, status.json and the person at the terminal.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+
+#include "distributed/trainer.h"
+#include "launch/progress.h"
+#include "launch/run_folder.h"
+
+namespace polyhead {
+
+class RunObserver : public Observer {
+ public:
+  // Messages go to `stream` (stderr, in the program), with a bar when it is a terminal. `last_step`: where this start
+  // ends, run.steps or run.stop_at.
+  RunObserver(std::filesystem::path run_dir, std::int64_t last_step, std::FILE* stream);
+
+  void on_start(const Start& start) override;
+  void on_step(const Step& step) override;
+  void on_eval(std::int64_t step, const std::string& split, const std::string& task,
+               const std::map<std::string, double>& metrics) override;
+  void on_checkpoint(std::int64_t step, const std::filesystem::path& folder, std::uint64_t parameter_hash) override;
+
+  // The end: writes status.json (done, stopped or preempted) and says so. Returns the exit code: 0, or 75 when
+  // preempted.
+  int finish(const TrainResult& result);
+  // The end by an error that is about to be printed.
+  void fail(int exit_code, const std::string& what);
+
+ private:
+  void note(const std::string& text);
+
+  std::filesystem::path run_dir_;
+  std::int64_t last_step_;
+  std::FILE* stream_;
+  Status status_;
+  std::optional<MetricsFile> metrics_;
+  std::optional<ProgressDisplay> progress_;
+};
+
+}  // namespace polyhead

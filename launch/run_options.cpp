@@ -1,0 +1,197 @@
+// From the options of a training run to the structs of the rooms below.
+#include "launch/run_options.h"
+
+#include <fmt/format.h>
+#include <sched.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "core/base/error.h"
+#include "core/base/files.h"
+#include "core/base/hash.h"
+#include "launch/nearest.h"
+
+namespace polyhead {
+namespace {
+
+std::vector<std::string> names_of(const Manifest& manifest) {
+  std::vector<std::string> names;
+  for (const TaskInfo& task : manifest.tasks) names.push_back(task.name);
+  return names;
+}
+
+[[noreturn]] void fail(const std::string& what) {
+  throw Error(Exit::config, what);
+}
+
+void check_task(const std::string& name, const std::string& where, const Manifest& manifest) {
+  const std::vector<std::string> names = names_of(manifest);
+  if (std::ranges::count(names, name) == 0)
+    fail(fmt::format("{}: the data set {} has no task '{}'{}; its tasks are {}", where, manifest.name, name,
+                     did_you_mean(name, names), fmt::join(names, ", ")));
+}
+
+EncoderOptions encoder_options(const Config& config) {
+  EncoderOptions encoder;
+  encoder.form = config.text("encoder.form");
+  encoder.layers = config.integer("encoder.layers");
+  encoder.dim = config.integer("encoder.dim");
+  encoder.heads = config.integer("encoder.heads");
+  encoder.ffn = config.integer("encoder.ffn");
+  encoder.dropout = config.number("encoder.dropout");
+  if (encoder.dim % encoder.heads != 0 || encoder.dim / encoder.heads % 2 != 0)
+    fail(fmt::format("{} and {}: dim must be an even multiple of heads, as every head turns pairs of channels",
+                     config.quote("encoder.dim"), config.quote("encoder.heads")));
+  return encoder;
+}
+
+AttentionOptions attention_options(const Config& config) {
+  AttentionOptions attention;
+  attention.heads = config.integer("attention.heads");
+  attention.temperature = config.number("attention.temperature");
+  attention.floor = config.number("attention.floor");
+  if (config.integer("encoder.dim") % attention.heads != 0)
+    fail(fmt::format("{} and {}: dim must be a multiple of the task attention's heads", config.quote("encoder.dim"),
+                     config.quote("attention.heads")));
+  return attention;
+}
+
+OptimizerOptions optimizer_options(const Config& config) {
+  OptimizerOptions optimizer;
+  optimizer.lr = config.number("optimizer.lr");
+  optimizer.warmup = config.integer("optimizer.warmup");
+  optimizer.weight_decay = config.number("optimizer.weight_decay");
+  optimizer.beta1 = config.number("optimizer.beta1");
+  optimizer.beta2 = config.number("optimizer.beta2");
+  optimizer.epsilon = config.number("optimizer.epsilon");
+  optimizer.clip = config.number("optimizer.clip");
+  optimizer.head_clip = config.number("optimizer.head_clip");
+  return optimizer;
+}
+
+MixtureOptions mixture_options(const Config& config, const std::vector<std::string>& tasks) {
+  MixtureOptions mixture;
+  mixture.kind = config.text("mixture.kind");
+  mixture.temperature = config.number("mixture.temperature");
+  mixture.batch = config.integer("mixture.batch");
+  if (mixture.batch < static_cast<std::int64_t>(tasks.size()))
+    fail(fmt::format(
+        "{}: a step takes at least one sample of each of the {} tasks; choose a larger batch or fewer run.tasks",
+        config.quote("mixture.batch"), tasks.size()));
+  if (mixture.kind == "explicit")
+    for (const std::string& task : tasks) {
+      const std::string rate = fmt::format("task.{}.rate", task);
+      if (!config.has(rate))
+        fail(fmt::format("{}: task {} has no rate; give --{}", config.quote("mixture.kind"), task, rate));
+      mixture.rates[task] = config.number(rate);
+    }
+  return mixture;
+}
+
+TaskOptions task_options(Config& config, const TaskInfo& info) {
+  const auto key = [&](std::string_view name) { return fmt::format("task.{}.{}", info.name, name); };
+  if (!config.has(key("dropout"))) config.resolve(key("dropout"), config.text("encoder.dropout"), "encoder.dropout");
+  if (!config.has(key("label_smoothing")))
+    config.resolve(key("label_smoothing"), info.kind == Kind::translation ? "0.1" : "0", "default");
+  TaskOptions task;
+  task.weight = config.number(key("weight"));
+  task.masking.share = config.number(key("mask_share"));
+  task.masking.mask = config.number(key("mask_token"));
+  task.masking.random = config.number(key("mask_random"));
+  if (task.masking.mask + task.masking.random > 1)
+    fail(fmt::format("{} and {}: the two shares together must be at most 1", config.quote(key("mask_token")),
+                     config.quote(key("mask_random"))));
+  task.head.dropout = config.number(key("dropout"));
+  task.head.label_smoothing = config.number(key("label_smoothing"));
+  task.head.decoder_layers = config.integer(key("decoder_layers"));
+  task.head.max_target = config.integer(key("max_target"));
+  return task;
+}
+
+void resolve_data_hash(Config& config) {
+  const std::filesystem::path file = config.path("run.data") / "dataset.json";
+  const std::string hash = to_hex(hash_bytes(read_file(file)));
+  if (config.has("run.data_hash") && config.text("run.data_hash") != hash)
+    fail(fmt::format(
+        "{}: {} has the hash {}, so it is another data set; give the one that the run was begun with, or begin a new "
+        "run without run.data_hash",
+        config.quote("run.data_hash"), file.string(), hash));
+  config.resolve("run.data_hash", hash, "data set");
+}
+
+}  // namespace
+
+std::vector<std::string> chosen_tasks(const Config& config, const std::string& option, const Manifest& manifest) {
+  const std::vector<std::string> listed = config.list(option), all = names_of(manifest);
+  if (listed.empty()) return all;
+  for (const std::string& name : listed) {
+    check_task(name, config.quote(option), manifest);
+    if (std::ranges::count(listed, name) > 1)
+      fail(fmt::format("{}: task {} is listed twice; keep one", config.quote(option), name));
+  }
+  std::vector<std::string> chosen;
+  std::ranges::copy_if(all, std::back_inserter(chosen),
+                       [&](const std::string& n) { return std::ranges::count(listed, n) > 0; });
+  return chosen;
+}
+
+TrainOptions train_options_of(Config& config, const Manifest& manifest) {
+  TrainOptions options;
+  options.data = config.path("run.data");
+  options.run_dir = config.path("run.run_dir");
+  for (const TaskMention& task : config.tasks()) check_task(task.name, task.origin, manifest);
+  options.tasks = chosen_tasks(config, "run.tasks", manifest);
+  if (options.tasks.empty())
+    throw Error(Exit::data, fmt::format("the data set {} in {} has no task", manifest.name, options.data.string()));
+  config.resolve("run.tasks", fmt::format("{}", fmt::join(options.tasks, ", ")),
+                 config.has("run.tasks") ? config.origin("run.tasks") : "data set");
+  config.keep_tasks(options.tasks);
+  resolve_data_hash(config);
+
+  options.seed = static_cast<std::uint64_t>(config.integer("run.seed"));
+  options.steps = config.integer("run.steps");
+  options.eval_every = config.integer("run.eval_every");
+  options.eval_samples = config.integer("run.eval_samples");
+  options.checkpoint_every = config.integer("run.checkpoint_every");
+  options.checkpoint_seconds = config.number("run.checkpoint_seconds");
+  options.keep = config.integer("run.keep");
+  options.stop_at = config.integer("run.stop_at");
+  options.dtype = config.text("run.dtype");
+  options.device = config.text("run.device");
+  options.threads = static_cast<int>(config.integer("run.threads"));
+  options.encoder = encoder_options(config);
+  options.attention = attention_options(config);
+  options.optimizer = optimizer_options(config);
+  options.mixture = mixture_options(config, options.tasks);
+  options.balance = config.text("balance.method");
+  for (const std::string& name : options.tasks) {
+    const TaskInfo& info = manifest.task(name);
+    const auto train = info.splits.find("train");
+    if (train == info.splits.end() || train->second.samples == 0)
+      throw Error(
+          Exit::data,
+          fmt::format("task {} of the data set in {} has no train data; import it with some, or leave it out of "
+                      "run.tasks",
+                      name, options.data.string()));
+    options.task_options[name] = task_options(config, info);
+  }
+  options.identity = config.identity();
+  return options;
+}
+
+int threads_from_affinity(Communicator& world) {
+  cpu_set_t mask;
+  CPU_ZERO(&mask);
+  // More CPUs than a cpu_set_t holds: no bound that we know of, so one thread.
+  if (sched_getaffinity(0, sizeof mask, &mask) != 0) CPU_SET(0, &mask);
+  char host[256] = {};
+  gethostname(host, sizeof host - 1);
+  std::string mine = std::string(host) + " ";
+  for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) mine += CPU_ISSET(cpu, &mask) ? '1' : '0';
+  const std::vector<std::string> all = world.all_gather_strings("launch.affinity", mine);
+  const auto sharing = static_cast<int>(std::ranges::count(all, mine));
+  return std::max(1, CPU_COUNT(&mask) / sharing);
+}
+
+}  // namespace polyhead

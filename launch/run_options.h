@@ -1,0 +1,25 @@
+// From the options of a training run to the structs that the rooms below are handed.
+#pragma once
+
+#include "datasets/manifest.h"
+#include "distributed/communicator/communicator.h"
+#include "distributed/trainer.h"
+#include "launch/options.h"
+
+namespace polyhead {
+
+// Fills in what follows from the data set (run.tasks, run.data_hash and, per task, what depends on its kind), checks
+// the values against each other and against the data set (Error(config) with where the value came from), and returns
+// the structs. `config` is then the resolved configuration, as config.ini keeps it. Threads and device are left as
+// config says; 0 and auto included.
+TrainOptions train_options_of(Config& config, const Manifest& manifest);
+
+// The tasks that run.tasks (or another list option) names, in the data set's order; all when it is empty. Throws
+// Error(config) for an unknown or repeated name.
+std::vector<std::string> chosen_tasks(const Config& config, const std::string& option, const Manifest& manifest);
+
+// Computing threads when 0 is asked for: the CPUs of this process' affinity mask, shared out among the workers of this
+// host that have the same mask; at least 1. Collective.
+int threads_from_affinity(Communicator& world);
+
+}  // namespace polyhead

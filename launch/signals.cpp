@@ -1,0 +1,36 @@
+// Signals that ask a run to save and end. The handler touches lock-free atomics only.
+#include "launch/signals.h"
+
+#include <csignal>
+
+namespace polyhead {
+namespace {
+
+std::atomic<bool> g_requested{false};
+std::atomic<bool> g_terminated{false};
+static_assert(std::atomic<bool>::is_always_lock_free);
+
+void on_signal(int signal) {
+  g_requested = true;
+  if (signal == SIGTERM && g_terminated.exchange(true)) {
+    std::signal(SIGTERM, SIG_DFL);
+    std::raise(SIGTERM);
+  }
+}
+
+}  // namespace
+
+void catch_stop_signals() {
+  struct sigaction action = {};
+  action.sa_handler = on_signal;
+  action.sa_flags = SA_RESTART;
+  sigemptyset(&action.sa_mask);
+  sigaction(SIGUSR1, &action, nullptr);
+  sigaction(SIGTERM, &action, nullptr);
+}
+
+const std::atomic<bool>& stop_requested() {
+  return g_requested;
+}
+
+}  // namespace polyhead
