@@ -1,0 +1,76 @@
+#include "distributed/description.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <nlohmann/json.hpp>
+
+#include "core/base/error.h"
+
+namespace polyhead {
+
+using nlohmann::json;
+
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(EncoderOptions, form, layers, dim, heads, ffn, dropout)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(AttentionOptions, heads, temperature, floor)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(HeadOptions, dropout, label_smoothing, decoder_layers, max_target)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(MaskingOptions, share, mask, random)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(TokenizerInfo, kind, file, sha256, vocab_size, pad, unk, bos, eos, mask)
+
+void to_json(json& out, const TrainedTask& task) {
+  out = {{"name", task.name}, {"kind", name_of(task.kind)}, {"labels", task.labels}, {"head", task.head}, {"masking", task.masking}};
+}
+
+void from_json(const json& in, TrainedTask& task) {
+  in.at("name").get_to(task.name);
+  const auto kind = kind_from(in.at("kind").get<std::string>());
+  if (!kind) throw std::invalid_argument("unknown kind of task " + task.name);
+  task.kind = *kind;
+  in.at("labels").get_to(task.labels);
+  in.at("head").get_to(task.head);
+  in.at("masking").get_to(task.masking);
+}
+
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ModelDescription, encoder, attention, tokenizer, tasks, dtype, data)
+
+int ModelDescription::task(const std::string& name) const {
+  std::vector<std::string> names;
+  for (std::size_t i = 0; i < tasks.size(); ++i) {
+    if (tasks[i].name == name) return static_cast<int>(i);
+    names.push_back(tasks[i].name);
+  }
+  throw Error(Exit::config, fmt::format("task {}: the model was not trained with it; its tasks are {}", name, fmt::join(names, ", ")));
+}
+
+std::string to_json(const ModelDescription& description) {
+  return json(description).dump();
+}
+
+ModelDescription description_from_json(const std::string& text, const std::string& origin) {
+  try {
+    return json::parse(text).get<ModelDescription>();
+  } catch (const std::exception& error) {
+    throw Error(Exit::data, fmt::format("{}: the model's description cannot be read: {}", origin, error.what()));
+  }
+}
+
+std::unique_ptr<Model> build_model(const ModelDescription& description, const std::vector<int>& tasks) {
+  auto model = std::make_unique<Model>(description.encoder, description.attention, description.tokenizer.vocab_size,
+                                       static_cast<std::int64_t>(description.tasks.size()));
+  for (const int index : tasks) {
+    const TrainedTask& task = description.tasks[static_cast<std::size_t>(index)];
+    model->add_head(index, make_head({.task = task.name, .kind = task.kind, .classes = static_cast<std::int64_t>(task.labels.size()),
+                                      .vocab_size = description.tokenizer.vocab_size, .bos = description.tokenizer.bos,
+                                      .eos = description.tokenizer.eos, .mask = description.tokenizer.mask,
+                                      .encoder = description.encoder, .options = task.head}));
+  }
+  return model;
+}
+
+torch::ScalarType scalar_type(const std::string& dtype) {
+  if (dtype == "float32") return torch::kFloat32;
+  if (dtype == "float64") return torch::kFloat64;
+  throw Error(Exit::config, fmt::format("run.dtype = {}: use float32 or float64", dtype));
+}
+
+}  // namespace polyhead
