@@ -1,0 +1,145 @@
+// The funnel that every collective passes, and the collectives made of others.
+#include "distributed/communicator/communicator.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+#include <new>
+#include <type_traits>
+
+#include "core/base/error.h"
+
+namespace polyhead {
+namespace {
+
+constexpr std::size_t kRecords = 256;
+
+double now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+class PlainBuffer : public SharedBuffer {
+ public:
+  explicit PlainBuffer(std::size_t bytes) : SharedBuffer(::operator new(bytes, kAlign), bytes, false) {
+    std::memset(data(), 0, bytes);
+  }
+  ~PlainBuffer() override { ::operator delete(data(), kAlign); }
+
+ private:
+  static constexpr std::align_val_t kAlign{64};
+};
+
+}  // namespace
+
+std::size_t size_of(DType type) {
+  switch (type) {
+    case DType::u8:
+      return 1;
+    case DType::i32:
+    case DType::f32:
+      return 4;
+    case DType::i64:
+    case DType::u64:
+    case DType::f64:
+      return 8;
+  }
+  throw Error(Exit::internal, fmt::format("unknown element type {}", static_cast<int>(type)));
+}
+
+std::unique_ptr<SharedBuffer> make_plain_buffer(std::size_t bytes) {
+  return std::make_unique<PlainBuffer>(bytes);
+}
+
+std::deque<CollectiveRecord> Communicator::record() const {
+  const std::lock_guard lock(mutex_);
+  return record_;
+}
+
+template <class Call>
+auto Communicator::funnel(const char* verb, std::string_view name, std::size_t bytes, Call call) {
+  const std::uint64_t number = ++calls_;
+  {
+    const std::lock_guard lock(mutex_);
+    if (record_.size() == kRecords) record_.pop_front();
+    record_.push_back({number, fmt::format("{} {}", verb, name), bytes, now(), 0});
+  }
+  const auto leave = [&] {
+    const std::lock_guard lock(mutex_);
+    record_.back().left = now();
+  };
+  try {
+    if constexpr (std::is_void_v<decltype(call())>) {
+      call();
+      leave();
+    } else {
+      auto result = call();
+      leave();
+      return result;
+    }
+  } catch (const Error& error) {
+    throw Error(error.code(), fmt::format("{} \"{}\" (call {} of its group, rank {} of {}): {}", verb, name, number,
+                                          rank(), size(), error.what()));
+  }
+}
+
+void Communicator::all_reduce(std::string_view name, void* data, std::size_t count, DType type, Reduce reduce) {
+  funnel("all_reduce", name, count * size_of(type), [&] {
+    if (count > 0) do_all_reduce(data, count, type, reduce);
+  });
+}
+
+void Communicator::broadcast(std::string_view name, void* data, std::size_t count, DType type, int root) {
+  funnel("broadcast", name, count * size_of(type), [&] {
+    if (root < 0 || root >= size())
+      throw Error(Exit::internal, fmt::format("root {} is not a rank of the group", root));
+    if (count > 0) do_broadcast(data, count, type, root);
+  });
+}
+
+void Communicator::all_gather(std::string_view name, const void* mine, void* all, std::size_t count, DType type) {
+  funnel("all_gather", name, count * size_of(type), [&] {
+    if (count > 0) do_all_gather(mine, all, count, type);
+  });
+}
+
+void Communicator::barrier(std::string_view name) {
+  funnel("barrier", name, 0, [&] { do_barrier(); });
+}
+
+std::unique_ptr<Communicator> Communicator::split(std::string_view name, int color) {
+  return funnel("split", name, 0, [&] { return do_split(color); });
+}
+
+std::unique_ptr<SharedBuffer> Communicator::allocate(std::string_view name, std::size_t bytes) {
+  return funnel("allocate", name, bytes, [&] { return do_allocate(bytes); });
+}
+
+void Communicator::all_reduce(std::string_view name, std::vector<double>& values, Reduce reduce) {
+  all_reduce(name, values.data(), values.size(), DType::f64, reduce);
+}
+void Communicator::all_reduce(std::string_view name, std::vector<std::int64_t>& values, Reduce reduce) {
+  all_reduce(name, values.data(), values.size(), DType::i64, reduce);
+}
+void Communicator::all_reduce(std::string_view name, std::vector<std::uint64_t>& values, Reduce reduce) {
+  all_reduce(name, values.data(), values.size(), DType::u64, reduce);
+}
+
+std::vector<std::string> Communicator::all_gather_strings(std::string_view name, const std::string& mine) {
+  const auto members = static_cast<std::size_t>(size());
+  const std::uint64_t length = mine.size();
+  std::vector<std::uint64_t> lengths(members);
+  all_gather(fmt::format("{}.lengths", name), &length, lengths.data(), 1, DType::u64);
+  // Padded to the longest: the strings are names, tables and error texts, not data.
+  const std::size_t longest = *std::max_element(lengths.begin(), lengths.end());
+  std::string padded = mine;
+  padded.resize(longest);
+  std::string all(members * longest, '\0');
+  all_gather(name, padded.data(), all.data(), longest, DType::u8);
+  std::vector<std::string> result;
+  for (std::size_t i = 0; i < members; ++i) result.push_back(all.substr(i * longest, lengths[i]));
+  return result;
+}
+
+}  // namespace polyhead

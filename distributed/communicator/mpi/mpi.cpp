@@ -1,0 +1,221 @@
+// The mpi backend: a group is an MPI communicator of its own, with errors returned instead of fatal.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <exception>
+#include <iostream>
+#include <memory>
+#include <vector>
+
+#include "core/base/error.h"
+#include "distributed/communicator/communicator.h"
+#include "distributed/communicator/mpi/check.h"
+#include "distributed/communicator/reduction.h"
+
+namespace polyhead {
+
+void throw_mpi_error(int code, const char* expression, const char* file, int line) {
+  char words[MPI_MAX_ERROR_STRING] = "";
+  int length = 0;
+  MPI_Error_string(code, words, &length);
+  int error_class = code;
+  MPI_Error_class(code, &error_class);
+  const char* hint = "";
+  if (error_class == MPI_ERR_TRUNCATE)
+    hint = "; the members called different collectives or gave different counts";
+  else if (error_class == MPI_ERR_NO_MEM)
+    hint = "; memory or /dev/shm is full";
+  const char* slash = std::strrchr(file, '/');
+  throw Error(Exit::internal,
+              fmt::format("MPI reports \"{}\"{} [{}, {}:{}]", words, hint, expression, slash ? slash + 1 : file, line));
+}
+
+namespace {
+
+// Elements a call: MPI counts are ints. Small enough that tests reach a second piece.
+constexpr std::size_t kPiece = std::size_t{1} << 24;
+
+// Calls call(first element, elements as int) for pieces of at most `limit` elements.
+template <class Call>
+void in_pieces(std::size_t count, std::size_t limit, Call call) {
+  for (std::size_t first = 0; first < count; first += limit)
+    call(first, static_cast<int>(std::min(limit, count - first)));
+}
+
+MPI_Datatype type_of(DType type) {
+  switch (type) {
+    case DType::u8:
+      return MPI_UINT8_T;
+    case DType::i32:
+      return MPI_INT32_T;
+    case DType::i64:
+      return MPI_INT64_T;
+    case DType::u64:
+      return MPI_UINT64_T;
+    case DType::f32:
+      return MPI_FLOAT;
+    case DType::f64:
+      return MPI_DOUBLE;
+  }
+  return MPI_DATATYPE_NULL;
+}
+
+// MPI between MPI_Init_thread and MPI_Finalize; every group holds a share.
+class Session {
+ public:
+  Session(int* argc, char*** argv) {
+    int initialized = 0, finalized = 0;
+    POLYHEAD_MPI_CHECK(MPI_Finalized(&finalized));
+    if (finalized) throw Error(Exit::internal, "MPI was finalised before and cannot be started twice in a process");
+    POLYHEAD_MPI_CHECK(MPI_Initialized(&initialized));
+    if (initialized) return;
+    int provided = MPI_THREAD_SINGLE;
+    POLYHEAD_MPI_CHECK(MPI_Init_thread(argc, argv, MPI_THREAD_FUNNELED, &provided));
+    owner_ = true;
+    POLYHEAD_MPI_CHECK(MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN));
+    if (provided < MPI_THREAD_FUNNELED)
+      throw Error(Exit::config,
+                  fmt::format("this MPI offers thread level {} only; at least MPI_THREAD_FUNNELED ({}) is needed",
+                              provided, static_cast<int>(MPI_THREAD_FUNNELED)));
+  }
+  ~Session() {
+    if (owner_ && alive()) MPI_Finalize();
+  }
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+
+  // False where a collective clean-up would wait for members that are elsewhere, for ever.
+  static bool alive() {
+    int finalized = 0;
+    MPI_Finalized(&finalized);
+    return !finalized && std::uncaught_exceptions() == 0;
+  }
+
+  static std::shared_ptr<Session> get(int* argc, char*** argv) {
+    static std::weak_ptr<Session> current;
+    auto session = current.lock();
+    if (!session) current = session = std::make_shared<Session>(argc, argv);
+    return session;
+  }
+
+ private:
+  bool owner_ = false;
+};
+
+class MpiCommunicator : public Communicator {
+ public:
+  // Takes over `comm`.
+  MpiCommunicator(std::shared_ptr<Session> session, MPI_Comm comm) : session_(std::move(session)), comm_(comm) {
+    POLYHEAD_MPI_CHECK(MPI_Comm_set_errhandler(comm_, MPI_ERRORS_RETURN));
+    POLYHEAD_MPI_CHECK(MPI_Comm_rank(comm_, &rank_));
+    POLYHEAD_MPI_CHECK(MPI_Comm_size(comm_, &size_));
+  }
+  ~MpiCommunicator() override {
+    if (Session::alive()) MPI_Comm_free(&comm_);
+  }
+
+  int rank() const override { return rank_; }
+  int size() const override { return size_; }
+
+  [[noreturn]] void abort(int code) override {
+    std::cout.flush();
+    std::cerr.flush();
+    std::fflush(nullptr);
+    MPI_Abort(MPI_COMM_WORLD, code);
+    std::_Exit(code);
+  }
+
+ protected:
+  void do_all_reduce(void* data, std::size_t count, DType type, Reduce reduce) override {
+    if (reduce != Reduce::sum && (type == DType::f32 || type == DType::f64))
+      return gather_and_reduce(data, count, type, reduce);
+    // MPI asks that all members get identical results of a sum (standard 3.1, part 5.9.6). Open MPI keeps that: where
+    // members compute the same element (recursive doubling) they add the same two numbers in either order; elsewhere
+    // one computes it.
+    const MPI_Op op = reduce == Reduce::sum ? MPI_SUM : reduce == Reduce::max ? MPI_MAX : MPI_MIN;
+    if (reduce ==
+        Reduce::sum) {  // signed overflow is undefined in MPI's kernels, unsigned is not, and the bits are the same
+      if (type == DType::i64) type = DType::u64;
+    }
+    const MPI_Datatype element = reduce == Reduce::sum && type == DType::i32 ? MPI_UINT32_T : type_of(type);
+    in_pieces(count, kPiece, [&](std::size_t first, int n) {
+      POLYHEAD_MPI_CHECK(MPI_Allreduce(MPI_IN_PLACE, at(data, first, type), n, element, op, comm_));
+    });
+  }
+
+  void do_broadcast(void* data, std::size_t count, DType type, int root) override {
+    in_pieces(count, kPiece, [&](std::size_t first, int n) {
+      POLYHEAD_MPI_CHECK(MPI_Bcast(at(data, first, type), n, type_of(type), root, comm_));
+    });
+  }
+
+  void do_all_gather(const void* mine, void* all, std::size_t count, DType type) override {
+    if (count <= kPiece) {
+      const int n = static_cast<int>(count);
+      POLYHEAD_MPI_CHECK(MPI_Allgather(mine, n, type_of(type), all, n, type_of(type), comm_));
+      return;
+    }
+    // The pieces of one member are not where MPI_Allgather would put them.
+    for (int root = 0; root < size_; ++root) {
+      void* part = at(all, static_cast<std::size_t>(root) * count, type);
+      if (root == rank_) std::memmove(part, mine, count * size_of(type));
+      do_broadcast(part, count, type, root);
+    }
+  }
+
+  void do_barrier() override { POLYHEAD_MPI_CHECK(MPI_Barrier(comm_)); }
+
+  std::unique_ptr<Communicator> do_split(int color) override {
+    MPI_Comm part = MPI_COMM_NULL;
+    POLYHEAD_MPI_CHECK(MPI_Comm_split(comm_, color < 0 ? MPI_UNDEFINED : color, rank_, &part));
+    if (part == MPI_COMM_NULL) return nullptr;
+    return std::make_unique<MpiCommunicator>(session_, part);
+  }
+
+  std::unique_ptr<SharedBuffer> do_allocate(std::size_t bytes) override { return make_plain_buffer(bytes); }
+
+ private:
+  static void* at(void* data, std::size_t element, DType type) {
+    return static_cast<std::byte*>(data) + element * size_of(type);
+  }
+
+  // For maxima and minima of floats: with a NaN, MPI_MAX and MPI_MIN give different results on different members.
+  void gather_and_reduce(void* data, std::size_t count, DType type, Reduce reduce) {
+    const auto members = static_cast<std::size_t>(size_);
+    constexpr std::size_t kElements = 1 << 16;
+    std::vector<std::byte> all(std::min(count, kElements) * members * size_of(type));
+    in_pieces(count, kElements, [&](std::size_t first, int pieces) {
+      const auto n = static_cast<std::size_t>(pieces);
+      do_all_gather(at(data, first, type), all.data(), n, type);
+      dispatch(type, reduce, [&]<class T, Reduce op>() {
+        T* result = static_cast<T*>(at(data, first, type));
+        const T* gathered = reinterpret_cast<const T*>(all.data());
+        std::copy_n(gathered, n, result);
+        for (std::size_t member = 1; member < members; ++member)
+          for (std::size_t i = 0; i < n; ++i) result[i] = combine<op>(result[i], gathered[member * n + i]);
+      });
+    });
+  }
+
+  std::shared_ptr<Session> session_;
+  MPI_Comm comm_;
+  int rank_ = 0, size_ = 1;
+};
+
+}  // namespace
+
+bool mpi_available() {
+  return true;
+}
+
+std::unique_ptr<Communicator> make_mpi_communicator(int* argc, char*** argv) {
+  auto session = Session::get(argc, argv);
+  MPI_Comm world = MPI_COMM_NULL;
+  POLYHEAD_MPI_CHECK(MPI_Comm_dup(MPI_COMM_WORLD, &world));
+  return std::make_unique<MpiCommunicator>(std::move(session), world);
+}
+
+}  // namespace polyhead
