@@ -35,6 +35,7 @@ struct TrainOptions {
   std::int64_t stop_at = 0;            // 0: never
   std::string dtype = "float32";       // or float64
   std::string device = "cpu";          // or cuda
+  int local_rank = 0;                  // among the workers of this host: the number of its CUDA device
   int threads = 1;
   std::vector<std::string> tasks;      // names, in the data set's order; never empty
   std::map<std::string, TaskOptions> task_options;  // every task
@@ -68,6 +69,7 @@ class Observer {
   };
   virtual ~Observer() = default;
   virtual void on_start(const Start&) = 0;
+  virtual void on_warning(const std::string& /*message*/) {}
   virtual void on_step(const Step&) = 0;
   virtual void on_eval(std::int64_t step, const std::string& split, const std::string& task,
                        const std::map<std::string, double>& metrics) = 0;

@@ -114,7 +114,7 @@ std::uint64_t Arena::hash() const {
   return XXH3_64bits_digest(state.get());
 }
 
-double norm(const torch::Tensor& flat) {
+double flat_norm(const torch::Tensor& flat) {
   if (flat.is_cuda() || flat.scalar_type() != torch::kFloat32) return flat.to(torch::kFloat64).norm().item<double>();
   // Eight lanes in double: the compiler vectorises them.
   const auto* data = flat.data_ptr<float>();

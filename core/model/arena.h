@@ -59,6 +59,6 @@ class Arena {
 };
 
 // sqrt(sum of squares) of a flat tensor, accumulated in double; a plain float norm of an arena was off by 4.5e-4.
-double norm(const torch::Tensor& flat);
+double flat_norm(const torch::Tensor& flat);
 
 }  // namespace polyhead

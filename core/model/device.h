@@ -1,0 +1,15 @@
+// The device a worker computes on. device_cuda.cpp where the program is built for CUDA, no_cuda.cpp beside it otherwise.
+#pragma once
+
+#include <string>
+
+#include "core/model/torch.h"
+
+namespace polyhead {
+
+// "cpu" or "cuda" ("cuda": device number local_rank). Throws Error(config) naming what there is and the cure.
+torch::Device choose_device(const std::string& name, int local_rank);
+// "auto" becomes cuda where the program was built for it and a device is there, else cpu.
+std::string resolve_device(const std::string& name);
+
+}  // namespace polyhead

@@ -1,0 +1,211 @@
+#include "distributed/evaluation.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <span>
+
+namespace polyhead {
+namespace {
+
+constexpr std::int64_t kBatchSamples = 64;
+
+// Everything that is summed over samples and workers.
+struct Sums {
+  double loss = 0, targets = 0, right = 0, scored = 0, samples = 0, majority_right = 0, unigram_loss = 0, original = 0;
+  std::vector<double> classes;  // add_prediction
+  std::vector<double> bleu = std::vector<double>(kBleuSums), copy_bleu = bleu;
+  std::vector<double> chrf = std::vector<double>(kChrfSums), copy_chrf = chrf;
+
+  template <class Use>
+  void each(const Use& use) {
+    for (double* value : {&loss, &targets, &right, &scored, &samples, &majority_right, &unigram_loss, &original}) use(*value);
+    for (auto* values : {&classes, &bleu, &copy_bleu, &chrf, &copy_chrf})
+      for (double& value : *values) use(value);
+  }
+};
+
+// A word's gold tag that the model was not shown, since the text was cut: a miss.
+void add_miss(Scores& scores, std::int64_t gold) {
+  scores.sums[3 * static_cast<std::size_t>(gold) + 1] += 1;
+}
+
+std::vector<std::int64_t> tags_of(const std::string& text, const std::vector<std::string>& labels) {
+  std::vector<std::int64_t> tags;
+  for (std::size_t at = 0; at < text.size();) {
+    std::size_t end = text.find(' ', at);
+    if (end == std::string::npos) end = text.size();
+    if (end > at) {
+      const auto label = std::ranges::find(labels, text.substr(at, end - at));
+      if (label != labels.end()) tags.push_back(label - labels.begin());
+    }
+    at = end + 1;
+  }
+  return tags;
+}
+
+bool special(const TokenizerInfo& tokenizer, std::int64_t token) {
+  return token == tokenizer.pad || token == tokenizer.bos || token == tokenizer.eos || token == tokenizer.mask;
+}
+
+}  // namespace
+
+Baseline train_baseline(const TrainedTask& task, const TokenizerInfo& tokenizer, const SplitReader& train) {
+  Baseline baseline;
+  std::vector<double> count;
+  std::vector<std::int64_t> values;
+  const bool words = task.kind == Kind::masked_lm || task.kind == Kind::translation;
+  count.assign(words ? static_cast<std::size_t>(tokenizer.vocab_size) : task.labels.size(), 0);
+  for (std::uint64_t sample = 0; sample < train.size(); ++sample) {
+    values.clear();
+    switch (task.kind) {
+      case Kind::classification: values.push_back(train.label(sample)); break;
+      case Kind::tagging: train.tags(sample, values); break;
+      case Kind::masked_lm: train.input_tokens(sample, values); break;
+      case Kind::translation: train.target_tokens(sample, values); break;
+      default: break;
+    }
+    for (const std::int64_t value : values)
+      if (value != kIgnore && !(task.kind == Kind::masked_lm && special(tokenizer, value))) ++count[static_cast<std::size_t>(value)];
+  }
+  baseline.majority = std::ranges::max_element(count) - count.begin();
+  if (words) {
+    const double total = std::accumulate(count.begin(), count.end(), static_cast<double>(count.size()));
+    for (const double c : count) baseline.unigram.push_back(std::log((c + 1) / total));
+  }
+  return baseline;
+}
+
+Evaluation evaluate(const Model& model, const ModelDescription& description, int task, const std::string& split, const SplitReader& reader,
+                    const Tokenizer& tokenizer, const EvaluationRequest& request, Communicator& group) {
+  const torch::NoGradGuard no_gradient;
+  const TrainedTask& trained = description.tasks[static_cast<std::size_t>(task)];
+  const Head& head = model.head(task);
+  const auto classes = static_cast<std::int64_t>(trained.labels.size());
+  const bool by_class = trained.kind == Kind::classification || trained.kind == Kind::tagging;
+  TaskInfo info;
+  info.name = trained.name;
+  info.kind = trained.kind;
+  info.labels = trained.labels;
+
+  // This member's samples; neighbours in length share a batch, so that greedy search ends together.
+  std::uint64_t limit = reader.size();
+  if (request.samples > 0) limit = std::min(limit, static_cast<std::uint64_t>(request.samples));
+  std::vector<std::uint64_t> order;
+  for (auto sample = static_cast<std::uint64_t>(group.rank()); sample < limit; sample += static_cast<std::uint64_t>(group.size())) order.push_back(sample);
+  std::ranges::stable_sort(order, {}, [&](std::uint64_t sample) { return reader.input_length(sample); });
+
+  Sums sums;
+  Scores scores;
+  scores.sums.assign(by_class ? 3 * static_cast<std::size_t>(classes) : 0, 0);
+  Evaluation result;
+  if (group.size() == 1) result.rows.assign(2 * limit, 0);
+  for (std::size_t begin = 0; begin < order.size(); begin += kBatchSamples) {
+    const std::span<const std::uint64_t> part(order.data() + begin, std::min<std::size_t>(kBatchSamples, order.size() - begin));
+    Batch batch;
+    batch.offsets = {0};
+    for (const std::uint64_t sample : part)
+      append(batch, task, info, description.tokenizer, reader, sample, evaluation_key(trained.name, split, sample), trained.masking);
+    const TaskSlice& slice = batch.slices.front();
+    const HeadInput input = model.forward(batch, false).front();
+    const Scored scored = head.score(input, slice);
+    Predicted generated;
+    if (trained.kind == Kind::translation && request.generate) generated = head.predict(input);
+
+    std::size_t target = 0;  // walks through scored.predicted
+    for (std::size_t i = 0; i < part.size(); ++i) {
+      const double right_before = sums.right, scored_before = sums.scored;
+      const auto score_one = [&](std::int64_t gold, std::int64_t predicted) {
+        sums.right += gold == predicted;
+        ++sums.scored;
+        if (by_class) add_prediction(scores, classes, gold, predicted);
+        if (!request.baseline) return;
+        if (by_class) sums.majority_right += gold == request.baseline->majority;
+        else sums.unigram_loss -= request.baseline->unigram[static_cast<std::size_t>(gold)];
+      };
+      sums.loss += scored.loss[i];
+      sums.targets += static_cast<double>(scored.count[i]);
+      ++sums.samples;
+      switch (trained.kind) {
+        case Kind::classification: score_one(slice.labels[i], scored.predicted[i]); break;
+        case Kind::tagging: {
+          std::size_t words = 0;
+          for (const auto end = static_cast<std::size_t>(input.segments.offsets[i + 1]); target < end; ++target)
+            if (slice.tags[target] != kIgnore) {
+              score_one(slice.tags[target], scored.predicted[target]);
+              ++words;
+            }
+          if (const auto text = reader.target_text(part[i])) {
+            ++sums.original;
+            const auto gold = tags_of(*text, trained.labels);
+            for (std::size_t word = words; word < gold.size(); ++word) {
+              ++sums.scored;
+              add_miss(scores, gold[word]);
+              if (request.baseline) sums.majority_right += gold[word] == request.baseline->majority;
+            }
+          }
+          break;
+        }
+        case Kind::masked_lm:
+          for (std::int64_t n = 0; n < scored.count[i]; ++n, ++target) score_one(slice.masked_tokens[target], scored.predicted[target]);
+          break;
+        case Kind::translation: {
+          for (std::int64_t n = 0; n < scored.count[i]; ++n, ++target) score_one(slice.target_tokens[target], scored.predicted[target]);
+          if (!request.generate) break;
+          std::vector<std::int64_t> ids;
+          const auto source_text = reader.input_text(part[i]), target_text = reader.target_text(part[i]);
+          reader.input_tokens(part[i], ids);
+          const std::string source = source_text ? *source_text : tokenizer.decode(ids);
+          const std::string reference = target_text ? *target_text
+                                                    : tokenizer.decode(std::span(slice.target_tokens).subspan(
+                                                          static_cast<std::size_t>(slice.target_offsets[i]),
+                                                          static_cast<std::size_t>(slice.target_offsets[i + 1] - slice.target_offsets[i])));
+          const std::string hypothesis = tokenizer.decode(generated.ids[i]);
+          sums.original += target_text.has_value();
+          add_bleu(sums.bleu, hypothesis, reference);
+          add_chrf(sums.chrf, hypothesis, reference);
+          add_bleu(sums.copy_bleu, source, reference);
+          add_chrf(sums.copy_chrf, source, reference);
+          break;
+        }
+        default: break;
+      }
+      if (group.size() == 1) {
+        double* row = result.rows.data() + 2 * part[i];
+        row[0] = by_class ? sums.right - right_before : scored.loss[i];
+        row[1] = by_class ? sums.scored - scored_before : static_cast<double>(scored.count[i]);
+      }
+    }
+  }
+
+  sums.classes = scores.sums;
+  std::vector<double> flat;
+  sums.each([&](double& value) { flat.push_back(value); });
+  group.all_reduce("evaluate." + trained.name, flat);
+  std::size_t at = 0;
+  sums.each([&](double& value) { value = flat[at++]; });
+  scores.sums = sums.classes;
+
+  result.samples = static_cast<std::int64_t>(sums.samples);
+  result.original_text = sums.original > 0;
+  auto& metrics = result.metrics;
+  const double targets = std::max(1.0, sums.targets), all = std::max(1.0, sums.scored);
+  metrics["loss"] = sums.loss / targets;
+  metrics["accuracy"] = sums.right / all;
+  if (by_class) {
+    metrics["macro_f1"] = macro_f1(scores, classes);
+    if (request.baseline) metrics["majority"] = sums.majority_right / all;
+  } else {
+    metrics["perplexity"] = std::exp(sums.loss / targets);
+    if (request.baseline) metrics["unigram_perplexity"] = std::exp(sums.unigram_loss / targets);
+  }
+  if (trained.kind == Kind::translation && request.generate) {
+    metrics["bleu"] = bleu(sums.bleu);
+    metrics["chrf"] = chrf(sums.chrf);
+    metrics["copy_bleu"] = bleu(sums.copy_bleu);
+    metrics["copy_chrf"] = chrf(sums.copy_chrf);
+  }
+  return result;
+}
+
+}  // namespace polyhead

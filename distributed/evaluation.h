@@ -1,0 +1,47 @@
+// Scores a task on a split: losses and predictions against the targets, translation by greedy search, and simple baselines.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/heads/model.h"
+#include "core/metrics/scores.h"
+#include "datasets/dataset.h"
+#include "datasets/tokenizer.h"
+#include "distributed/communicator/communicator.h"
+#include "distributed/description.h"
+
+namespace polyhead {
+
+// What the train split alone would predict.
+struct Baseline {
+  std::int64_t majority = 0;     // classification, tagging: the most frequent class
+  std::vector<double> unigram;   // masked_lm, translation: log-probability of each token, add-one smoothed
+};
+// Reads the whole train split. masked_lm: of the tokens that can be masked; translation: of the targets.
+Baseline train_baseline(const TrainedTask& task, const TokenizerInfo& tokenizer, const SplitReader& train);
+
+struct EvaluationRequest {
+  std::int64_t samples = 0;           // at most so many, the first ones; 0: all
+  bool generate = false;              // translation: greedy search, BLEU and chrF (slow)
+  const Baseline* baseline = nullptr; // adds majority | unigram_perplexity
+};
+
+struct Evaluation {
+  std::int64_t samples = 0;
+  // loss; classification, tagging: accuracy, macro_f1 (majority); masked_lm: perplexity, accuracy (unigram_perplexity);
+  // translation: perplexity, accuracy (unigram_perplexity), with generate bleu, chrf, copy_bleu, copy_chrf
+  std::map<std::string, double> metrics;
+  // Per sample {numerator, denominator} of accuracy, or of the log-perplexity; only when the group has one member.
+  std::vector<double> rows;
+  bool original_text = false;  // tagging, translation: scored against the original, untruncated text
+};
+
+// Collective over the task's group, whose members share the samples. The model holds the task's head.
+Evaluation evaluate(const Model& model, const ModelDescription& description, int task, const std::string& split, const SplitReader& reader,
+                    const Tokenizer& tokenizer, const EvaluationRequest& request, Communicator& group);
+
+}  // namespace polyhead

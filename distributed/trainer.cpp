@@ -1,0 +1,389 @@
+#include "distributed/trainer.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstring>
+#include <memory>
+
+#include <fmt/format.h>
+
+#include <ATen/Context.h>
+#include <ATen/Parallel.h>
+#include <nlohmann/json.hpp>
+
+#include "core/balancing/balancer.h"
+#include "core/base/error.h"
+#include "core/base/files.h"
+#include "core/base/hash.h"
+#include "core/heads/model.h"
+#include "core/model/device.h"
+#include "core/optimizer/adamw.h"
+#include "datasets/loader.h"
+#include "distributed/checkpoint.h"
+#include "distributed/evaluation.h"
+#include "distributed/placement.h"
+
+namespace polyhead {
+namespace {
+
+namespace fs = std::filesystem;
+using Clock = std::chrono::steady_clock;
+
+constexpr int kPatience = 10;  // steps in a row without a finite loss before the run counts as diverged
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+// One training run as a worker sees it.
+class Training {
+ public:
+  Training(const TrainOptions& options, Communicator& world, Observer* observer, bool resume)
+      : options_(options), world_(world), observer_(observer), manifest_(read_manifest(options.data)) {
+    at::set_num_threads(options.threads);
+    at::globalContext().setFlushDenormal(true);
+    check(options.optimizer);
+    balancer_ = find_balancer(options.balance);
+    describe_model();
+    open_data();
+    place_tasks();
+    make_model();
+    if (resume) restore();
+    loader_ = std::make_unique<Loader>(loader_tasks_, manifest_.tokenizer, options.seed);
+  }
+
+  TrainResult run(const std::atomic<bool>& interrupt) {
+    announce();
+    saved_at_ = Clock::now();
+    const auto result = [&](Ending ending) { return TrainResult{ending, state_.step, state_.parameter_hash}; };
+    while (state_.step < options_.steps) {
+      if (options_.stop_at > 0 && state_.step >= options_.stop_at) return save(), result(Ending::stopped);
+      const Agreed agreed = step(state_.step + 1, interrupt);
+      const bool last = state_.step == options_.steps;
+      if (last || (options_.eval_every > 0 && state_.step % options_.eval_every == 0)) evaluate_valid(last);
+      if (agreed.interrupted && !last) return save(), result(Ending::preempted);
+      if (!last && ((options_.checkpoint_every > 0 && state_.step % options_.checkpoint_every == 0) || agreed.save)) save();
+    }
+    save();
+    return result(Ending::done);
+  }
+
+ private:
+  struct Agreed {
+    bool interrupted = false, save = false;
+  };
+
+  std::size_t task_count() const { return description_.tasks.size(); }
+
+  void describe_model() {
+    description_.encoder = options_.encoder;
+    description_.attention = options_.attention;
+    description_.tokenizer = manifest_.tokenizer;
+    description_.dtype = options_.dtype;
+    description_.data = fs::absolute(options_.data).lexically_normal().string();
+    for (const std::string& name : options_.tasks) {
+      const TaskInfo& info = manifest_.task(name);
+      const TaskOptions& task = options_.task_options.at(name);
+      description_.tasks.push_back({name, info.kind, info.labels, task.head, task.masking});
+    }
+  }
+
+  void open_data() {
+    std::vector<std::uint64_t> samples;
+    for (const std::string& name : options_.tasks) {
+      const TaskInfo& info = manifest_.task(name);
+      const auto train = info.splits.find("train");
+      if (train == info.splits.end() || train->second.samples == 0)
+        throw Error(Exit::data, fmt::format("task {}: the data set {} has no train samples for it; add some and import again, or leave the "
+                                            "task out with run.tasks", name, options_.data.string()));
+      samples.push_back(train->second.samples);
+    }
+    quotas_ = quotas(options_.mixture, options_.tasks, samples);
+    MixtureEntry entry;
+    for (const TaskQuota& quota : quotas_) {
+      entry.quota.push_back(quota.samples);
+      entry.first.push_back(0);
+    }
+    state_.mixture = {entry};
+  }
+
+  // Costs are estimates: tokens a sample (where the manifest states them) through encoder, and decoder and output table where there is one.
+  void place_tasks() {
+    std::vector<double> cost;
+    const double dim = static_cast<double>(options_.encoder.dim), vocabulary = static_cast<double>(manifest_.tokenizer.vocab_size);
+    const double layer = 4 * dim * dim + 2 * dim * static_cast<double>(options_.encoder.ffn);
+    for (std::size_t i = 0; i < task_count(); ++i) {
+      const TrainedTask& task = description_.tasks[i];
+      const SplitInfo& train = manifest_.task(task.name).splits.at("train");
+      const auto samples = static_cast<double>(train.samples);
+      const double input = train.input_tokens ? static_cast<double>(train.input_tokens) / samples : 32;
+      const double target = train.target_tokens ? static_cast<double>(train.target_tokens) / samples : input;
+      double work = input * layer * static_cast<double>(options_.encoder.layers);
+      if (task.kind == Kind::translation)
+        work += target * ((layer + 4 * dim * dim) * static_cast<double>(task.head.decoder_layers) + dim * vocabulary);
+      if (task.kind == Kind::masked_lm) work += input * task.masking.share * dim * vocabulary;
+      cost.push_back(work * static_cast<double>(quotas_[i].samples));
+    }
+    placement_ = place(cost, world_.size());
+    for (std::size_t i = 0; i < task_count(); ++i) {
+      const auto& group = placement_.groups[i];
+      const auto mine = std::ranges::find(group, world_.rank());
+      const bool member = mine != group.end();
+      // Made in the same order by all.
+      groups_.push_back(world_.split("group." + description_.tasks[i].name, member ? 0 : -1));
+      if (!member) continue;
+      const auto task = static_cast<int>(i);
+      held_.push_back(task);
+      if (group.front() == world_.rank()) leads_.push_back(task);
+      const TaskInfo& info = manifest_.task(description_.tasks[i].name);
+      loader_tasks_.push_back({task, info, std::make_shared<SplitReader>(options_.data, manifest_, info, "train"),
+                               description_.tasks[i].masking, static_cast<int>(mine - group.begin()), static_cast<int>(group.size())});
+    }
+  }
+
+  void make_model() {
+    model_ = build_model(description_, held_);
+    const torch::Device device = choose_device(options_.device, options_.local_rank);
+    const auto tensor_options = torch::TensorOptions().dtype(scalar_type(options_.dtype)).device(device);
+    void* memory = nullptr;
+    if (device.is_cpu()) {
+      const auto elements = static_cast<std::size_t>(model_->encoder().arena().layout());
+      gradients_ = world_.allocate("encoder.gradients", elements * torch::elementSize(scalar_type(options_.dtype)));
+      memory = gradients_->data();
+    }
+    model_->finish(options_.seed, tensor_options, memory);
+    optimizers_ = std::make_unique<Optimizers>(*model_);
+    tokenizer_ = load_tokenizer(options_.data, manifest_.tokenizer);
+    state_.model = description_;
+    state_.identity = options_.identity;
+    // The run folder can be used without the data set.
+    if (world_.rank() == 0) {
+      std::error_code error;
+      fs::create_directories(options_.run_dir, error);
+      write_file_atomically(options_.run_dir / fs::path(manifest_.tokenizer.file).filename(),
+                            read_file(options_.data / manifest_.tokenizer.file));
+    }
+    state_.model.tokenizer.file = fs::path(manifest_.tokenizer.file).filename().string();
+  }
+
+  // Rank 0 finds the checkpoint, all load it.
+  void restore() {
+    std::string found;
+    if (world_.rank() == 0) {
+      std::vector<std::string> warnings;
+      if (const auto checkpoint = find_checkpoint(options_.run_dir, warnings)) found = checkpoint->folder.string();
+      if (observer_)
+        for (const std::string& warning : warnings) observer_->on_warning("a checkpoint is passed over: " + warning);
+    }
+    found = world_.all_gather_strings("resume", found).front();
+    if (found.empty()) return;
+    CheckpointState state = verify_checkpoint(found);
+    load_checkpoint(found, state, *model_, optimizers_.get());
+    const auto mixture = state.mixture;
+    if (mixture.empty() || mixture.front().quota.size() != task_count())
+      throw Error(Exit::data, fmt::format("{}: its mixture is not of {} tasks: it belongs to another run", found, task_count()));
+    state_.step = state.step;
+    state_.ids_hash = state.ids_hash;
+    state_.parameter_hash = state.parameter_hash;
+    state_.mixture = mixture;
+    resumed_ = true;
+  }
+
+  void announce() {
+    std::vector<double> sizes(task_count(), 0);
+    for (const int task : leads_) sizes[static_cast<std::size_t>(task)] = static_cast<double>(model_->head(task).arena().parameter_count());
+    world_.all_reduce("head_sizes", sizes);
+    if (!observer_) return;
+    Observer::Start start;
+    start.first_step = state_.step + 1;
+    start.steps = options_.steps;
+    start.workers = world_.size();
+    start.encoder_parameters = model_->encoder().arena().parameter_count();
+    for (std::size_t i = 0; i < task_count(); ++i) start.head_parameters[description_.tasks[i].name] = static_cast<std::int64_t>(sizes[i]);
+    start.placement = describe(placement_, options_.tasks);
+    for (std::size_t i = 0; i < task_count(); ++i) {
+      const double realised = static_cast<double>(quotas_[i].samples) / static_cast<double>(options_.mixture.batch);
+      start.mixture += fmt::format("{}: {} of {} samples a step ({:.1f} %, {:.1f} % requested){}\n", options_.tasks[i], quotas_[i].samples,
+                                   options_.mixture.batch, 100 * realised, 100 * quotas_[i].requested,
+                                   std::abs(realised - quotas_[i].requested) > 0.1 * quotas_[i].requested
+                                       ? "  warning: more than 10 % off; a larger mixture.batch comes closer" : "");
+    }
+    observer_->on_start(start);
+  }
+
+  // Sums a gradient over a group. On a GPU with several workers it passes through host memory.
+  static void sum_gradient(Communicator& group, const std::string& name, const torch::Tensor& gradient) {
+    const DType type = gradient.scalar_type() == torch::kFloat64 ? DType::f64 : DType::f32;
+    const auto count = static_cast<std::size_t>(gradient.numel());
+    if (!gradient.is_cuda()) return group.all_reduce(name, gradient.data_ptr(), count, type, Reduce::sum);
+    if (group.size() == 1) return;
+    const torch::Tensor host = gradient.cpu();
+    group.all_reduce(name, host.data_ptr(), count, type, Reduce::sum);
+    gradient.copy_(host);
+  }
+
+  Agreed step(std::int64_t number, const std::atomic<bool>& interrupt) {
+    const auto start = Clock::now();
+    const Loader::Step loaded = loader_->load(state_.mixture, number);
+    const Batch& batch = loaded.batch;
+
+    // Counts of valid targets over the whole group of each task, tokens, ids: all workers have them before backward.
+    std::vector<std::int64_t> counts(task_count() + 2, 0);
+    for (const TaskSlice& slice : batch.slices) counts[static_cast<std::size_t>(slice.task)] += slice.count;
+    counts[task_count()] = batch.token_count();
+    counts[task_count() + 1] = static_cast<std::int64_t>(loaded.ids);
+    world_.all_reduce("counts", counts);
+
+    BalanceInput input;
+    for (std::size_t i = 0; i < task_count(); ++i) {
+      input.active.push_back(counts[i] > 0);
+      input.static_weight.push_back(options_.task_options.at(options_.tasks[i]).weight);
+    }
+    const std::vector<double> weights = balancer_(input);
+
+    model_->encoder().arena().gradients().zero_();
+    for (const auto& [task, head] : model_->heads()) head->arena().gradients().zero_();
+    // losses, then flags: not finite, interrupted, time to save
+    std::vector<double> agreed(task_count() + 3, 0);
+    if (!batch.slices.empty()) {
+      const std::vector<HeadInput> inputs = model_->forward(batch, true);
+      torch::Tensor total;
+      std::vector<torch::Tensor> sums;
+      for (std::size_t i = 0; i < inputs.size(); ++i) {
+        const TaskSlice& slice = batch.slices[i];
+        const auto task = static_cast<std::size_t>(slice.task);
+        if (slice.count == 0) {
+          sums.emplace_back();
+          continue;
+        }
+        sums.push_back(model_->head(slice.task).loss(inputs[i], slice));
+        const torch::Tensor share = sums.back() * (weights[task] / static_cast<double>(counts[task]));
+        total = total.defined() ? total + share : share;
+      }
+      if (total.defined()) total.backward();
+      for (std::size_t i = 0; i < sums.size(); ++i)
+        if (sums[i].defined()) agreed[static_cast<std::size_t>(batch.slices[i].task)] = sums[i].item<double>();
+    }
+
+    Arena& encoder = model_->encoder().arena();
+    sum_gradient(world_, "encoder.gradients", encoder.gradients());
+    for (const int task : held_) {
+      const auto i = static_cast<std::size_t>(task);
+      if (counts[i] > 0) sum_gradient(*groups_[i], "head." + options_.tasks[i], model_->head(task).arena().gradients());
+    }
+    const double encoder_norm = flat_norm(encoder.gradients());
+    std::map<int, double> head_norms;
+    bool finite = std::isfinite(encoder_norm);
+    for (const int task : held_) {
+      if (counts[static_cast<std::size_t>(task)] == 0) continue;
+      head_norms[task] = flat_norm(model_->head(task).arena().gradients());
+      finite = finite && std::isfinite(head_norms[task]);
+    }
+    agreed[task_count()] = finite ? 0 : 1;
+    agreed[task_count() + 1] = interrupt ? 1 : 0;
+    if (world_.rank() == 0 && options_.checkpoint_seconds > 0 && seconds_since(saved_at_) >= options_.checkpoint_seconds)
+      agreed[task_count() + 2] = 1;
+    world_.all_reduce("losses", agreed);
+
+    const bool skipped = agreed[task_count()] > 0;
+    const double lr = learning_rate(options_.optimizer, number, options_.steps);
+    if (!skipped) {
+      optimizers_->encoder.step(encoder, options_.optimizer, lr, clip_scale(encoder_norm, options_.optimizer.clip));
+      for (const auto& [task, head_norm] : head_norms)
+        optimizers_->heads.at(task).step(model_->head(task).arena(), options_.optimizer, lr, clip_scale(head_norm, options_.optimizer.head_clip));
+    }
+    state_.step = number;
+    state_.ids_hash = roll_ids(state_.ids_hash, static_cast<std::uint64_t>(counts[task_count() + 1]));
+    if (observer_) {
+      Observer::Step seen{.step = number, .loss = {}, .weight = {}, .tokens = counts[task_count()], .seconds = seconds_since(start),
+                          .ids_hash = state_.ids_hash, .lr = lr, .gradient_norm = encoder_norm, .skipped = skipped};
+      for (std::size_t i = 0; i < task_count(); ++i) {
+        if (counts[i] == 0) continue;
+        seen.loss[options_.tasks[i]] = agreed[i] / static_cast<double>(counts[i]);
+        seen.weight[options_.tasks[i]] = weights[i];
+      }
+      observer_->on_step(seen);
+    }
+    skipped_ = skipped ? skipped_ + 1 : 0;
+    if (skipped_ >= kPatience) {
+      std::string tasks;
+      for (std::size_t i = 0; i < task_count(); ++i)
+        if (!std::isfinite(agreed[i])) tasks += (tasks.empty() ? "" : ", ") + options_.tasks[i];
+      throw Error(Exit::diverged, fmt::format("step {}: {} steps in a row had a loss or gradient that is not finite{}; none of them changed the model. "
+                                              "Go on from the last checkpoint with a lower optimizer.lr or a longer optimizer.warmup in a new run folder",
+                                              number, kPatience, tasks.empty() ? "" : " (tasks " + tasks + ")"));
+    }
+    return {agreed[task_count() + 1] > 0, agreed[task_count() + 2] > 0};
+  }
+
+  // Every group evaluates its tasks on valid; rank 0 hears all.
+  void evaluate_valid(bool last) {
+    nlohmann::json mine = nlohmann::json::object();
+    for (const int task : held_) {
+      const TaskInfo& info = manifest_.task(description_.tasks[static_cast<std::size_t>(task)].name);
+      const auto split = info.splits.find("valid");
+      if (split == info.splits.end() || split->second.samples == 0) continue;
+      auto& reader = valid_[task];
+      if (!reader) reader = std::make_unique<SplitReader>(options_.data, manifest_, info, "valid");
+      const EvaluationRequest request{.samples = last ? 0 : options_.eval_samples, .generate = false, .baseline = nullptr};
+      const Evaluation evaluation = evaluate(*model_, description_, task, "valid", *reader, *tokenizer_, request, *groups_[static_cast<std::size_t>(task)]);
+      if (std::ranges::find(leads_, task) != leads_.end()) mine[info.name] = evaluation.metrics;
+    }
+    const auto all = world_.all_gather_strings("evaluate.results", mine.dump());
+    if (!observer_) return;
+    std::map<std::string, std::map<std::string, double>> results;
+    for (const std::string& text : all)
+      for (const auto& [name, metrics] : nlohmann::json::parse(text).items()) results[name] = metrics.get<std::map<std::string, double>>();
+    for (const auto& [name, metrics] : results) observer_->on_eval(state_.step, "valid", name, metrics);
+  }
+
+  void save() {
+    model_->encoder().arena().check_gradients();
+    if (resumed_ && state_.step == saved_step_) return;
+    state_.parameter_hash = parameter_hash(*model_, description_, leads_, world_);
+    const fs::path folder = save_checkpoint(options_.run_dir, state_, *model_, *optimizers_, leads_, options_.keep, world_);
+    saved_step_ = state_.step;
+    resumed_ = true;
+    saved_at_ = Clock::now();
+    if (observer_) observer_->on_checkpoint(state_.step, folder, state_.parameter_hash);
+  }
+
+  const TrainOptions& options_;
+  Communicator& world_;
+  Observer* observer_;
+  Manifest manifest_;
+  Balancer balancer_ = nullptr;
+  ModelDescription description_;
+  std::vector<TaskQuota> quotas_;
+  Placement placement_;
+  std::vector<std::unique_ptr<Communicator>> groups_;  // by task; null where this worker is no member
+  std::vector<int> held_, leads_;                       // tasks, ascending
+  std::vector<LoaderTask> loader_tasks_;
+  std::unique_ptr<Loader> loader_;
+  std::map<int, std::unique_ptr<SplitReader>> valid_;
+  std::unique_ptr<Tokenizer> tokenizer_;
+  std::unique_ptr<SharedBuffer> gradients_;  // outlives the model, whose gradients lie in it
+  std::unique_ptr<Model> model_;
+  std::unique_ptr<Optimizers> optimizers_;
+  CheckpointState state_;
+  std::int64_t saved_step_ = -1;
+  bool resumed_ = false;
+  int skipped_ = 0;
+  Clock::time_point saved_at_;
+};
+
+}  // namespace
+
+TrainResult train(const TrainOptions& options, Communicator& world, Observer* observer, const std::atomic<bool>& interrupt, bool resume) {
+  Training training(options, world, observer, resume);
+  return training.run(interrupt);
+}
+
+std::int64_t newest_checkpoint(const fs::path& run_dir) {
+  std::vector<std::string> warnings;
+  const auto found = find_checkpoint(run_dir, warnings);
+  return found ? found->state.step : 0;
+}
+
+}  // namespace polyhead
