@@ -21,20 +21,20 @@ struct ImportTask {
 
 struct ImportOptions {
   std::string name;
-  std::string tokenizer = "sentencepiece";   // or "wordpiece" with vocab
-  std::filesystem::path vocab;               // wordpiece: vocab.txt; sentencepiece: a model to use rather than train one, or empty
+  std::string tokenizer = "sentencepiece";  // or "wordpiece" with vocab
+  std::filesystem::path vocab;  // wordpiece: vocab.txt; sentencepiece: a model to use rather than train one, or empty
   std::int64_t vocab_size = 16000;
-  std::int64_t max_length = 128;             // tokens of an input, and of a translation's target
-  std::uint64_t shard_size = 64ULL << 20;    // bytes of token data a shard, about
+  std::int64_t max_length = 128;           // tokens of an input, and of a translation's target
+  std::uint64_t shard_size = 64ULL << 20;  // bytes of token data a shard, about
   std::vector<ImportTask> tasks;
-  int threads = 0;                           // 0: all cores
+  int threads = 0;  // 0: all cores
 };
 
 // One line of progress for a person, for example "section/train: 46,567 samples, 1 shard".
 using Progress = std::function<void(const std::string&)>;
 
-// Writes the data set to `out`, which must be empty or not exist. Same input, same bytes. Every error names file, line and cure
-// (Error(data)); nothing is left at `out` after an error.
+// Writes the data set to `out`, which must be empty or not exist. Same input, same bytes. Every error names file, line
+// and cure (Error(data)); nothing is left at `out` after an error.
 void import_dataset(const ImportOptions& options, const std::filesystem::path& out, const Progress& progress);
 
 }  // namespace polyhead
