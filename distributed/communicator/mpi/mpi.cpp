@@ -13,6 +13,7 @@
 #include "core/base/error.h"
 #include "distributed/communicator/communicator.h"
 #include "distributed/communicator/mpi/check.h"
+#include "distributed/communicator/mpi/shared_window.h"
 #include "distributed/communicator/reduction.h"
 
 namespace polyhead {
@@ -130,6 +131,8 @@ class MpiCommunicator : public Communicator {
 
  protected:
   void do_all_reduce(void* data, std::size_t count, DType type, Reduce reduce) override {
+    for (SharedWindow* window : *windows_)
+      if (window->contains(data, count * size_of(type))) return window->all_reduce(data, count, type, reduce);
     if (reduce != Reduce::sum && (type == DType::f32 || type == DType::f64))
       return gather_and_reduce(data, count, type, reduce);
     // MPI asks that all members get identical results of a sum (standard 3.1, part 5.9.6). Open MPI keeps that: where
@@ -175,9 +178,22 @@ class MpiCommunicator : public Communicator {
     return std::make_unique<MpiCommunicator>(session_, part);
   }
 
-  std::unique_ptr<SharedBuffer> do_allocate(std::size_t bytes) override { return make_plain_buffer(bytes); }
+  std::unique_ptr<SharedBuffer> do_allocate(std::size_t bytes) override {
+    if (size_ > 1 && on_one_host())
+      if (auto window = SharedWindow::make(comm_, bytes, session_, windows_)) return window;
+    return make_plain_buffer(bytes);
+  }
 
  private:
+  bool on_one_host() const {
+    MPI_Comm host = MPI_COMM_NULL;
+    POLYHEAD_MPI_CHECK(MPI_Comm_split_type(comm_, MPI_COMM_TYPE_SHARED, rank_, MPI_INFO_NULL, &host));
+    int here = 0;
+    POLYHEAD_MPI_CHECK(MPI_Comm_size(host, &here));
+    MPI_Comm_free(&host);
+    return here == size_;  // the same answer on all members: a host that holds all of them, or none that does
+  }
+
   static void* at(void* data, std::size_t element, DType type) {
     return static_cast<std::byte*>(data) + element * size_of(type);
   }
@@ -202,6 +218,7 @@ class MpiCommunicator : public Communicator {
 
   std::shared_ptr<Session> session_;
   MPI_Comm comm_;
+  std::shared_ptr<SharedWindow::Registry> windows_ = std::make_shared<SharedWindow::Registry>();
   int rank_ = 0, size_ = 1;
 };
 
