@@ -333,8 +333,9 @@ std::string Config::ini(bool annotated) const {
     if (!has(name)) continue;
     const std::string value = option(name).type == OptionType::path ? path(name).string() : text(name);
     const std::string line = fmt::format("{} = {}", name.substr(dot + 1), value);
-    const IniFile back = parse_ini(fmt::format("[x]\n{}", line), "config.ini");
-    if (back.entries.size() != 1 || back.entries[0].value != value)
+    bool kept = value.find('\n') == std::string::npos;
+    if (kept) kept = parse_ini(fmt::format("[x]\n{}", line), "config.ini").entries.at(0).value == value;
+    if (!kept)
       throw Error(Exit::config,
                   fmt::format("{}: the value of {} cannot be kept in an INI file, as '#' or ';' after a space begins a "
                               "comment and a line ends a value; choose another ('{}')",

@@ -1,0 +1,223 @@
+// The run folder: what goes on and what is refused; metrics cut to the resumed step; status and logs.
+#include "launch/run_folder.h"
+
+#include <limits>
+#include <nlohmann/json.hpp>
+
+#include "core/base/files.h"
+#include "launch/run_observer.h"
+#include "tests/launch/helpers.h"
+
+namespace polyhead {
+namespace {
+
+using testing::error_of;
+using testing::expect_contains;
+using testing::TemporaryFolder;
+
+Config config_for(const std::filesystem::path& run_dir, std::vector<std::string> more = {}) {
+  more.insert(more.end(), {"--run-dir", run_dir.string()});
+  return parse_options("train", train_options(), more);
+}
+
+TEST(RunFolder, FreshWhenMissingOrEmpty) {
+  const TemporaryFolder folder;
+  EXPECT_EQ(check_run_folder(config_for(folder.path() / "new")), FolderState::fresh);
+  EXPECT_EQ(check_run_folder(config_for(folder.path())), FolderState::fresh);
+  EXPECT_EQ(check_run_folder(config_for(folder.path(), {"--run.resume", "never"})), FolderState::fresh);
+  EXPECT_FALSE(std::filesystem::exists(folder.path() / "new"));
+}
+
+TEST(RunFolder, GoesOnWithTheSameConfiguration) {
+  const TemporaryFolder folder;
+  const auto run = folder.path() / "a" / "run";
+  begin_run_folder(config_for(run, {"--run.stop_at", "3"}));
+  EXPECT_EQ(check_run_folder(config_for(run, {"--run.threads", "2", "--run.eval_every", "5"})), FolderState::holds_run);
+  EXPECT_EQ(read_run_config(run).integer("run.stop_at"), 3);
+}
+
+TEST(RunFolder, AMovedRunFolderGoesOn) {
+  const TemporaryFolder folder;
+  begin_run_folder(config_for(folder.path() / "a"));
+  std::filesystem::rename(folder.path() / "a", folder.path() / "b");
+  EXPECT_EQ(check_run_folder(config_for(folder.path() / "b")), FolderState::holds_run);
+}
+
+TEST(RunFolder, AnotherConfigurationIsRefusedWithTheDifferingKeys) {
+  const TemporaryFolder folder;
+  begin_run_folder(config_for(folder.path() / "run", {"--run.seed", "1"}));
+  const std::string message = error_of(Exit::config, [&] {
+    check_run_folder(config_for(folder.path() / "run", {"--run.seed", "2", "--encoder.layers", "9"}));
+  });
+  expect_contains(message, "run.seed: 1 there, 2 here; encoder.layers: 4 there, 9 here");
+  expect_contains(message, "another folder with --run-dir");
+}
+
+TEST(RunFolder, NeverRefusesARun) {
+  const TemporaryFolder folder;
+  begin_run_folder(config_for(folder.path() / "run"));
+  expect_contains(error_of(Exit::config,
+                           [&] {
+                             check_run_folder(config_for(folder.path() / "run", {"--run.resume", "never"}));
+                           }),
+                  "go on with --run.resume auto");
+}
+
+TEST(RunFolder, AFolderThatIsNoRunIsRefused) {
+  const TemporaryFolder folder;
+  const auto file = folder.write("thesis.txt", "x");
+  expect_contains(error_of(Exit::config, [&] { check_run_folder(config_for(folder.path())); }),
+                  "holds no run (it has no config.ini, but thesis.txt)");
+  expect_contains(error_of(Exit::config, [&] { check_run_folder(config_for(file)); }), "is a file");
+  expect_contains(error_of(Exit::config, [&] { read_run_config(folder.path()); }), "holds no run");
+}
+
+TEST(RunFolder, ABrokenConfigNamesItsLine) {
+  const TemporaryFolder folder;
+  folder.write("config.ini", "[run]\nnonsense\n");
+  expect_contains(error_of(Exit::config, [&] { check_run_folder(config_for(folder.path())); }), "config.ini:2:");
+}
+
+TEST(RunFolder, CannotWriteIsItsOwnError) {
+  const TemporaryFolder folder;
+  const auto file = folder.write("file", "x");
+  error_of(Exit::cannot_write, [&] { begin_run_folder(config_for(file / "run")); });
+  error_of(Exit::cannot_write, [&] { MetricsFile(folder.path() / "no" / "metrics.jsonl", 0); });
+  error_of(Exit::cannot_write, [&] { write_status(file, {}); });
+  error_of(Exit::cannot_write, [&] { RankLog(file, 0); });
+}
+
+TEST(Metrics, WritesOneObjectALine) {
+  const TemporaryFolder folder;
+  const auto file = folder.path() / "metrics.jsonl";
+  MetricsFile metrics(file, 0);
+  Observer::Step step;
+  step.step = 7;
+  step.loss = {{"section", 2.1}, {"bad", std::numeric_limits<double>::quiet_NaN()}};
+  step.weight = {{"section", 0.5}};
+  step.tokens = 2048;
+  step.seconds = 0.31;
+  step.ids_hash = 255;
+  metrics.write(step);
+  step.skipped = true;
+  metrics.write(step);
+  metrics.write_eval(200, "valid", "section", {{"accuracy", 0.61}});
+  std::istringstream lines(read_file(file));  // before the file is closed: every line is flushed
+  std::string line;
+  std::getline(lines, line);
+  const auto json = nlohmann::json::parse(line);
+  EXPECT_EQ(json["kind"], "step");
+  EXPECT_EQ(json["step"], 7);
+  EXPECT_EQ(json["loss"]["section"], 2.1);
+  EXPECT_TRUE(json["loss"]["bad"].is_null());
+  EXPECT_EQ(json["weight"]["section"], 0.5);
+  EXPECT_EQ(json["tokens"], 2048);
+  EXPECT_EQ(json["seconds"], 0.31);
+  EXPECT_EQ(json["ids_hash"], "00000000000000ff");
+  EXPECT_FALSE(json.contains("skipped"));
+  std::getline(lines, line);
+  EXPECT_EQ(nlohmann::json::parse(line)["skipped"], true);
+  std::getline(lines, line);
+  EXPECT_EQ(line, R"({"kind":"eval","step":200,"split":"valid","task":"section","metrics":{"accuracy":0.61}})");
+}
+
+TEST(Metrics, CutToTheResumedStep) {
+  const TemporaryFolder folder;
+  const std::string kept =
+      "{\"kind\":\"step\",\"step\":1}\n{\"kind\":\"step\",\"step\":2}\n{\"kind\":\"eval\",\"step\":2}\n";
+  const auto file = folder.write("metrics.jsonl", kept + "{\"kind\":\"step\",\"step\":3}\n{\"kind\":\"st");
+  MetricsFile(file, 2).write_eval(3, "valid", "a", {});
+  EXPECT_EQ(read_file(file), kept + R"({"kind":"eval","step":3,"split":"valid","task":"a","metrics":{}})" + "\n");
+  { const MetricsFile again(file, 3); }
+  EXPECT_NE(read_file(file), kept);  // nothing to drop
+  { const MetricsFile fresh(file, 0); }
+  EXPECT_EQ(read_file(file), "");
+}
+
+TEST(Status, WrittenAndReadBack) {
+  const TemporaryFolder folder;
+  EXPECT_FALSE(read_status(folder.path()));
+  write_status(folder.path(), {.state = "failed",
+                               .exit_code = 65,
+                               .step = 9,
+                               .last_checkpoint = "checkpoints/9",
+                               .parameter_hash = "ab",
+                               .error = "bad\xff byte"});
+  const Status status = read_status(folder.path()).value();
+  EXPECT_EQ(status.state, "failed");
+  EXPECT_EQ(status.exit_code, 65);
+  EXPECT_EQ(status.step, 9);
+  EXPECT_EQ(status.last_checkpoint, "checkpoints/9");
+  EXPECT_EQ(status.parameter_hash, "ab");
+  expect_contains(status.error, "bad");
+  folder.write("status.json", "{\"state\": 5}");
+  expect_contains(error_of(Exit::data, [&] { read_status(folder.path()); }), "status.json is not a run's status");
+}
+
+TEST(RankLog, AppendsLinesWithTime) {
+  const TemporaryFolder folder;
+  RankLog(folder.path(), 3).line("first");
+  RankLog(folder.path(), 3).line("second");
+  const std::string text = read_file(folder.path() / "logs" / "rank-0003.log");
+  expect_contains(text, " first\n");
+  expect_contains(text, " second\n");
+  EXPECT_EQ(text.substr(0, 2), "20");
+}
+
+// From a start over a stop to the end, as the trainer would report it.
+TEST(RunObserver, KeepsStatusAndMetrics) {
+  const TemporaryFolder folder;
+  std::FILE* stream = std::fopen((folder.path() / "said").c_str(), "w+");
+  {
+    RunObserver observer(folder.path(), 2, stream);
+    observer.on_start({.first_step = 1,
+                       .steps = 3,
+                       .workers = 2,
+                       .encoder_parameters = 1234567,
+                       .head_parameters = {{"a", 10}, {"b", 5}},
+                       .placement = "worker 0: a",
+                       .mixture = "mix"});
+    EXPECT_EQ(read_status(folder.path())->state, "running");
+    Observer::Step step;
+    step.loss = {{"a", 1.5}};
+    for (step.step = 1; step.step <= 2; ++step.step) observer.on_step(step);
+    observer.on_eval(2, "valid", "a", {{"accuracy", 0.5}});
+    observer.on_checkpoint(2, folder.path() / "checkpoints" / "step-2", 255);
+    EXPECT_EQ(read_status(folder.path())->last_checkpoint, "checkpoints/step-2");
+    EXPECT_EQ(observer.finish({.ending = Ending::stopped, .step = 2, .parameter_hash = 255}), 0);
+  }
+  EXPECT_EQ(read_status(folder.path())->state, "stopped");
+  EXPECT_EQ(read_status(folder.path())->parameter_hash, "00000000000000ff");
+  {
+    RunObserver observer(folder.path(), 3, stream);
+    observer.on_start({.first_step = 2,
+                       .steps = 3,
+                       .workers = 1,
+                       .encoder_parameters = 1,
+                       .head_parameters = {},
+                       .placement = "",
+                       .mixture = ""});
+    EXPECT_EQ(read_status(folder.path())->last_checkpoint, "checkpoints/step-2");
+    Observer::Step step;
+    step.step = 2;
+    step.skipped = true;
+    observer.on_step(step);
+    EXPECT_EQ(observer.finish({.ending = Ending::preempted, .step = 2, .parameter_hash = 1}), 75);
+    EXPECT_EQ(read_status(folder.path())->exit_code, 75);
+    EXPECT_EQ(observer.finish({.ending = Ending::done, .step = 3, .parameter_hash = 1}), 0);
+    EXPECT_EQ(read_status(folder.path())->state, "done");
+    observer.fail(76, "diverged");
+    EXPECT_EQ(read_status(folder.path())->state, "failed");
+    EXPECT_EQ(read_status(folder.path())->error, "diverged");
+  }
+  std::fclose(stream);
+  const std::string said = read_file(folder.path() / "said"), metrics = read_file(folder.path() / "metrics.jsonl");
+  for (const char* part : {"2 workers, 2 tasks; encoder 1,234,567 parameters, heads 15", "worker 0: a", "mix",
+                           "step 2/2", "valid a:  accuracy 0.5", "stopped as run.stop_at says after step 2",
+                           "going on after step 1", "not finite", "saved after step 2", "done after step 3"})
+    expect_contains(said, part);
+  EXPECT_EQ(std::count(metrics.begin(), metrics.end(), '\n'), 2);  // step 1, and step 2 of the second start
+}
+
+}  // namespace
+}  // namespace polyhead

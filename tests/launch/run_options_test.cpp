@@ -1,0 +1,131 @@
+// From options to structs: what follows from the data set, and the checks.
+#include "launch/run_options.h"
+
+#include "tests/launch/helpers.h"
+
+namespace polyhead {
+namespace {
+
+using testing::error_of;
+using testing::expect_contains;
+using testing::TemporaryFolder;
+
+class RunOptions : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    folder_.write("dataset.json", "{}");
+    const auto add = [&](const char* name, Kind kind, std::uint64_t samples) {
+      TaskInfo task;
+      task.name = name;
+      task.kind = kind;
+      if (samples > 0) task.splits["train"].samples = samples;
+      manifest_.tasks.push_back(task);
+    };
+    manifest_.name = "debmix";
+    add("section", Kind::classification, 100);
+    add("en-it", Kind::translation, 200);
+    add("bare", Kind::tagging, 0);
+  }
+
+  Config config(std::vector<std::string> words) const {
+    words.insert(words.end(), {"--data", folder_.path().string(), "--run-dir", (folder_.path() / "run").string()});
+    return parse_options("train", train_options(), words);
+  }
+  std::string error(Exit code, const std::vector<std::string>& words) const {
+    return error_of(code, [&] {
+      Config c = config(words);
+      train_options_of(c, manifest_);
+    });
+  }
+
+  TemporaryFolder folder_;
+  Manifest manifest_;
+};
+
+TEST_F(RunOptions, FillsTheStructs) {
+  Config c = config({"--run.tasks",
+                     "en-it, section",
+                     "--encoder.dropout",
+                     "0.3",
+                     "--task.section.dropout",
+                     "0.2",
+                     "--task.en-it.decoder_layers",
+                     "1",
+                     "--mixture.kind",
+                     "explicit",
+                     "--task.en-it.rate",
+                     "3",
+                     "--task.section.rate",
+                     "1",
+                     "--task.bare.weight",
+                     "2",
+                     "--attention.floor",
+                     "0.05",
+                     "--optimizer.head_clip",
+                     "0",
+                     "--run.seed",
+                     "9"});
+  const TrainOptions options = train_options_of(c, manifest_);
+  EXPECT_EQ(options.tasks, (std::vector<std::string>{"section", "en-it"}));
+  EXPECT_EQ(options.data, folder_.path());
+  EXPECT_EQ(options.seed, 9U);
+  EXPECT_EQ(options.encoder.dropout, 0.3);
+  EXPECT_EQ(options.attention.floor, 0.05);
+  EXPECT_EQ(options.optimizer.head_clip, 0);
+  EXPECT_EQ(options.optimizer.beta2, 0.98);
+  EXPECT_EQ(options.task_options.at("section").head.dropout, 0.2);
+  EXPECT_EQ(options.task_options.at("section").head.label_smoothing, 0);
+  EXPECT_EQ(options.task_options.at("en-it").head.dropout, 0.3);
+  EXPECT_EQ(options.task_options.at("en-it").head.label_smoothing, 0.1);
+  EXPECT_EQ(options.task_options.at("en-it").head.decoder_layers, 1);
+  EXPECT_EQ(options.task_options.at("en-it").masking.share, 0.15);
+  EXPECT_EQ(options.mixture.rates.at("en-it"), 3);
+  EXPECT_EQ(options.task_options.size(), 2U);
+  EXPECT_EQ(c.text("run.tasks"), "section, en-it");
+  EXPECT_EQ(options.identity.at("run.tasks"), "section, en-it");
+  EXPECT_EQ(options.identity.at("run.data_hash").size(), 16U);
+  EXPECT_FALSE(options.identity.contains("task.bare.weight"));
+}
+
+TEST_F(RunOptions, AResolvedConfigurationResolvesToItself) {
+  Config first = config({"--run.tasks", "section,en-it"});
+  train_options_of(first, manifest_);
+  Config second = read_config(train_options(), folder_.write("config.ini", first.ini()));
+  train_options_of(second, manifest_);
+  EXPECT_EQ(first.ini(), second.ini());
+}
+
+TEST_F(RunOptions, AllTasksByDefault) {
+  manifest_.tasks.pop_back();
+  Config c = config({});
+  EXPECT_EQ(train_options_of(c, manifest_).tasks.size(), 2U);
+  EXPECT_EQ(c.origin("run.tasks"), "data set");
+}
+
+TEST_F(RunOptions, Errors) {
+  expect_contains(error(Exit::config, {"--run.tasks", "sektion"}),
+                  "has no task 'sektion' (did you mean section?); its tasks are section, en-it, bare");
+  expect_contains(error(Exit::config, {"--run.tasks", "section, section"}), "task section is listed twice");
+  expect_contains(error(Exit::config, {"--task.en-ti.weight", "2"}),
+                  "command line: the data set debmix has no task 'en-ti' (did you mean en-it?)");
+  expect_contains(error(Exit::data, {"--run.tasks", "bare"}), "task bare of the data set in");
+  expect_contains(error(Exit::config, {"--encoder.heads", "3"}), "dim must be an even multiple of heads");
+  expect_contains(error(Exit::config, {"--encoder.heads", "256"}), "dim must be an even multiple of heads");
+  expect_contains(error(Exit::config, {"--attention.heads", "3"}), "multiple of the task attention's heads");
+  expect_contains(error(Exit::config, {"--mixture.batch", "2"}), "at least one sample of each of the 3 tasks");
+  expect_contains(error(Exit::config, {"--mixture.kind", "explicit"}),
+                  "task section has no rate; give --task.section.rate");
+  expect_contains(error(Exit::config, {"--run.tasks", "section", "--task.section.mask_random", "0.3"}),
+                  "together must be at most 1");
+  expect_contains(error(Exit::config, {"--run.data_hash", "0"}), "it is another data set");
+  manifest_.tasks.clear();
+  expect_contains(error(Exit::data, {}), "has no task");
+}
+
+TEST(Threads, AtLeastOne) {
+  const auto world = make_local_communicator();
+  EXPECT_GE(threads_from_affinity(*world), 1);
+}
+
+}  // namespace
+}  // namespace polyhead
