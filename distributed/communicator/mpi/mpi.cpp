@@ -133,17 +133,18 @@ class MpiCommunicator : public Communicator {
   void do_all_reduce(void* data, std::size_t count, DType type, Reduce reduce) override {
     for (SharedWindow* window : *windows_)
       if (window->contains(data, count * size_of(type))) return window->all_reduce(data, count, type, reduce);
-    if (reduce != Reduce::sum && (type == DType::f32 || type == DType::f64))
-      return gather_and_reduce(data, count, type, reduce);
+    // Left to us: with a NaN, MPI_MAX and MPI_MIN give different results on different members; Open MPI's sum of bytes
+    // stops at 255 where the processor has AVX (open-mpi/ompi issue 8045).
+    const bool real = type == DType::f32 || type == DType::f64;
+    if (reduce == Reduce::sum ? type == DType::u8 : real) return gather_and_reduce(data, count, type, reduce);
     // MPI asks that all members get identical results of a sum (standard 3.1, part 5.9.6). Open MPI keeps that: where
     // members compute the same element (recursive doubling) they add the same two numbers in either order; elsewhere
     // one computes it.
     const MPI_Op op = reduce == Reduce::sum ? MPI_SUM : reduce == Reduce::max ? MPI_MAX : MPI_MIN;
-    if (reduce ==
-        Reduce::sum) {  // signed overflow is undefined in MPI's kernels, unsigned is not, and the bits are the same
-      if (type == DType::i64) type = DType::u64;
-    }
-    const MPI_Datatype element = reduce == Reduce::sum && type == DType::i32 ? MPI_UINT32_T : type_of(type);
+    MPI_Datatype element = type_of(type);
+    // Unsigned sums wrap in MPI's kernels too, and have the same bits.
+    if (reduce == Reduce::sum && type == DType::i64) element = MPI_UINT64_T;
+    if (reduce == Reduce::sum && type == DType::i32) element = MPI_UINT32_T;
     in_pieces(count, kPiece, [&](std::size_t first, int n) {
       POLYHEAD_MPI_CHECK(MPI_Allreduce(MPI_IN_PLACE, at(data, first, type), n, element, op, comm_));
     });
@@ -198,7 +199,7 @@ class MpiCommunicator : public Communicator {
     return static_cast<std::byte*>(data) + element * size_of(type);
   }
 
-  // For maxima and minima of floats: with a NaN, MPI_MAX and MPI_MIN give different results on different members.
+  // In the order of ranks, by every member.
   void gather_and_reduce(void* data, std::size_t count, DType type, Reduce reduce) {
     const auto members = static_cast<std::size_t>(size_);
     constexpr std::size_t kElements = 1 << 16;

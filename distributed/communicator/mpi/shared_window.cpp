@@ -22,7 +22,7 @@
 namespace polyhead {
 namespace {
 
-constexpr std::size_t kPage = 4096, kCacheLine = 64;
+constexpr std::size_t kPage = 4096, kControl = 128, kCacheLine = 64;
 constexpr int kSpins = 1000;     // some 50 microseconds
 constexpr int kYields = 20'000;  // some milliseconds, then sleep in between
 
@@ -49,12 +49,13 @@ struct SharedWindow::Control {
 };
 
 std::byte* SharedWindow::data_of(Control* control) {
-  return reinterpret_cast<std::byte*>(control) + kPage;
+  return reinterpret_cast<std::byte*>(control) + kControl;
 }
 
 std::unique_ptr<SharedWindow> SharedWindow::make(MPI_Comm group, std::size_t bytes, std::shared_ptr<void> owner,
                                                  std::shared_ptr<Registry> registry) {
-  static_assert(sizeof(Control) <= kPage && std::atomic<std::uint64_t>::is_always_lock_free);
+  static_assert(sizeof(Control) <= kControl && kControl % kCacheLine == 0 &&
+                std::atomic<std::uint64_t>::is_always_lock_free);
   int rank = 0, members = 0;
   POLYHEAD_MPI_CHECK(MPI_Comm_rank(group, &rank));
   POLYHEAD_MPI_CHECK(MPI_Comm_size(group, &members));
@@ -64,7 +65,7 @@ std::unique_ptr<SharedWindow> SharedWindow::make(MPI_Comm group, std::size_t byt
   POLYHEAD_MPI_CHECK(MPI_Info_set(info, "alloc_shared_noncontig", "true"));
   void* base = nullptr;
   MPI_Win window = MPI_WIN_NULL;
-  const std::size_t size = kPage + (bytes + kPage - 1) / kPage * kPage;
+  const std::size_t size = kPage + kControl + (bytes + kPage - 1) / kPage * kPage;
   int good = MPI_Win_allocate_shared(static_cast<MPI_Aint>(size), 1, info, group, static_cast<void*>(&base), &window) ==
              MPI_SUCCESS;
   MPI_Info_free(&info);
@@ -72,16 +73,20 @@ std::unique_ptr<SharedWindow> SharedWindow::make(MPI_Comm group, std::size_t byt
   if (!good) return nullptr;
   POLYHEAD_MPI_CHECK(MPI_Win_lock_all(MPI_MODE_NOCHECK, window));
 
+  // Open MPI's parts begin 8 bytes into a page: each member says how far it moves on to a page of its own.
+  std::uint64_t shift = (kPage - reinterpret_cast<std::uintptr_t>(base) % kPage) % kPage;
+  std::vector<std::uint64_t> shifts(static_cast<std::size_t>(members));
+  POLYHEAD_MPI_CHECK(MPI_Allgather(&shift, 1, MPI_UINT64_T, shifts.data(), 1, MPI_UINT64_T, group));
   std::vector<Control*> controls;
   for (int member = 0; member < members; ++member) {
     MPI_Aint part_bytes = 0;
     int unit = 0;
     void* part = nullptr;
     POLYHEAD_MPI_CHECK(MPI_Win_shared_query(window, member, &part_bytes, &unit, static_cast<void*>(&part)));
-    controls.push_back(static_cast<Control*>(part));
+    controls.push_back(
+        reinterpret_cast<Control*>(static_cast<std::byte*>(part) + shifts[static_cast<std::size_t>(member)]));
   }
-  new (base) Control;
-  std::memset(data_of(static_cast<Control*>(base)), 0, bytes);
+  std::memset(data_of(new (controls[static_cast<std::size_t>(rank)]) Control), 0, bytes);
   MPI_Win_sync(window);
   POLYHEAD_MPI_CHECK(MPI_Barrier(group));
   MPI_Win_sync(window);
@@ -142,14 +147,16 @@ void SharedWindow::all_reduce(void* data, std::size_t count, DType type, Reduce 
       derive(derive(offset, count), static_cast<std::uint64_t>(type) * 8 + static_cast<std::uint64_t>(reduce));
   controls_[rank_]->call = call;
   meet();
-  for (std::size_t member = 0; member < controls_.size(); ++member)
-    if (controls_[member]->call != controls_[0]->call)
-      throw Error(
-          Exit::internal,
-          fmt::format(
-              "rank {} of the group reduces another range, type or operation than rank 0 (here: {} elements at byte "
-              "{} of a shared buffer of {} bytes)",
-              member, count, offset, bytes()));
+  for (std::size_t member = 0; member < controls_.size(); ++member) {
+    if (controls_[member]->call == controls_[0]->call) continue;
+    meet();  // all have seen it before anybody's next call
+    throw Error(
+        Exit::internal,
+        fmt::format(
+            "rank {} of the group reduces another range, type or operation than rank 0 (here: {} elements at byte {} "
+            "of a shared buffer of {} bytes)",
+            member, count, offset, bytes()));
+  }
   dispatch(type, reduce, [&]<class T, Reduce op>() {
     std::vector<T*> parts;
     for (Control* control : controls_) parts.push_back(reinterpret_cast<T*>(data_of(control) + offset));
