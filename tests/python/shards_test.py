@@ -1,0 +1,518 @@
+"""Shards that h5py wrote are read by us, shards that we wrote are read by h5py, and both mean the same; files that break a
+rule of the format are refused by name. Tokens and checksums equal those of PyPI's sentencepiece and xxhash."""
+
+import hashlib
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import sentencepiece
+import xxhash
+
+TOOL = Path(os.environ["POLYHEAD_BINARY"]).parent / "tests" / "data"
+KINDS = ["classification", "multilabel", "regression", "tagging", "masked_lm", "translation"]
+VOCAB = 50
+
+
+def tool(*arguments, stdin=""):
+    return subprocess.run([TOOL, *map(str, arguments)], input=stdin, capture_output=True, text=True, timeout=120)
+
+
+def read(folder):
+    done = tool("read", folder)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def refused(folder, *words):
+    done = tool("read", folder)
+    assert done.returncode == 65, (done.returncode, done.stderr)
+    for word in words:
+        assert word in done.stderr, done.stderr
+    return done.stderr
+
+
+# --- a data set by h5py ----------------------------------------------------------------------------------------------------
+
+def columns(kind, rng, n, tokens="u2"):
+    """The datasets of a random shard."""
+    lengths = rng.integers(1, 6, n)
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype("u8")
+    total = int(offsets[-1])
+    data = {"input/tokens": rng.integers(0, VOCAB, total).astype(tokens), "input/offsets": offsets}
+    if kind == "classification":
+        data["target/label"] = rng.integers(0, 3, n).astype("u4")
+        data["input/second"] = np.array([length // 2 for length in lengths], "u4")
+    elif kind == "multilabel":
+        data["target/labels"] = rng.integers(0, 2, (n, 3)).astype("u1")
+    elif kind == "regression":
+        data["target/value"] = rng.normal(size=(n, 2)).astype("f4")
+    elif kind == "tagging":
+        data["target/tags"] = rng.choice([0, 1, 2, 65535], total).astype("u2")
+    elif kind == "translation":
+        data["target/offsets"] = offsets.copy()
+        data["target/tokens"] = rng.integers(0, VOCAB, total).astype(tokens)
+        text = [("é" * int(i % 4)).encode() for i in range(n)]
+        data["target/text"] = np.frombuffer(b"".join(text), "u1")
+        data["target/text_offsets"] = np.concatenate([[0], np.cumsum([len(t) for t in text])]).astype("u8")
+    return data
+
+
+def write_shard(path, kind, data, attributes=None, integrity=True, strings="fixed", **storage):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with h5py.File(path, "w", libver=("v108", "v110"), userblock_size=storage.pop("userblock", 0)) as f:
+        attrs = {"format": "polyhead-shard", "version": np.int32(1), "task": path.parent.name, "kind": kind,
+                 "split": path.name.split("-")[0], "samples": len(data["input/offsets"]) - 1}
+        attrs.update(attributes or {})
+        for key, value in attrs.items():
+            if value is not None:
+                f.attrs[key] = np.bytes_(value) if isinstance(value, str) and strings == "fixed" else value
+        for name, array in data.items():
+            f.create_dataset(name, data=array, **(storage if array.size else {}))
+            if integrity:
+                raw = np.ascontiguousarray(array).tobytes()
+                blocks = [xxhash.xxh3_64_intdigest(raw[i:i + (1 << 20)]) for i in range(0, len(raw), 1 << 20)]
+                f["integrity/" + name.replace("/", ".")] = np.array(blocks, "u8")
+
+
+def write_manifest(folder, kinds=KINDS, **replace):
+    tasks = []
+    for kind in kinds:
+        splits = {}
+        for file in sorted((folder / kind).glob("*.h5")):
+            with h5py.File(file) as f:
+                samples = int(f["input/offsets"].shape[0]) - 1 if "input/offsets" in f else 0
+            split = splits.setdefault(file.name.split("-")[0], {"samples": 0, "shards": []})
+            split["samples"] += samples
+            split["shards"].append({"file": f"{kind}/{file.name}", "samples": samples, "bytes": file.stat().st_size,
+                                    "sha256": hashlib.sha256(file.read_bytes()).hexdigest()})
+        task = {"name": kind, "kind": kind, "splits": splits}
+        if kind in ("classification", "multilabel", "tagging"):
+            task["labels"] = ["a", "b", "c"]
+        if kind == "regression":
+            task["outputs"] = ["x", "y"]
+        tasks.append(task)
+    manifest = {"format": "polyhead-dataset", "version": 1, "name": "h5py", "unknown": True, "tasks": tasks,
+                "tokenizer": {"kind": "sentencepiece", "file": "none", "vocab_size": VOCAB, "pad": 0, "unk": 1, "bos": 2, "eos": 3,
+                              "mask": 4}}
+    manifest.update(replace)
+    (folder / "dataset.json").write_text(json.dumps(manifest))
+
+
+def sequences(data, group, values="tokens"):
+    offsets = data[f"{group}/offsets"].astype(int)
+    flat = data[f"{group}/{values}"]
+    return [flat[a:b].tolist() for a, b in zip(offsets, offsets[1:])]
+
+
+def compare(samples, kind, data):
+    assert [s["input"] for s in samples] == sequences(data, "input")
+    if kind == "classification":
+        assert [s["label"] for s in samples] == data["target/label"].tolist()
+        assert [s["second"] for s in samples] == data["input/second"].tolist()
+    elif kind == "multilabel":
+        assert [s["labels"] for s in samples] == data["target/labels"].tolist()
+    elif kind == "regression":
+        assert np.array_equal(np.array([s["values"] for s in samples], "f4"), data["target/value"])
+    elif kind == "tagging":
+        tags = np.where(data["target/tags"] == 65535, -100, data["target/tags"].astype(int))
+        assert [t for s in samples for t in s["tags"]] == tags.tolist()
+    elif kind == "translation":
+        assert [s["target"] for s in samples] == sequences(data, "target")
+        text, offsets = data["target/text"].tobytes(), data["target/text_offsets"].astype(int)
+        assert [s["target_text"] for s in samples] == [text[a:b].decode() for a, b in zip(offsets, offsets[1:])]
+
+
+STORAGE = {
+    "contiguous": {},
+    "u32": {"tokens": "u4"},
+    "big endian": {"tokens": ">u4", "integrity": False},
+    "variable strings": {"strings": "variable"},
+    "user block": {"userblock": 512},
+    "chunked": {"chunks": True},
+    "filtered": {"chunks": True, "shuffle": True, "compression": "gzip", "fletcher32": True},
+}
+
+
+@pytest.mark.parametrize("storage", STORAGE)
+def test_reads_what_h5py_wrote(tmp_path, storage):
+    options = dict(STORAGE[storage])
+    tokens = options.pop("tokens", "u2")
+    rng = np.random.default_rng(1)
+    wrote = {}
+    for kind in KINDS:
+        parts = [columns(kind, rng, n, tokens) for n in (7, 1, 12)]
+        wrote[kind] = {"train": parts, "valid": [columns(kind, rng, 5, tokens)], "test": [columns(kind, rng, 0, tokens)]}
+        for split, shards in wrote[kind].items():
+            for i, data in enumerate(shards):
+                write_shard(tmp_path / kind / f"{split}-{i:05d}-of-{len(shards):05d}.h5", kind, data, **options)
+    write_manifest(tmp_path)
+    found = read(tmp_path)
+    for kind in KINDS:
+        assert found[kind]["test"] == []
+        assert len(found[kind]["train"]) == 20
+        compare(found[kind]["train"][:7], kind, wrote[kind]["train"][0])
+        compare(found[kind]["train"][7:8], kind, wrote[kind]["train"][1])
+        compare(found[kind]["train"][8:], kind, wrote[kind]["train"][2])
+        compare(found[kind]["valid"], kind, wrote[kind]["valid"][0])
+
+
+# --- files that break a rule -----------------------------------------------------------------------------------------------
+
+def broken(kind, change, **options):
+    """A data set of one shard, with `change(data)` done to its columns."""
+    def build(folder):
+        data = columns(kind, np.random.default_rng(2), 6)
+        change(data)
+        write_shard(folder / kind / "train-00000-of-00001.h5", kind, data, **options)
+        write_manifest(folder, [kind])
+    return build
+
+
+def edited(kind, edit):
+    """A data set of one shard, with `edit(file)` done to it by h5py."""
+    def build(folder):
+        path = folder / kind / "train-00000-of-00001.h5"
+        write_shard(path, kind, columns(kind, np.random.default_rng(2), 6), integrity=False)
+        with h5py.File(path, "r+") as f:
+            edit(f, folder)
+        write_manifest(folder, [kind])
+    return build
+
+
+def setting(name, index, value):
+    return lambda data: data[name].__setitem__(index, value)
+
+
+def replacing(name, array):
+    return lambda data: data.__setitem__(name, array)
+
+
+def without(name):
+    return lambda data: data.pop(name)
+
+
+def relink(name, link):
+    def edit(f, folder):
+        f.move(name, "elsewhere")
+        f[name] = link
+    return edit
+
+
+def rebuild(name, **options):
+    def edit(f, folder):
+        array = f[name][()]
+        del f[name]
+        f.create_dataset(name, data=array, **options)
+    return edit
+
+
+def external_storage(f, folder):
+    (folder / "outside").write_bytes(bytes(48))
+    del f["target/label"]
+    f.create_dataset("target/label", (6,), "u4", external=[(str(folder / "outside"), 0, 48)])
+
+
+def virtual(f, folder):
+    f.move("target/label", "elsewhere")
+    layout = h5py.VirtualLayout((6,), "u4")
+    layout[:] = h5py.VirtualSource(f["elsewhere"])
+    f.create_virtual_dataset("target/label", layout)
+
+
+def compact(f, folder):
+    del f["target/label"]
+    create = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    create.set_layout(h5py.h5d.COMPACT)
+    h5py.h5d.create(f["target"].id, b"label", h5py.h5t.STD_U32LE, h5py.h5s.create_simple((6,)), create)
+
+
+def never_written(f, folder):
+    del f["target/label"]
+    create = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    h5py.h5d.create(f["target"].id, b"label", h5py.h5t.STD_U32LE, h5py.h5s.create_simple((6,)), create)
+
+
+def bomb(f, folder):
+    del f["target/label"]
+    f.create_dataset("target/label", (1 << 34,), "u4", chunks=(1 << 20,), compression="gzip")
+
+
+def bomb_offsets(f, folder):
+    del f["input/tokens"]
+    f.create_dataset("input/tokens", (3 << 30,), "u2", chunks=(1 << 20,))
+
+
+def variable_length(f, folder):
+    del f["target/label"]
+    f.create_dataset("target/label", data=["a"] * 6)
+
+
+BROKEN = {
+    "no format": (broken("classification", lambda d: None, attributes={"format": None}), "attribute 'format' is missing"),
+    "wrong format": (broken("classification", lambda d: None, attributes={"format": "x"}), "'format' is 'x'"),
+    "format is a number": (broken("classification", lambda d: None, attributes={"format": 3}), "'format' is not a string"),
+    "later version": (broken("classification", lambda d: None, attributes={"version": 2}), "version 2"),
+    "version is text": (broken("classification", lambda d: None, attributes={"version": "1"}), "'version' is not an integer"),
+    "negative samples": (broken("classification", lambda d: None, attributes={"samples": -6}), "'samples' is negative"),
+    "two samples": (broken("classification", lambda d: None, attributes={"samples": [6, 6]}), "'samples' is not one value"),
+    "other samples": (broken("classification", lambda d: None, attributes={"samples": 5}), "manifest says 6"),
+    "other task": (broken("classification", lambda d: None, attributes={"task": "x"}), "'task' is 'x'"),
+    "other kind": (broken("classification", lambda d: None, attributes={"kind": "tagging"}), "'kind' is 'tagging'"),
+    "other split": (broken("classification", lambda d: None, attributes={"split": "test"}), "'split' is 'test'"),
+    "no tokens": (broken("classification", without("input/tokens")), "/input/tokens is missing"),
+    "no label": (broken("classification", without("target/label")), "/target/label is missing"),
+    "features": (edited("regression", lambda f, d: f.move("input/tokens", "input/features")), "/input/features"),
+    "signed tokens": (broken("masked_lm", lambda d: d.update({"input/tokens": d["input/tokens"].astype("i2")})), "u16 or u32"),
+    "float label": (broken("classification", replacing("target/label", np.zeros(6, "f4"))), "another type than u32"),
+    "integer value": (broken("regression", replacing("target/value", np.zeros((6, 2), "u4"))), "another type than f32"),
+    "label in two dimensions": (broken("classification", replacing("target/label", np.zeros((6, 1), "u4"))), "2 dimensions"),
+    "too few classes": (broken("multilabel", replacing("target/labels", np.zeros((6, 2), "u1"))), "has 2 columns, expected 3"),
+    "too few labels": (broken("classification", replacing("target/label", np.zeros(5, "u4"))), "has 5 entries, expected 6"),
+    "too few values": (broken("regression", replacing("target/value", np.zeros((5, 2), "f4"))), "/target/value has 10 entries"),
+    "too few tags": (broken("tagging", replacing("target/tags", np.zeros(5, "u2"))), "/target/tags has 5 entries"),
+    "too few seconds": (broken("classification", replacing("input/second", np.zeros(5, "u4"))), "/input/second has 5 entries"),
+    "label out of range": (broken("classification", setting("target/label", 4, 3)), "of sample 4 is 3; the task has 3 classes"),
+    "labels not binary": (broken("multilabel", setting("target/labels", (3, 1), 2)), "of sample 3 holds 2"),
+    "tag out of range": (broken("tagging", setting("target/tags", 2, 3)), "holds 3 at 2; the task has 3 tags"),
+    "value not finite": (broken("regression", setting("target/value", (2, 1), np.nan)), "of sample 2 is not a finite number"),
+    "id out of range": (broken("masked_lm", setting("input/tokens", 1, VOCAB)), "the id 50 at 1; the vocabulary has 50"),
+    "target id out of range": (broken("translation", setting("target/tokens", 1, VOCAB)), "/target/tokens holds the id 50"),
+    "second behind the end": (broken("classification", setting("input/second", 3, 99)), "/input/second of sample 3"),
+    "offsets start late": (broken("masked_lm", setting("input/offsets", 0, 1)), "starts at 1"),
+    "offsets decrease": (broken("masked_lm", setting("input/offsets", 2, 1 << 40)), "decreases at sample 2"),
+    "offsets end early": (broken("masked_lm", lambda d: d.update({"input/tokens": np.zeros(99, "u2")})), "there are 99 elements"),
+    "empty sequence": (broken("masked_lm", lambda d: d["input/offsets"].__setitem__(2, d["input/offsets"][1])),
+                       "sample 1 of /input/offsets is an empty sequence"),
+    "empty target": (broken("translation", lambda d: d["target/offsets"].__setitem__(2, d["target/offsets"][1])),
+                     "sample 1 of /target/offsets is an empty sequence"),
+    "no text offsets": (broken("translation", without("target/text_offsets")), "/target/text_offsets is missing"),
+    "text offsets decrease": (broken("translation", setting("target/text_offsets", 1, 99)), "/target/text_offsets decreases"),
+    "soft link": (edited("classification", relink("target/label", h5py.SoftLink("/elsewhere"))), "/target/label is a soft link"),
+    "soft link to a group": (edited("classification", relink("target", h5py.SoftLink("/elsewhere"))), "/target is a soft link"),
+    "external link": (edited("classification", relink("target/label", h5py.ExternalLink("x.h5", "/l"))), "is an external link"),
+    "a group for a dataset": (edited("classification", lambda f, d: (f.move("target/label", "x"), f.create_group("target/label"))),
+                              "/target/label is not a dataset"),
+    "external storage": (edited("classification", external_storage), "external storage"),
+    "virtual dataset": (edited("classification", virtual), "a virtual dataset"),
+    "compact": (edited("classification", compact), "stored as compact"),
+    "never written": (edited("classification", never_written), "stores none"),
+    "bomb": (edited("classification", bomb), "too large for a chunked dataset"),
+    "small bomb": (edited("classification", bomb_offsets), "too large for a chunked dataset"),
+    "lzf filter": (edited("classification", rebuild("target/label", chunks=True, compression="lzf")), "'lzf'"),
+    "scale-offset filter": (edited("classification", rebuild("target/label", chunks=True, scaleoffset=0)), "uses the filter 6"),
+    "variable length": (edited("classification", variable_length), "another type than u32"),
+    "another checksum": (edited("classification", lambda f, d: f.create_dataset("integrity/target.label", data=np.zeros(1, "u8"))),
+                         "/target/label differs from its checksum in block 0"),
+    "too many checksums": (edited("classification", lambda f, d: f.create_dataset("integrity/target.label", data=np.zeros(2, "u8"))),
+                           "has 2 checksums, expected 1"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_refuses(tmp_path, name):
+    build, words = BROKEN[name]
+    build(tmp_path)
+    refused(tmp_path, words, "train-00000-of-00001.h5")
+
+
+def test_refuses_damaged_files(tmp_path):
+    data = columns("tagging", np.random.default_rng(2), 6)
+    path = tmp_path / "tagging" / "train-00000-of-00001.h5"
+    write_shard(path, "tagging", data)
+    write_manifest(tmp_path, ["tagging"])
+    whole = path.read_bytes()
+    at = whole.index(data["target/tags"].tobytes())
+    path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1:])
+    refused(tmp_path, "SHA-256", "--rehash")
+    manifest = json.loads((tmp_path / "dataset.json").read_text())
+    del manifest["tasks"][0]["splits"]["train"]["shards"][0]["sha256"]
+    (tmp_path / "dataset.json").write_text(json.dumps(manifest))
+    refused(tmp_path, "/target/tags differs from its checksum")
+    path.write_bytes(whole[:-100])
+    refused(tmp_path, "the manifest says")
+    del manifest["tasks"][0]["splits"]["train"]["shards"][0]["bytes"]
+    (tmp_path / "dataset.json").write_text(json.dumps(manifest))
+    refused(tmp_path, "HDF5")
+    path.write_bytes(b"")
+    refused(tmp_path, "file signature not found")
+    path.unlink()
+    refused(tmp_path, "cannot open", "No such file", "Is the data set complete?")
+
+
+def test_no_byte_flip_crashes_the_reader(tmp_path):
+    path = tmp_path / "translation" / "train-00000-of-00001.h5"
+    write_shard(path, "translation", columns("translation", np.random.default_rng(2), 6))
+    write_manifest(tmp_path, ["translation"])
+    manifest = json.loads((tmp_path / "dataset.json").read_text())
+    del manifest["tasks"][0]["splits"]["train"]["shards"][0]["sha256"]
+    (tmp_path / "dataset.json").write_text(json.dumps(manifest))
+    whole = path.read_bytes()
+    rng = np.random.default_rng(3)
+    refusals = 0
+    for _ in range(150):
+        at, bit = int(rng.integers(len(whole))), int(rng.integers(8))
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 1 << bit]) + whole[at + 1:])
+        done = tool("read", tmp_path)
+        assert done.returncode in (0, 65), (at, bit, done.returncode, done.stderr)
+        refusals += done.returncode == 65
+    assert refusals > 20
+
+
+# --- shards that we wrote --------------------------------------------------------------------------------------------------
+
+WORDS = "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi rho sigma tau über día".split()
+
+
+def jsonl(path, rows):
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    return str(path)
+
+
+def make_rows(kind, rng, n):
+    text = lambda low=3, high=12: " ".join(rng.choice(WORDS, rng.integers(low, high)))
+    rows = []
+    for i in range(n):
+        row = {"text": text()}
+        if kind == "classification":
+            row["label"] = str(rng.choice(["zz", "aa", "mm"])) if i > 2 else ["zz", "aa", "mm"][i]
+            if i % 3 == 0:
+                row["second"] = text(1, 12)
+        elif kind == "multilabel":
+            row["labels"] = ["p", "q", "r"][:int(rng.integers(0, 4)) if i else 3]
+        elif kind == "regression":
+            row["value"] = [float(rng.normal()), float(i)]
+        elif kind == "tagging":
+            words = row.pop("text").split()
+            row.update(words=words, tags=["V" if w[-1] in "aeiou" else "C" for w in words] if i else ["V", "C"] + ["V"] * (len(words) - 2))
+        elif kind == "translation":
+            row["target"] = text()
+        rows.append(row)
+    return rows
+
+
+@pytest.fixture(scope="module")
+def imported(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("import")
+    rng = np.random.default_rng(5)
+    rows, tasks = {}, []
+    for kind in KINDS:
+        task = {"name": kind, "kind": kind}
+        for split, n in (("train", 60), ("valid", 9), ("test", 7)):
+            rows[kind, split] = make_rows(kind, rng, n)
+            task[split] = jsonl(folder / f"{kind}.{split}.jsonl", rows[kind, split])
+        tasks.append(task)
+    description = {"name": "six kinds", "vocab_size": 45, "max_length": 16, "shard_size": 400, "tasks": tasks}
+    (folder / "description.json").write_text(json.dumps(description))
+    for out in ("one", "two"):
+        done = tool("import", folder / "description.json", folder / out)
+        assert done.returncode == 0, done.stderr
+    return folder, rows
+
+
+def test_import_is_reproducible(imported):
+    folder, _ = imported
+    one = {p.relative_to(folder / "one"): p.read_bytes() for p in (folder / "one").rglob("*") if p.is_file()}
+    two = {p.relative_to(folder / "two"): p.read_bytes() for p in (folder / "two").rglob("*") if p.is_file()}
+    assert len(one) > 30 and one == two
+
+
+def test_h5py_reads_what_we_wrote(imported):
+    folder, rows = imported
+    manifest = json.loads((folder / "one" / "dataset.json").read_text())
+    model = (folder / "one" / "tokenizer.model").read_bytes()
+    assert manifest["tokenizer"]["sha256"] == hashlib.sha256(model).hexdigest()
+    spm = sentencepiece.SentencePieceProcessor(model_proto=model)
+    assert spm.vocab_size() == manifest["tokenizer"]["vocab_size"] == 45
+    assert [spm.id_to_piece(i) for i in (0, 1, 2, 3, 4)] == ["<pad>", "<unk>", "<s>", "</s>", "<mask>"]
+    assert spm.encode("<mask>").count(4) == 0
+    reader = read(folder / "one")
+    checked = 0
+    for task in manifest["tasks"]:
+        kind = task["kind"]
+        assert task["labels"] == {"classification": ["aa", "mm", "zz"], "multilabel": ["p", "q", "r"],
+                                  "tagging": ["C", "V"]}[kind] if "labels" in task else True
+        for split, info in task["splits"].items():
+            assert split != "train" or len(info["shards"]) > 1
+            ours, at, tokens = rows[kind, split], 0, 0
+            assert info["samples"] == len(ours)
+            for shard in info["shards"]:
+                raw = (folder / "one" / shard["file"]).read_bytes()
+                assert (shard["bytes"], shard["sha256"]) == (len(raw), hashlib.sha256(raw).hexdigest())
+                with h5py.File(folder / "one" / shard["file"]) as f:
+                    assert f.attrs["format"] == b"polyhead-shard" and f.attrs["version"] == 1
+                    assert (f.attrs["task"], f.attrs["kind"], f.attrs["split"]) == (kind.encode(), kind.encode(), split.encode())
+                    assert f.attrs["samples"] == shard["samples"]
+                    data = {}
+                    f.visititems(lambda name, item: data.__setitem__(name, item[()]) if isinstance(item, h5py.Dataset) else None)
+                    for name in data:
+                        if not name.startswith("integrity"):
+                            assert f[name].chunks is None and f[name].id.get_create_plist().get_nfilters() == 0
+                            digest = data["integrity/" + name.replace("/", ".")]
+                            stored = data[name].tobytes()
+                            assert digest.tolist() == [xxhash.xxh3_64_intdigest(stored[i:i + (1 << 20)])
+                                                       for i in range(0, len(stored), 1 << 20)]
+                            checked += 1
+                texts = split != "train" and kind in ("translation", "tagging")
+                assert ("input/text" in data) == texts
+                assert data["input/tokens"].dtype == np.uint16
+                part = ours[at:at + shard["samples"]]
+                got = reader[kind][split][at:at + shard["samples"]]
+                inputs = sequences(data, "input")
+                assert [s["input"] for s in got] == inputs
+                for i, (row, sample, ids) in enumerate(zip(part, got, inputs)):
+                    check_sample(spm, task, row, sample, ids, data, i)
+                    if texts:
+                        assert sample["input_text"] == (row["text"] if "text" in row else " ".join(row["words"]))
+                        assert sample["target_text"] == (row["target"] if "target" in row else " ".join(row["tags"]))
+                at += shard["samples"]
+                tokens += len(data["input/tokens"])
+            assert tokens == info["input_tokens"]
+    assert checked > 100
+
+
+def check_sample(spm, task, row, sample, ids, data, i):
+    limit = 16
+    if "second" in row:
+        a, b = spm.encode(row["text"]), spm.encode(row["second"])
+        second = int(data["input/second"][i])
+        room = limit - 3
+        while len(a) + len(b) > room:  # the longer text gives way, piece by piece
+            (a if len(a) > len(b) else b).pop()
+        assert ids == [2, *a, 3, *b, 3] and second == len(a) + 2 == sample["second"]
+    elif task["kind"] == "tagging":
+        want, tags = [2], [65535]
+        for word, tag in zip(row["words"], row["tags"]):
+            pieces = spm.encode(word)
+            if len(want) + len(pieces) + 1 > limit:
+                break
+            want += pieces
+            tags += [task["labels"].index(tag)] + [65535] * (len(pieces) - 1)
+        assert ids == want + [3]
+        assert sample["tags"] == [-100 if t == 65535 else t for t in tags + [65535]]
+    else:
+        assert ids == [2, *spm.encode(row["text"])[:limit - 2], 3]
+        assert sample["second"] == 0
+    if task["kind"] == "classification":
+        assert task["labels"][int(data["target/label"][i])] == row["label"]
+        assert sample["label"] == data["target/label"][i]
+    if task["kind"] == "multilabel":
+        assert [label for label, on in zip(task["labels"], data["target/labels"][i]) if on] == row["labels"]
+    if task["kind"] == "regression":
+        assert data["target/value"][i].tolist() == np.array(row["value"], "f4").tolist()
+    if task["kind"] == "translation":
+        assert sample["target"] == [*spm.encode(row["target"])[:limit - 1], 3] == sequences(data, "target")[i]
+
+
+def test_sentencepiece_equals_pypi(imported):
+    folder, _ = imported
+    model = folder / "one" / "tokenizer.model"
+    spm = sentencepiece.SentencePieceProcessor(model_file=str(model))
+    lines = ["alpha beta", "  über\tdía  ", "ａｌｐｈａ", "unseen 漢字 ☃", "", "a <mask> b", "e\u0301"]
+    found = json.loads(tool("tokenize", "sentencepiece", model, stdin="\n".join(lines) + "\n").stdout)
+    assert [f["ids"] for f in found] == [spm.encode(line) for line in lines]
+    assert [f["text"] for f in found] == [spm.decode(spm.encode(line)) for line in lines]
