@@ -19,6 +19,7 @@ class RunObserver : public Observer {
   RunObserver(std::filesystem::path run_dir, std::int64_t last_step, std::FILE* stream);
 
   void on_start(const Start& start) override;
+  void on_warning(const std::string& message) override { note("warning: " + message); }
   void on_step(const Step& step) override;
   void on_eval(std::int64_t step, const std::string& split, const std::string& task,
                const std::map<std::string, double>& metrics) override;

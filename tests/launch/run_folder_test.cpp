@@ -181,6 +181,7 @@ TEST(RunObserver, KeepsStatusAndMetrics) {
     Observer::Step step;
     step.loss = {{"a", 1.5}};
     for (step.step = 1; step.step <= 2; ++step.step) observer.on_step(step);
+    observer.on_warning("slow disk");
     observer.on_eval(2, "valid", "a", {{"accuracy", 0.5}});
     observer.on_checkpoint(2, folder.path() / "checkpoints" / "step-2", 255);
     EXPECT_EQ(read_status(folder.path())->last_checkpoint, "checkpoints/step-2");
@@ -212,9 +213,10 @@ TEST(RunObserver, KeepsStatusAndMetrics) {
   }
   std::fclose(stream);
   const std::string said = read_file(folder.path() / "said"), metrics = read_file(folder.path() / "metrics.jsonl");
-  for (const char* part : {"2 workers, 2 tasks; encoder 1,234,567 parameters, heads 15", "worker 0: a", "mix",
-                           "step 2/2", "valid a:  accuracy 0.5", "stopped as run.stop_at says after step 2",
-                           "going on after step 1", "not finite", "saved after step 2", "done after step 3"})
+  for (const char* part :
+       {"2 workers, 2 tasks; encoder 1,234,567 parameters, heads 15", "worker 0: a", "mix", "step 2/2",
+        "warning: slow disk\n", "valid a:  accuracy 0.5", "stopped as run.stop_at says after step 2",
+        "going on after step 1", "not finite", "saved after step 2", "done after step 3"})
     expect_contains(said, part);
   EXPECT_EQ(std::count(metrics.begin(), metrics.end(), '\n'), 2);  // step 1, and step 2 of the second start
 }
