@@ -39,7 +39,7 @@ class SharedBuffer {
 
   void* data() const { return data_; }  // zeroed at first, 64-byte aligned
   std::size_t bytes() const { return bytes_; }
-  bool shared() const { return shared_; }  // in a window that all members see
+  bool shared() const { return shared_; }  // mapped by all members
 
  protected:
   SharedBuffer(void* data, std::size_t bytes, bool shared) : data_(data), bytes_(bytes), shared_(shared) {}
@@ -110,7 +110,7 @@ std::unique_ptr<Communicator> make_local_communicator();
 std::unique_ptr<SharedBuffer> make_plain_buffer(std::size_t bytes);
 // Whether the program was built with MPI.
 bool mpi_available();
-// The world of MPI: initialises MPI (thread level funneled) and finalises it when the last group and buffer are gone.
+// The world of MPI: initialises MPI (thread level funneled) and finalises it when the last group is gone.
 // Errors of MPI become exceptions with MPI's own words. `argc` and `argv` are main's. Keep the world outside of the
 // block that catches exceptions and end with abort(): finalising waits for all members, so it is left out while an
 // exception unwinds the last group.

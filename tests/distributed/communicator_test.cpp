@@ -3,6 +3,7 @@
 #include "distributed/communicator/communicator.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
 #include <algorithm>
 #include <cmath>
@@ -333,6 +334,21 @@ TEST(SharedBuffer, MembersAtDifferentPlacesAllFail) {
   data[0] = 1;
   world().all_reduce("gradient", data, 1, DType::f32, Reduce::sum);  // and works again
   EXPECT_EQ(data[0], static_cast<float>(world().size()));
+}
+
+TEST(SharedBuffer, IsPlainForAllWhereOneMemberCannotShare) {
+  // The last member may open no file.
+  rlimit before{};
+  getrlimit(RLIMIT_NOFILE, &before);
+  const rlimit none{0, before.rlim_max};
+  if (world().rank() == world().size() - 1) setrlimit(RLIMIT_NOFILE, &none);
+  const auto buffer = world().allocate("buffer", 100);
+  setrlimit(RLIMIT_NOFILE, &before);
+  EXPECT_FALSE(buffer->shared());
+  float* const data = static_cast<float*>(buffer->data());
+  data[3] = 2;
+  world().all_reduce("buffer", data, 25, DType::f32, Reduce::sum);
+  EXPECT_EQ(data[3], 2.0f * static_cast<float>(world().size()));
 }
 
 TEST(SharedBuffer, OutlivesItsGroup) {

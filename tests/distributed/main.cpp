@@ -71,6 +71,7 @@ int main(int argc, char** argv) {
   }
   listeners.Append(new AgreeOnFailure(*agreement));
   std::vector<std::int64_t> code{RUN_ALL_TESTS()};
+  std::fflush(nullptr);  // mpirun ends all ranks as soon as one returns a code above 0
   agreement->all_reduce("code", code, Reduce::max);
   return static_cast<int>(code[0]);
 }

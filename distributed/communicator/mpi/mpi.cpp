@@ -181,7 +181,7 @@ class MpiCommunicator : public Communicator {
 
   std::unique_ptr<SharedBuffer> do_allocate(std::size_t bytes) override {
     if (size_ > 1 && on_one_host())
-      if (auto window = SharedWindow::make(comm_, bytes, session_, windows_)) return window;
+      if (auto window = SharedWindow::make(comm_, bytes, windows_)) return window;
     return make_plain_buffer(bytes);
   }
 

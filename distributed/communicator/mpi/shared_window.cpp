@@ -2,17 +2,20 @@
 // members here.
 #include "distributed/communicator/mpi/shared_window.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <sched.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <atomic>
-#include <cstring>
-#include <exception>
+#include <chrono>
 #include <new>
+#include <optional>
+#include <utility>
 
 #include "core/base/counter_random.h"
 #include "core/base/error.h"
@@ -22,7 +25,7 @@
 namespace polyhead {
 namespace {
 
-constexpr std::size_t kPage = 4096, kControl = 128, kCacheLine = 64;
+constexpr std::size_t kPage = 4096, kCacheLine = 64;
 constexpr int kSpins = 1000;     // some 50 microseconds
 constexpr int kYields = 20'000;  // some milliseconds, then sleep in between
 
@@ -41,77 +44,100 @@ void reduce_slice(const std::vector<T*>& parts, std::size_t begin, std::size_t e
   }
 }
 
+struct File {
+  explicit File(int descriptor) : number(descriptor) {}
+  ~File() {
+    if (number >= 0) close(number);
+  }
+  File(const File&) = delete;
+  File& operator=(const File&) = delete;
+  const int number;
+};
+
 }  // namespace
 
 struct SharedWindow::Control {
   alignas(kCacheLine) std::atomic<std::uint64_t> meetings{0};
   alignas(kCacheLine) std::uint64_t call = 0;  // what the member is about to reduce
+  std::uint64_t nonce = 0;                     // tells the member's memory from another process's
 };
 
-std::byte* SharedWindow::data_of(Control* control) {
-  return reinterpret_cast<std::byte*>(control) + kControl;
-}
+struct SharedWindow::Part {
+  void* base = MAP_FAILED;
+  std::size_t size = 0;
 
-std::unique_ptr<SharedWindow> SharedWindow::make(MPI_Comm group, std::size_t bytes, std::shared_ptr<void> owner,
+  Part() = default;
+  Part(int file, std::size_t bytes)
+      : base(file < 0 ? MAP_FAILED : mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0)), size(bytes) {}
+  Part(Part&& other) noexcept : base(std::exchange(other.base, MAP_FAILED)), size(other.size) {}
+  Part& operator=(Part&&) = delete;
+  ~Part() {
+    if (good()) munmap(base, size);
+  }
+  bool good() const { return base != MAP_FAILED; }
+  Control* control() const { return static_cast<Control*>(base); }
+  std::byte* data() const { return static_cast<std::byte*>(base) + kPage; }
+};
+
+std::unique_ptr<SharedWindow> SharedWindow::make(MPI_Comm group, std::size_t bytes,
                                                  std::shared_ptr<Registry> registry) {
-  static_assert(sizeof(Control) <= kControl && kControl % kCacheLine == 0 &&
-                std::atomic<std::uint64_t>::is_always_lock_free);
+  static_assert(sizeof(Control) <= kPage && std::atomic<std::uint64_t>::is_always_lock_free);
   int rank = 0, members = 0;
   POLYHEAD_MPI_CHECK(MPI_Comm_rank(group, &rank));
   POLYHEAD_MPI_CHECK(MPI_Comm_size(group, &members));
-  // Each member's part in pages of its own, near its core.
-  MPI_Info info = MPI_INFO_NULL;
-  POLYHEAD_MPI_CHECK(MPI_Info_create(&info));
-  POLYHEAD_MPI_CHECK(MPI_Info_set(info, "alloc_shared_noncontig", "true"));
-  void* base = nullptr;
-  MPI_Win window = MPI_WIN_NULL;
-  const std::size_t size = kPage + kControl + (bytes + kPage - 1) / kPage * kPage;
-  int good = MPI_Win_allocate_shared(static_cast<MPI_Aint>(size), 1, info, group, static_cast<void*>(&base), &window) ==
-             MPI_SUCCESS;
-  MPI_Info_free(&info);
+  const std::size_t size = kPage + (bytes + kPage - 1) / kPage * kPage;
+
+  // Memory without a name: nothing is left behind however the process ends. Reserved now, not at the first touch.
+  File mine(memfd_create("polyhead", MFD_CLOEXEC));
+  int good = mine.number >= 0 && posix_fallocate(mine.number, 0, static_cast<off_t>(size)) == 0;
+  std::optional<Part> own;
+  const auto nonce = derive(static_cast<std::uint64_t>(getpid()),
+                            static_cast<std::uint64_t>(std::chrono::steady_clock::now().time_since_epoch().count()));
+  if (good) {
+    own.emplace(mine.number, size);
+    good = own->good();
+    if (good) (new (own->base) Control)->nonce = nonce;
+  }
+
+  // Others reach it through our process's open files.
+  struct Address {
+    std::int64_t process, file;
+    std::uint64_t nonce;
+  };
+  const Address address{getpid(), good ? mine.number : -1, nonce};
+  std::vector<Address> addresses(static_cast<std::size_t>(members));
+  POLYHEAD_MPI_CHECK(
+      MPI_Allgather(&address, sizeof(Address), MPI_BYTE, addresses.data(), sizeof(Address), MPI_BYTE, group));
+  std::vector<Part> parts;
+  for (int member = 0; good && member < members; ++member) {
+    if (member == rank) {
+      parts.push_back(std::move(*own));
+      continue;
+    }
+    const Address& at = addresses[static_cast<std::size_t>(member)];
+    const File file(at.file < 0 ? -1
+                                : open(fmt::format("/proc/{}/fd/{}", at.process, at.file).c_str(), O_RDWR | O_CLOEXEC));
+    parts.emplace_back(file.number, size);
+    good = parts.back().good() && parts.back().control()->nonce == at.nonce;
+  }
+  // Also keeps our file open until all have mapped it.
   POLYHEAD_MPI_CHECK(MPI_Allreduce(MPI_IN_PLACE, &good, 1, MPI_INT, MPI_MIN, group));
   if (!good) return nullptr;
-  POLYHEAD_MPI_CHECK(MPI_Win_lock_all(MPI_MODE_NOCHECK, window));
-
-  // Open MPI's parts begin 8 bytes into a page: each member says how far it moves on to a page of its own.
-  std::uint64_t shift = (kPage - reinterpret_cast<std::uintptr_t>(base) % kPage) % kPage;
-  std::vector<std::uint64_t> shifts(static_cast<std::size_t>(members));
-  POLYHEAD_MPI_CHECK(MPI_Allgather(&shift, 1, MPI_UINT64_T, shifts.data(), 1, MPI_UINT64_T, group));
-  std::vector<Control*> controls;
-  for (int member = 0; member < members; ++member) {
-    MPI_Aint part_bytes = 0;
-    int unit = 0;
-    void* part = nullptr;
-    POLYHEAD_MPI_CHECK(MPI_Win_shared_query(window, member, &part_bytes, &unit, static_cast<void*>(&part)));
-    controls.push_back(
-        reinterpret_cast<Control*>(static_cast<std::byte*>(part) + shifts[static_cast<std::size_t>(member)]));
-  }
-  std::memset(data_of(new (controls[static_cast<std::size_t>(rank)]) Control), 0, bytes);
-  MPI_Win_sync(window);
-  POLYHEAD_MPI_CHECK(MPI_Barrier(group));
-  MPI_Win_sync(window);
-  return std::unique_ptr<SharedWindow>(
-      new SharedWindow(window, std::move(controls), rank, bytes, std::move(owner), std::move(registry)));
+  return std::unique_ptr<SharedWindow>(new SharedWindow(std::move(parts), rank, bytes, std::move(registry)));
 }
 
-SharedWindow::SharedWindow(MPI_Win window, std::vector<Control*> controls, int rank, std::size_t bytes,
-                           std::shared_ptr<void> owner, std::shared_ptr<Registry> registry)
-    : SharedBuffer(data_of(controls[static_cast<std::size_t>(rank)]), bytes, true),
-      window_(window),
-      controls_(std::move(controls)),
+SharedWindow::SharedWindow(std::vector<Part> parts, int rank, std::size_t bytes, std::shared_ptr<Registry> registry)
+    : SharedBuffer(parts[static_cast<std::size_t>(rank)].data(), bytes, true),
+      parts_(std::move(parts)),
       rank_(static_cast<std::size_t>(rank)),
       // Spinning with more members than cores would keep the awaited one from running.
-      spins_(sysconf(_SC_NPROCESSORS_ONLN) >= static_cast<long>(controls_.size()) ? kSpins : 0),
-      owner_(std::move(owner)),
+      spins_(sysconf(_SC_NPROCESSORS_ONLN) >= static_cast<long>(parts_.size()) ? kSpins : 0),
       registry_(std::move(registry)) {
   registry_->push_back(this);
 }
 
 SharedWindow::~SharedWindow() {
   std::erase(*registry_, this);
-  if (std::uncaught_exceptions() > 0) return;  // freeing waits for the other members, which may be elsewhere
-  MPI_Win_unlock_all(window_);
-  MPI_Win_free(&window_);
 }
 
 bool SharedWindow::contains(const void* begin, std::size_t bytes) const {
@@ -121,10 +147,9 @@ bool SharedWindow::contains(const void* begin, std::size_t bytes) const {
 
 void SharedWindow::meet() {
   ++meetings_;
-  MPI_Win_sync(window_);
-  controls_[rank_]->meetings.store(meetings_, std::memory_order_release);
-  for (Control* control : controls_) {
-    for (int tries = 0; control->meetings.load(std::memory_order_acquire) < meetings_; ++tries) {
+  parts_[rank_].control()->meetings.store(meetings_, std::memory_order_release);
+  for (const Part& part : parts_) {
+    for (int tries = 0; part.control()->meetings.load(std::memory_order_acquire) < meetings_; ++tries) {
       if (tries < spins_) {
 #if defined(__x86_64__)
         __builtin_ia32_pause();
@@ -138,17 +163,16 @@ void SharedWindow::meet() {
       }
     }
   }
-  MPI_Win_sync(window_);
 }
 
 void SharedWindow::all_reduce(void* data, std::size_t count, DType type, Reduce reduce) {
   const auto offset = static_cast<std::size_t>(static_cast<std::byte*>(data) - static_cast<std::byte*>(this->data()));
   const std::uint64_t call =
       derive(derive(offset, count), static_cast<std::uint64_t>(type) * 8 + static_cast<std::uint64_t>(reduce));
-  controls_[rank_]->call = call;
+  parts_[rank_].control()->call = call;
   meet();
-  for (std::size_t member = 0; member < controls_.size(); ++member) {
-    if (controls_[member]->call == controls_[0]->call) continue;
+  for (std::size_t member = 0; member < parts_.size(); ++member) {
+    if (parts_[member].control()->call == parts_[0].control()->call) continue;
     meet();  // all have seen it before anybody's next call
     throw Error(
         Exit::internal,
@@ -159,7 +183,7 @@ void SharedWindow::all_reduce(void* data, std::size_t count, DType type, Reduce 
   }
   dispatch(type, reduce, [&]<class T, Reduce op>() {
     std::vector<T*> parts;
-    for (Control* control : controls_) parts.push_back(reinterpret_cast<T*>(data_of(control) + offset));
+    for (const Part& part : parts_) parts.push_back(reinterpret_cast<T*>(part.data() + offset));
     // Slices end at cache lines: no line has two writers.
     const std::size_t step = kCacheLine / sizeof(T), members = parts.size();
     const std::size_t slice = (count / members + step) / step * step;

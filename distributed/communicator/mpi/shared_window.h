@@ -1,5 +1,5 @@
-// Buffers of a group on one host in one shared-memory window, all-reduced in place: each member reduces its slice of
-// all buffers, in the order of ranks, and writes the result to all of them.
+// Buffers of a group on one host that all members map, all-reduced in place: each member reduces its slice of all
+// buffers, in the order of ranks, and writes the result to all of them.
 #pragma once
 
 #include <mpi.h>
@@ -16,10 +16,9 @@ class SharedWindow : public SharedBuffer {
  public:
   using Registry = std::vector<SharedWindow*>;
 
-  // Collective over `group`. Null on all members where one of them could not map the window (its /dev/shm is full, …).
-  // `owner` keeps MPI alive; the window enters itself into `registry` for as long as it lives.
-  static std::unique_ptr<SharedWindow> make(MPI_Comm group, std::size_t bytes, std::shared_ptr<void> owner,
-                                            std::shared_ptr<Registry> registry);
+  // Collective over `group`. Null on all members where one of them could not map another's part. The window enters
+  // itself into `registry` for as long as it lives.
+  static std::unique_ptr<SharedWindow> make(MPI_Comm group, std::size_t bytes, std::shared_ptr<Registry> registry);
   ~SharedWindow() override;
 
   bool contains(const void* begin, std::size_t bytes) const;
@@ -29,17 +28,14 @@ class SharedWindow : public SharedBuffer {
 
  private:
   struct Control;  // before each member's data
-  SharedWindow(MPI_Win window, std::vector<Control*> controls, int rank, std::size_t bytes, std::shared_ptr<void> owner,
-               std::shared_ptr<Registry> registry);
-  static std::byte* data_of(Control* control);
+  struct Part;     // one member's mapped memory
+  SharedWindow(std::vector<Part> parts, int rank, std::size_t bytes, std::shared_ptr<Registry> registry);
   void meet();
 
-  MPI_Win window_;
-  std::vector<Control*> controls_;  // [members]
+  std::vector<Part> parts_;  // [members]
   std::size_t rank_;
   int spins_;  // before giving up the core
   std::uint64_t meetings_ = 0;
-  std::shared_ptr<void> owner_;
   std::shared_ptr<Registry> registry_;
 };
 
