@@ -83,8 +83,6 @@ int run_command(const Command& command, const std::vector<std::string>& words, C
     return 0;
   }
   const Config config = parse_options(command.name, command.options, words);
-  if (command.run == nullptr)
-    throw Error(Exit::internal, fmt::format("'polyhead {}' is not part of this build", command.name));
   return command.run(config, world);
 }
 
@@ -95,9 +93,9 @@ std::span<const Command> commands() {
       {"import", "Turns JSONL files and an import description into a data set.", import_options(), false, run_import},
       {"synthetic", "Writes JSONL files of planted tasks and their import description.", synthetic_options(), false,
        run_synthetic},
-      {"train", "Trains, or goes on with a run.", train_options(), true, nullptr},
-      {"evaluate", "Takes the metrics of a run's tasks on a split.", evaluate_options(), true, nullptr},
-      {"predict", "Reads JSONL, writes it with a run's predictions.", predict_options(), false, nullptr},
+      {"train", "Trains, or goes on with a run.", train_options(), true, run_train},
+      {"evaluate", "Takes the metrics of a run's tasks on a split.", evaluate_options(), false, run_evaluate},
+      {"predict", "Reads JSONL, writes it with a run's predictions.", predict_options(), false, run_predict},
   };
   return list;
 }

@@ -133,6 +133,17 @@ std::optional<Status> read_status(const fs::path& run_dir) {
   }
 }
 
+void note_failure(const std::filesystem::path& run_dir, int exit_code, const std::string& what) noexcept {
+  try {
+    Status status = read_status(run_dir).value_or(Status{});
+    status.state = "failed";
+    status.exit_code = exit_code;
+    status.error = what;
+    write_status(run_dir, status);
+  } catch (const std::exception&) {
+  }
+}
+
 MetricsFile::MetricsFile(const fs::path& file, std::int64_t resumed_step) : file_(file) {
   std::error_code code;
   if (fs::exists(file, code)) {

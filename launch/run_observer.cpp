@@ -74,14 +74,6 @@ int RunObserver::finish(const TrainResult& result) {
   return status_.exit_code;
 }
 
-void RunObserver::fail(int exit_code, const std::string& what) {
-  status_.state = "failed";
-  status_.exit_code = exit_code;
-  status_.error = what;
-  progress_.reset();
-  write_status(run_dir_, status_);
-}
-
 void RunObserver::note(const std::string& text) {
   if (progress_)
     progress_->note(text);

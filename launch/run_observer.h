@@ -28,8 +28,6 @@ class RunObserver : public Observer {
   // The end: writes status.json (done, stopped or preempted) and says so. Returns the exit code: 0, or 75 when
   // preempted.
   int finish(const TrainResult& result);
-  // The end by an error that is about to be printed.
-  void fail(int exit_code, const std::string& what);
 
  private:
   void note(const std::string& text);

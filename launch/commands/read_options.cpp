@@ -10,6 +10,7 @@ std::span<const Option> evaluate_options() {
       {"", "data", path, "", "The data set's folder; the one that the run was trained on when not given."},
       {"", "split", choice, "test", "The split to evaluate on.", false, "train|valid|test"},
       {"", "tasks", list, "", "The tasks to evaluate, separated by commas; all of the run when empty."},
+      {"", "samples", integer, "0", "Samples of each task, the first ones of the split; 0: all.", false, ">=0"},
       {"", "json", flag, "", "Print one JSON object instead of a table."},
       {"", "threads", integer, "0", "Computing threads of a worker; 0: the cores that this worker may use.", false,
        ">=0"},
@@ -26,6 +27,7 @@ std::span<const Option> predict_options() {
       {"", "in", path, "", "The JSONL file to read; standard input when not given."},
       {"", "out", path, "", "The JSONL file to write; standard output when not given."},
       {"", "batch", integer, "32", "Texts at a time.", false, ">=1"},
+      {"", "max-length", integer, "128", "Tokens of a text; what is longer is cut.", false, ">=2"},
       {"", "threads", integer, "0", "Computing threads; 0: the cores that this process may use.", false, ">=0"},
       {"", "device", choice, "auto", "Where to compute; auto takes a GPU where there is one.", false, "auto|cpu|cuda"},
   };

@@ -207,7 +207,7 @@ TEST(RunObserver, KeepsStatusAndMetrics) {
     EXPECT_EQ(read_status(folder.path())->exit_code, 75);
     EXPECT_EQ(observer.finish({.ending = Ending::done, .step = 3, .parameter_hash = 1}), 0);
     EXPECT_EQ(read_status(folder.path())->state, "done");
-    observer.fail(76, "diverged");
+    note_failure(folder.path(), 76, "diverged");
     EXPECT_EQ(read_status(folder.path())->state, "failed");
     EXPECT_EQ(read_status(folder.path())->error, "diverged");
   }

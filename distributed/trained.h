@@ -1,0 +1,28 @@
+// A trained run, loaded to evaluate or predict with.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "datasets/tokenizer.h"
+#include "distributed/checkpoint.h"
+#include "distributed/description.h"
+
+namespace polyhead {
+
+struct TrainedModel {
+  ModelDescription description;
+  std::int64_t step = 0;
+  std::unique_ptr<Model> model;
+  std::unique_ptr<Tokenizer> tokenizer;
+  std::vector<std::string> warnings;  // damaged checkpoints that were passed over
+};
+
+// Loads the newest whole checkpoint of a run with the heads of `tasks` (names; empty: all) on a device ("cpu", "cuda"). Throws
+// Error(config) when the folder holds no checkpoint or the run has no such task, Error(data) when every checkpoint is damaged.
+TrainedModel load_trained(const std::filesystem::path& run_dir, const std::vector<std::string>& tasks, const std::string& device,
+                          int threads);
+
+}  // namespace polyhead

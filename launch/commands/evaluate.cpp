@@ -1,0 +1,112 @@
+// `polyhead evaluate`: a run's metrics on a split, beside what the train split alone would predict.
+#include <fmt/format.h>
+
+#include <cmath>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "core/base/error.h"
+#include "core/model/device.h"
+#include "distributed/evaluation.h"
+#include "distributed/trained.h"
+#include "launch/commands/commands.h"
+#include "launch/run_options.h"
+#include "launch/table.h"
+
+namespace polyhead {
+namespace {
+
+constexpr int kDraws = 1000;           // of the bootstrap
+constexpr std::uint64_t kDrawSeed = 1;
+
+// The manifest's task, if it is still what the model was trained for.
+const TaskInfo& same_task(const Manifest& manifest, const TrainedTask& trained, const std::string& data) {
+  const TaskInfo& info = manifest.task(trained.name);
+  if (info.kind != trained.kind || info.labels != trained.labels)
+    throw Error(Exit::data, fmt::format("task {}: the data set {} gives it another kind or other labels than the model was trained with; give "
+                                        "the data set of the run with --data", trained.name, data));
+  return info;
+}
+
+std::vector<TaskResult> rows_of(const TrainedTask& task, const Evaluation& evaluation, const Interval& interval) {
+  const auto& metrics = evaluation.metrics;
+  TaskResult row;
+  row.task = task.name;
+  row.kind = name_of(task.kind);
+  row.samples = evaluation.samples;
+  row.has_interval = true;
+  row.low = interval.low;
+  row.high = interval.high;
+  if (task.kind == Kind::classification || task.kind == Kind::tagging) {
+    row.metric = "accuracy";
+    row.baseline = "majority class";
+    row.baseline_value = metrics.at("majority");
+  } else {
+    row.metric = "perplexity";
+    row.baseline = "unigram";
+    row.baseline_value = metrics.at("unigram_perplexity");
+    row.lower_is_better = true;
+  }
+  row.value = metrics.at(row.metric);
+  std::vector<TaskResult> rows = {row};
+  if (metrics.contains("chrf"))
+    for (const auto& [metric, name] : {std::pair("chrf", "chrF"), std::pair("bleu", "BLEU")}) {
+      TaskResult text = row;
+      text.metric = name;
+      text.value = metrics.at(metric);
+      text.has_interval = false;
+      text.baseline = "copy of the source";
+      text.baseline_value = metrics.at(std::string("copy_") + metric);
+      text.lower_is_better = false;
+      rows.push_back(text);
+    }
+  return rows;
+}
+
+}  // namespace
+
+int run_evaluate(const Config& config, Communicator& world) {
+  if (!config.has("run-dir")) throw Error(Exit::usage, "--run-dir DIR is not given: the folder of a run");
+  int threads = static_cast<int>(config.integer("threads"));
+  if (threads == 0) threads = threads_from_affinity(world);
+  const TrainedModel trained =
+      load_trained(config.path("run-dir"), config.list("tasks"), resolve_device(config.text("device")), threads);
+  for (const std::string& warning : trained.warnings) fmt::print(stderr, "polyhead evaluate: a checkpoint is passed over: {}\n", warning);
+  const std::filesystem::path data = config.has("data") ? config.path("data") : std::filesystem::path(trained.description.data);
+  const Manifest manifest = read_manifest(data);
+  const std::string split = config.text("split");
+
+  nlohmann::json tasks = nlohmann::json::object();
+  std::vector<TaskResult> rows;
+  std::string notes;
+  for (const auto& [index, head] : trained.model->heads()) {
+    const TrainedTask& task = trained.description.tasks[static_cast<std::size_t>(index)];
+    const TaskInfo& info = same_task(manifest, task, data.string());
+    const auto found = info.splits.find(split);
+    if (found == info.splits.end() || found->second.samples == 0) {
+      notes += fmt::format("{}: the data set has no {} samples\n", task.name, split);
+      continue;
+    }
+    const Baseline baseline = train_baseline(task, manifest.tokenizer, SplitReader(data, manifest, info, "train"));
+    const SplitReader reader(data, manifest, info, split);
+    const EvaluationRequest request{.samples = config.integer("samples"), .generate = true, .baseline = &baseline};
+    const Evaluation evaluation =
+        evaluate(*trained.model, trained.description, index, split, reader, *trained.tokenizer, request, world);
+    const bool ratio = task.kind == Kind::classification || task.kind == Kind::tagging;
+    const Interval interval = bootstrap_interval(evaluation.rows, kDraws, kDrawSeed, !ratio);
+    nlohmann::json& out = tasks[task.name] = evaluation.metrics;
+    out["samples"] = evaluation.samples;
+    out[ratio ? "accuracy_low" : "perplexity_low"] = interval.low;
+    out[ratio ? "accuracy_high" : "perplexity_high"] = interval.high;
+    for (const TaskResult& row : rows_of(task, evaluation, interval)) rows.push_back(row);
+    if (!evaluation.original_text && (task.kind == Kind::translation || task.kind == Kind::tagging))
+      notes += fmt::format("{}: the data set keeps no original text of {}: scored against the decoded tokens\n", task.name, split);
+  }
+  if (config.flag("json"))
+    std::puts(nlohmann::json{{"split", split}, {"step", trained.step}, {"tasks", tasks}}.dump().c_str());
+  else
+    fmt::print("{} after step {}, split {}\n\n{}{}", config.path("run-dir").string(), trained.step, split, format_results(rows), notes);
+  return 0;
+}
+
+}  // namespace polyhead

@@ -1,0 +1,178 @@
+// `polyhead predict`: JSONL in, JSONL out, in the same order, other keys kept.
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <fstream>
+#include <iostream>
+#include <nlohmann/json.hpp>
+
+#include "core/base/error.h"
+#include "core/model/device.h"
+#include "distributed/trained.h"
+#include "launch/commands/commands.h"
+#include "launch/run_options.h"
+
+namespace polyhead {
+namespace {
+
+using nlohmann::ordered_json;
+
+// One line of input, ready for the model.
+struct Line {
+  ordered_json object;
+  std::vector<std::int64_t> tokens;
+  std::vector<std::int64_t> first_piece;  // tagging: of each word that is kept
+  std::size_t words = 0;
+};
+
+std::vector<std::string> split_words(const std::string& text) {
+  std::vector<std::string> words;
+  std::istringstream in(text);
+  for (std::string word; in >> word;) words.push_back(word);
+  return words;
+}
+
+class Predictor {
+ public:
+  Predictor(const TrainedModel& trained, const std::string& task, std::size_t max_length)
+      : trained_(trained), index_(trained.description.task(task)), task_(trained.description.tasks[static_cast<std::size_t>(index_)]),
+        max_length_(max_length) {}
+
+  // Throws Error(data) naming line and cure.
+  Line read(const std::string& text, const std::string& where) const {
+    const auto fail = [&](const std::string& what) { throw Error(Exit::data, fmt::format("{}: {}", where, what)); };
+    Line line;
+    try {
+      line.object = ordered_json::parse(text);
+    } catch (const nlohmann::json::exception& error) {
+      fail(fmt::format("this is no JSON: {}; expected an object such as {{\"text\": \"…\"}}", error.what()));
+    }
+    if (!line.object.is_object()) fail("expected a JSON object such as {\"text\": \"…\"}");
+    const TokenizerInfo& info = trained_.description.tokenizer;
+    if (task_.kind == Kind::tagging) {
+      std::vector<std::string> words;
+      if (line.object.contains("words") && line.object["words"].is_array()) {
+        for (const auto& word : line.object["words"]) {
+          if (!word.is_string()) fail("\"words\" must hold strings");
+          words.push_back(word.get<std::string>());
+        }
+      } else if (line.object.contains("text") && line.object["text"].is_string()) {
+        words = split_words(line.object["text"].get<std::string>());
+      } else {
+        fail("expected \"words\": a list of words, or \"text\": words separated by spaces");
+      }
+      if (words.empty()) fail("there is no word to tag");
+      EncodedWords encoded = encode_words(*trained_.tokenizer, info, words, max_length_);
+      line.tokens = std::move(encoded.tokens);
+      line.first_piece = std::move(encoded.first_piece);
+      line.words = words.size();
+      return line;
+    }
+    if (!line.object.contains("text") || !line.object["text"].is_string()) fail("expected the key \"text\" with a string");
+    const auto given = line.object["text"].get<std::string>();
+    if (given.find_first_not_of(" \t\r\n") == std::string::npos) fail("\"text\" is empty; leave the line out");
+    line.tokens = encode_input(*trained_.tokenizer, info, given, max_length_);
+    return line;
+  }
+
+  // Adds each line's prediction to its object.
+  void predict(std::vector<Line>& lines) const {
+    Batch batch;
+    batch.offsets = {0};
+    TaskSlice slice;
+    slice.task = index_;
+    for (const Line& line : lines) {
+      batch.tokens.insert(batch.tokens.end(), line.tokens.begin(), line.tokens.end());
+      batch.offsets.push_back(static_cast<std::int64_t>(batch.tokens.size()));
+      batch.keys.push_back(0);
+      ++slice.sequences;
+    }
+    batch.slices = {slice};
+    const torch::NoGradGuard no_gradient;
+    const Predicted predicted = trained_.model->head(index_).predict(trained_.model->forward(batch, false).front());
+    for (std::size_t i = 0; i < lines.size(); ++i) {
+      ordered_json& object = lines[i].object;
+      const std::vector<std::int64_t>& ids = predicted.ids[i];
+      switch (task_.kind) {
+        case Kind::classification:
+          object["label"] = task_.labels[static_cast<std::size_t>(ids[0])];
+          object["probability"] = predicted.probability[i];
+          break;
+        case Kind::tagging: {
+          // A word that was cut off gets no tag: null, so that there is one a word.
+          ordered_json tags = ordered_json::array();
+          for (const std::int64_t piece : lines[i].first_piece) tags.push_back(task_.labels[static_cast<std::size_t>(ids[static_cast<std::size_t>(piece)])]);
+          while (tags.size() < lines[i].words) tags.push_back(nullptr);
+          object["tags"] = tags;
+          break;
+        }
+        case Kind::masked_lm: {
+          ordered_json tokens = ordered_json::array();
+          for (const std::int64_t id : ids) tokens.push_back(trained_.tokenizer->decode(std::span(&id, 1)));
+          object["tokens"] = tokens;
+          break;
+        }
+        case Kind::translation: object["translation"] = trained_.tokenizer->decode(ids); break;
+        default: break;
+      }
+    }
+  }
+
+ private:
+  const TrainedModel& trained_;
+  int index_;
+  const TrainedTask& task_;
+  std::size_t max_length_;
+};
+
+}  // namespace
+
+int run_predict(const Config& config, Communicator& world) {
+  for (const char* name : {"run-dir", "task"})
+    if (!config.has(name)) throw Error(Exit::usage, fmt::format("--{} is not given", name));
+  int threads = static_cast<int>(config.integer("threads"));
+  if (threads == 0) threads = threads_from_affinity(world);
+  const std::string task = config.text("task");
+  const TrainedModel trained = load_trained(config.path("run-dir"), {task}, resolve_device(config.text("device")), threads);
+  for (const std::string& warning : trained.warnings) fmt::print(stderr, "polyhead predict: a checkpoint is passed over: {}\n", warning);
+  const Predictor predictor(trained, task, static_cast<std::size_t>(config.integer("max-length")));
+
+  std::ifstream file;
+  if (config.has("in")) {
+    file.open(config.path("in"));
+    if (!file) throw Error(Exit::data, fmt::format("{}: it cannot be opened; check --in", config.path("in").string()));
+  }
+  std::ofstream out_file;
+  if (config.has("out")) {
+    out_file.open(config.path("out"));
+    if (!out_file) throw Error(Exit::cannot_write, fmt::format("{}: it cannot be written; check --out", config.path("out").string()));
+  }
+  std::istream& in = config.has("in") ? file : std::cin;
+  std::ostream& out = config.has("out") ? out_file : std::cout;
+  const std::string name = config.has("in") ? config.path("in").string() : "standard input";
+  std::vector<Line> lines;
+  const auto flush = [&] {
+    if (lines.empty()) return;
+    predictor.predict(lines);
+    for (const Line& line : lines) out << line.object.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) << '\n';
+    out.flush();
+    if (!out) throw Error(Exit::cannot_write, "the predictions cannot be written: the output is closed or the disk is full");
+    lines.clear();
+  };
+  std::size_t number = 0;
+  for (std::string text; std::getline(in, text);) {
+    ++number;
+    if (text.find_first_not_of(" \t\r") == std::string::npos) continue;
+    try {
+      lines.push_back(predictor.read(text, fmt::format("{}:{}", name, number)));
+    } catch (const Error&) {
+      flush();  // what came before the bad line is not lost
+      throw;
+    }
+    if (lines.size() >= static_cast<std::size_t>(config.integer("batch"))) flush();
+  }
+  flush();
+  return 0;
+}
+
+}  // namespace polyhead

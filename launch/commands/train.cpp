@@ -1,0 +1,77 @@
+// `polyhead train`: options to structs, the run folder, the training loop, and how it ended.
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cstdio>
+
+#include "core/base/error.h"
+#include "core/model/device.h"
+#include "distributed/trainer.h"
+#include "launch/commands/commands.h"
+#include "launch/run_folder.h"
+#include "launch/run_observer.h"
+#include "launch/run_options.h"
+#include "launch/signals.h"
+
+namespace polyhead {
+namespace {
+
+std::string host_name() {
+  char name[256] = {};
+  gethostname(name, sizeof name - 1);
+  return name;
+}
+
+void require(const Config& config, const std::string& name, const char* option) {
+  if (!config.has(name))
+    throw Error(Exit::config, fmt::format("{} is not given; add {} DIR, or {} to the configuration file", name, option, name));
+}
+
+}  // namespace
+
+int run_train(const Config& given, Communicator& world) {
+  Config config = given;
+  require(config, "run.data", "--data");
+  const Manifest manifest = read_manifest(config.path("run.data"));
+  TrainOptions options = train_options_of(config, manifest);
+  if (config.flag("print-config")) {
+    if (world.rank() == 0) std::puts(config.ini(true).c_str());
+    return 0;
+  }
+  require(config, "run.run_dir", "--run-dir");
+  if (options.threads == 0) options.threads = threads_from_affinity(world);
+  options.device = resolve_device(options.device);
+  const std::vector<std::string> hosts = world.all_gather_strings("launch.hosts", host_name());
+  for (int rank = 0; rank < world.rank(); ++rank)
+    options.local_rank += hosts[static_cast<std::size_t>(rank)] == hosts[static_cast<std::size_t>(world.rank())];
+
+  // Only rank 0 looks at the folder, before anybody writes.
+  std::vector<std::int64_t> resume = {0};
+  if (world.rank() == 0) {
+    resume[0] = check_run_folder(config) == FolderState::holds_run;
+    begin_run_folder(config);
+  }
+  world.all_reduce("launch.run_folder", resume, Reduce::max);
+  try {
+    catch_stop_signals();
+    RankLog log(options.run_dir, world.rank());
+    log.line(fmt::format("worker {} of {} on {}, process {}, {} threads, {}", world.rank(), world.size(), host_name(), getpid(),
+                         options.threads, options.device));
+    std::unique_ptr<RunObserver> observer;
+    if (world.rank() == 0)
+      observer = std::make_unique<RunObserver>(
+          options.run_dir, options.stop_at > 0 ? std::min(options.stop_at, options.steps) : options.steps, stderr);
+    const TrainResult result = train(options, world, observer.get(), stop_requested(), resume[0] != 0);
+    log.line(fmt::format("ended after step {}", result.step));
+    if (observer) return observer->finish(result);
+    return static_cast<int>(result.ending == Ending::preempted ? Exit::preempted : Exit::done);
+  } catch (const Error& error) {
+    note_failure(options.run_dir, static_cast<int>(error.code()), error.what());
+    throw;
+  } catch (const std::exception& error) {
+    note_failure(options.run_dir, static_cast<int>(Exit::internal), error.what());
+    throw;
+  }
+}
+
+}  // namespace polyhead
