@@ -2,6 +2,7 @@
 // who computes it.
 #pragma once
 
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <type_traits>
@@ -20,10 +21,11 @@ inline T combine(T a, T b) {
     } else {
       return a + b;
     }
-  } else if constexpr (reduce == Reduce::max) {
-    return a > b || a != a ? a : b;  // NaN wins on either side
   } else {
-    return a < b || a != a ? a : b;
+    if constexpr (std::is_floating_point_v<T>) {
+      if (std::isnan(a)) return a;  // and a NaN in b fails both comparisons below
+    }
+    return (reduce == Reduce::max ? a > b : a < b) ? a : b;
   }
 }
 

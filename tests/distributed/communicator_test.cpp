@@ -305,9 +305,9 @@ TEST(SharedBuffer, IsSharedOnOneHost) {
 TEST(SharedBuffer, ReducesRangesAndLeavesTheRest) {
   const auto buffer = world().allocate("buffer", 10'000 * sizeof(float)), other = world().allocate("other", 64);
   float* const data = static_cast<float*>(buffer->data());
-  for (int step = 0; step < 50; ++step) {
+  for (std::size_t step = 0; step < 50; ++step) {
     for (std::size_t i = 0; i < 10'000; ++i) data[i] = value_of<float>(world().rank(), i);
-    const auto first = static_cast<std::size_t>(step * 37), count = static_cast<std::size_t>(step * 151);
+    const std::size_t first = step * 37, count = step * 151;
     world().all_reduce("range", data + first, count, DType::f32, Reduce::sum);
     *static_cast<double*>(other->data()) = 1;
     world().all_reduce("other", other->data(), 1, DType::f64, Reduce::sum);
