@@ -1,0 +1,202 @@
+// Shards of every kind through write_shard and SplitReader; what h5py makes of them, and broken ones, are
+// tests/python/shards_test.py.
+#include "datasets/shard.h"
+
+#include <thread>
+
+#include "core/base/batch.h"
+#include "core/base/files.h"
+#include "datasets/dataset.h"
+#include "datasets/hdf5.h"
+#include "tests/datasets/folder.h"
+
+namespace polyhead {
+namespace {
+
+class ShardTest : public FolderTest {
+ protected:
+  // Sequences {2, 5, 3}, {2, 6, 7, 3} and {2, 3}.
+  static ShardContent content(Kind kind) {
+    ShardContent c;
+    c.task = "t";
+    c.split = "train";
+    c.kind = kind;
+    c.vocab_size = 10;
+    c.input.values = {2, 5, 3, 2, 6, 7, 3, 2, 3};
+    c.input.offsets = {0, 3, 7, 9};
+    return c;
+  }
+  Manifest manifest(const ShardContent& c, std::vector<std::string> labels = {}) const {
+    Manifest m;
+    m.tokenizer.vocab_size = static_cast<std::int64_t>(c.vocab_size);
+    TaskInfo task;
+    task.name = c.task;
+    task.kind = c.kind;
+    task.labels = std::move(labels);
+    task.splits[c.split].samples = c.samples();
+    task.splits[c.split].shards = {
+        {"0.h5", c.samples(), std::filesystem::file_size(folder_ / "0.h5"), sha256_file(folder_ / "0.h5")}};
+    m.tasks = {task};
+    return m;
+  }
+  SplitReader open(const Manifest& m) const { return {folder_, m, m.tasks[0], m.tasks[0].splits.begin()->first}; }
+};
+
+std::vector<std::int64_t> input_of(const SplitReader& reader, std::uint64_t sample) {
+  std::vector<std::int64_t> out;
+  reader.input_tokens(sample, out);
+  return out;
+}
+
+TEST_F(ShardTest, ClassificationWithSecondTexts) {
+  ShardContent c = content(Kind::classification);
+  c.label = {1, 0, 1};
+  c.second = {0, 2, 1};
+  write_shard(folder_ / "0.h5", c);
+  const Manifest m = manifest(c, {"p", "q"});
+  const SplitReader reader = open(m);
+  ASSERT_EQ(reader.size(), 3U);
+  EXPECT_EQ(input_of(reader, 0), (std::vector<std::int64_t>{2, 5, 3}));
+  EXPECT_EQ(input_of(reader, 1), (std::vector<std::int64_t>{2, 6, 7, 3}));
+  EXPECT_EQ(input_of(reader, 2), (std::vector<std::int64_t>{2, 3}));
+  EXPECT_EQ(reader.input_length(1), 4U);
+  EXPECT_EQ(reader.target_length(1), 0U);
+  EXPECT_EQ(reader.label(0), 1);
+  EXPECT_EQ(reader.label(1), 0);
+  EXPECT_EQ(reader.second(1), 2U);
+  EXPECT_EQ(reader.input_text(1), std::nullopt);
+  expect_error(Exit::internal, {"sample 3", "split of 3"}, [&] { reader.label(3); });
+}
+
+TEST_F(ShardTest, MultilabelAndRegression) {
+  ShardContent c = content(Kind::multilabel);
+  c.width = 2;
+  c.labels = {1, 0, 0, 0, 1, 1};
+  write_shard(folder_ / "0.h5", c);
+  {
+    const Manifest m = manifest(c, {"p", "q"});
+    const SplitReader reader = open(m);
+    std::vector<std::int64_t> labels;
+    reader.labels(0, labels);
+    reader.labels(2, labels);
+    EXPECT_EQ(labels, (std::vector<std::int64_t>{1, 0, 1, 1}));
+    EXPECT_EQ(reader.label(0), kIgnore);
+  }
+  c = content(Kind::regression);
+  c.value = {0.5F, -1, 2};
+  write_shard(folder_ / "0.h5", c);
+  const Manifest m = manifest(c);
+  std::vector<double> values;
+  open(m).values(1, values);
+  EXPECT_EQ(values, (std::vector<double>{-1}));
+}
+
+TEST_F(ShardTest, TaggingAndTranslationWithTexts) {
+  ShardContent c = content(Kind::tagging);
+  c.tags = {kNotScored, 1, kNotScored, kNotScored, 0, kNotScored, kNotScored, kNotScored, kNotScored};
+  c.input_text.emplace();
+  c.target_text.emplace();
+  for (const std::string text : {"fünf", "", "x y"}) c.input_text->push(text), c.target_text->push(text + "!");
+  write_shard(folder_ / "0.h5", c);
+  {
+    const Manifest m = manifest(c, {"p", "q"});
+    const SplitReader reader = open(m);
+    std::vector<std::int64_t> tags;
+    reader.tags(1, tags);
+    EXPECT_EQ(tags, (std::vector<std::int64_t>{kIgnore, 0, kIgnore, kIgnore}));
+    EXPECT_EQ(reader.input_text(0), "fünf");
+    EXPECT_EQ(reader.input_text(1), "");
+    EXPECT_EQ(reader.target_text(2), "x y!");
+  }
+  c = content(Kind::translation);
+  c.vocab_size = 100'000;  // u32 tokens
+  c.input.values[1] = 99'999;
+  c.target.values = {5, 3, 3, 70'000, 3};
+  c.target.offsets = {0, 2, 3, 5};
+  write_shard(folder_ / "0.h5", c);
+  const Manifest m = manifest(c);
+  const SplitReader reader = open(m);
+  std::vector<std::int64_t> target;
+  reader.target_tokens(2, target);
+  EXPECT_EQ(target, (std::vector<std::int64_t>{70'000, 3}));
+  EXPECT_EQ(reader.target_length(0), 2U);
+  EXPECT_EQ(input_of(reader, 0)[1], 99'999);
+  EXPECT_EQ(reader.target_text(0), std::nullopt);
+}
+
+TEST_F(ShardTest, SameContentSameBytes) {
+  ShardContent c = content(Kind::classification);
+  c.label = {1, 0, 1};
+  write_shard(folder_ / "a", c);
+  write_shard(folder_ / "b", c);
+  EXPECT_EQ(read_file(folder_ / "a"), read_file(folder_ / "b"));
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder_), {}), 2);  // no .tmp
+}
+
+TEST_F(ShardTest, ChecksumsCoverEveryBlock) {
+  ShardContent c = content(Kind::masked_lm);
+  c.input = {};
+  c.input.values.assign(kIntegrityBlock + 5, 7);  // u16: two blocks and a rest
+  c.input.offsets = {0, c.input.values.size()};
+  write_shard(folder_ / "0.h5", c);
+  Manifest m = manifest(c);
+  EXPECT_EQ(open(m).input_length(0), kIntegrityBlock + 5);
+  std::string bytes = read_file(folder_ / "0.h5");
+  const std::size_t at = bytes.find(std::string("\x07\0\x07\0\x07\0\x07\0", 8));
+  ASSERT_NE(at, std::string::npos);
+  bytes[at + 2 * kIntegrityBlock + 4] = 6;
+  write_file_atomically(folder_ / "0.h5", bytes);
+  m.tasks[0].splits["train"].shards[0].sha256.clear();
+  expect_error(Exit::data, {"/input/tokens differs from its checksum in block 2"}, [&] { open(m); });
+}
+
+TEST_F(ShardTest, SeveralShardsAreOneSplit) {
+  ShardContent c = content(Kind::masked_lm);
+  write_shard(folder_ / "0.h5", c);
+  Manifest m = manifest(c);
+  c.input = {};
+  write_shard(folder_ / "empty.h5", c);
+  c.input.push(std::vector<std::uint32_t>{2, 8, 3});
+  write_shard(folder_ / "1.h5", c);
+  auto& shards = m.tasks[0].splits["train"].shards;
+  shards.push_back({"empty.h5", 0, 0, ""});
+  shards.push_back({"1.h5", 1, 0, ""});
+  const SplitReader reader = open(m);
+  EXPECT_EQ(reader.size(), 4U);
+  EXPECT_EQ(input_of(reader, 2), (std::vector<std::int64_t>{2, 3}));
+  EXPECT_EQ(input_of(reader, 3), (std::vector<std::int64_t>{2, 8, 3}));
+  std::vector<std::thread> threads;  // readers are thread-safe: tsan looks on
+  for (int t = 0; t < 4; ++t)
+    threads.emplace_back([&] {
+      for (std::uint64_t i = 0; i < 400; ++i) EXPECT_EQ(input_of(reader, i % 4).back(), 3);
+    });
+  for (std::thread& one : threads) one.join();
+}
+
+TEST_F(ShardTest, NamesAMissingSplitAndAnEmptyTrain) {
+  ShardContent c = content(Kind::masked_lm);
+  c.input = {};
+  write_shard(folder_ / "0.h5", c);
+  Manifest m = manifest(c);
+  expect_error(Exit::data, {"task 't'", "0 samples to train on"}, [&] { open(m); });
+  expect_error(Exit::data, {"task 't'", "no split 'valid'", "valid = FILE"},
+               [&] { SplitReader(folder_, m, m.tasks[0], "valid"); });
+  c.split = "test";
+  write_shard(folder_ / "0.h5", c);
+  m = manifest(c);
+  EXPECT_EQ(open(m).size(), 0U);
+}
+
+TEST_F(ShardTest, SaysWhenItCannotBeWritten) {
+  expect_error(Exit::cannot_write, {"cannot write the shard", "none/0.h5", "No such file"},
+               [&] { write_shard(folder_ / "none" / "0.h5", content(Kind::masked_lm)); });
+}
+
+TEST_F(ShardTest, Hdf5ErrorsCarryTheCallAndTheReason) {
+  const hdf5::Session session;
+  expect_error(Exit::data, {"H5Fopen", "shard_test.cpp", "No such file"},
+               [&] { POLYHEAD_HDF5(H5Fopen((folder_ / "none").c_str(), H5F_ACC_RDONLY, H5P_DEFAULT)); });
+}
+
+}  // namespace
+}  // namespace polyhead
