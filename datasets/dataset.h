@@ -12,17 +12,18 @@
 
 namespace polyhead {
 
-// One split of one task. Samples are numbered over the shards in the manifest's order. Opening checks every shard against the
-// format's rules (attributes, types, extents, offsets; ids and labels in range; sequences not empty; layouts, links and filters) and
-// throws Error(data) naming file and place. Readers are thread-safe.
+// One split of one task. Samples are numbered over the shards in the manifest's order. Opening checks every shard
+// against the format's rules (attributes, types, extents, offsets; ids and labels in range; sequences not empty;
+// layouts, links and filters) and throws Error(data) naming file and place. Readers are thread-safe.
 class SplitReader {
  public:
-  SplitReader(const std::filesystem::path& folder, const Manifest& manifest, const TaskInfo& task, const std::string& split);
+  SplitReader(const std::filesystem::path& folder, const Manifest& manifest, const TaskInfo& task,
+              const std::string& split);
   ~SplitReader();
   SplitReader(const SplitReader&) = delete;
   SplitReader& operator=(const SplitReader&) = delete;
 
-  std::uint64_t size() const;                       // samples
+  std::uint64_t size() const;                               // samples
   std::uint64_t input_length(std::uint64_t sample) const;   // tokens
   std::uint64_t target_length(std::uint64_t sample) const;  // translation: tokens of the target, else 0
 

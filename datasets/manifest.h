@@ -12,15 +12,15 @@
 namespace polyhead {
 
 struct ShardInfo {
-  std::string file;            // relative to the data set's folder
+  std::string file;  // relative to the data set's folder
   std::uint64_t samples = 0;
-  std::uint64_t bytes = 0;     // 0: not stated
-  std::string sha256;          // "": not stated
+  std::uint64_t bytes = 0;  // 0: not stated
+  std::string sha256;       // "": not stated
 };
 
 struct SplitInfo {
   std::uint64_t samples = 0;
-  std::uint64_t input_tokens = 0;   // 0: not stated
+  std::uint64_t input_tokens = 0;  // 0: not stated
   std::uint64_t target_tokens = 0;
   std::vector<ShardInfo> shards;
 };
@@ -35,8 +35,8 @@ struct TaskInfo {
 };
 
 struct TokenizerInfo {
-  std::string kind;   // "sentencepiece" or "wordpiece"
-  std::string file;   // relative to the data set's folder
+  std::string kind;  // "sentencepiece" or "wordpiece"
+  std::string file;  // relative to the data set's folder
   std::string sha256;
   std::int64_t vocab_size = 0;
   std::int64_t pad = 0, unk = 1, bos = 2, eos = 3, mask = 4;

@@ -1,5 +1,6 @@
-// A generator of planted tasks of every kind that Polyhead trains, as JSONL files and an import description: for `quickstart --data
-// synthetic` and for the tests. Text is made of words of an invented vocabulary; each task has a rule that a model can learn.
+// A generator of planted tasks of every kind that Polyhead trains, as JSONL files and an import description: for
+// `quickstart --data synthetic` and for the tests. Text is made of words of an invented vocabulary; each task has a
+// rule that a model can learn.
 #pragma once
 
 #include <cstdint>

@@ -11,17 +11,18 @@
 namespace polyhead {
 
 struct StoredTensor {
-  std::string dtype;                 // "F32", "F64", "I64", "BF16", "F16", "U8", …
+  std::string dtype;  // "F32", "F64", "I64", "BF16", "F16", "U8", …
   std::vector<std::int64_t> shape;
-  std::span<const std::byte> data;   // shape's elements, row-major, little endian
+  std::span<const std::byte> data;  // shape's elements, row-major, little endian
 };
 
-// Writes a file, synced; tensors in the order of their names; the same input gives the same bytes. Returns xxh3-64 of the file.
-// Throws Error(cannot_write) naming the file and the system's reason.
+// Writes a file, synced; tensors in the order of their names; the same input gives the same bytes. Returns xxh3-64 of
+// the file. Throws Error(cannot_write) naming the file and the system's reason.
 std::uint64_t write_safetensors(const std::filesystem::path& file, const std::map<std::string, StoredTensor>& tensors,
                                 const std::map<std::string, std::string>& metadata);
 
-// A file read whole. Every field of the header is checked (no overlap, no hole, sizes equal to the shapes'); throws Error(data).
+// A file read whole. Every field of the header is checked (no overlap, no hole, sizes equal to the shapes'); throws
+// Error(data).
 class SafetensorsFile {
  public:
   explicit SafetensorsFile(const std::filesystem::path& file);
