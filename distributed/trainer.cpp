@@ -334,7 +334,8 @@ class Training {
     if (!observer_) return;
     std::map<std::string, std::map<std::string, double>> results;
     for (const std::string& text : all)
-      for (const auto& [name, metrics] : nlohmann::json::parse(text).items()) results[name] = metrics.get<std::map<std::string, double>>();
+      for (const auto& [name, metrics] : nlohmann::json::parse(text).get<std::map<std::string, std::map<std::string, double>>>())
+        results[name] = metrics;
     for (const auto& [name, metrics] : results) observer_->on_eval(state_.step, "valid", name, metrics);
   }
 

@@ -73,7 +73,7 @@ int guarded(const std::string& who, Communicator* world, Body body) {
     return report(who, world, static_cast<int>(Exit::internal),
                   "out of memory; a smaller mixture.batch, encoder or number of workers a machine needs less");
   } catch (const std::exception& error) {
-    return report(who, world, static_cast<int>(Exit::internal), fmt::format("internal error: {}", error.what()));
+    return report(who, world, static_cast<int>(Exit::internal), fmt::format("internal error: {}", words_of(error)));
   }
 }
 
@@ -87,6 +87,11 @@ int run_command(const Command& command, const std::vector<std::string>& words, C
 }
 
 }  // namespace
+
+std::string words_of(const std::exception& error) {
+  const std::string text = error.what();
+  return text.substr(0, text.find("\nException raised from"));
+}
 
 std::span<const Command> commands() {
   static const std::vector<Command> list = {

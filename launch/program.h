@@ -1,6 +1,7 @@
 // The program: subcommands, and what happens when one of them fails.
 #pragma once
 
+#include <exception>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -23,5 +24,8 @@ std::span<const Command> commands();
 // Runs `polyhead SUBCOMMAND …` and returns the exit code. An error is printed as one paragraph; under several workers
 // by rank 0, or by the rank that alone failed, which then ends the others.
 int run_program(int argc, char** argv);
+
+// What an unexpected exception says, without the stack that LibTorch adds to its own.
+std::string words_of(const std::exception& error);
 
 }  // namespace polyhead

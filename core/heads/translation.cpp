@@ -109,7 +109,7 @@ Predicted TranslationHead::predict(const HeadInput& input) const {
   }
   // Cross-attention's keys and values, padded once: [sequences, heads, longest, width]; padding gets -inf.
   const torch::Tensor place =
-      torch::repeat_interleave(memory.segments.lengths, memory.segments.tokens()) * longest + memory.segments.positions;
+      torch::repeat_interleave(memory.segments.lengths, std::optional<std::int64_t>(memory.segments.tokens())) * longest + memory.segments.positions;
   const torch::Tensor bias = torch::full({sequences * longest}, -std::numeric_limits<double>::infinity(), input.states.options())
                                  .index_copy(0, place, memory.bias).view({sequences, 1, 1, longest});
   struct Cache {

@@ -14,6 +14,11 @@ using torch::Tensor;
 using torch::autograd::AutogradContext;
 using torch::autograd::tensor_list;
 
+// An autograd function takes no undefined tensor.
+std::optional<Tensor> optional(const Tensor& tensor) {
+  return tensor.defined() ? std::optional(tensor) : std::nullopt;
+}
+
 // A 32-bit hash of (row key, channel): Wellons' lowbias32. The same numbers come from the tensor form below.
 inline std::uint32_t channel_bits(std::uint32_t row, std::uint32_t channel) {
   std::uint32_t x = row + channel * 0x9e3779b9U;
@@ -85,11 +90,11 @@ Tensor apply_dropout(const Tensor& x, const Tensor& residual, const Tensor& keys
 }
 
 struct DropoutAdd : torch::autograd::Function<DropoutAdd> {
-  static Tensor forward(AutogradContext* context, const Tensor& x, const Tensor& residual, const Tensor& keys, double p) {
+  static Tensor forward(AutogradContext* context, const Tensor& x, const std::optional<Tensor>& residual, const Tensor& keys, double p) {
     context->save_for_backward({keys});
     context->saved_data["p"] = p;
-    context->saved_data["residual"] = residual.defined();
-    return apply_dropout(x, residual, keys, p);
+    context->saved_data["residual"] = residual.has_value();
+    return apply_dropout(x, residual.value_or(Tensor()), keys, p);
   }
   static tensor_list backward(AutogradContext* context, tensor_list gradient) {
     const Tensor dx = apply_dropout(gradient[0], Tensor(), context->get_saved_variables()[0], context->saved_data["p"].toDouble());
@@ -142,7 +147,7 @@ Tensor rows_of(const Tensor& x, const std::vector<std::int64_t>& offsets, std::s
 
 // Per sequence on strided views, without gathering or padding; probabilities are kept for backward (see docs/design.md).
 struct PackedAttention : torch::autograd::Function<PackedAttention> {
-  static Tensor forward(AutogradContext* context, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& bias,
+  static Tensor forward(AutogradContext* context, const Tensor& q, const Tensor& k, const Tensor& v, const std::optional<Tensor>& bias,
                         const std::vector<std::int64_t>& query_offsets, const std::vector<std::int64_t>& key_offsets, bool causal) {
     const std::int64_t heads = q.size(1);
     const double scale = 1 / std::sqrt(static_cast<double>(q.size(2)));
@@ -159,7 +164,7 @@ struct PackedAttention : torch::autograd::Function<PackedAttention> {
       at += p.numel();
       at::bmm_out(p, rows_of(q, query_offsets, i), rows_of(k, key_offsets, i).transpose(1, 2));
       p.mul_(scale);
-      if (bias.defined()) p.add_(bias.narrow(0, key_offsets[i], columns));
+      if (bias) p.add_(bias->narrow(0, key_offsets[i], columns));
       if (causal) p.masked_fill_(torch::ones({rows, columns}, q.options().dtype(torch::kBool)).triu_(1), -std::numeric_limits<double>::infinity());
       at::_softmax_out(p, p, -1, false);
       rows_of(out, query_offsets, i).copy_(at::bmm(p, rows_of(v, key_offsets, i)));
@@ -167,7 +172,7 @@ struct PackedAttention : torch::autograd::Function<PackedAttention> {
     context->save_for_backward({q, k, v, probabilities});
     context->saved_data["queries"] = query_offsets;
     context->saved_data["keys"] = key_offsets;
-    context->saved_data["bias"] = bias.defined();
+    context->saved_data["bias"] = bias.has_value();
     return out;
   }
 
@@ -209,7 +214,7 @@ struct PackedAttention : torch::autograd::Function<PackedAttention> {
 Tensor padded_attention(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& bias, const Segments& queries,
                         const Segments& keys, bool causal) {
   const auto place = [](const Segments& segments) {
-    const Tensor sequence = torch::repeat_interleave(segments.lengths, segments.tokens());
+    const Tensor sequence = torch::repeat_interleave(segments.lengths, std::optional<std::int64_t>(segments.tokens()));
     std::int64_t longest = 0;
     for (std::size_t i = 0; i + 1 < segments.offsets.size(); ++i) longest = std::max(longest, segments.offsets[i + 1] - segments.offsets[i]);
     return std::pair(sequence * longest + segments.positions, longest);
@@ -263,7 +268,7 @@ DropoutKeys::DropoutKeys(const Segments& segments, const std::vector<std::uint64
 }
 
 torch::Tensor dropout_add(const Tensor& x, const Tensor& residual, const Tensor& keys, double p) {
-  return DropoutAdd::apply(x, residual, keys, p);
+  return DropoutAdd::apply(x, optional(residual), keys, p);
 }
 
 torch::Tensor dropout_add(const Tensor& x, const Tensor& residual, const DropoutKeys& keys, std::int64_t site, double p) {
@@ -285,7 +290,7 @@ torch::Tensor rotate(const Tensor& x, const Rotary& rotary) {
 torch::Tensor packed_attention(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& bias, const Segments& queries,
                                const Segments& keys, bool causal) {
   if (q.is_cuda()) return padded_attention(q, k, v, bias, queries, keys, causal);
-  return PackedAttention::apply(q, k, v, bias, queries.offsets, keys.offsets, causal);
+  return PackedAttention::apply(q, k, v, optional(bias), queries.offsets, keys.offsets, causal);
 }
 
 torch::Tensor segment_sum(const Tensor& x, const Segments& segments) {

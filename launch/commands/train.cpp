@@ -8,6 +8,7 @@
 #include "core/model/device.h"
 #include "distributed/trainer.h"
 #include "launch/commands/commands.h"
+#include "launch/program.h"
 #include "launch/run_folder.h"
 #include "launch/run_observer.h"
 #include "launch/run_options.h"
@@ -69,7 +70,7 @@ int run_train(const Config& given, Communicator& world) {
     note_failure(options.run_dir, static_cast<int>(error.code()), error.what());
     throw;
   } catch (const std::exception& error) {
-    note_failure(options.run_dir, static_cast<int>(Exit::internal), error.what());
+    note_failure(options.run_dir, static_cast<int>(Exit::internal), words_of(error));
     throw;
   }
 }
