@@ -2,6 +2,8 @@
 // is compared with h5py and PyPI's sentencepiece in tests/python/shards_test.py.
 #include "datasets/import.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <map>
 #include <set>
@@ -35,7 +37,7 @@ class ImportTest : public FolderTest {
     task.name = name;
     task.kind = kind;
     for (const auto& [split, content] : files) {
-      task.files[split] = folder_ / (name + "." + split + ".jsonl");
+      task.files[split] = folder_ / fmt::format("{}.{}.jsonl", name, split);
       write_file_atomically(task.files[split], content);
     }
     options_.tasks.push_back(task);
@@ -200,7 +202,7 @@ TEST_F(ImportTest, PlantedTasksFollowTheirRules) {
     one.name = name;
     one.kind = kind;
     for (const char* split : {"train", "valid", "test"})
-      one.files[split] = folder_ / "one" / (name + "." + split + ".jsonl");
+      one.files[split] = folder_ / "one" / fmt::format("{}.{}.jsonl", name, split);
     options_.tasks.push_back(one);
   }
   std::vector<std::string> progress;

@@ -166,6 +166,7 @@ TEST_F(ShardTest, SeveralShardsAreOneSplit) {
   EXPECT_EQ(input_of(reader, 2), (std::vector<std::int64_t>{2, 3}));
   EXPECT_EQ(input_of(reader, 3), (std::vector<std::int64_t>{2, 8, 3}));
   std::vector<std::thread> threads;  // readers are thread-safe: tsan looks on
+  threads.reserve(4);
   for (int t = 0; t < 4; ++t)
     threads.emplace_back([&] {
       for (std::uint64_t i = 0; i < 400; ++i) EXPECT_EQ(input_of(reader, i % 4).back(), 3);

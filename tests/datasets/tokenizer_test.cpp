@@ -24,6 +24,7 @@ class TokenizerTest : public FolderTest {
   }
   static std::vector<std::string> texts() {
     std::vector<std::string> all;
+    all.reserve(300);
     for (int i = 0; i < 300; ++i)
       all.push_back("the " + std::string(1, static_cast<char>('a' + i % 26)) + "ab cade " + std::to_string(i * 7919) +
                     " hello world");
