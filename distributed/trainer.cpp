@@ -61,7 +61,7 @@ class Training {
       if (options_.stop_at > 0 && state_.step >= options_.stop_at) return save(), result(Ending::stopped);
       const Agreed agreed = step(state_.step + 1, interrupt);
       const bool last = state_.step == options_.steps;
-      if (last || (options_.eval_every > 0 && state_.step % options_.eval_every == 0)) evaluate_valid(last);
+      if (last || (options_.eval_every > 0 && state_.step % options_.eval_every == 0)) evaluate_valid();
       if (agreed.interrupted && !last) return save(), result(Ending::preempted);
       if (!last && ((options_.checkpoint_every > 0 && state_.step % options_.checkpoint_every == 0) || agreed.save)) save();
     }
@@ -318,7 +318,7 @@ class Training {
   }
 
   // Every group evaluates its tasks on valid; rank 0 hears all.
-  void evaluate_valid(bool last) {
+  void evaluate_valid() {
     nlohmann::json mine = nlohmann::json::object();
     for (const int task : held_) {
       const TaskInfo& info = manifest_.task(description_.tasks[static_cast<std::size_t>(task)].name);
@@ -326,7 +326,7 @@ class Training {
       if (split == info.splits.end() || split->second.samples == 0) continue;
       auto& reader = valid_[task];
       if (!reader) reader = std::make_unique<SplitReader>(options_.data, manifest_, info, "valid");
-      const EvaluationRequest request{.samples = last ? 0 : options_.eval_samples, .generate = false, .baseline = nullptr};
+      const EvaluationRequest request{.samples = options_.eval_samples, .generate = false, .baseline = nullptr};
       const Evaluation evaluation = evaluate(*model_, description_, task, "valid", *reader, *tokenizer_, request, *groups_[static_cast<std::size_t>(task)]);
       if (std::ranges::find(leads_, task) != leads_.end()) mine[info.name] = evaluation.metrics;
     }

@@ -28,7 +28,7 @@ struct TrainOptions {
   std::uint64_t seed = 1;
   std::int64_t steps = 1000;
   std::int64_t eval_every = 0;         // 0: only at the end
-  std::int64_t eval_samples = 500;     // of valid, a task, at eval_every; 0: all
+  std::int64_t eval_samples = 500;     // of valid, a task, at most; 0: all
   std::int64_t checkpoint_every = 0;   // steps; 0: only at the end and when interrupted
   double checkpoint_seconds = 0;       // at most so long without a checkpoint; 0: no such bound
   std::int64_t keep = 2;               // checkpoints kept

@@ -24,7 +24,7 @@ std::span<const Option> train_options() {
       {"run", "seed", integer, "1", "Seed of initial values, sampling, dropout and masks.", true, ">=0"},
       {"run", "steps", integer, "1000", "Steps to train; the learning rate's schedule ends there.", true, ">=1"},
       {"run", "eval_every", integer, "0", "Evaluate on valid every so many steps; 0: at the end only.", false, ">=0"},
-      {"run", "eval_samples", integer, "500", "Samples of valid for each task at eval_every; 0: all.", false, ">=0"},
+      {"run", "eval_samples", integer, "500", "Samples of valid to evaluate on, for each task; 0: all.", false, ">=0"},
       {"run", "checkpoint_every", integer, "0", "Save a checkpoint every so many steps; 0: at the end only.", false,
        ">=0"},
       {"run", "checkpoint_seconds", number, "0", "Save a checkpoint when the newest is so old; 0: do not.", false,

@@ -71,7 +71,12 @@ class Predictor {
     if (!line.object.contains("text") || !line.object["text"].is_string()) fail("expected the key \"text\" with a string");
     const auto given = line.object["text"].get<std::string>();
     if (given.find_first_not_of(" \t\r\n") == std::string::npos) fail("\"text\" is empty; leave the line out");
-    line.tokens = encode_input(*trained_.tokenizer, info, given, max_length_);
+    if (line.object.contains("second") && line.object["second"].is_string())
+      line.tokens = encode_pair(*trained_.tokenizer, info, given, line.object["second"].get<std::string>(), max_length_).tokens;
+    else if (task_.kind == Kind::masked_lm)
+      line.tokens = encode_masked(given);
+    else
+      line.tokens = encode_input(*trained_.tokenizer, info, given, max_length_);
     return line;
   }
 
@@ -119,6 +124,23 @@ class Predictor {
   }
 
  private:
+  // "<mask>" in the text stands for a masked token.
+  std::vector<std::int64_t> encode_masked(const std::string& text) const {
+    constexpr std::string_view mark = "<mask>";
+    const TokenizerInfo& info = trained_.description.tokenizer;
+    std::vector<std::int64_t> tokens = {info.bos};
+    for (std::size_t at = 0; at <= text.size();) {
+      const std::size_t end = std::min(text.find(mark, at), text.size());
+      const auto piece = trained_.tokenizer->encode(std::string_view(text).substr(at, end - at));
+      tokens.insert(tokens.end(), piece.begin(), piece.end());
+      if (end < text.size()) tokens.push_back(info.mask);
+      at = end + (end < text.size() ? mark.size() : 1);
+    }
+    if (tokens.size() + 1 > max_length_) tokens.resize(max_length_ - 1);
+    tokens.push_back(info.eos);
+    return tokens;
+  }
+
   const TrainedModel& trained_;
   int index_;
   const TrainedTask& task_;

@@ -2,6 +2,8 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <malloc.h>
+
 #include <cstdio>
 
 #include "core/base/error.h"
@@ -23,6 +25,13 @@ std::string host_name() {
   return name;
 }
 
+// Freed tensors stay with the process: returning their pages to the system at every step costs page faults.
+void keep_freed_memory() {
+  mallopt(M_MMAP_THRESHOLD, 1 << 30);
+  mallopt(M_TRIM_THRESHOLD, 2000 << 20);
+  mallopt(M_TOP_PAD, 64 << 20);
+}
+
 void require(const Config& config, const std::string& name, const char* option) {
   if (!config.has(name))
     throw Error(Exit::config, fmt::format("{} is not given; add {} DIR, or {} to the configuration file", name, option, name));
@@ -31,6 +40,7 @@ void require(const Config& config, const std::string& name, const char* option) 
 }  // namespace
 
 int run_train(const Config& given, Communicator& world) {
+  keep_freed_memory();
   Config config = given;
   require(config, "run.data", "--data");
   const Manifest manifest = read_manifest(config.path("run.data"));
