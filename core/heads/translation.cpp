@@ -105,7 +105,7 @@ Predicted TranslationHead::predict(const HeadInput& input) const {
   for (std::size_t i = 0; i + 1 < memory.segments.offsets.size(); ++i) {
     const std::int64_t length = memory.segments.offsets[i + 1] - memory.segments.offsets[i];
     longest = std::max(longest, length);
-    limit.push_back(std::min(spec_.options.max_target, 2 * length + 8));
+    limit.push_back(std::min(spec_.options.max_target, 2 * (length - 1) + 8));  // the extra position is no word
   }
   // Cross-attention's keys and values, padded once: [sequences, heads, longest, width]; padding gets -inf.
   const torch::Tensor place =

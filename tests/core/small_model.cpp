@@ -1,0 +1,148 @@
+#include "small_model.h"
+
+#include <algorithm>
+
+#include "core/base/counter_random.h"
+
+namespace polyhead {
+
+torch::Tensor random_tensor(std::vector<std::int64_t> shape, std::uint64_t seed) {
+  torch::Tensor values = torch::empty(shape, torch::kFloat64);
+  auto* data = values.data_ptr<double>();
+  for (std::int64_t i = 0; i < values.numel(); ++i) data[i] = 2 * unit(draw(seed, static_cast<std::uint64_t>(i))) - 1;
+  return values;
+}
+
+double relative_difference(const torch::Tensor& a, const torch::Tensor& b) {
+  EXPECT_EQ(a.sizes(), b.sizes());
+  if (a.sizes() != b.sizes()) return 1e300;
+  if (b.numel() == 0) return 0;
+  const double difference = (a - b).abs().max().item<double>(), size = b.abs().max().item<double>();
+  return size > 0 ? difference / size : difference;
+}
+
+std::unique_ptr<Model> small_model(const SmallOptions& options, std::uint64_t seed) {
+  auto model = std::make_unique<Model>(options.encoder, options.attention, kVocabulary, 4);
+  const Kind kinds[] = {Kind::classification, Kind::tagging, Kind::masked_lm, Kind::translation};
+  for (int task = 0; task < 4; ++task) {
+    const Kind kind = kinds[task];
+    model->add_head(task, make_head({.task = std::string(name_of(kind)),
+                                     .kind = kind,
+                                     .classes = kind == Kind::classification ? kClasses
+                                                : kind == Kind::tagging      ? kTags
+                                                                             : 0,
+                                     .vocab_size = kVocabulary,
+                                     .encoder = options.encoder,
+                                     .options = options.head}));
+  }
+  model->finish(seed, torch::kFloat64);
+  const torch::NoGradGuard guard;
+  const auto move = [&](Arena& arena, std::uint64_t owner) {
+    for (const Parameter& parameter : arena.parameters())
+      parameter.tensor.add_(
+          random_tensor(parameter.shape, derive(derive(seed, owner), static_cast<std::uint64_t>(parameter.offset))) *
+          0.3);
+  };
+  move(model->encoder().arena(), 100);
+  for (const auto& [task, head] : model->heads()) move(head->arena(), static_cast<std::uint64_t>(task));
+  return model;
+}
+
+Batch small_batch(std::uint64_t seed) {
+  std::uint64_t counter = 0;
+  const auto below = [&](std::int64_t n) {
+    return static_cast<std::int64_t>(bounded(draw(seed, counter++), static_cast<std::uint32_t>(n)));
+  };
+  const auto token = [&] { return 5 + below(kVocabulary - 5); };
+  const std::vector<std::vector<std::int64_t>> lengths = {{7, 1, 4}, {5, 9}, {6, 3, 8}, {4, 10, 1}};
+  const std::vector<std::int64_t> target_lengths = {6, 1, 9};
+  Batch batch;
+  batch.offsets = {0};
+  for (int task = 0; task < 4; ++task) {
+    TaskSlice slice;
+    slice.task = task;
+    slice.first_sequence = batch.sequences();
+    slice.first_token = batch.offsets.back();
+    if (task == 3) slice.target_offsets = {0};
+    for (const std::int64_t length : lengths[static_cast<std::size_t>(task)]) {
+      for (std::int64_t i = 0; i < length; ++i) {
+        batch.tokens.push_back(token());
+        if (task == 1) slice.tags.push_back(i % 3 == 1 ? kIgnore : below(kTags));
+        if (task == 2 && i % 3 == 2) {
+          slice.masked_rows.push_back(batch.offsets.back() + i);
+          slice.masked_tokens.push_back(batch.tokens.back());
+          batch.tokens.back() = 4;
+        }
+      }
+      if (task == 0) slice.labels.push_back(below(kClasses));
+      if (task == 3) {
+        for (std::int64_t i = 1; i < target_lengths[static_cast<std::size_t>(slice.sequences)]; ++i)
+          slice.target_tokens.push_back(token());
+        slice.target_tokens.push_back(3);
+        slice.target_offsets.push_back(static_cast<std::int64_t>(slice.target_tokens.size()));
+      }
+      batch.offsets.push_back(static_cast<std::int64_t>(batch.tokens.size()));
+      batch.keys.push_back(draw(seed + 1, batch.keys.size()));
+      slice.samples.push_back(static_cast<std::uint64_t>(slice.sequences++));
+    }
+    slice.count = task == 1   ? std::ranges::count_if(slice.tags, [](std::int64_t tag) { return tag != kIgnore; })
+                  : task == 2 ? static_cast<std::int64_t>(slice.masked_rows.size())
+                  : task == 3 ? slice.target_offsets.back()
+                              : slice.sequences;
+    batch.slices.push_back(std::move(slice));
+  }
+  return batch;
+}
+
+namespace {
+
+// Appends sequences [first, last) of a slice.
+void append(Batch& to, const Batch& from, const TaskSlice& slice, std::int64_t first, std::int64_t last) {
+  if (to.offsets.empty()) to.offsets = {0};
+  TaskSlice out;
+  out.task = slice.task;
+  out.first_sequence = to.sequences();
+  out.sequences = last - first;
+  out.first_token = to.offsets.back();
+  if (!slice.target_offsets.empty()) out.target_offsets = {0};
+  for (std::int64_t i = first; i < last; ++i) {
+    const auto sequence = static_cast<std::size_t>(slice.first_sequence + i), own = static_cast<std::size_t>(i);
+    const std::int64_t begin = from.offsets[sequence], end = from.offsets[sequence + 1];
+    for (std::int64_t row = begin; row < end; ++row) {
+      if (!slice.tags.empty()) out.tags.push_back(slice.tags[static_cast<std::size_t>(row - slice.first_token)]);
+      for (std::size_t m = 0; m < slice.masked_rows.size(); ++m)
+        if (slice.masked_rows[m] == row) {
+          out.masked_rows.push_back(static_cast<std::int64_t>(to.tokens.size()));
+          out.masked_tokens.push_back(slice.masked_tokens[m]);
+        }
+      to.tokens.push_back(from.tokens[static_cast<std::size_t>(row)]);
+    }
+    to.offsets.push_back(static_cast<std::int64_t>(to.tokens.size()));
+    to.keys.push_back(from.keys[sequence]);
+    out.samples.push_back(slice.samples[own]);
+    if (!slice.labels.empty()) out.labels.push_back(slice.labels[own]);
+    if (!slice.target_offsets.empty()) {
+      for (auto t = slice.target_offsets[own]; t < slice.target_offsets[own + 1]; ++t)
+        out.target_tokens.push_back(slice.target_tokens[static_cast<std::size_t>(t)]);
+      out.target_offsets.push_back(static_cast<std::int64_t>(out.target_tokens.size()));
+    }
+  }
+  to.slices.push_back(std::move(out));
+}
+
+}  // namespace
+
+Batch only(const Batch& batch, std::size_t slice, std::int64_t sample) {
+  Batch out;
+  const TaskSlice& from = batch.slices[slice];
+  append(out, batch, from, sample < 0 ? 0 : sample, sample < 0 ? from.sequences : sample + 1);
+  return out;
+}
+
+Batch reordered(const Batch& batch, const std::vector<std::size_t>& order) {
+  Batch out;
+  for (const std::size_t slice : order) append(out, batch, batch.slices[slice], 0, batch.slices[slice].sequences);
+  return out;
+}
+
+}  // namespace polyhead

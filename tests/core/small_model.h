@@ -1,0 +1,41 @@
+// A small model with one head of each kind in float64, and packed batches for it: what the tests of tests/core share.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/base/batch.h"
+#include "core/heads/model.h"
+#include "core/model/torch.h"
+
+namespace polyhead {
+
+inline constexpr std::int64_t kVocabulary = 23, kClasses = 3, kTags = 4;
+
+struct SmallOptions {
+  EncoderOptions encoder{.layers = 2, .dim = 16, .heads = 2, .ffn = 24, .dropout = 0};
+  AttentionOptions attention{.heads = 2, .temperature = 1.3, .floor = 0.02};
+  HeadOptions head{.dropout = 0, .label_smoothing = 0.1, .decoder_layers = 2, .max_target = 40};
+};
+
+// Tasks 0..3: classification, tagging, masked_lm, translation; all parameters moved off their starting values.
+std::unique_ptr<Model> small_model(const SmallOptions& options, std::uint64_t seed);
+
+// Ragged samples of all four tasks, two or three each, in the order of tasks.
+Batch small_batch(std::uint64_t seed);
+// The samples of one slice, or one of its samples alone, as a batch.
+Batch only(const Batch& batch, std::size_t slice, std::int64_t sample = -1);
+// The batch with its slices in another order.
+Batch reordered(const Batch& batch, const std::vector<std::size_t>& order);
+
+// Uniform over -1..1, a function of (seed, shape) alone.
+torch::Tensor random_tensor(std::vector<std::int64_t> shape, std::uint64_t seed);
+
+// max |a - b| / max |b|, over tensors of equal shape
+double relative_difference(const torch::Tensor& a, const torch::Tensor& b);
+
+}  // namespace polyhead
