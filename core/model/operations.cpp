@@ -31,17 +31,6 @@ std::uint32_t drop_threshold(double p) {
   return static_cast<std::uint32_t>(p * 4294967296.0);
 }
 
-// Kept entries scaled by 1 / (1 - p), for tensors on a GPU: [tokens, channels].
-Tensor keep_mask(const Tensor& keys, std::int64_t channels, double p, const Tensor& like) {
-  constexpr std::int64_t low = 0xffffffff;
-  const Tensor channel = torch::arange(channels, keys.options()) * 0x9e3779b9LL;
-  Tensor x = (keys.unsqueeze(1) + channel).bitwise_and(low);
-  x = (x.bitwise_xor(x.bitwise_right_shift(16)) * 0x7feb352dLL).bitwise_and(low);
-  x = (x.bitwise_xor(x.bitwise_right_shift(15)) * 0x846ca68bLL).bitwise_and(low);
-  x = x.bitwise_xor(x.bitwise_right_shift(16));
-  return x.ge(static_cast<std::int64_t>(drop_threshold(p))).to(like.scalar_type()) / (1 - p);
-}
-
 // The inner loops, compiled for several instruction sets; the loader picks one. Each does the same operations in the same order.
 #define POLYHEAD_CLONES __attribute__((target_clones("avx512f", "avx2", "default")))
 #define POLYHEAD_DROPOUT_ROW(T)                                                                                                     \
@@ -68,7 +57,7 @@ POLYHEAD_TURN_ROW(double)
 
 Tensor apply_dropout(const Tensor& x, const Tensor& residual, const Tensor& keys, double p) {
   if (x.is_cuda()) {
-    const Tensor dropped = x * keep_mask(keys, x.size(1), p, x);
+    const Tensor dropped = x * dropout_mask(keys, x.size(1), p, x.scalar_type());
     return residual.defined() ? residual + dropped : dropped;
   }
   const Tensor from = x.contiguous();
@@ -210,32 +199,6 @@ struct PackedAttention : torch::autograd::Function<PackedAttention> {
   }
 };
 
-// For a GPU: one padded block, LibTorch's fused attention, and back to rows.
-Tensor padded_attention(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& bias, const Segments& queries,
-                        const Segments& keys, bool causal) {
-  const auto place = [](const Segments& segments) {
-    const Tensor sequence = torch::repeat_interleave(segments.lengths, std::optional<std::int64_t>(segments.tokens()));
-    std::int64_t longest = 0;
-    for (std::size_t i = 0; i + 1 < segments.offsets.size(); ++i) longest = std::max(longest, segments.offsets[i + 1] - segments.offsets[i]);
-    return std::pair(sequence * longest + segments.positions, longest);
-  };
-  const auto [query_place, query_longest] = place(queries);
-  const auto [key_place, key_longest] = place(keys);
-  const std::int64_t sequences = queries.sequences(), heads = q.size(1);
-  const auto pad = [&](const Tensor& x, const Tensor& rows, std::int64_t longest) {
-    const Tensor flat = torch::zeros({sequences * longest, x.size(1), x.size(2)}, x.options()).index_copy(0, rows, x);
-    return flat.view({sequences, longest, heads, x.size(2)}).transpose(1, 2);
-  };
-  Tensor mask = torch::full({sequences * key_longest}, -std::numeric_limits<double>::infinity(), q.options());
-  mask = mask.index_copy(0, key_place, bias.defined() ? bias : torch::zeros({keys.tokens()}, q.options())).view({sequences, 1, 1, key_longest});
-  mask = mask.expand({sequences, 1, query_longest, key_longest});
-  if (causal)
-    mask = mask.masked_fill(torch::ones({query_longest, key_longest}, q.options().dtype(torch::kBool)).triu_(1), -std::numeric_limits<double>::infinity());
-  const Tensor out = at::scaled_dot_product_attention(pad(q, query_place, query_longest), pad(k, key_place, key_longest),
-                                                      pad(v, key_place, key_longest), mask);
-  return out.transpose(1, 2).reshape({sequences * query_longest, heads, v.size(2)}).index_select(0, query_place);
-}
-
 }  // namespace
 
 Segments Segments::from(std::vector<std::int64_t> offsets, torch::Device device) {
@@ -267,6 +230,16 @@ DropoutKeys::DropoutKeys(const Segments& segments, const std::vector<std::uint64
   rows_ = rows.to(device);
 }
 
+torch::Tensor dropout_mask(const Tensor& keys, std::int64_t channels, double p, torch::ScalarType dtype) {
+  constexpr std::int64_t low = 0xffffffff;
+  const Tensor channel = torch::arange(channels, keys.options()) * 0x9e3779b9LL;
+  Tensor x = (keys.unsqueeze(1) + channel).bitwise_and(low);
+  x = (x.bitwise_xor(x.bitwise_right_shift(16)) * 0x7feb352dLL).bitwise_and(low);
+  x = (x.bitwise_xor(x.bitwise_right_shift(15)) * 0x846ca68bLL).bitwise_and(low);
+  x = x.bitwise_xor(x.bitwise_right_shift(16));
+  return x.ge(static_cast<std::int64_t>(drop_threshold(p))).to(dtype) / (1 - p);
+}
+
 torch::Tensor dropout_add(const Tensor& x, const Tensor& residual, const Tensor& keys, double p) {
   return DropoutAdd::apply(x, optional(residual), keys, p);
 }
@@ -291,6 +264,32 @@ torch::Tensor packed_attention(const Tensor& q, const Tensor& k, const Tensor& v
                                const Segments& keys, bool causal) {
   if (q.is_cuda()) return padded_attention(q, k, v, bias, queries, keys, causal);
   return PackedAttention::apply(q, k, v, optional(bias), queries.offsets, keys.offsets, causal);
+}
+
+// LibTorch's fused attention.
+torch::Tensor padded_attention(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& bias, const Segments& queries,
+                        const Segments& keys, bool causal) {
+  const auto place = [](const Segments& segments) {
+    const Tensor sequence = torch::repeat_interleave(segments.lengths, std::optional<std::int64_t>(segments.tokens()));
+    std::int64_t longest = 0;
+    for (std::size_t i = 0; i + 1 < segments.offsets.size(); ++i) longest = std::max(longest, segments.offsets[i + 1] - segments.offsets[i]);
+    return std::pair(sequence * longest + segments.positions, longest);
+  };
+  const auto [query_place, query_longest] = place(queries);
+  const auto [key_place, key_longest] = place(keys);
+  const std::int64_t sequences = queries.sequences(), heads = q.size(1);
+  const auto pad = [&](const Tensor& x, const Tensor& rows, std::int64_t longest) {
+    const Tensor flat = torch::zeros({sequences * longest, x.size(1), x.size(2)}, x.options()).index_copy(0, rows, x);
+    return flat.view({sequences, longest, heads, x.size(2)}).transpose(1, 2);
+  };
+  Tensor mask = torch::full({sequences * key_longest}, -std::numeric_limits<double>::infinity(), q.options());
+  mask = mask.index_copy(0, key_place, bias.defined() ? bias : torch::zeros({keys.tokens()}, q.options())).view({sequences, 1, 1, key_longest});
+  mask = mask.expand({sequences, 1, query_longest, key_longest});
+  if (causal)
+    mask = mask.masked_fill(torch::ones({query_longest, key_longest}, q.options().dtype(torch::kBool)).triu_(1), -std::numeric_limits<double>::infinity());
+  const Tensor out = at::scaled_dot_product_attention(pad(q, query_place, query_longest), pad(k, key_place, key_longest),
+                                                      pad(v, key_place, key_longest), mask);
+  return out.transpose(1, 2).reshape({sequences * query_longest, heads, v.size(2)}).index_select(0, query_place);
 }
 
 torch::Tensor segment_sum(const Tensor& x, const Segments& segments) {

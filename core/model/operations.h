@@ -42,6 +42,10 @@ torch::Tensor dropout_add(const torch::Tensor& x, const torch::Tensor& residual,
 // The same by way of `keys.site(site)`; without keys or with p = 0 plain addition.
 torch::Tensor dropout_add(const torch::Tensor& x, const torch::Tensor& residual, const DropoutKeys& keys, std::int64_t site, double p);
 
+// What dropout multiplies by, as a tensor: 1 / (1 - p) where kept, 0 elsewhere, [tokens, channels]. The form for a GPU; dropout_add on
+// the CPU has the same mask.
+torch::Tensor dropout_mask(const torch::Tensor& keys, std::int64_t channels, double p, torch::ScalarType dtype);
+
 // Rotary positions (Su et al., 2021, halves form): channel pairs (c, c + head/2) of every attention head turn by the angle
 // position / 10000^(2c/head).
 struct Rotary {
@@ -55,6 +59,10 @@ torch::Tensor rotate(const torch::Tensor& x, const Rotary& rotary);
 // q: [query tokens, heads, head], k, v: [key tokens, heads, head], rows may be strided; bias: [key tokens] or undefined, added to the
 // scores of that key. causal: query i sees keys 0..i (equal lengths only). -> [query tokens, heads, head]
 torch::Tensor packed_attention(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v, const torch::Tensor& bias,
+                               const Segments& queries, const Segments& keys, bool causal);
+
+// The same as one padded block: the form for a GPU.
+torch::Tensor padded_attention(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v, const torch::Tensor& bias,
                                const Segments& queries, const Segments& keys, bool causal);
 
 // Sums of rows over each sequence: [tokens, channels] -> [sequences, channels].

@@ -16,7 +16,7 @@ torch::Tensor task_weights(const torch::Tensor& states, const torch::Tensor& key
 
 torch::Tensor weighted_values(const torch::Tensor& values, const torch::Tensor& weights) {
   const std::int64_t heads = weights.size(0);
-  return (values.view({values.size(0), heads, -1}) * weights.t().unsqueeze(2)).view(values.sizes());
+  return (values.view({values.size(0), heads, values.size(1) / heads}) * weights.t().unsqueeze(2)).view(values.sizes());
 }
 
 torch::Tensor synthesis(const torch::Tensor& values, const torch::Tensor& weights, const Segments& segments) {

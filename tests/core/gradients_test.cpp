@@ -1,0 +1,316 @@
+// A whole small model against a plain computation of the same losses: written from the formulas, one sequence at a
+// time, in LibTorch's own operations only. And: what a sample contributes does not depend on the batch it is packed
+// into.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <map>
+
+#include "small_model.h"
+
+namespace polyhead {
+namespace {
+
+using torch::Tensor;
+
+// Copies of a model's parameters by name, and the plain forward pass over them.
+struct Plain {
+  SmallOptions options;
+  std::map<std::string, Tensor> encoder, heads[4];
+
+  Plain(const SmallOptions& small, const Model& model) : options(small) {
+    const auto copy = [](const Arena& arena, std::map<std::string, Tensor>& to) {
+      for (const Parameter& parameter : arena.parameters())
+        to[parameter.name] = parameter.tensor.detach().clone().requires_grad_();
+    };
+    copy(model.encoder().arena(), encoder);
+    for (const auto& [task, head] : model.heads()) copy(head->arena(), heads[task]);
+  }
+
+  using Names = std::map<std::string, Tensor>;
+
+  static Tensor linear(const Names& p, const std::string& name, const Tensor& x) {
+    return x.matmul(p.at(name + ".weight").t()) + p.at(name + ".bias");
+  }
+  static Tensor norm(const Names& p, const std::string& name, const Tensor& x) {
+    const Tensor centred = x - x.mean(-1, true);
+    return centred / (centred.square().mean(-1, true) + 1e-5).sqrt() * p.at(name + ".weight") + p.at(name + ".bias");
+  }
+  static Tensor gelu(const Tensor& x) { return 0.5 * x * (1 + torch::erf(x / std::sqrt(2.0))); }
+
+  // x: [length, width]
+  static Tensor turn(const Tensor& x) {
+    const std::int64_t half = x.size(1) / 2;
+    std::vector<Tensor> rows;
+    for (std::int64_t i = 0; i < x.size(0); ++i) {
+      std::vector<Tensor> row(static_cast<std::size_t>(2 * half));
+      for (std::int64_t c = 0; c < half; ++c) {
+        const double angle =
+            static_cast<double>(i) * std::pow(10000.0, -static_cast<double>(c) / static_cast<double>(half));
+        row[static_cast<std::size_t>(c)] = x[i][c] * std::cos(angle) - x[i][c + half] * std::sin(angle);
+        row[static_cast<std::size_t>(c + half)] = x[i][c + half] * std::cos(angle) + x[i][c] * std::sin(angle);
+      }
+      rows.push_back(torch::stack(row));
+    }
+    return torch::stack(rows);
+  }
+
+  // [queries, width] x [keys, width]
+  static Tensor attend(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& bias, bool causal) {
+    Tensor scores = q.matmul(k.t()) / std::sqrt(static_cast<double>(q.size(1)));
+    if (bias.defined()) scores = scores + bias;
+    Tensor e = scores.exp();
+    if (causal) e = e.tril();
+    return (e / e.sum(1, true)).matmul(v);
+  }
+
+  Tensor self_attention(const Names& p, const std::string& name, const Tensor& x, bool causal) const {
+    const std::int64_t dim = options.encoder.dim, width = dim / options.encoder.heads;
+    const Tensor qkv = linear(p, name + ".qkv", norm(p, name + ".norm", x));
+    std::vector<Tensor> read;
+    for (std::int64_t h = 0; h < options.encoder.heads; ++h) {
+      const auto part = [&](std::int64_t which) { return qkv.narrow(1, which * dim + h * width, width); };
+      read.push_back(attend(turn(part(0)), turn(part(1)), part(2), {}, causal));
+    }
+    return x + linear(p, name + ".out", torch::cat(read, 1));
+  }
+  static Tensor feed_forward(const Names& p, const std::string& name, const Tensor& x) {
+    return x + linear(p, name + ".down", gelu(linear(p, name + ".up", norm(p, name + ".norm", x))));
+  }
+
+  // [length, dim]
+  Tensor encode(const std::vector<std::int64_t>& tokens) const {
+    Tensor x = encoder.at("embedding.weight").index_select(0, torch::tensor(tokens)) *
+               std::sqrt(static_cast<double>(options.encoder.dim));
+    for (std::int64_t i = 0; i < options.encoder.layers; ++i) {
+      x = self_attention(encoder, "layers." + std::to_string(i) + ".attention", x, false);
+      x = feed_forward(encoder, "layers." + std::to_string(i) + ".ffn", x);
+    }
+    return norm(encoder, "norm", x);
+  }
+
+  // w_it of attention head m, for slot t: [length]
+  Tensor weights(const Tensor& states, std::int64_t m, std::int64_t slot) const {
+    const std::int64_t width = options.encoder.dim / options.attention.heads;
+    const Tensor keys = states.matmul(encoder.at("tasks.key.weight").narrow(0, m * width, width).t());
+    const Tensor scores = keys.matmul(encoder.at("tasks.queries").select(1, m).t()) /
+                              (options.attention.temperature * std::sqrt(static_cast<double>(width))) +
+                          encoder.at("tasks.importance");
+    const Tensor e = scores.exp();
+    const double floor = options.attention.floor;
+    return ((1 - floor) * e / e.sum(1, true) + floor / static_cast<double>(scores.size(1))).select(1, slot);
+  }
+
+  // w_it V_t h_i, heads side by side: [length, dim]
+  Tensor weighted(int task, const Tensor& states) const {
+    const std::int64_t width = options.encoder.dim / options.attention.heads;
+    const Tensor values = linear(heads[task], "value", states);
+    std::vector<Tensor> parts;
+    for (std::int64_t m = 0; m < options.attention.heads; ++m)
+      parts.push_back(weights(states, m, task + 1).unsqueeze(1) * values.narrow(1, m * width, width));
+    return torch::cat(parts, 1);
+  }
+
+  // The sum of the rows' smoothed negative log-likelihoods.
+  static Tensor loss(const Tensor& logits, const std::vector<std::int64_t>& targets, double smoothing) {
+    Tensor sum = torch::zeros({}, torch::kFloat64);
+    for (std::size_t i = 0; i < targets.size(); ++i) {
+      const Tensor row = logits[static_cast<std::int64_t>(i)];
+      const Tensor log_p = row - row.exp().sum().log();
+      sum = sum - (1 - smoothing) * log_p[targets[i]] - smoothing * log_p.mean();
+    }
+    return sum;
+  }
+
+  // The loss sum of a batch of one sample.
+  Tensor sample_loss(const Batch& batch) const {
+    const TaskSlice& slice = batch.slices.front();
+    const int task = slice.task;
+    const Names& p = heads[task];
+    const Tensor states = encode(batch.tokens), table = encoder.at("embedding.weight");
+    if (task == 0) {
+      const std::int64_t width = options.encoder.dim / options.attention.heads;
+      const Tensor sum = weighted(0, states).sum(0);
+      std::vector<Tensor> read;
+      for (std::int64_t m = 0; m < options.attention.heads; ++m)
+        read.push_back(sum.narrow(0, m * width, width) / (1 + weights(states, m, 1).sum()));
+      const Tensor hidden = gelu(linear(p, "hidden", torch::cat(read).unsqueeze(0)));
+      return loss(linear(p, "out", hidden), slice.labels, options.head.label_smoothing);
+    }
+    if (task == 1) {
+      const Tensor logits = linear(p, "out", states + weighted(1, states));
+      Tensor sum = torch::zeros({}, torch::kFloat64);
+      for (std::size_t i = 0; i < slice.tags.size(); ++i)
+        if (slice.tags[i] != kIgnore)
+          sum = sum + loss(logits.narrow(0, static_cast<std::int64_t>(i), 1), {slice.tags[i]}, 0);
+      return sum;
+    }
+    if (task == 2) {
+      Tensor sum = torch::zeros({}, torch::kFloat64);
+      const Tensor hidden = norm(p, "norm", gelu(linear(p, "transform", states + weighted(2, states))));
+      for (std::size_t i = 0; i < slice.masked_rows.size(); ++i)
+        sum = sum + loss((hidden[slice.masked_rows[i]].matmul(table.t()) + p.at("bias")).unsqueeze(0),
+                         {slice.masked_tokens[i]}, 0);
+      return sum;
+    }
+    const std::int64_t dim = options.encoder.dim, width = dim / options.encoder.heads;
+    std::vector<std::int64_t> read_tokens = {2};
+    read_tokens.insert(read_tokens.end(), slice.target_tokens.begin(), slice.target_tokens.end() - 1);
+    const Tensor memory = torch::cat({states, p.at("no_word")});
+    Tensor mean = torch::zeros({states.size(0)}, torch::kFloat64);
+    for (std::int64_t m = 0; m < options.attention.heads; ++m)
+      mean = mean + weights(states, m, 4) / static_cast<double>(options.attention.heads);
+    const Tensor bias = torch::cat({mean.log(), torch::zeros({1}, torch::kFloat64)});
+    Tensor x = table.index_select(0, torch::tensor(read_tokens)) * std::sqrt(static_cast<double>(dim));
+    for (std::int64_t i = 0; i < options.head.decoder_layers; ++i) {
+      const std::string name = "layers." + std::to_string(i);
+      x = self_attention(p, name + ".self", x, true);
+      const Tensor q = linear(p, name + ".cross.query", norm(p, name + ".cross.norm", x)),
+                   kv = linear(p, name + ".cross.key_value", memory);
+      std::vector<Tensor> read;
+      for (std::int64_t h = 0; h < options.encoder.heads; ++h)
+        read.push_back(attend(q.narrow(1, h * width, width), kv.narrow(1, h * width, width),
+                              kv.narrow(1, dim + h * width, width), bias, false));
+      x = x + linear(p, name + ".cross.out", torch::cat(read, 1));
+      x = feed_forward(p, name + ".ffn", x);
+    }
+    return loss(norm(p, "norm", x).matmul(table.t()) + p.at("bias"), slice.target_tokens, options.head.label_smoothing);
+  }
+};
+
+// The weights w_t of the total loss; they differ, so that a gradient given to the wrong task shows.
+constexpr double kWeights[] = {0.4, 0.1, 0.3, 0.2};
+
+// Σ w_t L_t by one packed pass, with its backward; the tasks' mean losses.
+std::vector<double> packed_pass(Model& model, const Batch& batch, bool training) {
+  const auto inputs = model.forward(batch, training);
+  std::vector<double> losses(4);
+  Tensor total = torch::zeros({}, torch::kFloat64);
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    const TaskSlice& slice = batch.slices[i];
+    const Tensor loss = model.head(slice.task).loss(inputs[i], slice) / static_cast<double>(slice.count);
+    losses[static_cast<std::size_t>(slice.task)] = loss.item<double>();
+    total = total + kWeights[slice.task] * loss;
+  }
+  total.backward();
+  return losses;
+}
+
+void expect_equal_gradients(const Arena& arena, const std::map<std::string, Tensor>& expected, double tolerance) {
+  ASSERT_EQ(arena.parameters().size(), expected.size());
+  for (const Parameter& parameter : arena.parameters()) {
+    const Tensor gradient = expected.at(parameter.name).grad();
+    ASSERT_TRUE(gradient.defined()) << parameter.name;
+    // Nothing passes by being zero.
+    EXPECT_GT(gradient.abs().max().item<double>(), 1e-7) << parameter.name;
+    EXPECT_LT(relative_difference(parameter.tensor.grad(), gradient), tolerance) << parameter.name;
+    // A bias of cross-attention's keys adds the same to all scores of a query: its true gradient is 0. (Rotated keys
+    // are not so.)
+    if (parameter.name.ends_with("key_value.bias")) {
+      EXPECT_LT(parameter.tensor.grad().narrow(0, 0, parameter.size() / 2).abs().max().item<double>(), 1e-12)
+          << parameter.name;
+    }
+  }
+}
+
+TEST(Gradients, OfAWholeModelEqualPlainLibTorch) {
+  for (const std::uint64_t seed : {1, 2, 3}) {
+    SmallOptions options;
+    if (seed == 2) {
+      options.attention = {.heads = 1, .temperature = 1, .floor = 0};
+      options.head.label_smoothing = 0;
+    }
+    const auto model = small_model(options, seed);
+    const Batch batch = small_batch(seed);
+    const auto losses = packed_pass(*model, batch, true);  // with keys, but dropout is 0
+
+    const Plain plain(options, *model);
+    Tensor total = torch::zeros({}, torch::kFloat64);
+    for (std::size_t task = 0; task < 4; ++task) {
+      const TaskSlice& slice = batch.slices[task];
+      Tensor loss = torch::zeros({}, torch::kFloat64);
+      for (std::int64_t i = 0; i < slice.sequences; ++i) loss = loss + plain.sample_loss(only(batch, task, i));
+      loss = loss / static_cast<double>(slice.count);
+      EXPECT_NEAR(losses[task], loss.item<double>(), 1e-11 * loss.item<double>()) << "task " << task;
+      total = total + kWeights[task] * loss;
+    }
+    total.backward();
+    SCOPED_TRACE(seed);
+    expect_equal_gradients(model->encoder().arena(), plain.encoder, 1e-9);
+    for (const auto& [task, head] : model->heads()) {
+      SCOPED_TRACE(task);
+      expect_equal_gradients(head->arena(), plain.heads[task], 1e-9);
+    }
+  }
+}
+
+SmallOptions with_dropout() {
+  SmallOptions options;
+  options.encoder.dropout = 0.2;
+  options.head.dropout = 0.3;
+  return options;
+}
+
+std::vector<Tensor> gradients_of(Model& model) {
+  std::vector<Tensor> out = {model.encoder().arena().gradients().clone()};
+  for (const auto& [task, head] : model.heads()) out.push_back(head->arena().gradients().clone());
+  return out;
+}
+
+void zero_gradients(Model& model) {
+  model.encoder().arena().gradients().zero_();
+  for (const auto& [task, head] : model.heads()) head->arena().gradients().zero_();
+}
+
+TEST(Gradients, OfASampleDoNotDependOnItsBatch) {
+  const auto model = small_model(with_dropout(), 4);
+  const Batch batch = small_batch(4);
+  const auto together = packed_pass(*model, batch, true);
+  const auto packed = gradients_of(*model);
+  model->encoder().arena().check_gradients();
+
+  zero_gradients(*model);
+  std::vector<double> alone(4);
+  for (std::size_t task = 0; task < 4; ++task)
+    for (std::int64_t i = 0; i < batch.slices[task].sequences; ++i) {
+      const Batch one = only(batch, task, i);
+      const Tensor loss =
+          model->head(static_cast<int>(task)).loss(model->forward(one, true).front(), one.slices.front()) /
+          static_cast<double>(batch.slices[task].count);
+      alone[task] += loss.item<double>();
+      (kWeights[task] * loss).backward();
+    }
+  const auto summed = gradients_of(*model);
+  for (std::size_t task = 0; task < 4; ++task)
+    EXPECT_NEAR(alone[task], together[task], 1e-12 * together[task]) << "task " << task;
+  for (std::size_t owner = 0; owner < packed.size(); ++owner)
+    EXPECT_LT(relative_difference(summed[owner], packed[owner]), 1e-12) << "owner " << owner;
+
+  // Dropout did something.
+  zero_gradients(*model);
+  const auto without = packed_pass(*model, batch, false);
+  for (std::size_t task = 0; task < 4; ++task)
+    EXPECT_GT(std::abs(without[task] - together[task]), 1e-4) << "task " << task;
+}
+
+TEST(Gradients, TheOrderOfSlicesDoesNotMatter) {
+  const auto model = small_model(with_dropout(), 5);
+  const Batch batch = small_batch(5);
+  const auto losses = packed_pass(*model, batch, true);
+  const auto gradients = gradients_of(*model);
+  for (const std::vector<std::size_t>& order : {std::vector<std::size_t>{3, 2, 1, 0}, {2, 0, 3, 1}}) {
+    zero_gradients(*model);
+    const Batch other = reordered(batch, order);
+    Batch counted = other;
+    for (std::size_t i = 0; i < order.size(); ++i) counted.slices[i].count = batch.slices[order[i]].count;
+    const auto again = packed_pass(*model, counted, true);
+    for (std::size_t task = 0; task < 4; ++task)
+      EXPECT_NEAR(again[task], losses[task], 1e-12 * losses[task]) << "task " << task;
+    const auto found = gradients_of(*model);
+    for (std::size_t owner = 0; owner < found.size(); ++owner)
+      EXPECT_LT(relative_difference(found[owner], gradients[owner]), 1e-12) << "owner " << owner;
+  }
+}
+
+}  // namespace
+}  // namespace polyhead
