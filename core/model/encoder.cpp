@@ -18,7 +18,7 @@ void check(const EncoderOptions& options) {
   if (options.dim % (2 * options.heads) != 0)
     fail(fmt::format("encoder.dim = {} with encoder.heads = {}: dim / heads must be an even whole number, as rotary positions turn pairs "
                      "of channels", options.dim, options.heads));
-  if (options.dropout < 0 || options.dropout >= 1) fail(fmt::format("encoder.dropout = {}: it must lie in [0, 1)", options.dropout));
+  if (!(options.dropout >= 0 && options.dropout < 1)) fail(fmt::format("encoder.dropout = {}: it must lie in [0, 1)", options.dropout));
 }
 
 void check(const AttentionOptions& options, std::int64_t dim) {

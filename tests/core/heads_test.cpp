@@ -1,0 +1,244 @@
+// What every head promises: scores against losses, predictions against scores, no targets, and errors of its options.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/model/device.h"
+#include "expect_error.h"
+#include "small_model.h"
+
+namespace polyhead {
+namespace {
+
+SmallOptions without_smoothing() {
+  SmallOptions options;
+  options.head.label_smoothing = 0;
+  return options;
+}
+
+TEST(Heads, ScoresAreTheLossesOfTheSequences) {
+  const torch::NoGradGuard guard;
+  const auto model = small_model(without_smoothing(), 1);
+  const Batch batch = small_batch(1);
+  const auto inputs = model->forward(batch, false);
+  for (std::size_t task = 0; task < 4; ++task) {
+    const TaskSlice& slice = batch.slices[task];
+    const Head& head = model->head(static_cast<int>(task));
+    const Scored scored = head.score(inputs[task], slice);
+    ASSERT_EQ(scored.loss.size(), static_cast<std::size_t>(slice.sequences));
+    ASSERT_EQ(scored.count.size(), scored.loss.size());
+    std::int64_t count = 0;
+    for (std::int64_t i = 0; i < slice.sequences; ++i) {
+      const Batch one = only(batch, task, i);
+      const double loss = head.loss(model->forward(one, false).front(), one.slices.front()).item<double>();
+      EXPECT_NEAR(scored.loss[static_cast<std::size_t>(i)], loss, 1e-11 * loss + 1e-300)
+          << "task " << task << ", sequence " << i;
+      count += scored.count[static_cast<std::size_t>(i)];
+    }
+    EXPECT_EQ(count, slice.count) << "task " << task;
+  }
+}
+
+TEST(Heads, ScoresAreWithoutSmoothing) {
+  const torch::NoGradGuard guard;
+  const auto plain = small_model(without_smoothing(), 1), smoothed = small_model({}, 1);
+  const Batch batch = small_batch(1);
+  for (const std::size_t task : {0U, 3U}) {
+    const auto score = [&](const Model& model) {
+      return model.head(static_cast<int>(task)).score(model.forward(batch, false)[task], batch.slices[task]).loss;
+    };
+    const auto loss = [&](const Model& model) {
+      return model.head(static_cast<int>(task))
+          .loss(model.forward(batch, false)[task], batch.slices[task])
+          .item<double>();
+    };
+    EXPECT_EQ(score(*plain), score(*smoothed));
+    EXPECT_GT(std::abs(loss(*plain) - loss(*smoothed)), 1e-3);
+  }
+}
+
+TEST(Heads, PredictionsAreTheBestOfTheScores) {
+  const torch::NoGradGuard guard;
+  const auto model = small_model({}, 2);
+  const Batch batch = small_batch(2);
+  const auto inputs = model->forward(batch, false);
+  const auto flat = [&](std::size_t task) {
+    std::vector<std::int64_t> ids;
+    const Predicted predicted = model->head(static_cast<int>(task)).predict(inputs[task]);
+    EXPECT_EQ(predicted.ids.size(), static_cast<std::size_t>(batch.slices[task].sequences));
+    for (const auto& sequence : predicted.ids) ids.insert(ids.end(), sequence.begin(), sequence.end());
+    return ids;
+  };
+  for (const std::size_t task : {0U, 1U, 2U})
+    EXPECT_EQ(flat(task), model->head(static_cast<int>(task)).score(inputs[task], batch.slices[task]).predicted)
+        << "task " << task;
+  // Classification tells the label's probability: exp(-loss) were it the target.
+  const Predicted predicted = model->head(0).predict(inputs[0]);
+  TaskSlice slice = batch.slices[0];
+  for (std::size_t i = 0; i < slice.labels.size(); ++i) slice.labels[i] = predicted.ids[i].front();
+  const Scored scored = model->head(0).score(inputs[0], slice);
+  for (std::size_t i = 0; i < slice.labels.size(); ++i) {
+    EXPECT_NEAR(predicted.probability[i], std::exp(-scored.loss[i]), 1e-12);
+    EXPECT_GE(predicted.probability[i], 1.0 / kClasses);
+  }
+}
+
+TEST(Heads, WithoutValidTargetsTheLossAndItsGradientAreZero) {
+  const auto model = small_model({}, 3);
+  Batch batch = small_batch(3);
+  std::ranges::fill(batch.slices[1].tags, kIgnore);
+  batch.slices[2].masked_rows.clear();
+  batch.slices[2].masked_tokens.clear();
+  const auto inputs = model->forward(batch, true);
+  torch::Tensor total = torch::zeros({}, torch::kFloat64);
+  for (const std::size_t task : {1U, 2U}) {
+    const torch::Tensor loss = model->head(static_cast<int>(task)).loss(inputs[task], batch.slices[task]);
+    EXPECT_EQ(loss.item<double>(), 0) << "task " << task;
+    total = total + loss;
+    const Scored scored = model->head(static_cast<int>(task)).score(inputs[task], batch.slices[task]);
+    EXPECT_EQ(std::ranges::count(scored.count, 0), batch.slices[task].sequences);
+  }
+  total.backward();
+  EXPECT_EQ(model->encoder().arena().gradients().abs().max().item<double>(), 0);
+  EXPECT_EQ(model->head(1).arena().gradients().abs().max().item<double>(), 0);
+  EXPECT_EQ(model->head(2).arena().gradients().abs().max().item<double>(), 0);
+}
+
+TEST(Heads, MaskedLmPredictsNothingWhereNothingIsMasked) {
+  const torch::NoGradGuard guard;
+  const auto model = small_model({}, 3);
+  Batch batch = only(small_batch(3), 2);
+  std::ranges::replace(batch.tokens, 4, 7);
+  const Predicted predicted = model->head(2).predict(model->forward(batch, false).front());
+  EXPECT_EQ(predicted.ids, (std::vector<std::vector<std::int64_t>>(3)));
+}
+
+TEST(Heads, FloatFollowsDouble) {
+  // The types that training uses: no operation may insist on double.
+  const Batch batch = small_batch(6);
+  std::vector<double> losses;
+  for (const auto dtype : {torch::kFloat64, torch::kFloat32}) {
+    Model model({.layers = 2, .dim = 16, .heads = 2, .ffn = 24, .dropout = 0.2}, {}, kVocabulary, 4);
+    for (int task = 0; task < 4; ++task) {
+      constexpr Kind kKinds[] = {Kind::classification, Kind::tagging, Kind::masked_lm, Kind::translation};
+      model.add_head(task, make_head({.task = std::to_string(task),
+                                      .kind = kKinds[task],
+                                      .classes = 4,
+                                      .vocab_size = kVocabulary,
+                                      .encoder = model.encoder().options(),
+                                      .options = {.label_smoothing = 0.1}}));
+    }
+    model.finish(1, dtype);
+    const auto inputs = model.forward(batch, true);
+    double sum = 0;
+    for (std::size_t task = 0; task < 4; ++task) {
+      const torch::Tensor loss = model.head(static_cast<int>(task)).loss(inputs[task], batch.slices[task]);
+      EXPECT_EQ(loss.scalar_type(), dtype);
+      loss.backward({}, /*retain_graph=*/true);
+      sum += loss.item<double>();
+    }
+    losses.push_back(sum);
+    losses.push_back(flat_norm(model.encoder().arena().gradients()));
+    if (dtype == torch::kFloat32) {
+      const torch::NoGradGuard guard;
+      EXPECT_EQ(model.head(3).predict(model.forward(batch, false)[3]).ids.size(), 3U);
+    }
+  }
+  EXPECT_NEAR(losses[2], losses[0], 1e-5 * losses[0]);
+  EXPECT_NEAR(losses[3], losses[1], 1e-4 * losses[1]);
+}
+
+TEST(Model, StartingValuesOfAHeadDoNotDependOnTheOthers) {
+  const SmallOptions small;
+  const auto head_spec = [&](const std::string& task, Kind kind) {
+    return HeadSpec{.task = task,
+                    .kind = kind,
+                    .classes = 3,
+                    .vocab_size = kVocabulary,
+                    .encoder = small.encoder,
+                    .options = small.head};
+  };
+  Model both(small.encoder, small.attention, kVocabulary, 2), second(small.encoder, small.attention, kVocabulary, 2);
+  both.add_head(0, make_head(head_spec("a", Kind::translation)));
+  both.add_head(1, make_head(head_spec("b", Kind::tagging)));
+  second.add_head(1, make_head(head_spec("b", Kind::tagging)));
+  both.finish(9, torch::kFloat32);
+  second.finish(9, torch::kFloat32);
+  EXPECT_EQ(both.head(1).arena().hash(), second.head(1).arena().hash());
+  EXPECT_EQ(both.encoder().arena().hash(), second.encoder().arena().hash());
+}
+
+TEST(Model, ImportanceStartsEqual) {
+  const SmallOptions small;
+  Model model(small.encoder, small.attention, kVocabulary, 4);
+  model.finish(1, torch::kFloat64);
+  EXPECT_TRUE(model.encoder().importance().allclose(torch::full({4}, 0.25, torch::kFloat64)));
+}
+
+TEST(HeadOptions, OutOfRangeIsAnErrorThatNamesTheTask) {
+  const auto with = [](auto change) {
+    HeadSpec spec{.task = "news",
+                  .kind = Kind::translation,
+                  .vocab_size = kVocabulary,
+                  .encoder = SmallOptions().encoder,
+                  .options = {}};
+    change(spec);
+    return [spec] { make_head(spec); };
+  };
+  EXPECT_NO_THROW(with([](HeadSpec&) {})());
+  for (const Kind kind : {Kind::multilabel, Kind::regression})
+    expect_error(with([&](HeadSpec& s) { s.kind = kind; }), Exit::config,
+                 {"news", std::string(name_of(kind)), "run.tasks"});
+  expect_error(with([](HeadSpec& s) { s.options.dropout = 1; }), Exit::config, {"task.news.dropout = 1", "[0, 1)"});
+  expect_error(with([](HeadSpec& s) { s.options.dropout = -0.1; }), Exit::config, {"task.news.dropout"});
+  expect_error(with([](HeadSpec& s) { s.options.label_smoothing = 1; }), Exit::config,
+               {"task.news.label_smoothing = 1"});
+  expect_error(with([](HeadSpec& s) { s.options.label_smoothing = std::nan(""); }), Exit::config,
+               {"task.news.label_smoothing"});
+  expect_error(with([](HeadSpec& s) { s.options.decoder_layers = 0; }), Exit::config,
+               {"task.news.decoder_layers = 0", "at least 1"});
+  expect_error(with([](HeadSpec& s) { s.options.max_target = 0; }), Exit::config, {"task.news.max_target = 0"});
+}
+
+TEST(EncoderOptions, OutOfRangeIsAnErrorThatNamesTheKey) {
+  EXPECT_NO_THROW(check(EncoderOptions()));
+  const auto with = [](auto change) {
+    EncoderOptions options;
+    change(options);
+    return [options] { check(options); };
+  };
+  using O = EncoderOptions;
+  expect_error(with([](O& o) { o.form = "bertt"; }), Exit::config, {"encoder.form = bertt", "pre_norm"});
+  expect_error(with([](O& o) { o.layers = 0; }), Exit::config, {"encoder.layers = 0"});
+  expect_error(with([](O& o) { o.dim = -4; }), Exit::config, {"encoder.dim = -4"});
+  expect_error(with([](O& o) { o.heads = 0; }), Exit::config, {"encoder.heads = 0"});
+  expect_error(with([](O& o) { o.ffn = 0; }), Exit::config, {"encoder.ffn = 0"});
+  expect_error(with([](O& o) { o.dim = 255; }), Exit::config, {"encoder.dim = 255", "encoder.heads = 4", "even"});
+  expect_error(with([](O& o) { o.dim = 12; }), Exit::config, {"encoder.dim = 12"});  // 3 channels a head: odd
+  expect_error(with([](O& o) { o.dropout = 1; }), Exit::config, {"encoder.dropout = 1", "[0, 1)"});
+  expect_error(with([](O& o) { o.dropout = std::nan(""); }), Exit::config, {"encoder.dropout"});
+}
+
+TEST(AttentionOptions, OutOfRangeIsAnErrorThatNamesTheKey) {
+  EXPECT_NO_THROW(check(AttentionOptions(), 16));
+  const auto with = [](AttentionOptions options) { return [options] { check(options, 16); }; };
+  expect_error(with({.heads = 3}), Exit::config, {"attention.heads = 3", "encoder.dim = 16"});
+  expect_error(with({.heads = 0}), Exit::config, {"attention.heads = 0"});
+  expect_error(with({.temperature = 0}), Exit::config, {"attention.temperature = 0", "above 0"});
+  expect_error(with({.temperature = std::nan("")}), Exit::config, {"attention.temperature"});
+  expect_error(with({.floor = 1}), Exit::config, {"attention.floor = 1", "[0, 1)"});
+  expect_error(with({.floor = -0.1}), Exit::config, {"attention.floor"});
+}
+
+TEST(Device, CpuIsThereAndOthersAreErrors) {
+  EXPECT_EQ(choose_device("cpu", 0), torch::Device(torch::kCPU));
+  expect_error([] { choose_device("tpu", 0); }, Exit::config, {"run.device = tpu", "auto, cpu or cuda"});
+  EXPECT_EQ(resolve_device("cpu"), "cpu");
+  const std::string found = resolve_device("auto");
+  EXPECT_TRUE(found == "cpu" || found == "cuda");
+  if (found == "cpu") expect_error([] { choose_device("cuda", 0); }, Exit::config, {"run.device = cuda", "cpu"});
+}
+
+}  // namespace
+}  // namespace polyhead
