@@ -139,6 +139,9 @@ class Training {
       const TaskInfo& info = manifest_.task(description_.tasks[i].name);
       loader_tasks_.push_back({task, info, std::make_shared<SplitReader>(options_.data, manifest_, info, "train"),
                                description_.tasks[i].masking, static_cast<int>(mine - group.begin()), static_cast<int>(group.size())});
+      // Opened before the first step, which checks it: a run does not train for hours to end at a damaged file.
+      if (const auto valid = info.splits.find("valid"); valid != info.splits.end() && valid->second.samples > 0)
+        valid_[task] = std::make_unique<SplitReader>(options_.data, manifest_, info, "valid");
     }
   }
 
@@ -187,7 +190,7 @@ class Training {
     state_.ids_hash = state.ids_hash;
     state_.parameter_hash = state.parameter_hash;
     state_.mixture = mixture;
-    resumed_ = true;
+    saved_step_ = state.step;
   }
 
   void announce() {
@@ -320,15 +323,10 @@ class Training {
   // Every group evaluates its tasks on valid; rank 0 hears all.
   void evaluate_valid() {
     nlohmann::json mine = nlohmann::json::object();
-    for (const int task : held_) {
-      const TaskInfo& info = manifest_.task(description_.tasks[static_cast<std::size_t>(task)].name);
-      const auto split = info.splits.find("valid");
-      if (split == info.splits.end() || split->second.samples == 0) continue;
-      auto& reader = valid_[task];
-      if (!reader) reader = std::make_unique<SplitReader>(options_.data, manifest_, info, "valid");
+    for (const auto& [task, reader] : valid_) {
       const EvaluationRequest request{.samples = options_.eval_samples, .generate = false, .baseline = nullptr};
       const Evaluation evaluation = evaluate(*model_, description_, task, "valid", *reader, *tokenizer_, request, *groups_[static_cast<std::size_t>(task)]);
-      if (std::ranges::find(leads_, task) != leads_.end()) mine[info.name] = evaluation.metrics;
+      if (std::ranges::find(leads_, task) != leads_.end()) mine[description_.tasks[static_cast<std::size_t>(task)].name] = evaluation.metrics;
     }
     const auto all = world_.all_gather_strings("evaluate.results", mine.dump());
     if (!observer_) return;
@@ -341,11 +339,10 @@ class Training {
 
   void save() {
     model_->encoder().arena().check_gradients();
-    if (resumed_ && state_.step == saved_step_) return;
+    if (state_.step == saved_step_) return;
     state_.parameter_hash = parameter_hash(*model_, description_, leads_, world_);
     const fs::path folder = save_checkpoint(options_.run_dir, state_, *model_, *optimizers_, leads_, options_.keep, world_);
     saved_step_ = state_.step;
-    resumed_ = true;
     saved_at_ = Clock::now();
     if (observer_) observer_->on_checkpoint(state_.step, folder, state_.parameter_hash);
   }
@@ -369,7 +366,6 @@ class Training {
   std::unique_ptr<Optimizers> optimizers_;
   CheckpointState state_;
   std::int64_t saved_step_ = -1;
-  bool resumed_ = false;
   int skipped_ = 0;
   Clock::time_point saved_at_;
 };

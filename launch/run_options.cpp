@@ -139,7 +139,7 @@ std::vector<std::string> chosen_tasks(const Config& config, const std::string& o
 TrainOptions train_options_of(Config& config, const Manifest& manifest) {
   TrainOptions options;
   options.data = config.path("run.data");
-  options.run_dir = config.path("run.run_dir");
+  if (config.has("run.run_dir")) options.run_dir = config.path("run.run_dir");  // --print-config needs none
   for (const TaskMention& task : config.tasks()) check_task(task.name, task.origin, manifest);
   options.tasks = chosen_tasks(config, "run.tasks", manifest);
   if (options.tasks.empty())

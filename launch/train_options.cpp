@@ -52,7 +52,7 @@ std::span<const Option> train_options() {
       {"attention", "floor", number, "0", "Epsilon: the share of a word's weight that is spread evenly over tasks.",
        true, ">=0,<1"},
 
-      {"optimizer", "lr", number, "5e-4", "The largest learning rate.", true, ">=0"},
+      {"optimizer", "lr", number, "5e-4", "The largest learning rate.", true, ">0"},
       {"optimizer", "warmup", integer, "100", "Steps until the learning rate is reached.", true, ">=0"},
       {"optimizer", "weight_decay", number, "0.01", "Decoupled weight decay; norms, biases and task queries have none.",
        true, ">=0"},
