@@ -30,11 +30,11 @@ def command(*words, workers=1):
     return [*launcher, POLYHEAD, *map(str, words)]
 
 
-def run(*words, workers=1, timeout=60, text=True, **more):
+def run(*words, workers=1, timeout=60, **more):
     """Runs the program to its end; a program that hangs fails the test."""
     if "input" not in more:
         more.setdefault("stdin", subprocess.DEVNULL)
-    return subprocess.run(command(*words, workers=workers), env=environment(), capture_output=True, text=text, timeout=timeout, **more)
+    return subprocess.run(command(*words, workers=workers), env=environment(), capture_output=True, encoding="utf-8", timeout=timeout, **more)
 
 
 def train_words(folder, data, *more):
@@ -55,7 +55,7 @@ def train(folder, data, *more, workers=1, code=0, timeout=60):
 def start(folder, data, *more, workers=1):
     """Starts training and does not wait."""
     return subprocess.Popen(command(*train_words(folder, data, *more), workers=workers), env=environment(), stdin=subprocess.DEVNULL,
-                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8")
 
 
 def wait_for(condition, process, seconds=30):

@@ -1,0 +1,274 @@
+"""What scripts may rely on: metrics.jsonl, status.json, config.ini, evaluate --json, predict and --print-config."""
+
+import json
+import math
+import re
+import shutil
+from collections import Counter
+
+import pytest
+import sacrebleu
+from sklearn.metrics import accuracy_score, f1_score
+
+from program import KINDS, fails, lines, parameter_hash, run, status, steps, train, train_words
+
+STEPS = 220
+OPTIONS = ["--run.steps", STEPS, "--mixture.batch", 50, "--optimizer.lr", 5e-3, "--optimizer.warmup", 20, "--run.eval_every", 110]
+
+
+@pytest.fixture(scope="module")
+def run_dir(tmp_path_factory, data):
+    folder = tmp_path_factory.mktemp("contract") / "run"
+    train(folder, data, *OPTIONS, workers=2)
+    return folder
+
+
+def rows(planted, task, split="test"):
+    return [json.loads(line) for line in (planted / "jsonl" / f"{task}.{split}.jsonl").read_text().splitlines()]
+
+
+def evaluate(folder, *more):
+    done = run("evaluate", "--run-dir", folder, "--json", "--threads", 1, *more)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("\n") == 1
+    return json.loads(done.stdout)["tasks"]
+
+
+def predict(folder, task, texts, *more, code=0):
+    given = "".join(text if isinstance(text, str) else json.dumps(text, ensure_ascii=False) + "\n" for text in texts)
+    done = run("predict", "--run-dir", folder, "--task", task, "--threads", 1, *more, input=given)
+    assert done.returncode == code, done.stderr
+    out = done.stdout.removesuffix("\n").split("\n") if done.stdout else []
+    return [json.loads(line) for line in out] if code == 0 else (out, done.stderr)
+
+
+@pytest.fixture(scope="module")
+def scores(run_dir):
+    return evaluate(run_dir)
+
+
+# The run folder
+
+
+def test_step_lines(run_dir):
+    def refuse(word):
+        raise AssertionError(f"{word} is no JSON")
+
+    for line in (run_dir / "metrics.jsonl").read_text().splitlines():
+        json.loads(line, parse_constant=refuse)
+    found = steps(run_dir)
+    assert [line["step"] for line in found] == list(range(1, STEPS + 1))
+    for line in found:
+        assert {"kind", "step", "loss", "weight", "tokens", "seconds", "ids_hash"} <= line.keys()
+        assert set(line["loss"]) == set(line["weight"]) == set(KINDS)
+        assert all(isinstance(value, float) and value >= 0 for value in line["loss"].values())
+        assert sum(line["weight"].values()) == pytest.approx(1)
+        assert isinstance(line["tokens"], int) and line["tokens"] > 50
+        assert isinstance(line["seconds"], float) and line["seconds"] > 0
+        assert re.fullmatch("[0-9a-f]{16}", line["ids_hash"])
+    assert len({line["ids_hash"] for line in found}) == STEPS
+
+
+def test_eval_lines(run_dir):
+    found = [line for line in lines(run_dir) if line["kind"] == "eval"]
+    assert sorted((line["step"], line["task"]) for line in found) == sorted((step, task) for step in (110, STEPS) for task in KINDS)
+    for line in found:
+        assert line.keys() == {"kind", "step", "split", "task", "metrics"} and line["split"] == "valid"
+        wanted = {"classification": {"accuracy", "macro_f1"}, "tagging": {"accuracy", "macro_f1"}}.get(KINDS[line["task"]], {"perplexity"})
+        assert wanted | {"loss"} <= line["metrics"].keys()
+        assert all(isinstance(value, float) for value in line["metrics"].values())
+
+
+def test_the_last_eval_lines_are_what_evaluate_says(run_dir):
+    later = evaluate(run_dir, "--split", "valid")
+    for line in lines(run_dir)[-len(KINDS):]:
+        for metric, value in line["metrics"].items():
+            assert later[line["task"]][metric] == pytest.approx(value, rel=1e-4), (line["task"], metric)
+
+
+def test_status(run_dir):
+    assert status(run_dir) == {"state": "done", "exit_code": 0, "step": STEPS, "last_checkpoint": f"checkpoints/step-{STEPS:06}",
+                               "parameter_hash": parameter_hash(run_dir)}
+
+
+def test_logs_name_workers_and_processes(run_dir):
+    for rank in (0, 1):
+        text = (run_dir / "logs" / f"rank-{rank:04}.log").read_text()
+        assert f"worker {rank} of 2" in text and f"ended after step {STEPS}" in text
+
+
+def test_the_resolved_configuration_is_a_configuration(run_dir):
+    before = (run_dir / "metrics.jsonl").read_bytes()
+    done = run("train", "-c", run_dir / "config.ini", workers=2)
+    assert done.returncode == 0, done.stderr
+    assert (run_dir / "metrics.jsonl").read_bytes() == before
+
+
+# evaluate
+
+
+def test_evaluate_keys(scores):
+    assert set(scores) == set(KINDS)
+    for task, kind in KINDS.items():
+        wanted = {"classification": {"accuracy", "macro_f1", "majority"}, "tagging": {"accuracy", "macro_f1", "majority"},
+                  "translation": {"bleu", "chrf", "copy_chrf", "perplexity"}, "masked_lm": {"perplexity", "accuracy"}}[kind]
+        assert wanted | {"samples"} <= scores[task].keys()
+        assert scores[task]["samples"] == 60 and isinstance(scores[task]["samples"], int)
+        assert all(math.isfinite(value) for value in scores[task].values())
+        if "perplexity" in wanted:
+            assert scores[task]["perplexity"] == pytest.approx(math.exp(scores[task]["loss"]))
+
+
+def test_what_was_planted_is_learned(scores):
+    for task in ("topic", "style", "tags"):
+        assert scores[task]["accuracy_low"] > scores[task]["majority"] + 0.2, scores[task]
+    assert scores["dictionary"]["perplexity_high"] < scores["dictionary"]["unigram_perplexity"] / 2
+    assert scores["lines"]["perplexity"] < scores["lines"]["unigram_perplexity"] * 1.2
+    assert scores["dictionary"]["chrf"] > scores["dictionary"]["copy_chrf"]
+
+
+def test_majority_and_accuracy_are_the_predictions(run_dir, planted, scores):
+    for task in ("topic", "style", "tags"):
+        key, given = ("tags", "words") if task == "tags" else ("label", "text")
+        flat = lambda rows: sum((row[key] for row in rows), []) if task == "tags" else [row[key] for row in rows]
+        majority = Counter(flat(rows(planted, task, "train"))).most_common(1)[0][0]
+        gold = flat(rows(planted, task))
+        assert scores[task]["majority"] == pytest.approx(gold.count(majority) / len(gold))
+        said = flat(predict(run_dir, task, [{given: row[given]} for row in rows(planted, task)]))
+        assert scores[task]["accuracy"] == pytest.approx(accuracy_score(gold, said))
+        assert scores[task]["macro_f1"] == pytest.approx(f1_score(gold, said, average="macro", labels=sorted(set(gold)), zero_division=0))
+
+
+def test_bleu_and_chrf_are_sacrebleus(run_dir, planted, scores):
+    gold = rows(planted, "dictionary")
+    said = [row["translation"] for row in predict(run_dir, "dictionary", [{"text": row["text"]} for row in gold])]
+    references = [[row["target"] for row in gold]]
+    for texts, prefix in ((said, ""), ([row["text"] for row in gold], "copy_")):
+        assert scores["dictionary"][f"{prefix}bleu"] == pytest.approx(sacrebleu.corpus_bleu(texts, references).score, abs=1e-6)
+        assert scores["dictionary"][f"{prefix}chrf"] == pytest.approx(sacrebleu.corpus_chrf(texts, references).score, abs=1e-6)
+
+
+def test_evaluate_chooses_tasks_samples_and_prints_a_table(run_dir):
+    chosen = evaluate(run_dir, "--tasks", "tags,style", "--samples", 10, "--split", "train")
+    assert {task: found["samples"] for task, found in chosen.items()} == {"style": 10, "tags": 10}
+    done = run("evaluate", "--run-dir", run_dir, "--samples", 20, "--threads", 1)
+    assert done.returncode == 0 and "majority class" in done.stdout and "copy of the source" in done.stdout
+    for task in KINDS:
+        assert re.search(rf"^{task} +{KINDS[task]} +20 ", done.stdout, re.M)
+
+
+def test_evaluate_refusals(run_dir, tmp_path):
+    fails(78, "evaluate", "--run-dir", run_dir, "--tasks", "topics", says=["task topics", "topic, style, tags, dictionary, lines"])
+    fails(78, "evaluate", "--run-dir", tmp_path / "none", says=[str(tmp_path / "none"), "--run-dir"])
+    fails(2, "evaluate", says=["--run-dir"])
+    fails(65, "evaluate", "--run-dir", run_dir, "--data", tmp_path / "none", says=[str(tmp_path / "none"), "dataset.json"])
+
+
+# predict
+
+
+def test_predict_keeps_order_and_other_keys(run_dir):
+    given = [{"id": i, "text": f"savoni sitimi sota pilutu {'kene ' * (i % 7)}", "nested": {"ä": [1, None, 2.5, "☃"]}, "z": True, "a": i / 7}
+             for i in range(100)]
+    found = predict(run_dir, "topic", given)
+    assert len(found) == 100
+    for before, after in zip(given, found):
+        assert {key: after[key] for key in before} == before
+        assert list(after) == [*before, "label", "probability"]
+        assert after["label"] in ("harbour", "kitchen", "orchard", "workshop") and 0.25 <= after["probability"] <= 1
+    for size in (1, 7):
+        again = predict(run_dir, "topic", given, "--batch", size)
+        assert [row["label"] for row in again] == [row["label"] for row in found]
+        assert [row["probability"] for row in again] == pytest.approx([row["probability"] for row in found], abs=1e-5)
+
+
+def test_predict_every_kind(run_dir):
+    assert set(predict(run_dir, "style", [{"text": "tase vedesa"}])[0]) == {"text", "label", "probability"}
+    by_words, by_text = predict(run_dir, "tags", [{"words": ["sesa", "feve", "kipa"]}, {"text": " sesa  feve kipa"}])
+    assert by_words["tags"] == by_text["tags"] and len(by_words["tags"]) == 3
+    assert set(by_words["tags"]) <= {"NAME", "DEED", "TRAIT", "PLACE", "OWNED", "FREE"}
+    assert isinstance(predict(run_dir, "dictionary", [{"text": "futu pige satu kiri"}])[0]["translation"], str)
+    assert [len(row["tokens"]) for row in predict(run_dir, "lines", [{"text": "sule <mask> kopu <mask>"}, {"text": "sule"}])] == [2, 0]
+
+
+def test_predict_long_and_strange_texts(run_dir):
+    strange = ["x", "é" * 30, "漢字 и кириллица ☃ 🐧", "\t \\ \" \u2028 \u0000", "e\u0301", "a" * 5000, "savoni " * 3000, "<mask> </s> <s>"]
+    for task in KINDS:
+        found = predict(run_dir, task, [{"text": text} for text in strange])
+        assert [row["text"] for row in found] == strange
+    tags = predict(run_dir, "tags", [{"words": ["sesa"] * 1000}])[0]["tags"]
+    assert len(tags) == 1000 and tags[0] == "NAME" and tags[-1] is None  # too far behind to be read
+
+
+def test_predict_files(run_dir, tmp_path):
+    (tmp_path / "in.jsonl").write_text('{"text": "tase vedesa"}\r\n\n{"text": "kateli"}')
+    done = run("predict", "--run-dir", run_dir, "--task", "style", "--in", tmp_path / "in.jsonl", "--out", tmp_path / "out.jsonl")
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    assert [json.loads(line)["text"] for line in (tmp_path / "out.jsonl").read_text().splitlines()] == ["tase vedesa", "kateli"]
+    assert predict(run_dir, "style", []) == []
+
+
+@pytest.mark.parametrize("bad, says", [("{\"text\": \n", "JSON"), ("[1]\n", "object"), ("{\"texts\": \"a\"}\n", "\"text\""),
+                                       ("{\"text\": 7}\n", "\"text\""), ("{\"text\": \" \"}\n", "empty")])
+def test_predict_names_a_bad_line_and_keeps_what_came_before(run_dir, bad, says):
+    out, errors = predict(run_dir, "topic", [{"text": "a", "n": 1}, "\n", {"text": "b", "n": 2}, bad, {"text": "c"}], code=65)
+    assert [json.loads(line)["n"] for line in out] == [1, 2]
+    assert errors.startswith("polyhead predict: standard input:4: ") and says in errors and errors.count("\n") == 1
+
+
+def test_predict_names_a_line_that_is_not_utf8(run_dir, tmp_path):
+    (tmp_path / "in.jsonl").write_bytes(b'{"text": "a"}\n{"text": "\xff\xfe"}\n')
+    done = run("predict", "--run-dir", run_dir, "--task", "topic", "--in", tmp_path / "in.jsonl")
+    assert done.returncode == 65 and "in.jsonl:2: " in done.stderr and len(done.stdout.splitlines()) == 1
+
+
+def test_predict_refusals(run_dir, tmp_path):
+    fails(78, "predict", "--run-dir", run_dir, "--task", "topics", says=["task topics", "topic, style"])
+    fails(78, "predict", "--run-dir", tmp_path / "none", "--task", "topic", says=[str(tmp_path / "none"), "--run-dir"])
+    fails(2, "predict", "--run-dir", run_dir, says=["--task"])
+    fails(65, "predict", "--run-dir", run_dir, "--task", "topic", "--in", tmp_path / "none", says=[str(tmp_path / "none")])
+    fails(73, "predict", "--run-dir", run_dir, "--task", "topic", "--out", tmp_path / "no" / "out", says=[str(tmp_path / "no" / "out")])
+
+
+def test_a_run_is_of_use_without_its_data(run_dir, planted, tmp_path):
+    """Everything that predict needs lies in the run folder, wherever that is moved."""
+    shutil.copytree(run_dir, tmp_path / "moved")
+    hidden = planted / "hidden"
+    (planted / "data").rename(hidden)
+    try:
+        assert predict(tmp_path / "moved", "style", [{"text": "tase"}])[0]["label"] in ("plain", "ornate")
+    finally:
+        hidden.rename(planted / "data")
+
+
+# --print-config
+
+
+def test_print_config(data, tmp_path):
+    (tmp_path / "c.ini").write_text("[run]\nseed = 5\n[encoder]\nlayers = 3 # three\n[task.tags]\ndropout = 0.25\n")
+    words = ["train", "-c", "c.ini", "--data", data, "--run-dir", tmp_path / "run", "--encoder.dim", 48, "--print-config"]
+    done = run(*words, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    section, found = "", {}
+    for line in done.stdout.splitlines():
+        if line.startswith("["):
+            section = line.split("]")[0][1:]
+        elif " = " in line:
+            key, value = line.split(" = ", 1)
+            found[f"{section}.{key.strip()}"] = value
+    for key, value, origin in (("run.seed", "5", "c.ini:2"), ("encoder.layers", "3", "c.ini:4"), ("task.tags.dropout", "0.25", "c.ini:6"),
+                               ("encoder.dim", "48", "command line"), ("encoder.heads", "4", "default"),
+                               ("run.tasks", "topic, style, tags, dictionary, lines", "data set")):
+        assert found[key].startswith(value) and origin in found[key], found[key]
+    assert not (tmp_path / "run").exists()
+    (tmp_path / "again.ini").write_text(done.stdout)
+    again = run("train", "-c", "again.ini", "--print-config", cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    values = lambda text: re.sub(r"\s*#.*", "", text)
+    assert values(again.stdout) == values(done.stdout)
+
+
+def test_print_config_needs_no_run_folder(data):
+    done = run("train", "--data", data, "--print-config")
+    assert done.returncode == 0, done.stderr
+    assert "[optimizer]" in done.stdout
