@@ -48,8 +48,10 @@ TranslationHead::Memory TranslationHead::memory(const HeadInput& input) const {
           Segments::from(std::move(extended), input.states.device())};
 }
 
+// Not times sqrt(dim): the output is tied to the same table, so a large copy of the last token in the residual stream would make the
+// decoder repeat it, and most of the training would go into unlearning that.
 torch::Tensor TranslationHead::embed(const HeadInput& input, const torch::Tensor& tokens) const {
-  return at::embedding(input.embedding, tokens) * std::sqrt(static_cast<double>(spec_.encoder.dim));
+  return at::embedding(input.embedding, tokens);
 }
 
 torch::Tensor TranslationHead::decode(const HeadInput& input, const TaskSlice& slice) const {
@@ -67,12 +69,13 @@ torch::Tensor TranslationHead::decode(const HeadInput& input, const TaskSlice& s
   const Memory memory = this->memory(input);
   torch::Tensor x = dropout_add(embed(input, to_device(shifted, input.states)), {}, keys, 0, dropout);
   const Rotary rotary = Rotary::at(targets.positions, dim / heads, x.scalar_type());
+  const Rotary source = Rotary::at(memory.segments.positions, dim / heads, x.scalar_type());
   std::int64_t site = 1;
   for (const Layer& layer : layers_) {
     x = layer.self(x, targets, rotary, true, keys, site++, dropout);
     const torch::Tensor q = layer.query(layer.norm(x)).view({-1, heads, dim / heads});
     const auto kv = layer.key_value(memory.states).view({-1, 2, heads, dim / heads}).unbind(1);
-    const torch::Tensor read = packed_attention(q, kv[0], kv[1], memory.bias, targets, memory.segments, false);
+    const torch::Tensor read = packed_attention(rotate(q, rotary), rotate(kv[0], source), kv[1], memory.bias, targets, memory.segments, false);
     x = dropout_add(layer.out(read.view({-1, dim})), x, keys, site++, dropout);
     x = layer.feed_forward(x, keys, site++, dropout);
   }
@@ -116,6 +119,7 @@ Predicted TranslationHead::predict(const HeadInput& input) const {
     torch::Tensor k, v, cross_k, cross_v;
   };
   std::vector<Cache> caches;
+  const Rotary source = Rotary::at(memory.segments.positions, width, input.states.scalar_type());
   for (const Layer& layer : layers_) {
     const auto kv = layer.key_value(memory.states).view({-1, 2, heads, width}).unbind(1);
     const auto pad = [&](const torch::Tensor& x) {
@@ -123,7 +127,7 @@ Predicted TranslationHead::predict(const HeadInput& input) const {
           .transpose(1, 2).contiguous();
     };
     const torch::Tensor none = torch::empty({sequences, heads, 0, width}, input.states.options());
-    caches.push_back({none, none, pad(kv[0]), pad(kv[1])});
+    caches.push_back({none, none, pad(rotate(kv[0], source)), pad(kv[1])});
   }
 
   Predicted predicted{.ids = std::vector<std::vector<std::int64_t>>(static_cast<std::size_t>(sequences)), .probability = {}};
@@ -144,8 +148,8 @@ Predicted TranslationHead::predict(const HeadInput& input) const {
       cache.k = torch::cat({cache.k, rotate(parts[1], rotary).unsqueeze(2)}, 2);
       cache.v = torch::cat({cache.v, parts[2].unsqueeze(2)}, 2);
       x = x + layer.self.out(read_cache(rotate(parts[0], rotary).unsqueeze(2), cache.k, cache.v, {}));
-      const torch::Tensor q = layer.query(layer.norm(x)).view({rows, heads, 1, width});
-      x = x + layer.out(read_cache(q, cache.cross_k, cache.cross_v, row_bias));
+      const torch::Tensor q = rotate(layer.query(layer.norm(x)).view({rows, heads, width}), rotary);
+      x = x + layer.out(read_cache(q.unsqueeze(2), cache.cross_k, cache.cross_v, row_bias));
       x = layer.feed_forward(x, {}, 0, 0);
     }
     const auto best = to_host(at::addmm(bias_->tensor, norm_(x), input.embedding.t()).argmax(1));

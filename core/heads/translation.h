@@ -1,5 +1,6 @@
 // Translation: a pre-norm transformer decoder over the packed targets, tied to the token table. Its cross-attention adds log w_it, the
-// word's weight for this task, to the scores, and log(delta) = 0 to one extra learned position.
+// word's weight for this task, to the scores, and log(delta) = 0 to one extra learned position after the words. Its queries and keys turn with
+// their positions in target and source: words of near positions belong together.
 #pragma once
 
 #include "core/heads/head.h"
