@@ -102,6 +102,8 @@ int run_evaluate(const Config& config, Communicator& world) {
     if (!evaluation.original_text && (task.kind == Kind::translation || task.kind == Kind::tagging))
       notes += fmt::format("{}: the data set keeps no original text of {}: scored against the decoded tokens\n", task.name, split);
   }
+  if (tasks.empty())
+    throw Error(Exit::config, fmt::format("none of the tasks has {} samples in the data set {}; choose another with --split", split, data.string()));
   if (config.flag("json"))
     std::puts(nlohmann::json{{"split", split}, {"step", trained.step}, {"tasks", tasks}}.dump().c_str());
   else

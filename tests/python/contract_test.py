@@ -164,6 +164,16 @@ def test_evaluate_refusals(run_dir, tmp_path):
     fails(65, "evaluate", "--run-dir", run_dir, "--data", tmp_path / "none", says=[str(tmp_path / "none"), "dataset.json"])
 
 
+def test_evaluate_says_when_there_is_nothing_to_evaluate(run_dir, data, tmp_path):
+    shutil.copytree(data, tmp_path / "data")
+    file = tmp_path / "data" / "dataset.json"
+    manifest = json.loads(file.read_text())
+    for task in manifest["tasks"]:
+        del task["splits"]["test"]
+    file.write_text(json.dumps(manifest))
+    fails(78, "evaluate", "--run-dir", run_dir, "--data", tmp_path / "data", "--json", says=["test samples", str(tmp_path / "data"), "--split"])
+
+
 # predict
 
 

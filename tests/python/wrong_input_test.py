@@ -2,11 +2,12 @@
 
 import json
 import shutil
+import subprocess
 
 import h5py
 import pytest
 
-from program import fails, flip, run, status, steps, survivors, train, train_words
+from program import POLYHEAD, command, environment, fails, flip, newest, run, status, steps, survivors, train, train_words
 
 BOTH = pytest.mark.parametrize("workers", [1, 2])
 
@@ -164,6 +165,25 @@ def test_no_gpu_is_said(data, tmp_path):
 def test_a_run_folder_that_cannot_be_made(workers, data, tmp_path):
     (tmp_path / "file").write_text("")
     refused(73, tmp_path / "file" / "run", data, says=[str(tmp_path / "file" / "run")], workers=workers)
+
+
+@BOTH
+def test_a_checkpoint_that_cannot_be_written(workers, data, tmp_path):
+    """As on a full disk, by a bound on the size of files: exit 73, and the checkpoint before is still there to go on from."""
+    run_dir = tmp_path / "run"
+    big = ["--encoder.dim", 96, "--run.steps", 12]  # 0.8 MB of encoder
+    train(run_dir, data, *big, "--run.stop_at", 4, workers=workers)
+    launcher = [word for word in command(workers=workers) if word != POLYHEAD]
+    words = ["bash", "-c", "trap '' XFSZ; ulimit -f 500; exec \"$@\"", "bash", POLYHEAD, *map(str, train_words(run_dir, data, *big))]
+    done = subprocess.run([*launcher, *words], env=environment(), capture_output=True, encoding="utf-8", timeout=60, stdin=subprocess.DEVNULL)
+    assert done.returncode == 73, done.stderr
+    assert "encoder.safetensors" in done.stderr and "cannot write" in done.stderr
+    assert survivors(run_dir) == []
+    assert (status(run_dir)["state"], status(run_dir)["exit_code"]) == ("failed", 73)
+    assert newest(run_dir).name == "step-000004"
+    train(run_dir, data, *big, workers=workers)
+    train(tmp_path / "whole", data, *big, workers=workers)
+    assert status(run_dir) == status(tmp_path / "whole")
 
 
 # Import
