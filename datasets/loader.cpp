@@ -13,8 +13,8 @@ Loader::Step Loader::load(const std::vector<MixtureEntry>& mixture, std::int64_t
     const std::uint64_t key = task_key(seed_, task.info.name);
     for (std::int64_t i = task.part; i < count; i += task.parts) {
       const std::uint64_t position = first + static_cast<std::uint64_t>(i);
-      append(loaded.batch, task.task, task.info, tokenizer_, *task.reader, sample_at(key, position, task.reader->size()),
-             derive(key, position), task.masking);
+      append(loaded.batch, task.task, task.info, tokenizer_, *task.reader,
+             sample_at(key, position, task.reader->size()), derive(key, position), task.masking);
       loaded.ids += hash_id(task.info.name, position);
     }
   }

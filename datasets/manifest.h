@@ -1,4 +1,4 @@
-// dataset.json: what a data set holds (../shared/format of the project's documentation, docs/format.md here).
+// dataset.json: what a data set holds (docs/format.md).
 #pragma once
 
 #include <cstdint>

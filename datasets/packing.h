@@ -10,17 +10,19 @@
 namespace polyhead {
 
 struct MaskingOptions {
-  double share = 0.15;   // of the tokens that are not special; at least one token a sequence that has any
-  double mask = 0.8;     // of those: become <mask>
-  double random = 0.1;   // become a random token that is not special; the rest stay
+  double share = 0.15;  // of the tokens that are not special; at least one token a sequence that has any
+  double mask = 0.8;    // of those: become <mask>
+  double random = 0.1;  // become a random token that is not special; the rest stay
 };
 
-// Adds `sample` of the split to the batch: as the newest sequence of the task's slice (opened when the last slice is another task's).
-// `key` keys dropout and masks: training gives derive(task_key, stream position), evaluation a key of the sample's index alone.
+// Adds `sample` of the split to the batch: as the newest sequence of the task's slice (opened when the last slice is
+// another task's). `key` keys dropout and masks: training gives derive(task_key, stream position), evaluation a key of
+// the sample's index alone.
 void append(Batch& batch, int task, const TaskInfo& info, const TokenizerInfo& tokenizer, const SplitReader& reader,
             std::uint64_t sample, std::uint64_t key, const MaskingOptions& masking);
 
-// The key of a sample of valid or test: of (task name, split, index) alone, so that perplexities of different runs compare.
+// The key of a sample of valid or test: of (task name, split, index) alone, so that perplexities of different runs
+// compare.
 std::uint64_t evaluation_key(const std::string& task, const std::string& split, std::uint64_t sample);
 
 }  // namespace polyhead

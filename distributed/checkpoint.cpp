@@ -33,7 +33,8 @@ class Stored {
     const auto width = static_cast<std::size_t>(host.element_size());
     const auto* bytes = static_cast<const std::byte*>(host.data_ptr());
     for (const Parameter& parameter : arena.parameters())
-      tensors[prefix + parameter.name] = {host.scalar_type() == torch::kFloat64 ? "F64" : "F32", parameter.shape,
+      tensors[prefix + parameter.name] = {host.scalar_type() == torch::kFloat64 ? "F64" : "F32",
+                                          parameter.shape,
                                           {bytes + static_cast<std::size_t>(parameter.offset) * width,
                                            static_cast<std::size_t>(parameter.size()) * width}};
   }
@@ -43,18 +44,21 @@ class Stored {
   std::deque<torch::Tensor> hosts_;
 };
 
-void read_into(const SafetensorsFile& file, const fs::path& path, const Arena& arena, const std::string& prefix, const torch::Tensor& flat) {
+void read_into(const SafetensorsFile& file, const fs::path& path, const Arena& arena, const std::string& prefix,
+               const torch::Tensor& flat) {
   torch::Tensor host = flat.is_cuda() ? torch::zeros_like(flat, torch::kCPU) : flat;
   const auto width = static_cast<std::size_t>(host.element_size());
   auto* bytes = static_cast<std::byte*>(host.data_ptr());
   for (const Parameter& parameter : arena.parameters()) {
     const auto found = file.tensors().find(prefix + parameter.name);
     if (found == file.tensors().end())
-      throw Error(Exit::data, fmt::format("{}: it holds no tensor {}{}: it belongs to another model", path.string(), prefix, parameter.name));
+      throw Error(Exit::data, fmt::format("{}: it holds no tensor {}{}: it belongs to another model", path.string(),
+                                          prefix, parameter.name));
     const StoredTensor& stored = found->second;
     if (stored.shape != parameter.shape || stored.data.size() != static_cast<std::size_t>(parameter.size()) * width)
-      throw Error(Exit::data, fmt::format("{}: tensor {}{} has another shape or type than the model's: it belongs to another model",
-                                          path.string(), prefix, parameter.name));
+      throw Error(Exit::data,
+                  fmt::format("{}: tensor {}{} has another shape or type than the model's: it belongs to another model",
+                              path.string(), prefix, parameter.name));
     std::memcpy(bytes + static_cast<std::size_t>(parameter.offset) * width, stored.data.data(), stored.data.size());
   }
   if (flat.is_cuda()) flat.copy_(host);
@@ -67,7 +71,8 @@ std::string write_owner(const fs::path& folder, const std::string& owner, const 
   moments.add(arena, "mean.", optimizer.mean);
   moments.add(arena, "square.", optimizer.square);
   std::string lines;
-  for (const auto& [name, stored] : {std::pair(owner + ".safetensors", &values), std::pair(owner + ".optimizer.safetensors", &moments)})
+  for (const auto& [name, stored] :
+       {std::pair(owner + ".safetensors", &values), std::pair(owner + ".optimizer.safetensors", &moments)})
     lines += name + " " + to_hex(write_safetensors(folder / name, stored->tensors, {{"format", "pt"}})) + "\n";
   return lines;
 }
@@ -78,7 +83,8 @@ Optimizers::Optimizers(const Model& model) : encoder(model.encoder().arena()) {
   for (const auto& [task, head] : model.heads()) heads.emplace(task, AdamW(head->arena()));
 }
 
-std::uint64_t parameter_hash(const Model& model, const ModelDescription& description, const std::vector<int>& leads, Communicator& world) {
+std::uint64_t parameter_hash(const Model& model, const ModelDescription& description, const std::vector<int>& leads,
+                             Communicator& world) {
   std::vector<std::uint64_t> hashes(description.tasks.size(), 0);
   for (const int task : leads) hashes[static_cast<std::size_t>(task)] = model.head(task).arena().hash();
   world.all_reduce("parameter_hash", hashes);
@@ -90,8 +96,9 @@ std::uint64_t parameter_hash(const Model& model, const ModelDescription& descrip
   return hash_bytes(all.data(), all.size() * sizeof all[0]);
 }
 
-fs::path save_checkpoint(const fs::path& run_dir, CheckpointState& state, const Model& model, const Optimizers& optimizers,
-                         const std::vector<int>& leads, std::int64_t keep, Communicator& world) {
+fs::path save_checkpoint(const fs::path& run_dir, CheckpointState& state, const Model& model,
+                         const Optimizers& optimizers, const std::vector<int>& leads, std::int64_t keep,
+                         Communicator& world) {
   const fs::path parent = run_dir / "checkpoints", folder = parent / fmt::format("step-{:06}", state.step);
   const fs::path beside = folder.string() + ".tmp";
   std::error_code error;
@@ -99,14 +106,17 @@ fs::path save_checkpoint(const fs::path& run_dir, CheckpointState& state, const 
     fs::remove_all(beside, error);
     fs::create_directories(beside, error);
     if (error)
-      throw Error(Exit::cannot_write, fmt::format("checkpoint of step {}: {} cannot be made: {}", state.step, beside.string(), error.message()));
+      throw Error(Exit::cannot_write, fmt::format("checkpoint of step {}: {} cannot be made: {}", state.step,
+                                                  beside.string(), error.message()));
   }
   world.barrier("checkpoint.begin");
   std::string lines;
   if (world.rank() == 0) lines += write_owner(beside, "encoder", model.encoder().arena(), optimizers.encoder);
-  for (const int task : leads) lines += write_owner(beside, owner_of(model.head(task)), model.head(task).arena(), optimizers.heads.at(task));
+  for (const int task : leads)
+    lines += write_owner(beside, owner_of(model.head(task)), model.head(task).arena(), optimizers.heads.at(task));
   std::string steps = "encoder " + std::to_string(optimizers.encoder.steps) + "\n";
-  for (const int task : leads) steps += owner_of(model.head(task)) + " " + std::to_string(optimizers.heads.at(task).steps) + "\n";
+  for (const int task : leads)
+    steps += owner_of(model.head(task)) + " " + std::to_string(optimizers.heads.at(task).steps) + "\n";
 
   const auto each_line = [](const std::vector<std::string>& all, const auto& use) {
     for (const std::string& text : all)
@@ -117,25 +127,36 @@ fs::path save_checkpoint(const fs::path& run_dir, CheckpointState& state, const 
       }
   };
   state.files.clear();
-  each_line(world.all_gather_strings("checkpoint.files", lines), [&](const std::string& name, const std::string& hash) { state.files[name] = hash; });
-  each_line(world.all_gather_strings("checkpoint.steps", steps),
-            [&](const std::string& owner, const std::string& count) { state.optimizer_steps[owner] = std::stoll(count); });
+  each_line(world.all_gather_strings("checkpoint.files", lines),
+            [&](const std::string& name, const std::string& hash) { state.files[name] = hash; });
+  each_line(
+      world.all_gather_strings("checkpoint.steps", steps),
+      [&](const std::string& owner, const std::string& count) { state.optimizer_steps[owner] = std::stoll(count); });
   if (world.rank() == 0) {
-    const json out = {{"format", "polyhead-checkpoint"}, {"version", 1}, {"step", state.step}, {"ids_hash", to_hex(state.ids_hash)},
-                      {"parameter_hash", to_hex(state.parameter_hash)}, {"mixture", state.mixture},
-                      {"optimizer_steps", state.optimizer_steps}, {"identity", state.identity}, {"files", state.files},
-                      {"workers", world.size()}, {"model", json::parse(to_json(state.model))}};
+    const json out = {{"format", "polyhead-checkpoint"},
+                      {"version", 1},
+                      {"step", state.step},
+                      {"ids_hash", to_hex(state.ids_hash)},
+                      {"parameter_hash", to_hex(state.parameter_hash)},
+                      {"mixture", state.mixture},
+                      {"optimizer_steps", state.optimizer_steps},
+                      {"identity", state.identity},
+                      {"files", state.files},
+                      {"workers", world.size()},
+                      {"model", json::parse(to_json(state.model))}};
     write_file_atomically(beside / "state.json", out.dump(1) + "\n");
     sync_path(beside);
     // A checkpoint of this very step may be there, from a run that went on after it and was sent back.
     fs::remove_all(folder, error);
     fs::rename(beside, folder, error);
     if (error)
-      throw Error(Exit::cannot_write, fmt::format("checkpoint of step {}: {} cannot be renamed: {}", state.step, beside.string(), error.message()));
+      throw Error(Exit::cannot_write, fmt::format("checkpoint of step {}: {} cannot be renamed: {}", state.step,
+                                                  beside.string(), error.message()));
     sync_path(parent);
     write_file_atomically(parent / "latest", folder.filename().string() + "\n");
     const auto all = checkpoints(run_dir);
-    for (std::size_t i = static_cast<std::size_t>(std::max<std::int64_t>(1, keep)); i < all.size(); ++i) fs::remove_all(all[i], error);
+    for (std::size_t i = static_cast<std::size_t>(std::max<std::int64_t>(1, keep)); i < all.size(); ++i)
+      fs::remove_all(all[i], error);
   }
   world.barrier("checkpoint.end");
   return folder;
@@ -161,7 +182,8 @@ CheckpointState verify_checkpoint(const fs::path& folder) {
   CheckpointState state;
   try {
     const json in = json::parse(read_file(file));
-    if (in.at("format") != "polyhead-checkpoint" || in.at("version") != 1) throw std::invalid_argument("unknown format or version");
+    if (in.at("format") != "polyhead-checkpoint" || in.at("version") != 1)
+      throw std::invalid_argument("unknown format or version");
     in.at("step").get_to(state.step);
     state.ids_hash = from_hex(in.at("ids_hash").get<std::string>());
     state.parameter_hash = from_hex(in.at("parameter_hash").get<std::string>());
@@ -178,8 +200,8 @@ CheckpointState verify_checkpoint(const fs::path& folder) {
   for (const auto& [name, hash] : state.files) {
     const std::string bytes = read_file(folder / name);
     if (to_hex(hash_bytes(bytes)) != hash)
-      throw Error(Exit::data, fmt::format("{}: its content has changed since it was written (xxh3 {}, expected {})", (folder / name).string(),
-                                          to_hex(hash_bytes(bytes)), hash));
+      throw Error(Exit::data, fmt::format("{}: its content has changed since it was written (xxh3 {}, expected {})",
+                                          (folder / name).string(), to_hex(hash_bytes(bytes)), hash));
   }
   return state;
 }
@@ -194,8 +216,10 @@ std::unique_ptr<FoundCheckpoint> find_checkpoint(const fs::path& run_dir, std::v
     }
   }
   if (all.empty()) return nullptr;
-  throw Error(Exit::data, fmt::format("{}: no checkpoint is whole; the newest: {}. Restore it from a copy, or start in another run folder",
-                                      (run_dir / "checkpoints").string(), warnings.front()));
+  throw Error(
+      Exit::data,
+      fmt::format("{}: no checkpoint is whole; the newest: {}. Restore it from a copy, or start in another run folder",
+                  (run_dir / "checkpoints").string(), warnings.front()));
 }
 
 void load_checkpoint(const fs::path& folder, const CheckpointState& state, Model& model, Optimizers* optimizers) {
@@ -208,11 +232,13 @@ void load_checkpoint(const fs::path& folder, const CheckpointState& state, Model
     read_into(file, moments, arena, "square.", optimizer->square);
     const auto steps = state.optimizer_steps.find(owner);
     if (steps == state.optimizer_steps.end())
-      throw Error(Exit::data, fmt::format("{}: it has no optimizer_steps for {}", (folder / "state.json").string(), owner));
+      throw Error(Exit::data,
+                  fmt::format("{}: it has no optimizer_steps for {}", (folder / "state.json").string(), owner));
     optimizer->steps = steps->second;
   };
   load("encoder", model.encoder().arena(), optimizers ? &optimizers->encoder : nullptr);
-  for (const auto& [task, head] : model.heads()) load(owner_of(*head), head->arena(), optimizers ? &optimizers->heads.at(task) : nullptr);
+  for (const auto& [task, head] : model.heads())
+    load(owner_of(*head), head->arena(), optimizers ? &optimizers->heads.at(task) : nullptr);
 }
 
 }  // namespace polyhead

@@ -1,6 +1,6 @@
-// Checkpoints: RUN/checkpoints/step-000120/ with the encoder once, one file per head, their optimizer states and state.json, all
-// safetensors and JSON. Written beside, synced, hashed, renamed; `latest` moves after that, older ones go last. Loadable by any number
-// of workers and any placement.
+// Checkpoints: RUN/checkpoints/step-000120/ with the encoder once, one file per head, their optimizer states and
+// state.json, all safetensors and JSON. Written beside, synced, hashed, renamed; `latest` moves after that, older ones
+// go last. Loadable by any number of workers and any placement.
 #pragma once
 
 #include <cstdint>
@@ -34,28 +34,32 @@ struct Optimizers {
   explicit Optimizers(const Model& model);
 };
 
-// xxh3 over the 8-byte hashes of the encoder, then of the heads by task name. Collective; `leads`: tasks whose head this worker answers
-// for (each task has one leader).
-std::uint64_t parameter_hash(const Model& model, const ModelDescription& description, const std::vector<int>& leads, Communicator& world);
+// xxh3 over the 8-byte hashes of the encoder, then of the heads by task name. Collective; `leads`: tasks whose head
+// this worker answers for (each task has one leader).
+std::uint64_t parameter_hash(const Model& model, const ModelDescription& description, const std::vector<int>& leads,
+                             Communicator& world);
 
-// Saves; fills in state.files. Collective; rank 0 answers for the encoder. Keeps the `keep` newest. -> the checkpoint's folder.
-// Throws Error(cannot_write); then the older checkpoints are still there.
+// Saves; fills in state.files. Collective; rank 0 answers for the encoder. Keeps the `keep` newest. -> the checkpoint's
+// folder. Throws Error(cannot_write); then the older checkpoints are still there.
 std::filesystem::path save_checkpoint(const std::filesystem::path& run_dir, CheckpointState& state, const Model& model,
-                                      const Optimizers& optimizers, const std::vector<int>& leads, std::int64_t keep, Communicator& world);
+                                      const Optimizers& optimizers, const std::vector<int>& leads, std::int64_t keep,
+                                      Communicator& world);
 
 // Checkpoint folders of a run, newest first.
 std::vector<std::filesystem::path> checkpoints(const std::filesystem::path& run_dir);
 // Reads state.json and compares every file's hash; throws Error(data) naming the file.
 CheckpointState verify_checkpoint(const std::filesystem::path& folder);
-// The newest checkpoint that verifies; null when there is none at all. Damaged ones are named in `warnings` and passed over; throws
-// Error(data) when all are damaged.
+// The newest checkpoint that verifies; null when there is none at all. Damaged ones are named in `warnings` and passed
+// over; throws Error(data) when all are damaged.
 struct FoundCheckpoint {
   std::filesystem::path folder;
   CheckpointState state;
 };
-std::unique_ptr<FoundCheckpoint> find_checkpoint(const std::filesystem::path& run_dir, std::vector<std::string>& warnings);
+std::unique_ptr<FoundCheckpoint> find_checkpoint(const std::filesystem::path& run_dir,
+                                                 std::vector<std::string>& warnings);
 
 // Fills the parameters of the encoder and of the heads that the model has; with `optimizers` their states too.
-void load_checkpoint(const std::filesystem::path& folder, const CheckpointState& state, Model& model, Optimizers* optimizers);
+void load_checkpoint(const std::filesystem::path& folder, const CheckpointState& state, Model& model,
+                     Optimizers* optimizers);
 
 }  // namespace polyhead

@@ -18,7 +18,11 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(MaskingOptions, share, mask, random)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(TokenizerInfo, kind, file, sha256, vocab_size, pad, unk, bos, eos, mask)
 
 void to_json(json& out, const TrainedTask& task) {
-  out = {{"name", task.name}, {"kind", name_of(task.kind)}, {"labels", task.labels}, {"head", task.head}, {"masking", task.masking}};
+  out = {{"name", task.name},
+         {"kind", name_of(task.kind)},
+         {"labels", task.labels},
+         {"head", task.head},
+         {"masking", task.masking}};
 }
 
 void from_json(const json& in, TrainedTask& task) {
@@ -39,7 +43,8 @@ int ModelDescription::task(const std::string& name) const {
     if (tasks[i].name == name) return static_cast<int>(i);
     names.push_back(tasks[i].name);
   }
-  throw Error(Exit::config, fmt::format("task {}: the model was not trained with it; its tasks are {}", name, fmt::join(names, ", ")));
+  throw Error(Exit::config, fmt::format("task {}: the model was not trained with it; its tasks are {}", name,
+                                        fmt::join(names, ", ")));
 }
 
 std::string to_json(const ModelDescription& description) {
@@ -59,10 +64,15 @@ std::unique_ptr<Model> build_model(const ModelDescription& description, const st
                                        static_cast<std::int64_t>(description.tasks.size()));
   for (const int index : tasks) {
     const TrainedTask& task = description.tasks[static_cast<std::size_t>(index)];
-    model->add_head(index, make_head({.task = task.name, .kind = task.kind, .classes = static_cast<std::int64_t>(task.labels.size()),
-                                      .vocab_size = description.tokenizer.vocab_size, .bos = description.tokenizer.bos,
-                                      .eos = description.tokenizer.eos, .mask = description.tokenizer.mask,
-                                      .encoder = description.encoder, .options = task.head}));
+    model->add_head(index, make_head({.task = task.name,
+                                      .kind = task.kind,
+                                      .classes = static_cast<std::int64_t>(task.labels.size()),
+                                      .vocab_size = description.tokenizer.vocab_size,
+                                      .bos = description.tokenizer.bos,
+                                      .eos = description.tokenizer.eos,
+                                      .mask = description.tokenizer.mask,
+                                      .encoder = description.encoder,
+                                      .options = task.head}));
   }
   return model;
 }

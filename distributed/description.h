@@ -1,4 +1,5 @@
-// What a trained model is, apart from its numbers: enough to build it again, to read text for it and to name its labels.
+// What a trained model is, apart from its numbers: enough to build it again, to read text for it and to name its
+// labels.
 #pragma once
 
 #include <cstdint>
@@ -27,7 +28,7 @@ struct ModelDescription {
   TokenizerInfo tokenizer;
   std::vector<TrainedTask> tasks;  // slot t + 1 of task attention is task t
   std::string dtype = "float32";
-  std::string data;                // folder of the data set it was trained on
+  std::string data;  // folder of the data set it was trained on
 
   // Index of a task; throws Error(config) naming the tasks there are.
   int task(const std::string& name) const;

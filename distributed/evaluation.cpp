@@ -19,7 +19,8 @@ struct Sums {
 
   template <class Use>
   void each(const Use& use) {
-    for (double* value : {&loss, &targets, &right, &scored, &samples, &majority_right, &unigram_loss, &original}) use(*value);
+    for (double* value : {&loss, &targets, &right, &scored, &samples, &majority_right, &unigram_loss, &original})
+      use(*value);
     for (auto* values : {&classes, &bleu, &copy_bleu, &chrf, &copy_chrf})
       for (double& value : *values) use(value);
   }
@@ -59,14 +60,24 @@ Baseline train_baseline(const TrainedTask& task, const TokenizerInfo& tokenizer,
   for (std::uint64_t sample = 0; sample < train.size(); ++sample) {
     values.clear();
     switch (task.kind) {
-      case Kind::classification: values.push_back(train.label(sample)); break;
-      case Kind::tagging: train.tags(sample, values); break;
-      case Kind::masked_lm: train.input_tokens(sample, values); break;
-      case Kind::translation: train.target_tokens(sample, values); break;
-      default: break;
+      case Kind::classification:
+        values.push_back(train.label(sample));
+        break;
+      case Kind::tagging:
+        train.tags(sample, values);
+        break;
+      case Kind::masked_lm:
+        train.input_tokens(sample, values);
+        break;
+      case Kind::translation:
+        train.target_tokens(sample, values);
+        break;
+      default:
+        break;
     }
     for (const std::int64_t value : values)
-      if (value != kIgnore && !(task.kind == Kind::masked_lm && special(tokenizer, value))) ++count[static_cast<std::size_t>(value)];
+      if (value != kIgnore && !(task.kind == Kind::masked_lm && special(tokenizer, value)))
+        ++count[static_cast<std::size_t>(value)];
   }
   baseline.majority = std::ranges::max_element(count) - count.begin();
   if (words) {
@@ -76,8 +87,9 @@ Baseline train_baseline(const TrainedTask& task, const TokenizerInfo& tokenizer,
   return baseline;
 }
 
-Evaluation evaluate(const Model& model, const ModelDescription& description, int task, const std::string& split, const SplitReader& reader,
-                    const Tokenizer& tokenizer, const EvaluationRequest& request, Communicator& group) {
+Evaluation evaluate(const Model& model, const ModelDescription& description, int task, const std::string& split,
+                    const SplitReader& reader, const Tokenizer& tokenizer, const EvaluationRequest& request,
+                    Communicator& group) {
   const torch::NoGradGuard no_gradient;
   const TrainedTask& trained = description.tasks[static_cast<std::size_t>(task)];
   const Head& head = model.head(task);
@@ -92,7 +104,9 @@ Evaluation evaluate(const Model& model, const ModelDescription& description, int
   std::uint64_t limit = reader.size();
   if (request.samples > 0) limit = std::min(limit, static_cast<std::uint64_t>(request.samples));
   std::vector<std::uint64_t> order;
-  for (auto sample = static_cast<std::uint64_t>(group.rank()); sample < limit; sample += static_cast<std::uint64_t>(group.size())) order.push_back(sample);
+  for (auto sample = static_cast<std::uint64_t>(group.rank()); sample < limit;
+       sample += static_cast<std::uint64_t>(group.size()))
+    order.push_back(sample);
   std::ranges::stable_sort(order, {}, [&](std::uint64_t sample) { return reader.input_length(sample); });
 
   Sums sums;
@@ -101,11 +115,13 @@ Evaluation evaluate(const Model& model, const ModelDescription& description, int
   Evaluation result;
   if (group.size() == 1) result.rows.assign(2 * limit, 0);
   for (std::size_t begin = 0; begin < order.size(); begin += kBatchSamples) {
-    const std::span<const std::uint64_t> part(order.data() + begin, std::min<std::size_t>(kBatchSamples, order.size() - begin));
+    const std::span<const std::uint64_t> part(order.data() + begin,
+                                              std::min<std::size_t>(kBatchSamples, order.size() - begin));
     Batch batch;
     batch.offsets = {0};
     for (const std::uint64_t sample : part)
-      append(batch, task, info, description.tokenizer, reader, sample, evaluation_key(trained.name, split, sample), trained.masking);
+      append(batch, task, info, description.tokenizer, reader, sample, evaluation_key(trained.name, split, sample),
+             trained.masking);
     const TaskSlice& slice = batch.slices.front();
     const HeadInput input = model.forward(batch, false).front();
     const Scored scored = head.score(input, slice);
@@ -120,14 +136,18 @@ Evaluation evaluate(const Model& model, const ModelDescription& description, int
         ++sums.scored;
         if (by_class) add_prediction(scores, classes, gold, predicted);
         if (!request.baseline) return;
-        if (by_class) sums.majority_right += gold == request.baseline->majority;
-        else sums.unigram_loss -= request.baseline->unigram[static_cast<std::size_t>(gold)];
+        if (by_class)
+          sums.majority_right += gold == request.baseline->majority;
+        else
+          sums.unigram_loss -= request.baseline->unigram[static_cast<std::size_t>(gold)];
       };
       sums.loss += scored.loss[i];
       sums.targets += static_cast<double>(scored.count[i]);
       ++sums.samples;
       switch (trained.kind) {
-        case Kind::classification: score_one(slice.labels[i], scored.predicted[i]); break;
+        case Kind::classification:
+          score_one(slice.labels[i], scored.predicted[i]);
+          break;
         case Kind::tagging: {
           std::size_t words = 0;
           for (const auto end = static_cast<std::size_t>(input.segments.offsets[i + 1]); target < end; ++target)
@@ -147,19 +167,24 @@ Evaluation evaluate(const Model& model, const ModelDescription& description, int
           break;
         }
         case Kind::masked_lm:
-          for (std::int64_t n = 0; n < scored.count[i]; ++n, ++target) score_one(slice.masked_tokens[target], scored.predicted[target]);
+          for (std::int64_t n = 0; n < scored.count[i]; ++n, ++target)
+            score_one(slice.masked_tokens[target], scored.predicted[target]);
           break;
         case Kind::translation: {
-          for (std::int64_t n = 0; n < scored.count[i]; ++n, ++target) score_one(slice.target_tokens[target], scored.predicted[target]);
+          for (std::int64_t n = 0; n < scored.count[i]; ++n, ++target)
+            score_one(slice.target_tokens[target], scored.predicted[target]);
           if (!request.generate) break;
           std::vector<std::int64_t> ids;
           const auto source_text = reader.input_text(part[i]), target_text = reader.target_text(part[i]);
           reader.input_tokens(part[i], ids);
           const std::string source = source_text ? *source_text : tokenizer.decode(ids);
-          const std::string reference = target_text ? *target_text
-                                                    : tokenizer.decode(std::span(slice.target_tokens).subspan(
-                                                          static_cast<std::size_t>(slice.target_offsets[i]),
-                                                          static_cast<std::size_t>(slice.target_offsets[i + 1] - slice.target_offsets[i])));
+          const std::string reference =
+              target_text
+                  ? *target_text
+                  : tokenizer.decode(
+                        std::span(slice.target_tokens)
+                            .subspan(static_cast<std::size_t>(slice.target_offsets[i]),
+                                     static_cast<std::size_t>(slice.target_offsets[i + 1] - slice.target_offsets[i])));
           const std::string hypothesis = tokenizer.decode(generated.ids[i]);
           sums.original += target_text.has_value();
           add_bleu(sums.bleu, hypothesis, reference);
@@ -168,7 +193,8 @@ Evaluation evaluate(const Model& model, const ModelDescription& description, int
           add_chrf(sums.copy_chrf, source, reference);
           break;
         }
-        default: break;
+        default:
+          break;
       }
       if (group.size() == 1) {
         double* row = result.rows.data() + 2 * part[i];

@@ -1,4 +1,5 @@
-// Scores a task on a split: losses and predictions against the targets, translation by greedy search, and simple baselines.
+// Scores a task on a split: losses and predictions against the targets, translation by greedy search, and simple
+// baselines.
 #pragma once
 
 #include <cstdint>
@@ -18,16 +19,16 @@ namespace polyhead {
 
 // What the train split alone would predict.
 struct Baseline {
-  std::int64_t majority = 0;     // classification, tagging: the most frequent class
-  std::vector<double> unigram;   // masked_lm, translation: log-probability of each token, add-one smoothed
+  std::int64_t majority = 0;    // classification, tagging: the most frequent class
+  std::vector<double> unigram;  // masked_lm, translation: log-probability of each token, add-one smoothed
 };
 // Reads the whole train split. masked_lm: of the tokens that can be masked; translation: of the targets.
 Baseline train_baseline(const TrainedTask& task, const TokenizerInfo& tokenizer, const SplitReader& train);
 
 struct EvaluationRequest {
-  std::int64_t samples = 0;           // at most so many, the first ones; 0: all
-  bool generate = false;              // translation: greedy search, BLEU and chrF (slow)
-  const Baseline* baseline = nullptr; // adds majority | unigram_perplexity
+  std::int64_t samples = 0;            // at most so many, the first ones; 0: all
+  bool generate = false;               // translation: greedy search, BLEU and chrF (slow)
+  const Baseline* baseline = nullptr;  // adds majority | unigram_perplexity
 };
 
 struct Evaluation {
@@ -41,7 +42,8 @@ struct Evaluation {
 };
 
 // Collective over the task's group, whose members share the samples. The model holds the task's head.
-Evaluation evaluate(const Model& model, const ModelDescription& description, int task, const std::string& split, const SplitReader& reader,
-                    const Tokenizer& tokenizer, const EvaluationRequest& request, Communicator& group);
+Evaluation evaluate(const Model& model, const ModelDescription& description, int task, const std::string& split,
+                    const SplitReader& reader, const Tokenizer& tokenizer, const EvaluationRequest& request,
+                    Communicator& group);
 
 }  // namespace polyhead

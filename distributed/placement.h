@@ -14,9 +14,9 @@ struct Placement {
   std::vector<int> tasks_of(int worker) const;  // ascending
 };
 
-// Spreads tasks over workers so that the largest load is small: tasks heavier than an equal share of the total, and idle workers,
-// make groups (uneven groups allowed); a group's members share a task's cost equally; longest processing time first (Graham, 1969).
-// Deterministic. cost: > 0 each, of a step. Throws Error(config) without tasks or workers.
+// Spreads tasks over workers so that the largest load is small: tasks heavier than an equal share of the total, and
+// idle workers, make groups (uneven groups allowed); a group's members share a task's cost equally; longest processing
+// time first (Graham, 1969). Deterministic. cost: > 0 each, of a step. Throws Error(config) without tasks or workers.
 Placement place(const std::vector<double>& cost, int workers);
 
 // One line a worker: "worker 0: section, en-it (1/2) …, 53 % of the load".

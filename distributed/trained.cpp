@@ -9,14 +9,16 @@
 
 namespace polyhead {
 
-TrainedModel load_trained(const std::filesystem::path& run_dir, const std::vector<std::string>& tasks, const std::string& device,
-                          int threads) {
+TrainedModel load_trained(const std::filesystem::path& run_dir, const std::vector<std::string>& tasks,
+                          const std::string& device, int threads) {
   at::set_num_threads(threads);
   at::globalContext().setFlushDenormal(true);
   TrainedModel trained;
   const auto found = find_checkpoint(run_dir, trained.warnings);
   if (!found)
-    throw Error(Exit::config, fmt::format("{}: it holds no checkpoint; give the --run-dir of a run that polyhead train has saved", run_dir.string()));
+    throw Error(Exit::config,
+                fmt::format("{}: it holds no checkpoint; give the --run-dir of a run that polyhead train has saved",
+                            run_dir.string()));
   trained.description = found->state.model;
   trained.step = found->state.step;
   std::vector<int> indices;
@@ -24,7 +26,8 @@ TrainedModel load_trained(const std::filesystem::path& run_dir, const std::vecto
   if (tasks.empty())
     for (std::size_t i = 0; i < trained.description.tasks.size(); ++i) indices.push_back(static_cast<int>(i));
   trained.model = build_model(trained.description, indices);
-  const auto options = torch::TensorOptions().dtype(scalar_type(trained.description.dtype)).device(choose_device(device, 0));
+  const auto options =
+      torch::TensorOptions().dtype(scalar_type(trained.description.dtype)).device(choose_device(device, 0));
   trained.model->finish(0, options);
   load_checkpoint(found->folder, found->state, *trained.model, nullptr);
   trained.tokenizer = load_tokenizer(run_dir, trained.description.tokenizer);

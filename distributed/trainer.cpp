@@ -63,7 +63,8 @@ class Training {
       const bool last = state_.step == options_.steps;
       if (last || (options_.eval_every > 0 && state_.step % options_.eval_every == 0)) evaluate_valid();
       if (agreed.interrupted && !last) return save(), result(Ending::preempted);
-      if (!last && ((options_.checkpoint_every > 0 && state_.step % options_.checkpoint_every == 0) || agreed.save)) save();
+      if (!last && ((options_.checkpoint_every > 0 && state_.step % options_.checkpoint_every == 0) || agreed.save))
+        save();
     }
     save();
     return result(Ending::done);
@@ -95,8 +96,11 @@ class Training {
       const TaskInfo& info = manifest_.task(name);
       const auto train = info.splits.find("train");
       if (train == info.splits.end() || train->second.samples == 0)
-        throw Error(Exit::data, fmt::format("task {}: the data set {} has no train samples for it; add some and import again, or leave the "
-                                            "task out with run.tasks", name, options_.data.string()));
+        throw Error(
+            Exit::data,
+            fmt::format("task {}: the data set {} has no train samples for it; add some and import again, or leave the "
+                        "task out with run.tasks",
+                        name, options_.data.string()));
       samples.push_back(train->second.samples);
     }
     quotas_ = quotas(options_.mixture, options_.tasks, samples);
@@ -108,10 +112,12 @@ class Training {
     state_.mixture = {entry};
   }
 
-  // Costs are estimates: tokens a sample (where the manifest states them) through encoder, and decoder and output table where there is one.
+  // Costs are estimates: tokens a sample (where the manifest states them) through encoder, and decoder and output table
+  // where there is one.
   void place_tasks() {
     std::vector<double> cost;
-    const double dim = static_cast<double>(options_.encoder.dim), vocabulary = static_cast<double>(manifest_.tokenizer.vocab_size);
+    const double dim = static_cast<double>(options_.encoder.dim),
+                 vocabulary = static_cast<double>(manifest_.tokenizer.vocab_size);
     const double layer = 4 * dim * dim + 2 * dim * static_cast<double>(options_.encoder.ffn);
     for (std::size_t i = 0; i < task_count(); ++i) {
       const TrainedTask& task = description_.tasks[i];
@@ -137,8 +143,11 @@ class Training {
       held_.push_back(task);
       if (group.front() == world_.rank()) leads_.push_back(task);
       const TaskInfo& info = manifest_.task(description_.tasks[i].name);
+      // Parts turn with the task, so that small quotas do not all fall to the first members.
       loader_tasks_.push_back({task, info, std::make_shared<SplitReader>(options_.data, manifest_, info, "train"),
-                               description_.tasks[i].masking, static_cast<int>(mine - group.begin()), static_cast<int>(group.size())});
+                               description_.tasks[i].masking,
+                               (static_cast<int>(mine - group.begin()) + task) % static_cast<int>(group.size()),
+                               static_cast<int>(group.size())});
       // Opened before the first step, which checks it: a run does not train for hours to end at a damaged file.
       if (const auto valid = info.splits.find("valid"); valid != info.splits.end() && valid->second.samples > 0)
         valid_[task] = std::make_unique<SplitReader>(options_.data, manifest_, info, "valid");
@@ -185,7 +194,8 @@ class Training {
     load_checkpoint(found, state, *model_, optimizers_.get());
     const auto mixture = state.mixture;
     if (mixture.empty() || mixture.front().quota.size() != task_count())
-      throw Error(Exit::data, fmt::format("{}: its mixture is not of {} tasks: it belongs to another run", found, task_count()));
+      throw Error(Exit::data,
+                  fmt::format("{}: its mixture is not of {} tasks: it belongs to another run", found, task_count()));
     state_.step = state.step;
     state_.ids_hash = state.ids_hash;
     state_.parameter_hash = state.parameter_hash;
@@ -195,7 +205,8 @@ class Training {
 
   void announce() {
     std::vector<double> sizes(task_count(), 0);
-    for (const int task : leads_) sizes[static_cast<std::size_t>(task)] = static_cast<double>(model_->head(task).arena().parameter_count());
+    for (const int task : leads_)
+      sizes[static_cast<std::size_t>(task)] = static_cast<double>(model_->head(task).arena().parameter_count());
     world_.all_reduce("head_sizes", sizes);
     if (!observer_) return;
     Observer::Start start;
@@ -203,14 +214,17 @@ class Training {
     start.steps = options_.steps;
     start.workers = world_.size();
     start.encoder_parameters = model_->encoder().arena().parameter_count();
-    for (std::size_t i = 0; i < task_count(); ++i) start.head_parameters[description_.tasks[i].name] = static_cast<std::int64_t>(sizes[i]);
+    for (std::size_t i = 0; i < task_count(); ++i)
+      start.head_parameters[description_.tasks[i].name] = static_cast<std::int64_t>(sizes[i]);
     start.placement = describe(placement_, options_.tasks);
     for (std::size_t i = 0; i < task_count(); ++i) {
       const double realised = static_cast<double>(quotas_[i].samples) / static_cast<double>(options_.mixture.batch);
-      start.mixture += fmt::format("{}: {} of {} samples a step ({:.1f} %, {:.1f} % requested){}\n", options_.tasks[i], quotas_[i].samples,
-                                   options_.mixture.batch, 100 * realised, 100 * quotas_[i].requested,
-                                   std::abs(realised - quotas_[i].requested) > 0.1 * quotas_[i].requested
-                                       ? "  warning: more than 10 % off; a larger mixture.batch comes closer" : "");
+      start.mixture +=
+          fmt::format("{}: {} of {} samples a step ({:.1f} %, {:.1f} % requested){}\n", options_.tasks[i],
+                      quotas_[i].samples, options_.mixture.batch, 100 * realised, 100 * quotas_[i].requested,
+                      std::abs(realised - quotas_[i].requested) > 0.1 * quotas_[i].requested
+                          ? "  warning: more than 10 % off; a larger mixture.batch comes closer"
+                          : "");
     }
     observer_->on_start(start);
   }
@@ -285,7 +299,8 @@ class Training {
     }
     agreed[task_count()] = finite ? 0 : 1;
     agreed[task_count() + 1] = interrupt ? 1 : 0;
-    if (world_.rank() == 0 && options_.checkpoint_seconds > 0 && seconds_since(saved_at_) >= options_.checkpoint_seconds)
+    if (world_.rank() == 0 && options_.checkpoint_seconds > 0 &&
+        seconds_since(saved_at_) >= options_.checkpoint_seconds)
       agreed[task_count() + 2] = 1;
     world_.all_reduce("losses", agreed);
 
@@ -294,13 +309,21 @@ class Training {
     if (!skipped) {
       optimizers_->encoder.step(encoder, options_.optimizer, lr, clip_scale(encoder_norm, options_.optimizer.clip));
       for (const auto& [task, head_norm] : head_norms)
-        optimizers_->heads.at(task).step(model_->head(task).arena(), options_.optimizer, lr, clip_scale(head_norm, options_.optimizer.head_clip));
+        optimizers_->heads.at(task).step(model_->head(task).arena(), options_.optimizer, lr,
+                                         clip_scale(head_norm, options_.optimizer.head_clip));
     }
     state_.step = number;
     state_.ids_hash = roll_ids(state_.ids_hash, static_cast<std::uint64_t>(counts[task_count() + 1]));
     if (observer_) {
-      Observer::Step seen{.step = number, .loss = {}, .weight = {}, .tokens = counts[task_count()], .seconds = seconds_since(start),
-                          .ids_hash = state_.ids_hash, .lr = lr, .gradient_norm = encoder_norm, .skipped = skipped};
+      Observer::Step seen{.step = number,
+                          .loss = {},
+                          .weight = {},
+                          .tokens = counts[task_count()],
+                          .seconds = seconds_since(start),
+                          .ids_hash = state_.ids_hash,
+                          .lr = lr,
+                          .gradient_norm = encoder_norm,
+                          .skipped = skipped};
       for (std::size_t i = 0; i < task_count(); ++i) {
         if (counts[i] == 0) continue;
         seen.loss[options_.tasks[i]] = agreed[i] / static_cast<double>(counts[i]);
@@ -313,9 +336,13 @@ class Training {
       std::string tasks;
       for (std::size_t i = 0; i < task_count(); ++i)
         if (!std::isfinite(agreed[i])) tasks += (tasks.empty() ? "" : ", ") + options_.tasks[i];
-      throw Error(Exit::diverged, fmt::format("step {}: {} steps in a row had a loss or gradient that is not finite{}; none of them changed the model. "
-                                              "Go on from the last checkpoint with a lower optimizer.lr or a longer optimizer.warmup in a new run folder",
-                                              number, kPatience, tasks.empty() ? "" : " (tasks " + tasks + ")"));
+      throw Error(
+          Exit::diverged,
+          fmt::format(
+              "step {}: {} steps in a row had a loss or gradient that is not finite{}; none of them changed the model. "
+              "Go on from the last checkpoint with a lower optimizer.lr or a longer optimizer.warmup in a new run "
+              "folder",
+              number, kPatience, tasks.empty() ? "" : " (tasks " + tasks + ")"));
     }
     return {agreed[task_count() + 1] > 0, agreed[task_count() + 2] > 0};
   }
@@ -325,14 +352,17 @@ class Training {
     nlohmann::json mine = nlohmann::json::object();
     for (const auto& [task, reader] : valid_) {
       const EvaluationRequest request{.samples = options_.eval_samples, .generate = false, .baseline = nullptr};
-      const Evaluation evaluation = evaluate(*model_, description_, task, "valid", *reader, *tokenizer_, request, *groups_[static_cast<std::size_t>(task)]);
-      if (std::ranges::find(leads_, task) != leads_.end()) mine[description_.tasks[static_cast<std::size_t>(task)].name] = evaluation.metrics;
+      const Evaluation evaluation = evaluate(*model_, description_, task, "valid", *reader, *tokenizer_, request,
+                                             *groups_[static_cast<std::size_t>(task)]);
+      if (std::ranges::find(leads_, task) != leads_.end())
+        mine[description_.tasks[static_cast<std::size_t>(task)].name] = evaluation.metrics;
     }
     const auto all = world_.all_gather_strings("evaluate.results", mine.dump());
     if (!observer_) return;
     std::map<std::string, std::map<std::string, double>> results;
     for (const std::string& text : all)
-      for (const auto& [name, metrics] : nlohmann::json::parse(text).get<std::map<std::string, std::map<std::string, double>>>())
+      for (const auto& [name, metrics] :
+           nlohmann::json::parse(text).get<std::map<std::string, std::map<std::string, double>>>())
         results[name] = metrics;
     for (const auto& [name, metrics] : results) observer_->on_eval(state_.step, "valid", name, metrics);
   }
@@ -341,7 +371,8 @@ class Training {
     model_->encoder().arena().check_gradients();
     if (state_.step == saved_step_) return;
     state_.parameter_hash = parameter_hash(*model_, description_, leads_, world_);
-    const fs::path folder = save_checkpoint(options_.run_dir, state_, *model_, *optimizers_, leads_, options_.keep, world_);
+    const fs::path folder =
+        save_checkpoint(options_.run_dir, state_, *model_, *optimizers_, leads_, options_.keep, world_);
     saved_step_ = state_.step;
     saved_at_ = Clock::now();
     if (observer_) observer_->on_checkpoint(state_.step, folder, state_.parameter_hash);
@@ -356,7 +387,7 @@ class Training {
   std::vector<TaskQuota> quotas_;
   Placement placement_;
   std::vector<std::unique_ptr<Communicator>> groups_;  // by task; null where this worker is no member
-  std::vector<int> held_, leads_;                       // tasks, ascending
+  std::vector<int> held_, leads_;                      // tasks, ascending
   std::vector<LoaderTask> loader_tasks_;
   std::unique_ptr<Loader> loader_;
   std::map<int, std::unique_ptr<SplitReader>> valid_;
@@ -372,7 +403,8 @@ class Training {
 
 }  // namespace
 
-TrainResult train(const TrainOptions& options, Communicator& world, Observer* observer, const std::atomic<bool>& interrupt, bool resume) {
+TrainResult train(const TrainOptions& options, Communicator& world, Observer* observer,
+                  const std::atomic<bool>& interrupt, bool resume) {
   Training training(options, world, observer, resume);
   return training.run(interrupt);
 }

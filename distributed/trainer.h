@@ -1,4 +1,5 @@
-// The training loop: sampler, loader, forward, backward, gradient sync, optimizer; checkpoints and evaluation at boundaries.
+// The training loop: sampler, loader, forward, backward, gradient sync, optimizer; checkpoints and evaluation at
+// boundaries.
 #pragma once
 
 #include <atomic>
@@ -17,33 +18,33 @@
 namespace polyhead {
 
 struct TaskOptions {
-  double weight = 1;        // balance.method = static
-  MaskingOptions masking;   // masked_lm
+  double weight = 1;       // balance.method = static
+  MaskingOptions masking;  // masked_lm
   HeadOptions head;
 };
 
 struct TrainOptions {
-  std::filesystem::path data;      // folder of the data set
+  std::filesystem::path data;  // folder of the data set
   std::filesystem::path run_dir;
   std::uint64_t seed = 1;
   std::int64_t steps = 1000;
-  std::int64_t eval_every = 0;         // 0: only at the end
-  std::int64_t eval_samples = 500;     // of valid, a task, at most; 0: all
-  std::int64_t checkpoint_every = 0;   // steps; 0: only at the end and when interrupted
-  double checkpoint_seconds = 0;       // at most so long without a checkpoint; 0: no such bound
-  std::int64_t keep = 2;               // checkpoints kept
-  std::int64_t stop_at = 0;            // 0: never
-  std::string dtype = "float32";       // or float64
-  std::string device = "cpu";          // or cuda
-  int local_rank = 0;                  // among the workers of this host: the number of its CUDA device
+  std::int64_t eval_every = 0;        // 0: only at the end
+  std::int64_t eval_samples = 500;    // of valid, a task, at most; 0: all
+  std::int64_t checkpoint_every = 0;  // steps; 0: only at the end and when interrupted
+  double checkpoint_seconds = 0;      // at most so long without a checkpoint; 0: no such bound
+  std::int64_t keep = 2;              // checkpoints kept
+  std::int64_t stop_at = 0;           // 0: never
+  std::string dtype = "float32";      // or float64
+  std::string device = "cpu";         // or cuda
+  int local_rank = 0;                 // among the workers of this host: the number of its CUDA device
   int threads = 1;
-  std::vector<std::string> tasks;      // names, in the data set's order; never empty
+  std::vector<std::string> tasks;                   // names, in the data set's order; never empty
   std::map<std::string, TaskOptions> task_options;  // every task
   EncoderOptions encoder;
   AttentionOptions attention;
   OptimizerOptions optimizer;
   MixtureOptions mixture;
-  std::string balance = "equal";       // or static
+  std::string balance = "equal";                // or static
   std::map<std::string, std::string> identity;  // resolved keys that make the run what it is; kept in state.json
 };
 
@@ -55,8 +56,8 @@ class Observer {
     int workers = 1;
     std::int64_t encoder_parameters = 0;
     std::map<std::string, std::int64_t> head_parameters;
-    std::string placement;                   // describe()
-    std::string mixture;                     // table of requested and realised shares, warnings included
+    std::string placement;  // describe()
+    std::string mixture;    // table of requested and realised shares, warnings included
   };
   struct Step {
     std::int64_t step = 0;
@@ -65,7 +66,7 @@ class Observer {
     double seconds = 0;
     std::uint64_t ids_hash = 0;
     double lr = 0, gradient_norm = 0;
-    bool skipped = false;                        // not finite: no update
+    bool skipped = false;  // not finite: no update
   };
   virtual ~Observer() = default;
   virtual void on_start(const Start&) = 0;
@@ -84,12 +85,13 @@ struct TrainResult {
   std::uint64_t parameter_hash = 0;
 };
 
-// Trains; all workers of `world` call it with equal options. `interrupt` becomes true when a signal asks to save and end: any worker's
-// flag ends all after the same step. With `resume`, goes on from the newest good checkpoint in run_dir/checkpoints, if there is one;
-// then the result equals that of a run never interrupted, bit for bit, on the same number of workers. `observer` may be null on ranks > 0.
-// Throws Error: config, data, cannot_write, diverged (K = 10 steps in a row without a finite loss).
-TrainResult train(const TrainOptions& options, Communicator& world, Observer* observer, const std::atomic<bool>& interrupt,
-                  bool resume);
+// Trains; all workers of `world` call it with equal options. `interrupt` becomes true when a signal asks to save and
+// end: any worker's flag ends all after the same step. With `resume`, goes on from the newest good checkpoint in
+// run_dir/checkpoints, if there is one; then the result equals that of a run never interrupted, bit for bit, on the
+// same number of workers. `observer` may be null on ranks > 0. Throws Error: config, data, cannot_write, diverged (K =
+// 10 steps in a row without a finite loss).
+TrainResult train(const TrainOptions& options, Communicator& world, Observer* observer,
+                  const std::atomic<bool>& interrupt, bool resume);
 
 // The newest complete checkpoint in run_dir/checkpoints: its step, or 0. What training would resume from.
 std::int64_t newest_checkpoint(const std::filesystem::path& run_dir);

@@ -1,8 +1,11 @@
 // A run's folder.
 #include "launch/run_folder.h"
 
+#include <fcntl.h>
 #include <fmt/chrono.h>
 #include <fmt/format.h>
+#include <sys/file.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <chrono>
@@ -86,6 +89,23 @@ FolderState check_run_folder(const Config& config) {
                             "choose another folder with --run-dir",
                             folder.string(), fmt::join(differing, "; ")));
   return FolderState::holds_run;
+}
+
+RunLock::RunLock(const fs::path& run_dir) {
+  make_folder(run_dir);
+  descriptor_ = open(run_dir.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (descriptor_ >= 0 && flock(descriptor_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+    close(descriptor_);
+    throw Error(
+        Exit::config,
+        fmt::format("another training is running in the folder {}; wait for it, end it, or choose another folder with "
+                    "--run-dir",
+                    run_dir.string()));
+  }
+}
+
+RunLock::~RunLock() {
+  if (descriptor_ >= 0) close(descriptor_);
 }
 
 void begin_run_folder(const Config& config) {

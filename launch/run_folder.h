@@ -23,6 +23,19 @@ enum class FolderState { fresh, holds_run };
 // run.resume = never. `config` is resolved. Writes nothing; ask on one rank only, before any rank writes.
 FolderState check_run_folder(const Config& config);
 
+// Keeps other trainings out of the folder, which it creates where needed, as long as it lives: a lock (flock) on the
+// folder itself. Throws Error(config) when another training holds it; a file system without locks is let pass.
+class RunLock {
+ public:
+  explicit RunLock(const std::filesystem::path& run_dir);
+  ~RunLock();
+  RunLock(const RunLock&) = delete;
+  RunLock& operator=(const RunLock&) = delete;
+
+ private:
+  int descriptor_;
+};
+
 // Creates the folder where needed and writes config.ini; throws Error(cannot_write).
 void begin_run_folder(const Config& config);
 
@@ -41,7 +54,8 @@ struct Status {
 };
 // Atomic; throws Error(cannot_write).
 void write_status(const std::filesystem::path& run_dir, const Status& status);
-// The end by an error, from any rank: state failed, step and checkpoint as they were. Never throws: the first error is the one to report.
+// The end by an error, from any rank: state failed, step and checkpoint as they were. Never throws: the first error is
+// the one to report.
 void note_failure(const std::filesystem::path& run_dir, int exit_code, const std::string& what) noexcept;
 // nullopt when there is none; throws Error(data) when it is not readable.
 std::optional<Status> read_status(const std::filesystem::path& run_dir);

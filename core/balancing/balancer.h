@@ -1,4 +1,5 @@
-// Balancers: from tasks to the weights w_t of the total loss, the sum over tasks of w_t L_t. Pure functions, one file each.
+// Balancers: from tasks to the weights w_t of the total loss, the sum over tasks of w_t L_t. Pure functions, one file
+// each.
 #pragma once
 
 #include <string>

@@ -25,7 +25,8 @@ Balancer find_balancer(const std::string& method) {
     if (name == method) return balancer;
     names.push_back(name);
   }
-  throw Error(Exit::config, fmt::format("balance.method = {}: there is no such balancer; there are {}", method, fmt::join(names, ", ")));
+  throw Error(Exit::config, fmt::format("balance.method = {}: there is no such balancer; there are {}", method,
+                                        fmt::join(names, ", ")));
 }
 
 }  // namespace polyhead

@@ -1,5 +1,5 @@
-// A packed batch: the sequences of all tasks of a worker, one after another, without padding. Plain host memory, so that the
-// data path needs no tensors.
+// A packed batch: the sequences of all tasks of a worker, one after another, without padding. Plain host memory, so
+// that the data path needs no tensors.
 #pragma once
 
 #include <cstdint>
@@ -13,19 +13,20 @@ namespace polyhead {
 // Not scored: a tag of a continuation piece, or of a special token.
 inline constexpr std::int64_t kIgnore = -100;
 
-// One task's samples in a batch: sequences [first_sequence, first_sequence + sequences), which are consecutive, and so are
-// their tokens.
+// One task's samples in a batch: sequences [first_sequence, first_sequence + sequences), which are consecutive, and so
+// are their tokens.
 struct TaskSlice {
   int task = 0;  // index in the data set's list of tasks
   std::int64_t first_sequence = 0;
   std::int64_t sequences = 0;
-  std::int64_t first_token = 0;            // offsets[first_sequence]
-  std::vector<std::uint64_t> samples;      // [sequences] index of the sample in its split
+  std::int64_t first_token = 0;        // offsets[first_sequence]
+  std::vector<std::uint64_t> samples;  // [sequences] index of the sample in its split
 
-  std::vector<std::int64_t> labels;        // classification: [sequences]
-  std::vector<std::int64_t> tags;          // tagging: [tokens of the slice], kIgnore where not scored
-  std::vector<std::int64_t> masked_rows;   // masked_lm: rows of the *batch* (not of the slice) whose token is to be predicted
-  std::vector<std::int64_t> masked_tokens; // masked_lm: the tokens that stood there
+  std::vector<std::int64_t> labels;  // classification: [sequences]
+  std::vector<std::int64_t> tags;    // tagging: [tokens of the slice], kIgnore where not scored
+  std::vector<std::int64_t>
+      masked_rows;  // masked_lm: rows of the *batch* (not of the slice) whose token is to be predicted
+  std::vector<std::int64_t> masked_tokens;   // masked_lm: the tokens that stood there
   std::vector<std::int64_t> target_tokens;   // translation: the targets "… eos" one after another
   std::vector<std::int64_t> target_offsets;  // translation: [sequences + 1], from 0
 
@@ -34,10 +35,10 @@ struct TaskSlice {
 };
 
 struct Batch {
-  std::vector<std::int64_t> tokens;     // [tokens], after masking
-  std::vector<std::int64_t> offsets;    // [sequences + 1], from 0; sequence i is tokens[offsets[i]:offsets[i+1]]
-  std::vector<std::uint64_t> keys;      // [sequences] key of the sample for dropout: of (seed, task, stream position)
-  std::vector<TaskSlice> slices;        // in the order of their sequences; only tasks with sequences here
+  std::vector<std::int64_t> tokens;   // [tokens], after masking
+  std::vector<std::int64_t> offsets;  // [sequences + 1], from 0; sequence i is tokens[offsets[i]:offsets[i+1]]
+  std::vector<std::uint64_t> keys;    // [sequences] key of the sample for dropout: of (seed, task, stream position)
+  std::vector<TaskSlice> slices;      // in the order of their sequences; only tasks with sequences here
 
   std::int64_t sequences() const { return static_cast<std::int64_t>(keys.size()); }
   // Encoder input tokens plus decoder target tokens.

@@ -1,5 +1,6 @@
-// A counter-based generator: a random number is a pure function of its key and its counters, so it depends neither on the
-// worker that draws it nor on the order of draws. The mixer is splitmix64's finaliser (Steele, Lea and Flood, 2014).
+// A counter-based generator: a random number is a pure function of its key and its counters, so it depends neither on
+// the worker that draws it nor on the order of draws. The mixer is splitmix64's finaliser (Steele, Lea and Flood,
+// 2014).
 #pragma once
 
 #include <cstdint>

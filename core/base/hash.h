@@ -14,7 +14,8 @@ inline std::uint64_t hash_bytes(std::string_view text, std::uint64_t seed = 0) {
   return hash_bytes(text.data(), text.size(), seed);
 }
 
-// One sample's part of ids_hash: xxh3-64 of the task's name, seeded with the stream position. A step's parts are added mod 2^64.
+// One sample's part of ids_hash: xxh3-64 of the task's name, seeded with the stream position. A step's parts are added
+// mod 2^64.
 inline std::uint64_t hash_id(std::string_view task, std::uint64_t position) {
   return hash_bytes(task, position);
 }

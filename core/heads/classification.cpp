@@ -18,7 +18,8 @@ torch::Tensor ClassificationHead::logits(const HeadInput& input) const {
     // One row a sequence.
     std::vector<std::int64_t> offsets(input.sample_keys.size() + 1);
     for (std::size_t i = 0; i < offsets.size(); ++i) offsets[i] = static_cast<std::int64_t>(i);
-    const DropoutKeys keys(Segments::from(std::move(offsets), hidden.device()), input.sample_keys, 1, 1, hidden.device());
+    const DropoutKeys keys(Segments::from(std::move(offsets), hidden.device()), input.sample_keys, 1, 1,
+                           hidden.device());
     hidden = dropout_add(hidden, {}, keys, 0, spec_.options.dropout);
   }
   return out_(hidden);
@@ -31,7 +32,8 @@ torch::Tensor ClassificationHead::loss(const HeadInput& input, const TaskSlice& 
 
 Scored ClassificationHead::score(const HeadInput& input, const TaskSlice& slice) const {
   const torch::Tensor out = logits(input);
-  const torch::Tensor loss = at::cross_entropy_loss(out, to_device(slice.labels, input.states), {}, at::Reduction::None);
+  const torch::Tensor loss =
+      at::cross_entropy_loss(out, to_device(slice.labels, input.states), {}, at::Reduction::None);
   return {to_host_double(loss), std::vector<std::int64_t>(slice.labels.size(), 1), to_host(out.argmax(1))};
 }
 

@@ -10,8 +10,8 @@ using torch::autograd::AutogradContext;
 using torch::autograd::tensor_list;
 
 struct TiedCrossEntropy : torch::autograd::Function<TiedCrossEntropy> {
-  static Tensor forward(AutogradContext* context, const Tensor& hidden, const Tensor& table, const Tensor& bias, const Tensor& targets,
-                        double smoothing) {
+  static Tensor forward(AutogradContext* context, const Tensor& hidden, const Tensor& table, const Tensor& bias,
+                        const Tensor& targets, double smoothing) {
     Tensor logits = at::addmm(bias, hidden, table.t());
     const Tensor index = targets.unsqueeze(1);
     const Tensor normaliser = at::logsumexp(logits, {1});
@@ -33,7 +33,8 @@ struct TiedCrossEntropy : torch::autograd::Function<TiedCrossEntropy> {
 
 }  // namespace
 
-torch::Tensor tied_cross_entropy(const Tensor& hidden, const Tensor& table, const Tensor& bias, const Tensor& targets, double smoothing) {
+torch::Tensor tied_cross_entropy(const Tensor& hidden, const Tensor& table, const Tensor& bias, const Tensor& targets,
+                                 double smoothing) {
   return TiedCrossEntropy::apply(hidden, table, bias, targets, smoothing);
 }
 
@@ -51,18 +52,26 @@ std::vector<double> to_host_double(const Tensor& values) {
   return {host.data_ptr<double>(), host.data_ptr<double>() + host.numel()};
 }
 
-std::vector<HeadInput> head_inputs(const Encoder& encoder, const Encoder::Output& output, const Tensor& tokens, const Batch& batch,
-                                   const std::vector<std::int64_t>& slots, bool training) {
+std::vector<HeadInput> head_inputs(const Encoder& encoder, const Encoder::Output& output, const Tensor& tokens,
+                                   const Batch& batch, const std::vector<std::int64_t>& slots, bool training) {
   std::vector<std::int64_t> rows;
   std::vector<HeadInput> inputs;
   for (const TaskSlice& slice : batch.slices) {
-    const auto first = static_cast<std::size_t>(slice.first_sequence), last = first + static_cast<std::size_t>(slice.sequences);
-    std::vector<std::int64_t> offsets(batch.offsets.begin() + slice.first_sequence, batch.offsets.begin() + static_cast<std::int64_t>(last) + 1);
+    const auto first = static_cast<std::size_t>(slice.first_sequence),
+               last = first + static_cast<std::size_t>(slice.sequences);
+    std::vector<std::int64_t> offsets(batch.offsets.begin() + slice.first_sequence,
+                                      batch.offsets.begin() + static_cast<std::int64_t>(last) + 1);
     for (std::int64_t& offset : offsets) offset -= batch.offsets[first];
     rows.push_back(offsets.back());
-    HeadInput input{.states = {}, .weights = {}, .tokens = {}, .embedding = encoder.embedding(),
-                    .segments = Segments::from(std::move(offsets), tokens.device()), .sample_keys = {}};
-    if (training) input.sample_keys.assign(batch.keys.begin() + slice.first_sequence, batch.keys.begin() + static_cast<std::int64_t>(last));
+    HeadInput input{.states = {},
+                    .weights = {},
+                    .tokens = {},
+                    .embedding = encoder.embedding(),
+                    .segments = Segments::from(std::move(offsets), tokens.device()),
+                    .sample_keys = {}};
+    if (training)
+      input.sample_keys.assign(batch.keys.begin() + slice.first_sequence,
+                               batch.keys.begin() + static_cast<std::int64_t>(last));
     inputs.push_back(std::move(input));
   }
   // split, not a view a task: its backward is one pass.

@@ -1,5 +1,5 @@
-// A head: everything that only one task uses; it lives on the task's workers only. Adding a kind is one file with a class and one line
-// in registry.cpp.
+// A head: everything that only one task uses; it lives on the task's workers only. Adding a kind is one file with a
+// class and one line in registry.cpp.
 #pragma once
 
 #include <cstdint>
@@ -19,7 +19,7 @@ namespace polyhead {
 struct HeadSpec {
   std::string task;
   Kind kind = Kind::classification;
-  std::int64_t classes = 0;      // classification, tagging
+  std::int64_t classes = 0;  // classification, tagging
   std::int64_t vocab_size = 0;
   std::int64_t bos = 2, eos = 3, mask = 4;
   EncoderOptions encoder;
@@ -45,8 +45,9 @@ struct Scored {
 
 // Predictions without targets, one per sequence.
 struct Predicted {
-  std::vector<std::vector<std::int64_t>> ids;  // label | tag per token | token per masked position | generated tokens without eos
-  std::vector<double> probability;             // classification: of the label
+  std::vector<std::vector<std::int64_t>>
+      ids;                          // label | tag per token | token per masked position | generated tokens without eos
+  std::vector<double> probability;  // classification: of the label
 };
 
 class Head {
@@ -70,16 +71,18 @@ class Head {
   Arena arena_;
 };
 
-// The head of spec.kind, its arena not yet finished. Throws Error(config) for a kind without a head or options out of range.
+// The head of spec.kind, its arena not yet finished. Throws Error(config) for a kind without a head or options out of
+// range.
 std::unique_ptr<Head> make_head(const HeadSpec& spec);
 
-// Cuts the encoder's output into the inputs of the batch's slices, in their order. `slots`[i]: the slot (1..T) of slice i's task among the
-// tasks that the encoder was trained with. training: with dropout keys.
-std::vector<HeadInput> head_inputs(const Encoder& encoder, const Encoder::Output& output, const torch::Tensor& tokens, const Batch& batch,
-                                   const std::vector<std::int64_t>& slots, bool training);
+// Cuts the encoder's output into the inputs of the batch's slices, in their order. `slots`[i]: the slot (1..T) of slice
+// i's task among the tasks that the encoder was trained with. training: with dropout keys.
+std::vector<HeadInput> head_inputs(const Encoder& encoder, const Encoder::Output& output, const torch::Tensor& tokens,
+                                   const Batch& batch, const std::vector<std::int64_t>& slots, bool training);
 
-// -log softmax(hidden table^T + bias) at `targets`, smoothed: [rows]. The logits exist once; the gradient is made in their place.
-// hidden: [rows, dim]; table: [vocabulary, dim]; bias: [vocabulary]; targets: [rows] i64; smoothing in [0, 1)
+// -log softmax(hidden table^T + bias) at `targets`, smoothed: [rows]. The logits exist once; the gradient is made in
+// their place. hidden: [rows, dim]; table: [vocabulary, dim]; bias: [vocabulary]; targets: [rows] i64; smoothing in [0,
+// 1)
 torch::Tensor tied_cross_entropy(const torch::Tensor& hidden, const torch::Tensor& table, const torch::Tensor& bias,
                                  const torch::Tensor& targets, double smoothing);
 

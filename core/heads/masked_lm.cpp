@@ -30,14 +30,17 @@ torch::Tensor MaskedLmHead::hidden(const HeadInput& input, const torch::Tensor& 
 
 torch::Tensor MaskedLmHead::loss(const HeadInput& input, const TaskSlice& slice) const {
   return tied_cross_entropy(hidden(input, masked_rows(input, slice)), input.embedding, bias_->tensor,
-                            to_device(slice.masked_tokens, input.states), 0).sum();
+                            to_device(slice.masked_tokens, input.states), 0)
+      .sum();
 }
 
 Scored MaskedLmHead::score(const HeadInput& input, const TaskSlice& slice) const {
   const torch::Tensor logits = at::addmm(bias_->tensor, hidden(input, masked_rows(input, slice)), input.embedding.t());
-  const auto loss = to_host_double(at::cross_entropy_loss(logits, to_device(slice.masked_tokens, input.states), {}, at::Reduction::None));
+  const auto loss = to_host_double(
+      at::cross_entropy_loss(logits, to_device(slice.masked_tokens, input.states), {}, at::Reduction::None));
   Scored scored{.loss = std::vector<double>(static_cast<std::size_t>(slice.sequences)),
-                .count = std::vector<std::int64_t>(static_cast<std::size_t>(slice.sequences)), .predicted = to_host(logits.argmax(1))};
+                .count = std::vector<std::int64_t>(static_cast<std::size_t>(slice.sequences)),
+                .predicted = to_host(logits.argmax(1))};
   std::size_t sequence = 0;
   for (std::size_t i = 0; i < loss.size(); ++i) {
     while (slice.masked_rows[i] - slice.first_token >= input.segments.offsets[sequence + 1]) ++sequence;
@@ -51,7 +54,9 @@ Predicted MaskedLmHead::predict(const HeadInput& input) const {
   const torch::Tensor rows = input.tokens.eq(spec_.mask).nonzero().squeeze(1);
   const auto at = to_host(rows);
   const auto best = to_host(at::addmm(bias_->tensor, hidden(input, rows), input.embedding.t()).argmax(1));
-  Predicted predicted{.ids = std::vector<std::vector<std::int64_t>>(static_cast<std::size_t>(input.segments.sequences())), .probability = {}};
+  Predicted predicted{
+      .ids = std::vector<std::vector<std::int64_t>>(static_cast<std::size_t>(input.segments.sequences())),
+      .probability = {}};
   std::size_t sequence = 0;
   for (std::size_t i = 0; i < at.size(); ++i) {
     while (at[i] >= input.segments.offsets[sequence + 1]) ++sequence;

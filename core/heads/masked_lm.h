@@ -1,4 +1,5 @@
-// The tokens at masked positions: h_i + w_it V_t h_i -> linear, gelu, norm -> the token table, tied -> softmax over the vocabulary.
+// The tokens at masked positions: h_i + w_it V_t h_i -> linear, gelu, norm -> the token table, tied -> softmax over the
+// vocabulary.
 #pragma once
 
 #include "core/heads/head.h"

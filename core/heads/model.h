@@ -23,10 +23,12 @@ class Model {
   Head& head(int task) const { return *heads_.at(task); }
   const std::map<int, std::unique_ptr<Head>>& heads() const { return heads_; }
 
-  // Makes all parameters with their starting values, which depend on (seed, owner, name) alone. `encoder_gradients`: see Arena::finish.
+  // Makes all parameters with their starting values, which depend on (seed, owner, name) alone. `encoder_gradients`:
+  // see Arena::finish.
   void finish(std::uint64_t seed, torch::TensorOptions options, void* encoder_gradients = nullptr);
 
-  // One packed pass of the encoder over the batch; the inputs of its slices' heads, in their order. The batch is not empty.
+  // One packed pass of the encoder over the batch; the inputs of its slices' heads, in their order. The batch is not
+  // empty.
   std::vector<HeadInput> forward(const Batch& batch, bool training) const;
 
  private:

@@ -17,11 +17,16 @@ std::unique_ptr<Head> make(const HeadSpec& spec) {
 
 std::unique_ptr<Head> (*maker(Kind kind))(const HeadSpec&) {
   switch (kind) {
-    case Kind::classification: return make<ClassificationHead>;
-    case Kind::tagging: return make<TaggingHead>;
-    case Kind::masked_lm: return make<MaskedLmHead>;
-    case Kind::translation: return make<TranslationHead>;
-    default: return nullptr;
+    case Kind::classification:
+      return make<ClassificationHead>;
+    case Kind::tagging:
+      return make<TaggingHead>;
+    case Kind::masked_lm:
+      return make<MaskedLmHead>;
+    case Kind::translation:
+      return make<TranslationHead>;
+    default:
+      return nullptr;
   }
 }
 
@@ -30,7 +35,8 @@ std::unique_ptr<Head> (*maker(Kind kind))(const HeadSpec&) {
 std::unique_ptr<Head> make_head(const HeadSpec& spec) {
   const auto make = maker(spec.kind);
   if (!make)
-    throw Error(Exit::config, fmt::format("task {}: no head trains the kind {} yet; leave the task out with run.tasks", spec.task, name_of(spec.kind)));
+    throw Error(Exit::config, fmt::format("task {}: no head trains the kind {} yet; leave the task out with run.tasks",
+                                          spec.task, name_of(spec.kind)));
   const auto check = [&](bool good, const std::string& key, double value, const char* expected) {
     if (!good) throw Error(Exit::config, fmt::format("task.{}.{} = {}: it must {}", spec.task, key, value, expected));
   };

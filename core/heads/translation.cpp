@@ -10,8 +10,10 @@
 namespace polyhead {
 namespace {
 
-// softmax(q k^T / sqrt(head) + bias) v; q: [batch, heads, 1, head], k, v: [batch, heads, length, head] -> [batch, heads * head]
-torch::Tensor read_cache(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v, const torch::Tensor& bias) {
+// softmax(q k^T / sqrt(head) + bias) v; q: [batch, heads, 1, head], k, v: [batch, heads, length, head] -> [batch, heads
+// * head]
+torch::Tensor read_cache(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v,
+                         const torch::Tensor& bias) {
   torch::Tensor scores = at::matmul(q, k.transpose(2, 3)) / std::sqrt(static_cast<double>(q.size(3)));
   if (bias.defined()) scores = scores + bias;
   return at::matmul(at::softmax(scores, -1), v).transpose(1, 2).reshape({q.size(0), -1});
@@ -24,9 +26,10 @@ TranslationHead::TranslationHead(HeadSpec spec) : Head(std::move(spec)) {
   const double gain = 1 / std::sqrt(3.0 * static_cast<double>(spec_.options.decoder_layers));
   for (std::int64_t i = 0; i < spec_.options.decoder_layers; ++i) {
     const std::string name = fmt::format("layers.{}", i);
-    layers_.push_back({SelfAttention(arena_, name + ".self", dim, heads, gain), LayerNorm(arena_, name + ".cross.norm", dim),
-                       Linear(arena_, name + ".cross.query", dim, dim), Linear(arena_, name + ".cross.key_value", dim, 2 * dim),
-                       Linear(arena_, name + ".cross.out", dim, dim, gain), FeedForward(arena_, name + ".ffn", dim, ffn, gain)});
+    layers_.push_back(
+        {SelfAttention(arena_, name + ".self", dim, heads, gain), LayerNorm(arena_, name + ".cross.norm", dim),
+         Linear(arena_, name + ".cross.query", dim, dim), Linear(arena_, name + ".cross.key_value", dim, 2 * dim),
+         Linear(arena_, name + ".cross.out", dim, dim, gain), FeedForward(arena_, name + ".ffn", dim, ffn, gain)});
   }
   norm_ = LayerNorm(arena_, "norm", dim);
   no_word_ = arena_.normal("no_word", {1, dim}, 1, false);
@@ -43,13 +46,14 @@ TranslationHead::Memory TranslationHead::memory(const HeadInput& input) const {
     extended.push_back(static_cast<std::int64_t>(rows.size()));
   }
   const torch::Tensor index = to_device(rows, input.states);
-  const torch::Tensor bias = torch::cat({input.weights.mean(0).log(), torch::full({1}, std::log(kDelta), input.states.options())});
+  const torch::Tensor bias =
+      torch::cat({input.weights.mean(0).log(), torch::full({1}, std::log(kDelta), input.states.options())});
   return {torch::cat({input.states, no_word_->tensor}).index_select(0, index), bias.index_select(0, index),
           Segments::from(std::move(extended), input.states.device())};
 }
 
-// Not times sqrt(dim): the output is tied to the same table, so a large copy of the last token in the residual stream would make the
-// decoder repeat it, and most of the training would go into unlearning that.
+// Not times sqrt(dim): the output is tied to the same table, so a large copy of the last token in the residual stream
+// would make the decoder repeat it, and most of the training would go into unlearning that.
 torch::Tensor TranslationHead::embed(const HeadInput& input, const torch::Tensor& tokens) const {
   return at::embedding(input.embedding, tokens);
 }
@@ -61,11 +65,13 @@ torch::Tensor TranslationHead::decode(const HeadInput& input, const TaskSlice& s
   // The decoder reads "bos t_0 … t_n-2" to say "t_0 … t_n-1".
   std::vector<std::int64_t> shifted(slice.target_tokens.size());
   for (std::size_t i = 0; i + 1 < slice.target_offsets.size(); ++i)
-    for (auto at = static_cast<std::size_t>(slice.target_offsets[i]); at < static_cast<std::size_t>(slice.target_offsets[i + 1]); ++at)
+    for (auto at = static_cast<std::size_t>(slice.target_offsets[i]);
+         at < static_cast<std::size_t>(slice.target_offsets[i + 1]); ++at)
       shifted[at] = at == static_cast<std::size_t>(slice.target_offsets[i]) ? spec_.bos : slice.target_tokens[at - 1];
-  const DropoutKeys keys = input.sample_keys.empty()
-                               ? DropoutKeys()
-                               : DropoutKeys(targets, input.sample_keys, 1, 1 + 3 * spec_.options.decoder_layers, input.states.device());
+  const DropoutKeys keys =
+      input.sample_keys.empty()
+          ? DropoutKeys()
+          : DropoutKeys(targets, input.sample_keys, 1, 1 + 3 * spec_.options.decoder_layers, input.states.device());
   const Memory memory = this->memory(input);
   torch::Tensor x = dropout_add(embed(input, to_device(shifted, input.states)), {}, keys, 0, dropout);
   const Rotary rotary = Rotary::at(targets.positions, dim / heads, x.scalar_type());
@@ -75,7 +81,8 @@ torch::Tensor TranslationHead::decode(const HeadInput& input, const TaskSlice& s
     x = layer.self(x, targets, rotary, true, keys, site++, dropout);
     const torch::Tensor q = layer.query(layer.norm(x)).view({-1, heads, dim / heads});
     const auto kv = layer.key_value(memory.states).view({-1, 2, heads, dim / heads}).unbind(1);
-    const torch::Tensor read = packed_attention(rotate(q, rotary), rotate(kv[0], source), kv[1], memory.bias, targets, memory.segments, false);
+    const torch::Tensor read =
+        packed_attention(rotate(q, rotary), rotate(kv[0], source), kv[1], memory.bias, targets, memory.segments, false);
     x = dropout_add(layer.out(read.view({-1, dim})), x, keys, site++, dropout);
     x = layer.feed_forward(x, keys, site++, dropout);
   }
@@ -83,17 +90,20 @@ torch::Tensor TranslationHead::decode(const HeadInput& input, const TaskSlice& s
 }
 
 torch::Tensor TranslationHead::loss(const HeadInput& input, const TaskSlice& slice) const {
-  return tied_cross_entropy(decode(input, slice), input.embedding, bias_->tensor, to_device(slice.target_tokens, input.states),
-                            spec_.options.label_smoothing).sum();
+  return tied_cross_entropy(decode(input, slice), input.embedding, bias_->tensor,
+                            to_device(slice.target_tokens, input.states), spec_.options.label_smoothing)
+      .sum();
 }
 
 Scored TranslationHead::score(const HeadInput& input, const TaskSlice& slice) const {
   const torch::Tensor logits = at::addmm(bias_->tensor, decode(input, slice), input.embedding.t());
-  const auto loss = to_host_double(at::cross_entropy_loss(logits, to_device(slice.target_tokens, input.states), {}, at::Reduction::None));
+  const auto loss = to_host_double(
+      at::cross_entropy_loss(logits, to_device(slice.target_tokens, input.states), {}, at::Reduction::None));
   Scored scored{.loss = {}, .count = {}, .predicted = to_host(logits.argmax(1))};
   for (std::size_t i = 0; i + 1 < slice.target_offsets.size(); ++i) {
     double sum = 0;
-    for (std::int64_t at = slice.target_offsets[i]; at < slice.target_offsets[i + 1]; ++at) sum += loss[static_cast<std::size_t>(at)];
+    for (std::int64_t at = slice.target_offsets[i]; at < slice.target_offsets[i + 1]; ++at)
+      sum += loss[static_cast<std::size_t>(at)];
     scored.loss.push_back(sum);
     scored.count.push_back(slice.target_offsets[i + 1] - slice.target_offsets[i]);
   }
@@ -101,7 +111,8 @@ Scored TranslationHead::score(const HeadInput& input, const TaskSlice& slice) co
 }
 
 Predicted TranslationHead::predict(const HeadInput& input) const {
-  const std::int64_t dim = spec_.encoder.dim, heads = spec_.encoder.heads, width = dim / heads, sequences = input.segments.sequences();
+  const std::int64_t dim = spec_.encoder.dim, heads = spec_.encoder.heads, width = dim / heads,
+                     sequences = input.segments.sequences();
   const Memory memory = this->memory(input);
   std::int64_t longest = 0;
   std::vector<std::int64_t> limit;
@@ -112,9 +123,13 @@ Predicted TranslationHead::predict(const HeadInput& input) const {
   }
   // Cross-attention's keys and values, padded once: [sequences, heads, longest, width]; padding gets -inf.
   const torch::Tensor place =
-      torch::repeat_interleave(memory.segments.lengths, std::optional<std::int64_t>(memory.segments.tokens())) * longest + memory.segments.positions;
-  const torch::Tensor bias = torch::full({sequences * longest}, -std::numeric_limits<double>::infinity(), input.states.options())
-                                 .index_copy(0, place, memory.bias).view({sequences, 1, 1, longest});
+      torch::repeat_interleave(memory.segments.lengths, std::optional<std::int64_t>(memory.segments.tokens())) *
+          longest +
+      memory.segments.positions;
+  const torch::Tensor bias =
+      torch::full({sequences * longest}, -std::numeric_limits<double>::infinity(), input.states.options())
+          .index_copy(0, place, memory.bias)
+          .view({sequences, 1, 1, longest});
   struct Cache {
     torch::Tensor k, v, cross_k, cross_v;
   };
@@ -123,14 +138,18 @@ Predicted TranslationHead::predict(const HeadInput& input) const {
   for (const Layer& layer : layers_) {
     const auto kv = layer.key_value(memory.states).view({-1, 2, heads, width}).unbind(1);
     const auto pad = [&](const torch::Tensor& x) {
-      return torch::zeros({sequences * longest, heads, width}, x.options()).index_copy(0, place, x).view({sequences, longest, heads, width})
-          .transpose(1, 2).contiguous();
+      return torch::zeros({sequences * longest, heads, width}, x.options())
+          .index_copy(0, place, x)
+          .view({sequences, longest, heads, width})
+          .transpose(1, 2)
+          .contiguous();
     };
     const torch::Tensor none = torch::empty({sequences, heads, 0, width}, input.states.options());
     caches.push_back({none, none, pad(rotate(kv[0], source)), pad(kv[1])});
   }
 
-  Predicted predicted{.ids = std::vector<std::vector<std::int64_t>>(static_cast<std::size_t>(sequences)), .probability = {}};
+  Predicted predicted{.ids = std::vector<std::vector<std::int64_t>>(static_cast<std::size_t>(sequences)),
+                      .probability = {}};
   std::vector<std::int64_t> alive, last;  // sequence of each row, and its newest token
   for (std::int64_t i = 0; i < sequences; ++i) {
     alive.push_back(i);
@@ -166,7 +185,8 @@ Predicted TranslationHead::predict(const HeadInput& input) const {
     if (kept.size() < alive.size()) {
       const torch::Tensor index = to_device(kept, input.states);
       for (Cache& cache : caches)
-        for (torch::Tensor* part : {&cache.k, &cache.v, &cache.cross_k, &cache.cross_v}) *part = part->index_select(0, index);
+        for (torch::Tensor* part : {&cache.k, &cache.v, &cache.cross_k, &cache.cross_v})
+          *part = part->index_select(0, index);
       row_bias = row_bias.index_select(0, index);
     }
     alive = std::move(next);

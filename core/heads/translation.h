@@ -1,6 +1,7 @@
-// Translation: a pre-norm transformer decoder over the packed targets, tied to the token table. Its cross-attention adds log w_it, the
-// word's weight for this task, to the scores, and log(delta) = 0 to one extra learned position after the words. Its queries and keys turn with
-// their positions in target and source: words of near positions belong together.
+// Translation: a pre-norm transformer decoder over the packed targets, tied to the token table. Its cross-attention
+// adds log w_it, the word's weight for this task, to the scores, and log(delta) = 0 to one extra learned position after
+// the words. Its queries and keys turn with their positions in target and source: words of near positions belong
+// together.
 #pragma once
 
 #include "core/heads/head.h"
@@ -13,13 +14,14 @@ class TranslationHead : public Head {
   explicit TranslationHead(HeadSpec spec);
   torch::Tensor loss(const HeadInput& input, const TaskSlice& slice) const override;
   Scored score(const HeadInput& input, const TaskSlice& slice) const override;
-  // Greedy search with a key/value cache, all sequences at once; at most options.max_target tokens and twice the source plus 8.
+  // Greedy search with a key/value cache, all sequences at once; at most options.max_target tokens and twice the source
+  // plus 8.
   Predicted predict(const HeadInput& input) const override;
 
  private:
-  struct Memory {             // what cross-attention reads: the words and the extra position of each sequence
-    torch::Tensor states;     // [tokens + sequences, dim]
-    torch::Tensor bias;       // [tokens + sequences]
+  struct Memory {          // what cross-attention reads: the words and the extra position of each sequence
+    torch::Tensor states;  // [tokens + sequences, dim]
+    torch::Tensor bias;    // [tokens + sequences]
     Segments segments;
   };
   struct Layer {

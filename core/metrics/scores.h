@@ -1,4 +1,5 @@
-// Metrics as sums: every sample gives numbers that are added over samples and workers; metrics are functions of the sums.
+// Metrics as sums: every sample gives numbers that are added over samples and workers; metrics are functions of the
+// sums.
 #pragma once
 
 #include <cstdint>
@@ -13,22 +14,24 @@
 namespace polyhead {
 
 // The sums of one task's evaluation. What `sums` holds is the kind's own (confusion counts, n-gram counts, negative
-// log-likelihood); add element-wise to merge workers. `rows` are per sample {numerator, denominator} of the headline ratio
-// (accuracy: right and scored; perplexity: negative log-likelihood and tokens), for the bootstrap.
+// log-likelihood); add element-wise to merge workers. `rows` are per sample {numerator, denominator} of the headline
+// ratio (accuracy: right and scored; perplexity: negative log-likelihood and tokens), for the bootstrap.
 struct Scores {
   std::vector<double> sums;
   std::vector<double> rows;  // [samples, 2]
 };
 
-// Classification and tagging: sums = 3 per class (true positive, gold, predicted). `predicted` -1 is no class at all (a word that was
-// cut off), which is wrong. The rows are the caller's to add: a sample may hold many predictions. Both metrics of no predictions are 0.
+// Classification and tagging: sums = 3 per class (true positive, gold, predicted). `predicted` -1 is no class at all (a
+// word that was cut off), which is wrong. The rows are the caller's to add: a sample may hold many predictions. Both
+// metrics of no predictions are 0.
 void add_prediction(Scores& scores, std::int64_t classes, std::int64_t gold, std::int64_t predicted);
 double accuracy(const Scores& scores, std::int64_t classes);
 // The mean F1 of classes that occur in gold or predictions, as scikit-learn's f1_score(average="macro").
 double macro_f1(const Scores& scores, std::int64_t classes);
 
-// A 95 % percentile-bootstrap interval of sum(numerators) / sum(denominators) over rows; `exponential` takes exp of the ratio.
-// Draws whose denominators add to 0 are left out; {0, 0} when none is left. The order of the rows matters within the sampling error.
+// A 95 % percentile-bootstrap interval of sum(numerators) / sum(denominators) over rows; `exponential` takes exp of the
+// ratio. Draws whose denominators add to 0 are left out; {0, 0} when none is left. The order of the rows matters within
+// the sampling error.
 struct Interval {
   double low = 0, high = 0;
 };
@@ -44,8 +47,8 @@ double bleu(std::span<const double> sums);
 // The 13a tokenization, words separated by single spaces (NIST mteval-v13a).
 std::string tokenize_13a(std::string_view text);
 
-// chrF2 (sacrebleu's defaults: character 6-grams, beta 2, no words, whitespace ignored) as 18 sums: per order hypothesis
-// n-grams, reference n-grams, matches.
+// chrF2 (sacrebleu's defaults: character 6-grams, beta 2, no words, whitespace ignored) as 18 sums: per order
+// hypothesis n-grams, reference n-grams, matches.
 inline constexpr std::size_t kChrfSums = 18;
 void add_chrf(std::span<double> sums, std::string_view hypothesis, std::string_view reference);
 double chrf(std::span<const double> sums);

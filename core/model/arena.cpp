@@ -48,11 +48,13 @@ Parameter* Arena::add(Parameter parameter) {
 }
 
 Parameter* Arena::normal(const std::string& name, std::vector<std::int64_t> shape, double deviation, bool decay) {
-  return add({.name = name, .shape = std::move(shape), .initial = deviation, .constant = false, .decay = decay, .tensor = {}});
+  return add(
+      {.name = name, .shape = std::move(shape), .initial = deviation, .constant = false, .decay = decay, .tensor = {}});
 }
 
 Parameter* Arena::constant(const std::string& name, std::vector<std::int64_t> shape, double value) {
-  return add({.name = name, .shape = std::move(shape), .initial = value, .constant = true, .decay = false, .tensor = {}});
+  return add(
+      {.name = name, .shape = std::move(shape), .initial = value, .constant = true, .decay = false, .tensor = {}});
 }
 
 std::int64_t Arena::layout() {
@@ -71,7 +73,8 @@ std::int64_t Arena::layout() {
 void Arena::finish(const std::string& owner, std::uint64_t seed, torch::TensorOptions options, void* gradient_memory) {
   layout();
   values_ = torch::zeros({elements_}, options);
-  gradients_ = gradient_memory ? torch::from_blob(gradient_memory, {elements_}, options).zero_() : torch::zeros({elements_}, options);
+  gradients_ = gradient_memory ? torch::from_blob(gradient_memory, {elements_}, options).zero_()
+                               : torch::zeros({elements_}, options);
   const std::uint64_t owner_key = derive(seed, hash_bytes(owner));
   for (Parameter& parameter : parameters_) {
     const torch::Tensor place = values_.narrow(0, parameter.offset, parameter.size()).view(parameter.shape);
@@ -79,7 +82,8 @@ void Arena::finish(const std::string& owner, std::uint64_t seed, torch::TensorOp
       place.fill_(parameter.initial);
     else
       place.copy_(normal_values(derive(owner_key, hash_bytes(parameter.name)), parameter.shape, parameter.initial));
-    // detach() shares the version counter, so a change of the buffer between forward and backward is caught by autograd.
+    // detach() shares the version counter, so a change of the buffer between forward and backward is caught by
+    // autograd.
     parameter.tensor = place.detach().set_requires_grad(true);
     parameter.tensor.mutable_grad() = gradients_.narrow(0, parameter.offset, parameter.size()).view(parameter.shape);
   }

@@ -1,5 +1,5 @@
-// One flat arena per owner (the encoder, each head): parameters are views into one buffer, their gradients into another, so that
-// reducing, clipping, AdamW, hashing and checkpointing work on slices of it.
+// One flat arena per owner (the encoder, each head): parameters are views into one buffer, their gradients into
+// another, so that reducing, clipping, AdamW, hashing and checkpointing work on slices of it.
 #pragma once
 
 #include <cstdint>
@@ -12,15 +12,15 @@
 namespace polyhead {
 
 struct Parameter {
-  std::string name;                 // "layers.0.attention.qkv.weight"
+  std::string name;  // "layers.0.attention.qkv.weight"
   std::vector<std::int64_t> shape;
-  double initial = 0;               // standard deviation of a normal start; with `constant`, the value itself
+  double initial = 0;  // standard deviation of a normal start; with `constant`, the value itself
   bool constant = false;
-  bool decay = false;               // weight decay
-  std::int64_t offset = 0;          // elements, in the arena
-  torch::Tensor tensor;             // a leaf that requires a gradient; defined by finish()
+  bool decay = false;       // weight decay
+  std::int64_t offset = 0;  // elements, in the arena
+  torch::Tensor tensor;     // a leaf that requires a gradient; defined by finish()
 
-  std::int64_t size() const;        // elements, without padding
+  std::int64_t size() const;  // elements, without padding
 };
 
 class Arena {
@@ -33,14 +33,16 @@ class Arena {
   Parameter* normal(const std::string& name, std::vector<std::int64_t> shape, double deviation, bool decay);
   Parameter* constant(const std::string& name, std::vector<std::int64_t> shape, double value);
 
-  // Elements of the buffer, padding included (each tensor starts at a multiple of 16 elements). Decayed parameters come first.
+  // Elements of the buffer, padding included (each tensor starts at a multiple of 16 elements). Decayed parameters come
+  // first.
   std::int64_t layout();
-  // Makes the buffers and the starting values, which depend on (seed, owner, name) alone. `gradient_memory`, if given, is host memory
-  // of layout() elements for the gradients, and must outlive the arena.
-  void finish(const std::string& owner, std::uint64_t seed, torch::TensorOptions options, void* gradient_memory = nullptr);
+  // Makes the buffers and the starting values, which depend on (seed, owner, name) alone. `gradient_memory`, if given,
+  // is host memory of layout() elements for the gradients, and must outlive the arena.
+  void finish(const std::string& owner, std::uint64_t seed, torch::TensorOptions options,
+              void* gradient_memory = nullptr);
 
   const std::deque<Parameter>& parameters() const { return parameters_; }
-  std::int64_t parameter_count() const;           // elements, without padding
+  std::int64_t parameter_count() const;  // elements, without padding
   torch::Tensor values() const { return values_; }
   torch::Tensor gradients() const { return gradients_; }
   std::int64_t decayed() const { return decayed_; }  // elements of the buffer that weight decay covers: [0, decayed)

@@ -1,4 +1,5 @@
-// The device a worker computes on. device_cuda.cpp where the program is built for CUDA, no_cuda.cpp beside it otherwise.
+// The device a worker computes on. device_cuda.cpp where the program is built for CUDA, no_cuda.cpp beside it
+// otherwise.
 #pragma once
 
 #include <string>

@@ -11,8 +11,12 @@ torch::Device choose_device(const std::string& name, int local_rank) {
   if (name != "cuda") throw Error(Exit::config, fmt::format("run.device = {}: use auto, cpu or cuda", name));
   const int devices = c10::cuda::device_count();
   if (local_rank >= devices)
-    throw Error(Exit::config, fmt::format("run.device = cuda: worker {} of this host finds {} CUDA devices; start at most one worker a device, "
-                                          "check CUDA_VISIBLE_DEVICES and nvidia-smi, or use run.device = cpu", local_rank, devices));
+    throw Error(
+        Exit::config,
+        fmt::format(
+            "run.device = cuda: worker {} of this host finds {} CUDA devices; start at most one worker a device, "
+            "check CUDA_VISIBLE_DEVICES and nvidia-smi, or use run.device = cpu",
+            local_rank, devices));
   c10::cuda::set_device(static_cast<c10::DeviceIndex>(local_rank));
   return {torch::kCUDA, static_cast<c10::DeviceIndex>(local_rank)};
 }

@@ -11,14 +11,19 @@ namespace polyhead {
 
 void check(const EncoderOptions& options) {
   const auto fail = [](const std::string& message) { throw Error(Exit::config, message); };
-  if (options.form != "pre_norm") fail(fmt::format("encoder.form = {}: this form is not known; use pre_norm", options.form));
-  for (const auto& [key, value] : {std::pair("layers", options.layers), std::pair("dim", options.dim), std::pair("heads", options.heads),
-                                   std::pair("ffn", options.ffn)})
+  if (options.form != "pre_norm")
+    fail(fmt::format("encoder.form = {}: this form is not known; use pre_norm", options.form));
+  for (const auto& [key, value] : {std::pair("layers", options.layers), std::pair("dim", options.dim),
+                                   std::pair("heads", options.heads), std::pair("ffn", options.ffn)})
     if (value < 1) fail(fmt::format("encoder.{} = {}: it must be at least 1", key, value));
   if (options.dim % (2 * options.heads) != 0)
-    fail(fmt::format("encoder.dim = {} with encoder.heads = {}: dim / heads must be an even whole number, as rotary positions turn pairs "
-                     "of channels", options.dim, options.heads));
-  if (!(options.dropout >= 0 && options.dropout < 1)) fail(fmt::format("encoder.dropout = {}: it must lie in [0, 1)", options.dropout));
+    fail(
+        fmt::format("encoder.dim = {} with encoder.heads = {}: dim / heads must be an even whole number, as rotary "
+                    "positions turn pairs "
+                    "of channels",
+                    options.dim, options.heads));
+  if (!(options.dropout >= 0 && options.dropout < 1))
+    fail(fmt::format("encoder.dropout = {}: it must lie in [0, 1)", options.dropout));
 }
 
 void check(const AttentionOptions& options, std::int64_t dim) {
@@ -30,7 +35,8 @@ void check(const AttentionOptions& options, std::int64_t dim) {
     throw Error(Exit::config, fmt::format("attention.floor = {}: it must lie in [0, 1)", options.floor));
 }
 
-Encoder::Encoder(const EncoderOptions& options, const AttentionOptions& attention, std::int64_t vocab_size, std::int64_t tasks)
+Encoder::Encoder(const EncoderOptions& options, const AttentionOptions& attention, std::int64_t vocab_size,
+                 std::int64_t tasks)
     : options_(options), attention_(attention) {
   check(options);
   check(attention, options.dim);
@@ -46,13 +52,15 @@ Encoder::Encoder(const EncoderOptions& options, const AttentionOptions& attentio
   norm_ = LayerNorm(arena_, "norm", options.dim);
   task_key_ = arena_.normal("tasks.key.weight", {options.dim, options.dim}, 1 / std::sqrt(dim), true);
   const std::int64_t width = options.dim / attention.heads;
-  task_queries_ = arena_.normal("tasks.queries", {tasks + 1, attention.heads, width}, 1 / std::sqrt(static_cast<double>(width)), false);
+  task_queries_ = arena_.normal("tasks.queries", {tasks + 1, attention.heads, width},
+                                1 / std::sqrt(static_cast<double>(width)), false);
   task_importance_ = arena_.constant("tasks.importance", {tasks + 1}, 0);
 }
 
 Encoder::Output Encoder::forward(const torch::Tensor& tokens, const Segments& segments, const DropoutKeys& keys) const {
   const double dropout = options_.dropout;
-  const torch::Tensor embedded = at::embedding(embedding_->tensor, tokens) * std::sqrt(static_cast<double>(options_.dim));
+  const torch::Tensor embedded =
+      at::embedding(embedding_->tensor, tokens) * std::sqrt(static_cast<double>(options_.dim));
   torch::Tensor x = dropout_add(embedded, {}, keys, 0, dropout);
   const Rotary rotary = Rotary::at(segments.positions, options_.dim / options_.heads, x.scalar_type());
   std::int64_t site = 1;
@@ -61,8 +69,8 @@ Encoder::Output Encoder::forward(const torch::Tensor& tokens, const Segments& se
     x = block.feed_forward(x, keys, site++, dropout);
   }
   const torch::Tensor states = norm_(x);
-  return {states, task_weights(states, task_key_->tensor, task_queries_->tensor, task_importance_->tensor, attention_.temperature,
-                               attention_.floor)};
+  return {states, task_weights(states, task_key_->tensor, task_queries_->tensor, task_importance_->tensor,
+                               attention_.temperature, attention_.floor)};
 }
 
 torch::Tensor Encoder::importance() const {

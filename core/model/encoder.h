@@ -1,5 +1,5 @@
-// The shared encoder: a transformer over packed sequences, and the part of task attention that all tasks share (keys, queries,
-// importance). A full copy lives on every worker.
+// The shared encoder: a transformer over packed sequences, and the part of task attention that all tasks share (keys,
+// queries, importance). A full copy lives on every worker.
 #pragma once
 
 #include <cstdint>
@@ -19,7 +19,8 @@ void check(const AttentionOptions& options, std::int64_t dim);
 class Encoder {
  public:
   // tasks: those that the model is trained with; slot t + 1 of the queries belongs to task t.
-  Encoder(const EncoderOptions& options, const AttentionOptions& attention, std::int64_t vocab_size, std::int64_t tasks);
+  Encoder(const EncoderOptions& options, const AttentionOptions& attention, std::int64_t vocab_size,
+          std::int64_t tasks);
 
   Arena& arena() { return arena_; }
   const Arena& arena() const { return arena_; }

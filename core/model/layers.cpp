@@ -20,17 +20,23 @@ torch::Tensor LayerNorm::operator()(const torch::Tensor& x) const {
 }
 
 FeedForward::FeedForward(Arena& arena, const std::string& name, std::int64_t dim, std::int64_t ffn, double gain)
-    : norm(arena, name + ".norm", dim), up(arena, name + ".up", dim, ffn), down(arena, name + ".down", ffn, dim, gain) {}
+    : norm(arena, name + ".norm", dim),
+      up(arena, name + ".up", dim, ffn),
+      down(arena, name + ".down", ffn, dim, gain) {}
 
-torch::Tensor FeedForward::operator()(const torch::Tensor& x, const DropoutKeys& keys, std::int64_t site, double dropout) const {
+torch::Tensor FeedForward::operator()(const torch::Tensor& x, const DropoutKeys& keys, std::int64_t site,
+                                      double dropout) const {
   return dropout_add(down(at::gelu(up(norm(x)))), x, keys, site, dropout);
 }
 
 SelfAttention::SelfAttention(Arena& arena, const std::string& name, std::int64_t dim, std::int64_t heads, double gain)
-    : norm(arena, name + ".norm", dim), qkv(arena, name + ".qkv", dim, 3 * dim), out(arena, name + ".out", dim, dim, gain), heads(heads) {}
+    : norm(arena, name + ".norm", dim),
+      qkv(arena, name + ".qkv", dim, 3 * dim),
+      out(arena, name + ".out", dim, dim, gain),
+      heads(heads) {}
 
-torch::Tensor SelfAttention::operator()(const torch::Tensor& x, const Segments& segments, const Rotary& rotary, bool causal,
-                                        const DropoutKeys& keys, std::int64_t site, double dropout) const {
+torch::Tensor SelfAttention::operator()(const torch::Tensor& x, const Segments& segments, const Rotary& rotary,
+                                        bool causal, const DropoutKeys& keys, std::int64_t site, double dropout) const {
   const std::int64_t dim = x.size(1);
   // unbind, not three slices: its backward is one pass.
   const auto parts = qkv(norm(x)).view({x.size(0), 3, heads, dim / heads}).unbind(1);

@@ -40,8 +40,8 @@ struct SelfAttention {
   std::int64_t heads = 1;
   SelfAttention() = default;
   SelfAttention(Arena& arena, const std::string& name, std::int64_t dim, std::int64_t heads, double gain);
-  torch::Tensor operator()(const torch::Tensor& x, const Segments& segments, const Rotary& rotary, bool causal, const DropoutKeys& keys,
-                           std::int64_t site, double dropout) const;
+  torch::Tensor operator()(const torch::Tensor& x, const Segments& segments, const Rotary& rotary, bool causal,
+                           const DropoutKeys& keys, std::int64_t site, double dropout) const;
 };
 
 }  // namespace polyhead

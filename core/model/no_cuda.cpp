@@ -8,8 +8,10 @@ namespace polyhead {
 torch::Device choose_device(const std::string& name, int) {
   if (name == "cpu") return torch::kCPU;
   if (name == "cuda")
-    throw Error(Exit::config, "run.device = cuda: this program was built without CUDA; build the preset cuda (./launch/setup --preset "
-                              "cuda), or use run.device = cpu");
+    throw Error(
+        Exit::config,
+        "run.device = cuda: this program was built without CUDA; build the preset cuda (./launch/setup --preset "
+        "cuda), or use run.device = cpu");
   throw Error(Exit::config, fmt::format("run.device = {}: use auto, cpu or cuda", name));
 }
 

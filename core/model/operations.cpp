@@ -31,24 +31,26 @@ std::uint32_t drop_threshold(double p) {
   return static_cast<std::uint32_t>(p * 4294967296.0);
 }
 
-// The inner loops, compiled for several instruction sets; the loader picks one. Each does the same operations in the same order.
+// The inner loops, compiled for several instruction sets; the loader picks one. Each does the same operations in the
+// same order.
 #define POLYHEAD_CLONES __attribute__((target_clones("avx512f", "avx2", "default")))
-#define POLYHEAD_DROPOUT_ROW(T)                                                                                                     \
-  POLYHEAD_CLONES void dropout_row(const T* x, const T* residual, std::uint32_t key, T* out, std::uint32_t channels,                \
-                                   std::uint32_t threshold, T scale) {                                                              \
-    if (residual) {                                                                                                                 \
-      for (std::uint32_t c = 0; c < channels; ++c) out[c] = residual[c] + (channel_bits(key, c) >= threshold ? x[c] * scale : T(0)); \
-    } else {                                                                                                                        \
-      for (std::uint32_t c = 0; c < channels; ++c) out[c] = channel_bits(key, c) >= threshold ? x[c] * scale : T(0);                \
-    }                                                                                                                               \
+#define POLYHEAD_DROPOUT_ROW(T)                                                                                      \
+  POLYHEAD_CLONES void dropout_row(const T* x, const T* residual, std::uint32_t key, T* out, std::uint32_t channels, \
+                                   std::uint32_t threshold, T scale) {                                               \
+    if (residual) {                                                                                                  \
+      for (std::uint32_t c = 0; c < channels; ++c)                                                                   \
+        out[c] = residual[c] + (channel_bits(key, c) >= threshold ? x[c] * scale : T(0));                            \
+    } else {                                                                                                         \
+      for (std::uint32_t c = 0; c < channels; ++c) out[c] = channel_bits(key, c) >= threshold ? x[c] * scale : T(0); \
+    }                                                                                                                \
   }
-#define POLYHEAD_TURN_ROW(T)                                                                                                        \
-  POLYHEAD_CLONES void turn_row(const T* x, const T* cosine, const T* sine, T sign, T* out, std::int64_t half) {                    \
-    for (std::int64_t c = 0; c < half; ++c) {                                                                                       \
-      const T a = x[c], b = x[half + c], s = sign * sine[c];                                                                        \
-      out[c] = a * cosine[c] - b * s;                                                                                               \
-      out[half + c] = b * cosine[c] + a * s;                                                                                        \
-    }                                                                                                                               \
+#define POLYHEAD_TURN_ROW(T)                                                                                     \
+  POLYHEAD_CLONES void turn_row(const T* x, const T* cosine, const T* sine, T sign, T* out, std::int64_t half) { \
+    for (std::int64_t c = 0; c < half; ++c) {                                                                    \
+      const T a = x[c], b = x[half + c], s = sign * sine[c];                                                     \
+      out[c] = a * cosine[c] - b * s;                                                                            \
+      out[half + c] = b * cosine[c] + a * s;                                                                     \
+    }                                                                                                            \
   }
 POLYHEAD_DROPOUT_ROW(float)
 POLYHEAD_DROPOUT_ROW(double)
@@ -71,22 +73,25 @@ Tensor apply_dropout(const Tensor& x, const Tensor& residual, const Tensor& keys
     const std::int64_t width = x.size(1);
     at::parallel_for(0, x.size(0), 64, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t row = begin; row < end; ++row)
-        dropout_row(rows + row * width, residuals ? residuals + row * width : nullptr, static_cast<std::uint32_t>(row_keys[row]),
-                    to + row * width, static_cast<std::uint32_t>(width), drop_threshold(p), static_cast<scalar_t>(1 / (1 - p)));
+        dropout_row(rows + row * width, residuals ? residuals + row * width : nullptr,
+                    static_cast<std::uint32_t>(row_keys[row]), to + row * width, static_cast<std::uint32_t>(width),
+                    drop_threshold(p), static_cast<scalar_t>(1 / (1 - p)));
     });
   });
   return out;
 }
 
 struct DropoutAdd : torch::autograd::Function<DropoutAdd> {
-  static Tensor forward(AutogradContext* context, const Tensor& x, const std::optional<Tensor>& residual, const Tensor& keys, double p) {
+  static Tensor forward(AutogradContext* context, const Tensor& x, const std::optional<Tensor>& residual,
+                        const Tensor& keys, double p) {
     context->save_for_backward({keys});
     context->saved_data["p"] = p;
     context->saved_data["residual"] = residual.has_value();
     return apply_dropout(x, residual.value_or(Tensor()), keys, p);
   }
   static tensor_list backward(AutogradContext* context, tensor_list gradient) {
-    const Tensor dx = apply_dropout(gradient[0], Tensor(), context->get_saved_variables()[0], context->saved_data["p"].toDouble());
+    const Tensor dx =
+        apply_dropout(gradient[0], Tensor(), context->get_saved_variables()[0], context->saved_data["p"].toDouble());
     return {dx, context->saved_data["residual"].toBool() ? gradient[0] : Tensor(), Tensor(), Tensor()};
   }
 };
@@ -134,10 +139,11 @@ Tensor rows_of(const Tensor& x, const std::vector<std::int64_t>& offsets, std::s
   return x.narrow(0, offsets[sequence], offsets[sequence + 1] - offsets[sequence]).transpose(0, 1);
 }
 
-// Per sequence on strided views, without gathering or padding; probabilities are kept for backward (see docs/design.md).
+// Per sequence on strided views, without gathering or padding; probabilities are kept for backward.
 struct PackedAttention : torch::autograd::Function<PackedAttention> {
-  static Tensor forward(AutogradContext* context, const Tensor& q, const Tensor& k, const Tensor& v, const std::optional<Tensor>& bias,
-                        const std::vector<std::int64_t>& query_offsets, const std::vector<std::int64_t>& key_offsets, bool causal) {
+  static Tensor forward(AutogradContext* context, const Tensor& q, const Tensor& k, const Tensor& v,
+                        const std::optional<Tensor>& bias, const std::vector<std::int64_t>& query_offsets,
+                        const std::vector<std::int64_t>& key_offsets, bool causal) {
     const std::int64_t heads = q.size(1);
     const double scale = 1 / std::sqrt(static_cast<double>(q.size(2)));
     std::int64_t kept = 0;
@@ -154,7 +160,9 @@ struct PackedAttention : torch::autograd::Function<PackedAttention> {
       at::bmm_out(p, rows_of(q, query_offsets, i), rows_of(k, key_offsets, i).transpose(1, 2));
       p.mul_(scale);
       if (bias) p.add_(bias->narrow(0, key_offsets[i], columns));
-      if (causal) p.masked_fill_(torch::ones({rows, columns}, q.options().dtype(torch::kBool)).triu_(1), -std::numeric_limits<double>::infinity());
+      if (causal)
+        p.masked_fill_(torch::ones({rows, columns}, q.options().dtype(torch::kBool)).triu_(1),
+                       -std::numeric_limits<double>::infinity());
       at::_softmax_out(p, p, -1, false);
       rows_of(out, query_offsets, i).copy_(at::bmm(p, rows_of(v, key_offsets, i)));
     }
@@ -174,7 +182,8 @@ struct PackedAttention : torch::autograd::Function<PackedAttention> {
     const std::int64_t heads = q.size(1);
     const double scale = 1 / std::sqrt(static_cast<double>(q.size(2)));
     const Tensor d_out = gradient[0].contiguous();
-    Tensor dq = torch::empty(q.sizes(), q.options()), dk = torch::empty(k.sizes(), k.options()), dv = torch::empty(v.sizes(), v.options());
+    Tensor dq = torch::empty(q.sizes(), q.options()), dk = torch::empty(k.sizes(), k.options()),
+           dv = torch::empty(v.sizes(), v.options());
     Tensor d_bias = with_bias ? torch::empty({k.size(0)}, q.options()) : Tensor();
     std::int64_t at = 0;
     for (std::size_t i = 0; i + 1 < query_offsets.size(); ++i) {
@@ -204,7 +213,8 @@ struct PackedAttention : torch::autograd::Function<PackedAttention> {
 Segments Segments::from(std::vector<std::int64_t> offsets, torch::Device device) {
   Segments segments{.offsets = std::move(offsets), .lengths = {}, .positions = {}};
   const std::int64_t sequences = segments.sequences();
-  Tensor lengths = torch::empty({sequences}, torch::kInt64), positions = torch::empty({segments.tokens()}, torch::kInt64);
+  Tensor lengths = torch::empty({sequences}, torch::kInt64),
+         positions = torch::empty({segments.tokens()}, torch::kInt64);
   auto* length = lengths.data_ptr<std::int64_t>();
   auto* position = positions.data_ptr<std::int64_t>();
   for (std::int64_t i = 0; i < sequences; ++i) {
@@ -217,15 +227,16 @@ Segments Segments::from(std::vector<std::int64_t> offsets, torch::Device device)
   return segments;
 }
 
-DropoutKeys::DropoutKeys(const Segments& segments, const std::vector<std::uint64_t>& sample_keys, std::uint64_t stream, std::int64_t sites,
-                         torch::Device device) {
+DropoutKeys::DropoutKeys(const Segments& segments, const std::vector<std::uint64_t>& sample_keys, std::uint64_t stream,
+                         std::int64_t sites, torch::Device device) {
   Tensor rows = torch::empty({sites, segments.tokens()}, torch::kInt64);
   auto* out = rows.data_ptr<std::int64_t>();
   for (std::int64_t site = 0; site < sites; ++site)
     for (std::size_t i = 0; i < sample_keys.size(); ++i) {
       const std::uint64_t key = derive(derive(sample_keys[i], stream), static_cast<std::uint64_t>(site));
       const std::int64_t length = segments.offsets[i + 1] - segments.offsets[i];
-      for (std::int64_t token = 0; token < length; ++token) *out++ = static_cast<std::int64_t>(draw(key, static_cast<std::uint64_t>(token)) >> 32);
+      for (std::int64_t token = 0; token < length; ++token)
+        *out++ = static_cast<std::int64_t>(draw(key, static_cast<std::uint64_t>(token)) >> 32);
     }
   rows_ = rows.to(device);
 }
@@ -244,14 +255,16 @@ torch::Tensor dropout_add(const Tensor& x, const Tensor& residual, const Tensor&
   return DropoutAdd::apply(x, optional(residual), keys, p);
 }
 
-torch::Tensor dropout_add(const Tensor& x, const Tensor& residual, const DropoutKeys& keys, std::int64_t site, double p) {
+torch::Tensor dropout_add(const Tensor& x, const Tensor& residual, const DropoutKeys& keys, std::int64_t site,
+                          double p) {
   if (!keys.on() || p == 0) return residual.defined() ? residual + x : x;
   return dropout_add(x, residual, keys.site(site), p);
 }
 
 Rotary Rotary::at(const Tensor& positions, std::int64_t head, torch::ScalarType dtype) {
   const std::int64_t half = head / 2;
-  const Tensor rate = torch::pow(10000.0, torch::arange(half, positions.options().dtype(torch::kFloat64)) * (-1.0 / static_cast<double>(half)));
+  const Tensor rate = torch::pow(
+      10000.0, torch::arange(half, positions.options().dtype(torch::kFloat64)) * (-1.0 / static_cast<double>(half)));
   const Tensor angle = positions.to(torch::kFloat64).unsqueeze(1) * rate;
   return {angle.cos().to(dtype), angle.sin().to(dtype)};
 }
@@ -260,19 +273,20 @@ torch::Tensor rotate(const Tensor& x, const Rotary& rotary) {
   return Rotate::apply(x, rotary.cosine, rotary.sine);
 }
 
-torch::Tensor packed_attention(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& bias, const Segments& queries,
-                               const Segments& keys, bool causal) {
+torch::Tensor packed_attention(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& bias,
+                               const Segments& queries, const Segments& keys, bool causal) {
   if (q.is_cuda()) return padded_attention(q, k, v, bias, queries, keys, causal);
   return PackedAttention::apply(q, k, v, optional(bias), queries.offsets, keys.offsets, causal);
 }
 
 // LibTorch's fused attention.
-torch::Tensor padded_attention(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& bias, const Segments& queries,
-                        const Segments& keys, bool causal) {
+torch::Tensor padded_attention(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& bias,
+                               const Segments& queries, const Segments& keys, bool causal) {
   const auto place = [](const Segments& segments) {
     const Tensor sequence = torch::repeat_interleave(segments.lengths, std::optional<std::int64_t>(segments.tokens()));
     std::int64_t longest = 0;
-    for (std::size_t i = 0; i + 1 < segments.offsets.size(); ++i) longest = std::max(longest, segments.offsets[i + 1] - segments.offsets[i]);
+    for (std::size_t i = 0; i + 1 < segments.offsets.size(); ++i)
+      longest = std::max(longest, segments.offsets[i + 1] - segments.offsets[i]);
     return std::pair(sequence * longest + segments.positions, longest);
   };
   const auto [query_place, query_longest] = place(queries);
@@ -283,12 +297,14 @@ torch::Tensor padded_attention(const Tensor& q, const Tensor& k, const Tensor& v
     return flat.view({sequences, longest, heads, x.size(2)}).transpose(1, 2);
   };
   Tensor mask = torch::full({sequences * key_longest}, -std::numeric_limits<double>::infinity(), q.options());
-  mask = mask.index_copy(0, key_place, bias.defined() ? bias : torch::zeros({keys.tokens()}, q.options())).view({sequences, 1, 1, key_longest});
+  mask = mask.index_copy(0, key_place, bias.defined() ? bias : torch::zeros({keys.tokens()}, q.options()))
+             .view({sequences, 1, 1, key_longest});
   mask = mask.expand({sequences, 1, query_longest, key_longest});
   if (causal)
-    mask = mask.masked_fill(torch::ones({query_longest, key_longest}, q.options().dtype(torch::kBool)).triu_(1), -std::numeric_limits<double>::infinity());
-  const Tensor out = at::scaled_dot_product_attention(pad(q, query_place, query_longest), pad(k, key_place, key_longest),
-                                                      pad(v, key_place, key_longest), mask);
+    mask = mask.masked_fill(torch::ones({query_longest, key_longest}, q.options().dtype(torch::kBool)).triu_(1),
+                            -std::numeric_limits<double>::infinity());
+  const Tensor out = at::scaled_dot_product_attention(
+      pad(q, query_place, query_longest), pad(k, key_place, key_longest), pad(v, key_place, key_longest), mask);
   return out.transpose(1, 2).reshape({sequences * query_longest, heads, v.size(2)}).index_select(0, query_place);
 }
 

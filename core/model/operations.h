@@ -1,6 +1,6 @@
-// Operations on packed sequences that LibTorch does not have, with hand-written backward on the CPU: dropout from the counter-based
-// generator, rotary positions, attention per sequence. On a GPU they are composed of LibTorch's own operations, with equal results up to
-// rounding.
+// Operations on packed sequences that LibTorch does not have, with hand-written backward on the CPU: dropout from the
+// counter-based generator, rotary positions, attention per sequence. On a GPU they are composed of LibTorch's own
+// operations, with equal results up to rounding.
 #pragma once
 
 #include <cstdint>
@@ -22,14 +22,14 @@ struct Segments {
   static Segments from(std::vector<std::int64_t> offsets, torch::Device device);
 };
 
-// Keys of the rows of packed sequences for dropout: of (sample key, token index), so that masks depend neither on rank nor on row.
-// One key a row and site (a place in the model where dropout happens); off when undefined.
+// Keys of the rows of packed sequences for dropout: of (sample key, token index), so that masks depend neither on rank
+// nor on row. One key a row and site (a place in the model where dropout happens); off when undefined.
 class DropoutKeys {
  public:
   DropoutKeys() = default;  // no dropout: evaluation
   // `sample_keys`: [sequences]; `stream` tells apart the encoder's rows from a decoder's.
-  DropoutKeys(const Segments& segments, const std::vector<std::uint64_t>& sample_keys, std::uint64_t stream, std::int64_t sites,
-              torch::Device device);
+  DropoutKeys(const Segments& segments, const std::vector<std::uint64_t>& sample_keys, std::uint64_t stream,
+              std::int64_t sites, torch::Device device);
   bool on() const { return rows_.defined(); }
   torch::Tensor site(std::int64_t site) const { return rows_.select(0, site); }  // [tokens] i64, each below 2^32
 
@@ -40,14 +40,15 @@ class DropoutKeys {
 // residual + dropout(x); x: [tokens, channels]; residual may be undefined. keys: [tokens]; p in [0, 1).
 torch::Tensor dropout_add(const torch::Tensor& x, const torch::Tensor& residual, const torch::Tensor& keys, double p);
 // The same by way of `keys.site(site)`; without keys or with p = 0 plain addition.
-torch::Tensor dropout_add(const torch::Tensor& x, const torch::Tensor& residual, const DropoutKeys& keys, std::int64_t site, double p);
+torch::Tensor dropout_add(const torch::Tensor& x, const torch::Tensor& residual, const DropoutKeys& keys,
+                          std::int64_t site, double p);
 
-// What dropout multiplies by, as a tensor: 1 / (1 - p) where kept, 0 elsewhere, [tokens, channels]. The form for a GPU; dropout_add on
-// the CPU has the same mask.
+// What dropout multiplies by, as a tensor: 1 / (1 - p) where kept, 0 elsewhere, [tokens, channels]. The form for a GPU;
+// dropout_add on the CPU has the same mask.
 torch::Tensor dropout_mask(const torch::Tensor& keys, std::int64_t channels, double p, torch::ScalarType dtype);
 
-// Rotary positions (Su et al., 2021, halves form): channel pairs (c, c + head/2) of every attention head turn by the angle
-// position / 10000^(2c/head).
+// Rotary positions (Su et al., 2021, halves form): channel pairs (c, c + head/2) of every attention head turn by the
+// angle position / 10000^(2c/head).
 struct Rotary {
   torch::Tensor cosine, sine;  // [tokens, head / 2]
   static Rotary at(const torch::Tensor& positions, std::int64_t head, torch::ScalarType dtype);
@@ -56,14 +57,15 @@ struct Rotary {
 torch::Tensor rotate(const torch::Tensor& x, const Rotary& rotary);
 
 // softmax(q k^T / sqrt(head) + bias) v, each query sequence over its key sequence.
-// q: [query tokens, heads, head], k, v: [key tokens, heads, head], rows may be strided; bias: [key tokens] or undefined, added to the
-// scores of that key. causal: query i sees keys 0..i (equal lengths only). -> [query tokens, heads, head]
-torch::Tensor packed_attention(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v, const torch::Tensor& bias,
-                               const Segments& queries, const Segments& keys, bool causal);
+// q: [query tokens, heads, head], k, v: [key tokens, heads, head], rows may be strided; bias: [key tokens] or
+// undefined, added to the scores of that key. causal: query i sees keys 0..i (equal lengths only). -> [query tokens,
+// heads, head]
+torch::Tensor packed_attention(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v,
+                               const torch::Tensor& bias, const Segments& queries, const Segments& keys, bool causal);
 
 // The same as one padded block: the form for a GPU.
-torch::Tensor padded_attention(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v, const torch::Tensor& bias,
-                               const Segments& queries, const Segments& keys, bool causal);
+torch::Tensor padded_attention(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v,
+                               const torch::Tensor& bias, const Segments& queries, const Segments& keys, bool causal);
 
 // Sums of rows over each sequence: [tokens, channels] -> [sequences, channels].
 torch::Tensor segment_sum(const torch::Tensor& x, const Segments& segments);

@@ -10,23 +10,24 @@ struct EncoderOptions {
   std::string form = "pre_norm";  // transformer with pre-norm blocks and rotary positions
   std::int64_t layers = 4;
   std::int64_t dim = 256;
-  std::int64_t heads = 4;         // dim / heads must be even (rotary positions turn pairs of channels)
+  std::int64_t heads = 4;  // dim / heads must be even (rotary positions turn pairs of channels)
   std::int64_t ffn = 1024;
-  double dropout = 0.1;           // after the embedding and after both projections of a block
+  double dropout = 0.1;  // after the embedding and after both projections of a block
 };
 
-// Task attention (docs/design: importance, weights per word over all tasks and the slot "no task", weighted synthesis).
+// Task attention (core/model/task_attention.h: importance, weights per word over all tasks and the slot "no task",
+// weighted synthesis).
 struct AttentionOptions {
-  std::int64_t heads = 1;      // attention heads; must divide dim
-  double temperature = 1;      // tau > 0
-  double floor = 0;            // epsilon in [0, 1): w <- (1 - floor) w + floor / (tasks + 1)
+  std::int64_t heads = 1;  // attention heads; must divide dim
+  double temperature = 1;  // tau > 0
+  double floor = 0;        // epsilon in [0, 1): w <- (1 - floor) w + floor / (tasks + 1)
 };
 
 struct HeadOptions {
   double dropout = 0.1;
-  double label_smoothing = 0;         // classification, translation; in [0, 1)
-  std::int64_t decoder_layers = 2;    // translation
-  std::int64_t max_target = 128;      // translation: tokens that greedy search writes at most, "eos" included
+  double label_smoothing = 0;       // classification, translation; in [0, 1)
+  std::int64_t decoder_layers = 2;  // translation
+  std::int64_t max_target = 128;    // translation: tokens that greedy search writes at most, "eos" included
 };
 
 struct OptimizerOptions {
@@ -36,8 +37,8 @@ struct OptimizerOptions {
   double beta1 = 0.9;
   double beta2 = 0.98;
   double epsilon = 1e-8;
-  double clip = 1;             // bound of the encoder's gradient norm; 0: none
-  double head_clip = 1;        // bound of each head's own gradient norm; 0: none
+  double clip = 1;       // bound of the encoder's gradient norm; 0: none
+  double head_clip = 1;  // bound of each head's own gradient norm; 0: none
 };
 
 }  // namespace polyhead

@@ -7,7 +7,8 @@ namespace polyhead {
 torch::Tensor task_weights(const torch::Tensor& states, const torch::Tensor& key, const torch::Tensor& queries,
                            const torch::Tensor& importance, double temperature, double floor) {
   const std::int64_t slots = queries.size(0), heads = queries.size(1), width = queries.size(2);
-  const torch::Tensor keys = at::linear(states, key).view({-1, heads, width}).transpose(0, 1);  // [heads, tokens, width]
+  const torch::Tensor keys =
+      at::linear(states, key).view({-1, heads, width}).transpose(0, 1);  // [heads, tokens, width]
   const double scale = 1 / (temperature * std::sqrt(static_cast<double>(width)));
   const torch::Tensor scores = at::bmm(keys, queries.permute({1, 2, 0})) * scale + importance;
   const torch::Tensor weights = at::softmax(scores, -1);

@@ -1,5 +1,6 @@
-// Task attention: every task gets an importance, every word a weight for each task, each task its own weighted reading of the text.
-// With h_i the state of word i, T tasks and slot 0 ("no task"), importance logits b, queries q, temperature tau, attention head m:
+// Task attention: every task gets an importance, every word a weight for each task, each task its own weighted reading
+// of the text. With h_i the state of word i, T tasks and slot 0 ("no task"), importance logits b, queries q,
+// temperature tau, attention head m:
 //   w_it = softmax over t = 0..T of (K_m h_i . q_tm / (tau sqrt(d_m)) + b_t);  w <- (1 - floor) w + floor / (T + 1)
 //   r_t  = sum_i w_it V_tm h_i / (1 + sum_j w_jt), heads concatenated
 #pragma once

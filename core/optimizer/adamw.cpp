@@ -15,14 +15,17 @@ AdamW::AdamW(const Arena& arena) : mean(torch::zeros_like(arena.values())), squa
 void AdamW::step(Arena& arena, const OptimizerOptions& options, double lr, double scale) {
   if (scale != 1) arena.gradients().mul_(scale);
   ++steps;
-  const torch::Tensor count = torch::full({}, static_cast<double>(steps), arena.values().options().dtype(torch::kFloat32));
+  const torch::Tensor count =
+      torch::full({}, static_cast<double>(steps), arena.values().options().dtype(torch::kFloat32));
   const std::int64_t size = arena.values().numel();
   const auto update = [&](std::int64_t begin, std::int64_t end, double decay) {
     if (begin == end) return;
-    const auto slice = [&](const torch::Tensor& flat) { return std::vector<torch::Tensor>{flat.narrow(0, begin, end - begin)}; };
+    const auto slice = [&](const torch::Tensor& flat) {
+      return std::vector<torch::Tensor>{flat.narrow(0, begin, end - begin)};
+    };
     // lr is passed to the kernel as a plain number; the counter as a tensor, as it wants.
-    at::_fused_adamw_(slice(arena.values()), slice(arena.gradients()), slice(mean), slice(square), {}, {count}, lr, options.beta1,
-                      options.beta2, decay, options.epsilon, /*amsgrad=*/false, /*maximize=*/false);
+    at::_fused_adamw_(slice(arena.values()), slice(arena.gradients()), slice(mean), slice(square), {}, {count}, lr,
+                      options.beta1, options.beta2, decay, options.epsilon, /*amsgrad=*/false, /*maximize=*/false);
   };
   update(0, arena.decayed(), options.weight_decay);
   update(arena.decayed(), size, 0);

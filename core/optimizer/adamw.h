@@ -21,7 +21,8 @@ struct AdamW {
 // What to multiply a gradient of this norm by so that it is at most `clip` (0: no bound).
 double clip_scale(double norm, double clip);
 
-// Linear warm-up to `options.lr`, then a cosine that reaches 0 after `steps`: the last step still learns. step counts from 1.
+// Linear warm-up to `options.lr`, then a cosine that reaches 0 after `steps`: the last step still learns. step counts
+// from 1.
 double learning_rate(const OptimizerOptions& options, std::int64_t step, std::int64_t steps);
 
 // Throws Error(config) naming the key.

@@ -16,15 +16,19 @@
 namespace polyhead {
 namespace {
 
-constexpr int kDraws = 1000;           // of the bootstrap
+constexpr int kDraws = 1000;  // of the bootstrap
 constexpr std::uint64_t kDrawSeed = 1;
 
 // The manifest's task, if it is still what the model was trained for.
 const TaskInfo& same_task(const Manifest& manifest, const TrainedTask& trained, const std::string& data) {
   const TaskInfo& info = manifest.task(trained.name);
   if (info.kind != trained.kind || info.labels != trained.labels)
-    throw Error(Exit::data, fmt::format("task {}: the data set {} gives it another kind or other labels than the model was trained with; give "
-                                        "the data set of the run with --data", trained.name, data));
+    throw Error(
+        Exit::data,
+        fmt::format(
+            "task {}: the data set {} gives it another kind or other labels than the model was trained with; give "
+            "the data set of the run with --data",
+            trained.name, data));
   return info;
 }
 
@@ -71,8 +75,10 @@ int run_evaluate(const Config& config, Communicator& world) {
   if (threads == 0) threads = threads_from_affinity(world);
   const TrainedModel trained =
       load_trained(config.path("run-dir"), config.list("tasks"), resolve_device(config.text("device")), threads);
-  for (const std::string& warning : trained.warnings) fmt::print(stderr, "polyhead evaluate: a checkpoint is passed over: {}\n", warning);
-  const std::filesystem::path data = config.has("data") ? config.path("data") : std::filesystem::path(trained.description.data);
+  for (const std::string& warning : trained.warnings)
+    fmt::print(stderr, "polyhead evaluate: a checkpoint is passed over: {}\n", warning);
+  const std::filesystem::path data =
+      config.has("data") ? config.path("data") : std::filesystem::path(trained.description.data);
   const Manifest manifest = read_manifest(data);
   const std::string split = config.text("split");
 
@@ -100,14 +106,18 @@ int run_evaluate(const Config& config, Communicator& world) {
     out[ratio ? "accuracy_high" : "perplexity_high"] = interval.high;
     for (const TaskResult& row : rows_of(task, evaluation, interval)) rows.push_back(row);
     if (!evaluation.original_text && (task.kind == Kind::translation || task.kind == Kind::tagging))
-      notes += fmt::format("{}: the data set keeps no original text of {}: scored against the decoded tokens\n", task.name, split);
+      notes += fmt::format("{}: the data set keeps no original text of {}: scored against the decoded tokens\n",
+                           task.name, split);
   }
   if (tasks.empty())
-    throw Error(Exit::config, fmt::format("none of the tasks has {} samples in the data set {}; choose another with --split", split, data.string()));
+    throw Error(Exit::config,
+                fmt::format("none of the tasks has {} samples in the data set {}; choose another with --split", split,
+                            data.string()));
   if (config.flag("json"))
     std::puts(nlohmann::json{{"split", split}, {"step", trained.step}, {"tasks", tasks}}.dump().c_str());
   else
-    fmt::print("{} after step {}, split {}\n\n{}{}", config.path("run-dir").string(), trained.step, split, format_results(rows), notes);
+    fmt::print("{} after step {}, split {}\n\n{}{}", config.path("run-dir").string(), trained.step, split,
+               format_results(rows), notes);
   return 0;
 }
 

@@ -35,7 +35,9 @@ std::vector<std::string> split_words(const std::string& text) {
 class Predictor {
  public:
   Predictor(const TrainedModel& trained, const std::string& task, std::size_t max_length)
-      : trained_(trained), index_(trained.description.task(task)), task_(trained.description.tasks[static_cast<std::size_t>(index_)]),
+      : trained_(trained),
+        index_(trained.description.task(task)),
+        task_(trained.description.tasks[static_cast<std::size_t>(index_)]),
         max_length_(max_length) {}
 
   // Throws Error(data) naming line and cure.
@@ -68,11 +70,13 @@ class Predictor {
       line.words = words.size();
       return line;
     }
-    if (!line.object.contains("text") || !line.object["text"].is_string()) fail("expected the key \"text\" with a string");
+    if (!line.object.contains("text") || !line.object["text"].is_string())
+      fail("expected the key \"text\" with a string");
     const auto given = line.object["text"].get<std::string>();
     if (given.find_first_not_of(" \t\r\n") == std::string::npos) fail("\"text\" is empty; leave the line out");
     if (line.object.contains("second") && line.object["second"].is_string())
-      line.tokens = encode_pair(*trained_.tokenizer, info, given, line.object["second"].get<std::string>(), max_length_).tokens;
+      line.tokens =
+          encode_pair(*trained_.tokenizer, info, given, line.object["second"].get<std::string>(), max_length_).tokens;
     else if (task_.kind == Kind::masked_lm)
       line.tokens = encode_masked(given);
     else
@@ -106,7 +110,8 @@ class Predictor {
         case Kind::tagging: {
           // A word that was cut off gets no tag: null, so that there is one a word.
           ordered_json tags = ordered_json::array();
-          for (const std::int64_t piece : lines[i].first_piece) tags.push_back(task_.labels[static_cast<std::size_t>(ids[static_cast<std::size_t>(piece)])]);
+          for (const std::int64_t piece : lines[i].first_piece)
+            tags.push_back(task_.labels[static_cast<std::size_t>(ids[static_cast<std::size_t>(piece)])]);
           while (tags.size() < lines[i].words) tags.push_back(nullptr);
           object["tags"] = tags;
           break;
@@ -117,8 +122,11 @@ class Predictor {
           object["tokens"] = tokens;
           break;
         }
-        case Kind::translation: object["translation"] = trained_.tokenizer->decode(ids); break;
-        default: break;
+        case Kind::translation:
+          object["translation"] = trained_.tokenizer->decode(ids);
+          break;
+        default:
+          break;
       }
     }
   }
@@ -155,8 +163,10 @@ int run_predict(const Config& config, Communicator& world) {
   int threads = static_cast<int>(config.integer("threads"));
   if (threads == 0) threads = threads_from_affinity(world);
   const std::string task = config.text("task");
-  const TrainedModel trained = load_trained(config.path("run-dir"), {task}, resolve_device(config.text("device")), threads);
-  for (const std::string& warning : trained.warnings) fmt::print(stderr, "polyhead predict: a checkpoint is passed over: {}\n", warning);
+  const TrainedModel trained =
+      load_trained(config.path("run-dir"), {task}, resolve_device(config.text("device")), threads);
+  for (const std::string& warning : trained.warnings)
+    fmt::print(stderr, "polyhead predict: a checkpoint is passed over: {}\n", warning);
   const Predictor predictor(trained, task, static_cast<std::size_t>(config.integer("max-length")));
 
   std::ifstream file;
@@ -167,7 +177,9 @@ int run_predict(const Config& config, Communicator& world) {
   std::ofstream out_file;
   if (config.has("out")) {
     out_file.open(config.path("out"));
-    if (!out_file) throw Error(Exit::cannot_write, fmt::format("{}: it cannot be written; check --out", config.path("out").string()));
+    if (!out_file)
+      throw Error(Exit::cannot_write,
+                  fmt::format("{}: it cannot be written; check --out", config.path("out").string()));
   }
   std::istream& in = config.has("in") ? file : std::cin;
   std::ostream& out = config.has("out") ? out_file : std::cout;
@@ -176,9 +188,11 @@ int run_predict(const Config& config, Communicator& world) {
   const auto flush = [&] {
     if (lines.empty()) return;
     predictor.predict(lines);
-    for (const Line& line : lines) out << line.object.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) << '\n';
+    for (const Line& line : lines)
+      out << line.object.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) << '\n';
     out.flush();
-    if (!out) throw Error(Exit::cannot_write, "the predictions cannot be written: the output is closed or the disk is full");
+    if (!out)
+      throw Error(Exit::cannot_write, "the predictions cannot be written: the output is closed or the disk is full");
     lines.clear();
   };
   std::size_t number = 0;

@@ -5,6 +5,7 @@
 #include <malloc.h>
 
 #include <cstdio>
+#include <optional>
 
 #include "core/base/error.h"
 #include "core/model/device.h"
@@ -34,7 +35,8 @@ void keep_freed_memory() {
 
 void require(const Config& config, const std::string& name, const char* option) {
   if (!config.has(name))
-    throw Error(Exit::config, fmt::format("{} is not given; add {} DIR, or {} to the configuration file", name, option, name));
+    throw Error(Exit::config,
+                fmt::format("{} is not given; add {} DIR, or {} to the configuration file", name, option, name));
 }
 
 }  // namespace
@@ -58,16 +60,18 @@ int run_train(const Config& given, Communicator& world) {
 
   // Only rank 0 looks at the folder, before anybody writes.
   std::vector<std::int64_t> resume = {0};
+  std::optional<RunLock> lock;
   if (world.rank() == 0) {
     resume[0] = check_run_folder(config) == FolderState::holds_run;
+    lock.emplace(options.run_dir);
     begin_run_folder(config);
   }
   world.all_reduce("launch.run_folder", resume, Reduce::max);
   try {
     catch_stop_signals();
     RankLog log(options.run_dir, world.rank());
-    log.line(fmt::format("worker {} of {} on {}, process {}, {} threads, {}", world.rank(), world.size(), host_name(), getpid(),
-                         options.threads, options.device));
+    log.line(fmt::format("worker {} of {} on {}, process {}, {} threads, {}", world.rank(), world.size(), host_name(),
+                         getpid(), options.threads, options.device));
     std::unique_ptr<RunObserver> observer;
     if (world.rank() == 0)
       observer = std::make_unique<RunObserver>(

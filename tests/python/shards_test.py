@@ -328,7 +328,7 @@ def test_refuses_damaged_files(tmp_path):
     whole = path.read_bytes()
     at = whole.index(data["target/tags"].tobytes())
     path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1:])
-    refused(tmp_path, "SHA-256", "--rehash")
+    refused(tmp_path, "SHA-256", "dataset.json")
     manifest = json.loads((tmp_path / "dataset.json").read_text())
     del manifest["tasks"][0]["splits"]["train"]["shards"][0]["sha256"]
     (tmp_path / "dataset.json").write_text(json.dumps(manifest))
