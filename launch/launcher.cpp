@@ -2,6 +2,7 @@
 #include "launch/launcher.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstdlib>
@@ -30,6 +31,11 @@ int launched_processes() {
   if (is_set("OMPI_COMM_WORLD_SIZE")) return number_in("OMPI_COMM_WORLD_SIZE");
   if (is_set("PMI_SIZE")) return number_in("PMI_SIZE");
   return number_in("SLURM_STEP_NUM_TASKS");  // of srun, not of the batch script around it
+}
+
+std::string host_name() {
+  char name[256] = {};
+  return gethostname(name, sizeof name - 1) == 0 ? name : "?";
 }
 
 std::unique_ptr<Communicator> make_world(int* argc, char*** argv) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 
 #include "distributed/communicator/communicator.h"
 
@@ -11,6 +12,9 @@ namespace polyhead {
 bool started_by_mpi();
 // How many processes the launcher says it started; 1 without a launcher.
 int launched_processes();
+
+// This machine's name; "?" when the system does not tell.
+std::string host_name();
 
 // The world: MPI's where a launcher of MPI started this process, else a world of one. Throws Error(config) when srun
 // started several tasks without PMIx, which would be as many worlds of one in the same run folder.

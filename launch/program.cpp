@@ -2,7 +2,6 @@
 #include "launch/program.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
@@ -43,11 +42,6 @@ const Command& find_command(const std::string& name) {
   }
   throw Error(Exit::usage, fmt::format("there is no command '{}'{}; the commands are {}", name,
                                        did_you_mean(name, names), fmt::join(names, ", ")));
-}
-
-std::string host_name() {
-  char name[256] = {};
-  return gethostname(name, sizeof name - 1) == 0 ? name : "?";
 }
 
 // Prints an error; with several workers ends all of them and does not return.
@@ -130,8 +124,12 @@ int run_program(int argc, char** argv) {
   });
   if (code != 0) return code;
   words.erase(words.begin());
-  return guarded(fmt::format("polyhead {}", command->name), world.get(),
-                 [&] { return run_command(*command, words, *world); });
+  return guarded(fmt::format("polyhead {}", command->name), world.get(), [&] {
+    const int ended = run_command(*command, words, *world);
+    if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0)
+      throw Error(Exit::cannot_write, "the output cannot be written: it is closed or the disk is full");
+    return ended;
+  });
 }
 
 }  // namespace polyhead

@@ -3,13 +3,13 @@
 
 #include <fmt/format.h>
 #include <sched.h>
-#include <unistd.h>
 
 #include <algorithm>
 
 #include "core/base/error.h"
 #include "core/base/files.h"
 #include "core/base/hash.h"
+#include "launch/launcher.h"
 #include "launch/nearest.h"
 
 namespace polyhead {
@@ -185,9 +185,7 @@ int threads_from_affinity(Communicator& world) {
   CPU_ZERO(&mask);
   // More CPUs than a cpu_set_t holds: no bound that we know of, so one thread.
   if (sched_getaffinity(0, sizeof mask, &mask) != 0) CPU_SET(0, &mask);
-  char host[256] = {};
-  gethostname(host, sizeof host - 1);
-  std::string mine = std::string(host) + " ";
+  std::string mine = host_name() + " ";
   for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) mine += CPU_ISSET(cpu, &mask) ? '1' : '0';
   const std::vector<std::string> all = world.all_gather_strings("launch.affinity", mine);
   const auto sharing = static_cast<int>(std::ranges::count(all, mine));

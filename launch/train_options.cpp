@@ -71,8 +71,6 @@ std::span<const Option> train_options() {
       {"balance", "method", choice, "equal",
        "How tasks' losses are weighted: equally, or by task.NAME.weight (static).", true, "equal|static"},
 
-      {"placement", "cost", choice, "estimate", "What tasks are spread over workers by.", false, "estimate"},
-
       {"task", "weight", number, "1", "Of balance.method static: the task's relative weight.", true, ">0"},
       {"task", "rate", number, "", "Of mixture.kind explicit: the task's relative rate.", true, ">0"},
       {"task", "dropout", number, "", "Dropout rate of the head; encoder.dropout when not given.", true, ">=0,<1"},

@@ -11,6 +11,7 @@
 #include "core/model/device.h"
 #include "distributed/trainer.h"
 #include "launch/commands/commands.h"
+#include "launch/launcher.h"
 #include "launch/program.h"
 #include "launch/run_folder.h"
 #include "launch/run_observer.h"
@@ -19,12 +20,6 @@
 
 namespace polyhead {
 namespace {
-
-std::string host_name() {
-  char name[256] = {};
-  gethostname(name, sizeof name - 1);
-  return name;
-}
 
 // Freed tensors stay with the process: returning their pages to the system at every step costs page faults.
 void keep_freed_memory() {
