@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <cstring>
+#include <limits>
 #include <memory>
 
 #include <fmt/format.h>
@@ -360,10 +360,13 @@ class Training {
     const auto all = world_.all_gather_strings("evaluate.results", mine.dump());
     if (!observer_) return;
     std::map<std::string, std::map<std::string, double>> results;
-    for (const std::string& text : all)
-      for (const auto& [name, metrics] :
-           nlohmann::json::parse(text).get<std::map<std::string, std::map<std::string, double>>>())
-        results[name] = metrics;
+    for (const std::string& text : all) {
+      const auto theirs = nlohmann::json::parse(text);
+      for (const auto& task : theirs.items())
+        for (const auto& metric : task.value().items())  // JSON has null where a number is not finite
+          results[task.key()][metric.key()] =
+              metric.value().is_null() ? std::numeric_limits<double>::quiet_NaN() : metric.value().get<double>();
+    }
     for (const auto& [name, metrics] : results) observer_->on_eval(state_.step, "valid", name, metrics);
   }
 
@@ -407,12 +410,6 @@ TrainResult train(const TrainOptions& options, Communicator& world, Observer* ob
                   const std::atomic<bool>& interrupt, bool resume) {
   Training training(options, world, observer, resume);
   return training.run(interrupt);
-}
-
-std::int64_t newest_checkpoint(const fs::path& run_dir) {
-  std::vector<std::string> warnings;
-  const auto found = find_checkpoint(run_dir, warnings);
-  return found ? found->state.step : 0;
 }
 
 }  // namespace polyhead

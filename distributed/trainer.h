@@ -93,7 +93,4 @@ struct TrainResult {
 TrainResult train(const TrainOptions& options, Communicator& world, Observer* observer,
                   const std::atomic<bool>& interrupt, bool resume);
 
-// The newest complete checkpoint in run_dir/checkpoints: its step, or 0. What training would resume from.
-std::int64_t newest_checkpoint(const std::filesystem::path& run_dir);
-
 }  // namespace polyhead
