@@ -44,8 +44,7 @@ void mask_sequence(Batch& batch, TaskSlice& slice, std::size_t begin, const Toke
   std::size_t lowest = batch.tokens.size();  // the row to take when none is chosen
   double lowest_draw = 1;
   for (std::size_t row = begin; row < batch.tokens.size(); ++row) {
-    const std::int64_t token = batch.tokens[row];
-    if (token == info.pad || token == info.bos || token == info.eos || token == info.mask) continue;
+    if (!maskable(info, batch.tokens[row])) continue;
     const double drawn = unit(random(row, kSelect));
     if (drawn < masking.share) chosen.push_back(row);
     if (drawn < lowest_draw) {

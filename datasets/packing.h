@@ -17,9 +17,14 @@ struct MaskingOptions {
 
 // Adds `sample` of the split to the batch: as the newest sequence of the task's slice (opened when the last slice is
 // another task's). `key` keys dropout and masks: training gives derive(task_key, stream position), evaluation a key of
-// the sample's index alone.
+// the sample's index alone. Throws Error(config) for a kind that cannot be trained.
 void append(Batch& batch, int task, const TaskInfo& info, const TokenizerInfo& tokenizer, const SplitReader& reader,
             std::uint64_t sample, std::uint64_t key, const MaskingOptions& masking);
+
+// Whether masked_lm may mask this token: it is not pad, bos, eos or mask.
+inline bool maskable(const TokenizerInfo& tokenizer, std::int64_t token) {
+  return token != tokenizer.pad && token != tokenizer.bos && token != tokenizer.eos && token != tokenizer.mask;
+}
 
 // The key of a sample of valid or test: of (task name, split, index) alone, so that perplexities of different runs
 // compare.

@@ -59,6 +59,7 @@ std::unique_ptr<FoundCheckpoint> find_checkpoint(const std::filesystem::path& ru
                                                  std::vector<std::string>& warnings);
 
 // Fills the parameters of the encoder and of the heads that the model has; with `optimizers` their states too.
+// Throws Error(data) naming the file and the tensor that is missing or does not fit.
 void load_checkpoint(const std::filesystem::path& folder, const CheckpointState& state, Model& model,
                      Optimizers* optimizers);
 

@@ -26,11 +26,6 @@ struct Sums {
   }
 };
 
-// A word's gold tag that the model was not shown, since the text was cut: a miss.
-void add_miss(Scores& scores, std::int64_t gold) {
-  scores.sums[3 * static_cast<std::size_t>(gold) + 1] += 1;
-}
-
 std::vector<std::int64_t> tags_of(const std::string& text, const std::vector<std::string>& labels) {
   std::vector<std::int64_t> tags;
   for (std::size_t at = 0; at < text.size();) {
@@ -43,10 +38,6 @@ std::vector<std::int64_t> tags_of(const std::string& text, const std::vector<std
     at = end + 1;
   }
   return tags;
-}
-
-bool special(const TokenizerInfo& tokenizer, std::int64_t token) {
-  return token == tokenizer.pad || token == tokenizer.bos || token == tokenizer.eos || token == tokenizer.mask;
 }
 
 }  // namespace
@@ -76,7 +67,7 @@ Baseline train_baseline(const TrainedTask& task, const TokenizerInfo& tokenizer,
         break;
     }
     for (const std::int64_t value : values)
-      if (value != kIgnore && !(task.kind == Kind::masked_lm && special(tokenizer, value)))
+      if (value != kIgnore && (task.kind != Kind::masked_lm || maskable(tokenizer, value)))
         ++count[static_cast<std::size_t>(value)];
   }
   baseline.majority = std::ranges::max_element(count) - count.begin();
@@ -160,7 +151,7 @@ Evaluation evaluate(const Model& model, const ModelDescription& description, int
             const auto gold = tags_of(*text, trained.labels);
             for (std::size_t word = words; word < gold.size(); ++word) {
               ++sums.scored;
-              add_miss(scores, gold[word]);
+              add_prediction(scores, classes, gold[word], -1);  // the model was not shown it
               if (request.baseline) sums.majority_right += gold[word] == request.baseline->majority;
             }
           }
