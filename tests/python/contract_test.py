@@ -4,13 +4,14 @@ import json
 import math
 import re
 import shutil
+import subprocess
 from collections import Counter
 
 import pytest
 import sacrebleu
 from sklearn.metrics import accuracy_score, f1_score
 
-from program import KINDS, fails, lines, parameter_hash, run, status, steps, train, train_words
+from program import KINDS, command, environment, fails, lines, parameter_hash, run, status, steps, train, train_words
 
 STEPS = 220
 OPTIONS = ["--run.steps", STEPS, "--mixture.batch", 50, "--optimizer.lr", 5e-3, "--optimizer.warmup", 20, "--run.eval_every", 110]
@@ -172,6 +173,28 @@ def test_evaluate_says_when_there_is_nothing_to_evaluate(run_dir, data, tmp_path
         del task["splits"]["test"]
     file.write_text(json.dumps(manifest))
     fails(78, "evaluate", "--run-dir", run_dir, "--data", tmp_path / "data", "--json", says=["test samples", str(tmp_path / "data"), "--split"])
+
+
+def test_evaluate_refuses_another_tokenizer(run_dir, data, tmp_path):
+    shutil.copytree(data, tmp_path / "data")
+    file = tmp_path / "data" / "dataset.json"
+    manifest = json.loads(file.read_text())
+    manifest["tokenizer"]["sha256"] = "0" * 64
+    file.write_text(json.dumps(manifest))
+    fails(65, "evaluate", "--run-dir", run_dir, "--data", tmp_path / "data", says=["another tokenizer", str(tmp_path / "data"), "--data"])
+
+
+def test_output_that_cannot_be_written(run_dir):
+    words = command("evaluate", "--run-dir", run_dir, "--samples", 1, "--threads", 1)
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(words, env=environment(), stdout=full, stderr=subprocess.PIPE, encoding="utf-8", timeout=60)
+    assert done.returncode == 73 and "cannot be written" in done.stderr
+
+
+def test_an_evaluation_that_is_not_finite(data, tmp_path):
+    train(tmp_path / "run", data, "--run.steps", 2, "--optimizer.lr", 1e30, "--optimizer.warmup", 0)
+    found = [line["metrics"]["loss"] for line in lines(tmp_path / "run") if line["kind"] == "eval"]
+    assert None in found
 
 
 # predict
