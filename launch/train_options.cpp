@@ -61,7 +61,6 @@ std::span<const Option> train_options() {
       {"optimizer", "epsilon", number, "1e-8", "Added to the root of the second moment.", true, ">0"},
       {"optimizer", "clip", number, "1", "Largest norm of the encoder's gradient; 0: no bound.", true, ">=0"},
       {"optimizer", "head_clip", number, "1", "Largest norm of each head's gradient; 0: no bound.", true, ">=0"},
-      {"optimizer", "schedule", choice, "cosine", "The learning rate after warm-up.", true, "cosine"},
 
       {"mixture", "kind", choice, "temperature", "How a step's samples are shared out among tasks.", true,
        "proportional|uniform|temperature|explicit"},

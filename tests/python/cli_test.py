@@ -207,3 +207,11 @@ def test_out_is_not_overwritten(description):
     assert done.returncode in (73, 78), done.stderr
     assert str(description.folder / "out") in done.stderr
     assert (description.folder / "out" / "dataset.json").read_bytes() == before
+
+
+def test_the_configuration_page_is_the_programs_help():
+    page = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
+    for command in ("train", "import", "evaluate", "predict", "synthetic"):
+        shown = page.split(f"## polyhead {command}\n```\n")[1].split("\n```\n")[0]
+        said = run(command, "--help").stdout.rstrip("\n")
+        assert shown.rstrip("\n") == said, f"docs/configuration.md is out of date; type: docs/write-configuration {POLYHEAD}"
