@@ -22,6 +22,7 @@
 #include "datasets/manifest.h"
 #include "datasets/sentencepiece.h"
 #include "datasets/shard.h"
+#include "datasets/shard_writer.h"
 #include "datasets/tokenizer.h"
 
 namespace polyhead {

@@ -11,6 +11,7 @@
 #include "core/base/counter_random.h"
 #include "core/base/error.h"
 #include "datasets/shard.h"
+#include "datasets/shard_writer.h"
 
 namespace polyhead {
 namespace {

@@ -1,0 +1,51 @@
+// Writes one HDF5 shard of the dataset format (docs/format.md).
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/base/kind.h"
+
+namespace polyhead {
+
+// Sequences one after another; sequence i is values[offsets[i]:offsets[i+1]].
+template <class T>
+struct Ragged {
+  std::vector<T> values;
+  std::vector<std::uint64_t> offsets = {0};
+
+  std::uint64_t size() const { return offsets.size() - 1; }
+  template <class Range>
+  void push(const Range& sequence) {
+    values.insert(values.end(), sequence.begin(), sequence.end());
+    offsets.push_back(values.size());
+  }
+};
+
+// What a shard holds. Optional parts are written when they have as many entries as there are samples (and are there at
+// all).
+struct ShardContent {
+  std::string task, split;
+  Kind kind = Kind::classification;
+  std::uint64_t vocab_size = 0;  // u16 tokens to 65536, else u32
+  Ragged<std::uint32_t> input;
+  std::vector<std::uint32_t> second;       // optional
+  std::optional<Ragged<char>> input_text;  // optional
+  std::vector<std::uint32_t> label;        // classification
+  std::vector<std::uint8_t> labels;        // multilabel: [samples, width]
+  std::vector<float> value;                // regression: [samples, width]
+  std::uint64_t width = 1;
+  std::vector<std::uint16_t> tags;          // tagging: one per input token
+  Ragged<std::uint32_t> target;             // translation
+  std::optional<Ragged<char>> target_text;  // optional: translation, tagging
+
+  std::uint64_t samples() const { return input.size(); }
+};
+
+// Writes the file beside, syncs and renames it. The same content gives the same bytes. Throws Error(cannot_write).
+void write_shard(const std::filesystem::path& file, const ShardContent& content);
+
+}  // namespace polyhead
