@@ -82,21 +82,18 @@ SafetensorsFile::SafetensorsFile(const std::filesystem::path& file) {
                             "copy, or an older checkpoint.",
                             file.string(), what));
   };
-  {
-    const std::string content = read_file(file);
-    const auto view = std::as_bytes(std::span(content));
-    bytes_.assign(view.begin(), view.end());
-  }
-  hash_ = hash_bytes(bytes_.data(), bytes_.size());
+  bytes_ = read_file(file);
+  hash_ = hash_bytes(bytes_);
   if (bytes_.size() < 8) fail(fmt::format("it has {} bytes, less than the length of a header", bytes_.size()));
   std::uint64_t length = 0;
-  for (std::size_t i = 0; i < 8; ++i) length |= static_cast<std::uint64_t>(bytes_[i]) << (8 * i);
+  for (std::size_t i = 0; i < 8; ++i)
+    length |= static_cast<std::uint64_t>(static_cast<unsigned char>(bytes_[i])) << (8 * i);
   if (length > kMaxHeader || length > bytes_.size() - 8)
     fail(fmt::format("its header claims {} bytes, the file has {}", length, bytes_.size()));
-  const auto* begin = reinterpret_cast<const char*>(bytes_.data()) + 8;
+  const char* begin = bytes_.data() + 8;
   const json header = json::parse(begin, begin + length, nullptr, false);
   if (!header.is_object() || *begin != '{') fail("its header is not a JSON object");
-  const std::span<const std::byte> data = std::span<const std::byte>(bytes_).subspan(8 + length);
+  const std::span<const std::byte> data = std::as_bytes(std::span(bytes_)).subspan(8 + length);
 
   std::vector<std::pair<std::uint64_t, std::uint64_t>> ranges;
   for (const auto& [name, entry] : header.items()) {

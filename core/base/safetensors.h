@@ -31,7 +31,7 @@ class SafetensorsFile {
   std::uint64_t hash() const { return hash_; }  // xxh3-64 of the file's bytes
 
  private:
-  std::vector<std::byte> bytes_;
+  std::string bytes_;
   std::map<std::string, StoredTensor> tensors_;
   std::map<std::string, std::string> metadata_;
   std::uint64_t hash_ = 0;
