@@ -2,6 +2,7 @@
 #include "launch/run_options.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <sched.h>
 
 #include <algorithm>
@@ -109,14 +110,26 @@ TaskOptions task_options(Config& config, const TaskInfo& info) {
   return task;
 }
 
-void resolve_data_hash(Config& config) {
-  const std::filesystem::path file = config.path("run.data") / "dataset.json";
-  const std::string hash = to_hex(hash_bytes(read_file(file)));
+// Of what the run trains on: the tokenizer and its tasks' kinds, labels and train shards. Other tasks that the data set
+// holds, or gains, do not matter.
+std::string data_hash(const Manifest& manifest, const std::vector<std::string>& tasks) {
+  std::string content = manifest.tokenizer.kind + '\n' + manifest.tokenizer.sha256 + '\n';
+  for (const std::string& name : tasks) {
+    const TaskInfo& task = manifest.task(name);
+    content += fmt::format("{} {} {} {}\n", name, name_of(task.kind), task.labels, task.outputs);
+    if (const auto train = task.splits.find("train"); train != task.splits.end())
+      for (const ShardInfo& shard : train->second.shards)
+        content += fmt::format("{} {} {} {}\n", shard.file, shard.samples, shard.bytes, shard.sha256);
+  }
+  return to_hex(hash_bytes(content));
+}
+
+void resolve_data_hash(Config& config, const std::string& hash) {
   if (config.has("run.data_hash") && config.text("run.data_hash") != hash)
     fail(fmt::format(
-        "{}: {} has the hash {}, so it is another data set; give the one that the run was begun with, or begin a new "
-        "run without run.data_hash",
-        config.quote("run.data_hash"), file.string(), hash));
+        "{}: the tokenizer and the tasks' train data in {} have the hash {}, so it is another data set; give the one "
+        "that the run was begun with, or begin a new run without run.data_hash",
+        config.quote("run.data_hash"), config.path("run.data").string(), hash));
   config.resolve("run.data_hash", hash, "data set");
 }
 
@@ -147,7 +160,7 @@ TrainOptions train_options_of(Config& config, const Manifest& manifest) {
   config.resolve("run.tasks", fmt::format("{}", fmt::join(options.tasks, ", ")),
                  config.has("run.tasks") ? config.origin("run.tasks") : "data set");
   config.keep_tasks(options.tasks);
-  resolve_data_hash(config);
+  resolve_data_hash(config, data_hash(manifest, options.tasks));
 
   options.seed = static_cast<std::uint64_t>(config.integer("run.seed"));
   options.steps = config.integer("run.steps");

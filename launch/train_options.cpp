@@ -19,7 +19,9 @@ std::span<const Option> train_options() {
        {},
        "run-dir"},
       {"run", "data_hash", text, "",
-       "xxh3-64 of the data set's dataset.json; worked out at the start, checked on resuming.", true},
+       "xxh3-64 of the tokenizer and the tasks' train shards, as dataset.json names them; worked out at the start, "
+       "checked on resuming.",
+       true},
       {"run", "tasks", list, "", "The tasks to train, separated by commas; all of the data set when empty.", true},
       {"run", "seed", integer, "1", "Seed of initial values, sampling, dropout and masks.", true, ">=0"},
       {"run", "steps", integer, "1000", "Steps to train; the learning rate's schedule ends there.", true, ">=1"},

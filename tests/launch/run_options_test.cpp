@@ -102,6 +102,25 @@ TEST_F(RunOptions, AllTasksByDefault) {
   EXPECT_EQ(c.origin("run.tasks"), "data set");
 }
 
+TEST_F(RunOptions, TheDataHashIsOfTheTasksTrained) {
+  const auto hash = [&] {
+    Config c = config({"--run.tasks", "section, en-it"});
+    train_options_of(c, manifest_);
+    return c.text("run.data_hash");
+  };
+  const std::string before = hash();
+  manifest_.tasks.emplace_back().name = "later";
+  EXPECT_EQ(hash(), before);
+  manifest_.tasks[0].labels.push_back("one more");
+  const std::string relabelled = hash();
+  EXPECT_NE(relabelled, before);
+  manifest_.tasks[0].splits.at("train").shards.emplace_back().file = "section/train-more.h5";
+  EXPECT_NE(hash(), relabelled);
+  const std::string enlarged = hash();
+  manifest_.tokenizer.sha256 = "another";
+  EXPECT_NE(hash(), enlarged);
+}
+
 TEST_F(RunOptions, Errors) {
   expect_contains(error(Exit::config, {"--run.tasks", "sektion"}),
                   "has no task 'sektion' (did you mean section?); its tasks are section, en-it, bare");

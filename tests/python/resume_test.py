@@ -199,8 +199,7 @@ def test_another_data_set_is_refused(planted, data, whole, tmp_path):
     other = tmp_path / "other"
     shutil.copytree(data, other)
     manifest = json.loads((other / "dataset.json").read_text())
-    manifest["tasks"][0]["splits"]["valid"]["samples"] = 60
-    manifest["name"] = "another"
+    manifest["tasks"][0]["splits"]["train"]["shards"][0]["sha256"] = "0" * 64
     (other / "dataset.json").write_text(json.dumps(manifest))
     run_dir = tmp_path / "run"
     shutil.copytree(whole(OPTIONS, 1), run_dir)
