@@ -418,4 +418,8 @@ Shard::~Shard() {
   if (map_ != nullptr) ::munmap(map_, map_bytes_);
 }
 
+void check_shard(const fs::path& file, const ShardExpectation& expected) {
+  const Shard checked(file, expected);
+}
+
 }  // namespace polyhead

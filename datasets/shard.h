@@ -64,4 +64,8 @@ class Shard {
   std::size_t map_bytes_ = 0;
 };
 
+// Checks a whole shard: its SHA-256 and size where stated, every checksum and every rule of the format, those between
+// data sets included. Throws Error(data) that names the file and the place of the first fault.
+void check_shard(const std::filesystem::path& file, const ShardExpectation& expected);
+
 }  // namespace polyhead

@@ -175,6 +175,23 @@ TEST_F(ShardTest, SeveralShardsAreOneSplit) {
   for (std::thread& one : threads) one.join();
 }
 
+TEST_F(ShardTest, AWholeShardIsChecked) {
+  ShardContent c = content(Kind::classification);
+  c.label = {1, 0, 1};
+  c.second = {0, 2, 1};
+  write_shard(folder_ / "0.h5", c);
+  ShardExpectation expected;
+  expected.task = "t";
+  expected.split = "train";
+  expected.vocab_size = 10;
+  expected.classes = 2;
+  expected.info.samples = 3;
+  check_shard(folder_ / "0.h5", expected);
+  c.second = {0, 2, 2};  // behind its sequence {2, 3}
+  write_shard(folder_ / "0.h5", c);
+  expect_error(Exit::data, {"0.h5", "/input/second of sample 2"}, [&] { check_shard(folder_ / "0.h5", expected); });
+}
+
 TEST_F(ShardTest, NamesAMissingSplitAndAnEmptyTrain) {
   ShardContent c = content(Kind::masked_lm);
   c.input = {};
