@@ -20,6 +20,9 @@ int run_train(const Config& config, Communicator& world);
 std::span<const Option> evaluate_options();
 int run_evaluate(const Config& config, Communicator& world);
 
+std::span<const Option> verify_options();
+int run_verify(const Config& config, Communicator& world);
+
 std::span<const Option> predict_options();
 int run_predict(const Config& config, Communicator& world);
 

@@ -148,6 +148,10 @@ def flip(file, at=None):
     file.write_bytes(content)
 
 
+def shard(folder, task, split="train"):
+    return folder / task / f"{split}-00000-of-00001.h5"
+
+
 def interrupt(process, pid, which=signal.SIGUSR1):
     """Sends the signal to a process of the job and waits for the job's end."""
     os.kill(pid, which)

@@ -9,7 +9,7 @@ import subprocess
 import h5py
 import pytest
 
-from program import POLYHEAD, command, environment, fails, flip, newest, run, status, steps, survivors, train, train_words
+from program import POLYHEAD, command, environment, fails, flip, newest, run, shard, status, steps, survivors, train, train_words
 
 BOTH = pytest.mark.parametrize("workers", [1, 2])
 
@@ -34,10 +34,6 @@ def edit_manifest(folder, change):
     manifest = json.loads(file.read_text())
     change({task["name"]: task for task in manifest["tasks"]}, manifest)
     file.write_text(json.dumps(manifest))
-
-
-def shard(folder, task, split="train"):
-    return folder / task / f"{split}-00000-of-00001.h5"
 
 
 # The data set
