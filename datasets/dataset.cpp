@@ -73,11 +73,6 @@ SplitReader::SplitReader(const std::filesystem::path& folder, const Manifest& ma
     implementation_->shards.push_back(std::make_unique<Shard>(folder / info.file, expected));
     implementation_->ends.push_back(end += info.samples);
   }
-  if (split == "train" && end == 0)
-    throw Error(Exit::data,
-                fmt::format("task '{}' of the data set {} has 0 samples to train on; give it data and import again, or "
-                            "leave it out of run.tasks",
-                            task.name, folder.string()));
 }
 
 SplitReader::~SplitReader() = default;

@@ -44,9 +44,8 @@ std::vector<double> rates_of(const MixtureOptions& options, const std::vector<st
     } else if (options.kind == "explicit") {
       const auto rate = options.rates.find(tasks[t]);
       if (rate == options.rates.end())
-        throw Error(Exit::config, fmt::format("mixture.kind is explicit, but task '{}' has no rate: give every trained "
-                                              "task one",
-                                              tasks[t]));
+        throw Error(Exit::config, fmt::format("mixture.kind is explicit, but task '{}' has no rate: give task.{}.rate",
+                                              tasks[t], tasks[t]));
       if (!(std::isfinite(rate->second) && rate->second > 0))
         throw Error(Exit::config, fmt::format("the rate of task '{}' is {}, expected a number above 0: leave the task "
                                               "out of run.tasks to train without it",
@@ -92,6 +91,16 @@ const std::vector<std::uint16_t>& table(const TableKey& which) {
 }
 
 }  // namespace
+
+std::vector<std::uint64_t> train_samples(const Manifest& manifest, const std::vector<std::string>& tasks) {
+  std::vector<std::uint64_t> samples;
+  for (const std::string& name : tasks) {
+    const TaskInfo& info = manifest.task(name);
+    const auto train = info.splits.find("train");
+    samples.push_back(train == info.splits.end() ? 0 : train->second.samples);
+  }
+  return samples;
+}
 
 std::vector<TaskQuota> quotas(const MixtureOptions& options, const std::vector<std::string>& tasks,
                               const std::vector<std::uint64_t>& samples) {

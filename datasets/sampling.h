@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "datasets/manifest.h"
+
 namespace polyhead {
 
 struct MixtureOptions {
@@ -21,8 +23,12 @@ struct TaskQuota {
   std::int64_t samples = 0;  // a step
 };
 
+// Samples of each task's train split; 0 without one.
+std::vector<std::uint64_t> train_samples(const Manifest& manifest, const std::vector<std::string>& tasks);
+
 // Quotas by largest remainder, at least 1 a task; the sum is mixture.batch. Throws Error(config) when the batch is
-// smaller than the number of tasks, a rate is missing, or the kind is unknown.
+// smaller than the number of tasks, a rate is missing, or the kind is unknown, and Error(data) naming a task without
+// samples.
 std::vector<TaskQuota> quotas(const MixtureOptions& options, const std::vector<std::string>& tasks,
                               const std::vector<std::uint64_t>& samples);
 

@@ -1,3 +1,4 @@
+// The training loop as a worker runs it: a class with a member function for each part of a step.
 #include "distributed/trainer.h"
 
 #include <algorithm>
@@ -91,19 +92,7 @@ class Training {
   }
 
   void open_data() {
-    std::vector<std::uint64_t> samples;
-    for (const std::string& name : options_.tasks) {
-      const TaskInfo& info = manifest_.task(name);
-      const auto train = info.splits.find("train");
-      if (train == info.splits.end() || train->second.samples == 0)
-        throw Error(
-            Exit::data,
-            fmt::format("task {}: the data set {} has no train samples for it; add some and import again, or leave the "
-                        "task out with run.tasks",
-                        name, options_.data.string()));
-      samples.push_back(train->second.samples);
-    }
-    quotas_ = quotas(options_.mixture, options_.tasks, samples);
+    quotas_ = quotas(options_.mixture, options_.tasks, train_samples(manifest_, options_.tasks));
     MixtureEntry entry;
     for (const TaskQuota& quota : quotas_) {
       entry.quota.push_back(quota.samples);

@@ -41,9 +41,7 @@ EncoderOptions encoder_options(const Config& config) {
   encoder.heads = config.integer("encoder.heads");
   encoder.ffn = config.integer("encoder.ffn");
   encoder.dropout = config.number("encoder.dropout");
-  if (encoder.dim % encoder.heads != 0 || encoder.dim / encoder.heads % 2 != 0)
-    fail(fmt::format("{} and {}: dim must be an even multiple of heads, as every head turns pairs of channels",
-                     config.quote("encoder.dim"), config.quote("encoder.heads")));
+  check(encoder);
   return encoder;
 }
 
@@ -52,9 +50,7 @@ AttentionOptions attention_options(const Config& config) {
   attention.heads = config.integer("attention.heads");
   attention.temperature = config.number("attention.temperature");
   attention.floor = config.number("attention.floor");
-  if (config.integer("encoder.dim") % attention.heads != 0)
-    fail(fmt::format("{} and {}: dim must be a multiple of the task attention's heads", config.quote("encoder.dim"),
-                     config.quote("attention.heads")));
+  check(attention, config.integer("encoder.dim"));
   return attention;
 }
 
@@ -76,17 +72,9 @@ MixtureOptions mixture_options(const Config& config, const std::vector<std::stri
   mixture.kind = config.text("mixture.kind");
   mixture.temperature = config.number("mixture.temperature");
   mixture.batch = config.integer("mixture.batch");
-  if (mixture.batch < static_cast<std::int64_t>(tasks.size()))
-    fail(fmt::format(
-        "{}: a step takes at least one sample of each of the {} tasks; choose a larger batch or fewer run.tasks",
-        config.quote("mixture.batch"), tasks.size()));
-  if (mixture.kind == "explicit")
-    for (const std::string& task : tasks) {
-      const std::string rate = fmt::format("task.{}.rate", task);
-      if (!config.has(rate))
-        fail(fmt::format("{}: task {} has no rate; give --{}", config.quote("mixture.kind"), task, rate));
+  for (const std::string& task : tasks)
+    if (const std::string rate = fmt::format("task.{}.rate", task); config.has(rate))
       mixture.rates[task] = config.number(rate);
-    }
   return mixture;
 }
 
@@ -178,17 +166,8 @@ TrainOptions train_options_of(Config& config, const Manifest& manifest) {
   options.optimizer = optimizer_options(config);
   options.mixture = mixture_options(config, options.tasks);
   options.balance = config.text("balance.method");
-  for (const std::string& name : options.tasks) {
-    const TaskInfo& info = manifest.task(name);
-    const auto train = info.splits.find("train");
-    if (train == info.splits.end() || train->second.samples == 0)
-      throw Error(
-          Exit::data,
-          fmt::format("task {} of the data set in {} has no train data; import it with some, or leave it out of "
-                      "run.tasks",
-                      name, options.data.string()));
-    options.task_options[name] = task_options(config, info);
-  }
+  for (const std::string& name : options.tasks) options.task_options[name] = task_options(config, manifest.task(name));
+  quotas(options.mixture, options.tasks, train_samples(manifest, options.tasks));  // throws before a run folder is made
   options.identity = config.identity();
   return options;
 }

@@ -1,39 +1,13 @@
+// The encoder: its parameters, made in the order in which they lie in the arena, and the forward pass.
 #include "core/model/encoder.h"
 
 #include <cmath>
 
 #include <fmt/format.h>
 
-#include "core/base/error.h"
 #include "core/model/task_attention.h"
 
 namespace polyhead {
-
-void check(const EncoderOptions& options) {
-  const auto fail = [](const std::string& message) { throw Error(Exit::config, message); };
-  if (options.form != "pre_norm")
-    fail(fmt::format("encoder.form = {}: this form is not known; use pre_norm", options.form));
-  for (const auto& [key, value] : {std::pair("layers", options.layers), std::pair("dim", options.dim),
-                                   std::pair("heads", options.heads), std::pair("ffn", options.ffn)})
-    if (value < 1) fail(fmt::format("encoder.{} = {}: it must be at least 1", key, value));
-  if (options.dim % (2 * options.heads) != 0)
-    fail(
-        fmt::format("encoder.dim = {} with encoder.heads = {}: dim / heads must be an even whole number, as rotary "
-                    "positions turn pairs "
-                    "of channels",
-                    options.dim, options.heads));
-  if (!(options.dropout >= 0 && options.dropout < 1))
-    fail(fmt::format("encoder.dropout = {}: it must lie in [0, 1)", options.dropout));
-}
-
-void check(const AttentionOptions& options, std::int64_t dim) {
-  if (options.heads < 1 || dim % options.heads != 0)
-    throw Error(Exit::config, fmt::format("attention.heads = {}: it must divide encoder.dim = {}", options.heads, dim));
-  if (!(options.temperature > 0))
-    throw Error(Exit::config, fmt::format("attention.temperature = {}: it must be above 0", options.temperature));
-  if (!(options.floor >= 0 && options.floor < 1))
-    throw Error(Exit::config, fmt::format("attention.floor = {}: it must lie in [0, 1)", options.floor));
-}
 
 Encoder::Encoder(const EncoderOptions& options, const AttentionOptions& attention, std::int64_t vocab_size,
                  std::int64_t tasks)

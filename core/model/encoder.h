@@ -12,10 +12,6 @@
 
 namespace polyhead {
 
-// Throws Error(config) naming the key when the sizes do not fit together.
-void check(const EncoderOptions& options);
-void check(const AttentionOptions& options, std::int64_t dim);
-
 class Encoder {
  public:
   // tasks: those that the model is trained with; slot t + 1 of the queries belongs to task t.

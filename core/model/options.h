@@ -41,4 +41,9 @@ struct OptimizerOptions {
   double head_clip = 1;  // bound of each head's own gradient norm; 0: none
 };
 
+// Each throws Error(config) naming the key that is out of range or does not fit with another; dim: the encoder's.
+void check(const EncoderOptions& options);
+void check(const AttentionOptions& options, std::int64_t dim);
+void check(const OptimizerOptions& options);
+
 }  // namespace polyhead

@@ -1,12 +1,9 @@
+// AdamW in two calls of LibTorch's fused kernel: the parameters that decay, then those that do not.
 #include "core/optimizer/adamw.h"
 
 #include <algorithm>
 #include <cmath>
 #include <numbers>
-
-#include <fmt/format.h>
-
-#include "core/base/error.h"
 
 namespace polyhead {
 
@@ -40,20 +37,6 @@ double learning_rate(const OptimizerOptions& options, std::int64_t step, std::in
   const double length = static_cast<double>(std::max<std::int64_t>(1, steps - options.warmup));
   const double done = std::min(1.0, static_cast<double>(step - 1 - options.warmup) / length);
   return options.lr * 0.5 * (1 + std::cos(std::numbers::pi * done));
-}
-
-void check(const OptimizerOptions& options) {
-  const auto require = [](bool good, const char* key, double value, const char* expected) {
-    if (!good) throw Error(Exit::config, fmt::format("optimizer.{} = {}: it must {}", key, value, expected));
-  };
-  require(options.lr > 0 && std::isfinite(options.lr), "lr", options.lr, "be above 0");
-  require(options.warmup >= 0, "warmup", static_cast<double>(options.warmup), "be at least 0");
-  require(options.weight_decay >= 0, "weight_decay", options.weight_decay, "be at least 0");
-  require(options.beta1 >= 0 && options.beta1 < 1, "beta1", options.beta1, "lie in [0, 1)");
-  require(options.beta2 >= 0 && options.beta2 < 1, "beta2", options.beta2, "lie in [0, 1)");
-  require(options.epsilon > 0, "epsilon", options.epsilon, "be above 0");
-  require(options.clip >= 0, "clip", options.clip, "be at least 0 (0: no bound)");
-  require(options.head_clip >= 0, "head_clip", options.head_clip, "be at least 0 (0: no bound)");
 }
 
 }  // namespace polyhead

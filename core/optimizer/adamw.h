@@ -25,7 +25,4 @@ double clip_scale(double norm, double clip);
 // from 1.
 double learning_rate(const OptimizerOptions& options, std::int64_t step, std::int64_t steps);
 
-// Throws Error(config) naming the key.
-void check(const OptimizerOptions& options);
-
 }  // namespace polyhead

@@ -127,13 +127,14 @@ TEST_F(RunOptions, Errors) {
   expect_contains(error(Exit::config, {"--run.tasks", "section, section"}), "task section is listed twice");
   expect_contains(error(Exit::config, {"--task.en-ti.weight", "2"}),
                   "command line: the data set debmix has no task 'en-ti' (did you mean en-it?)");
-  expect_contains(error(Exit::data, {"--run.tasks", "bare"}), "task bare of the data set in");
-  expect_contains(error(Exit::config, {"--encoder.heads", "3"}), "dim must be an even multiple of heads");
-  expect_contains(error(Exit::config, {"--encoder.heads", "256"}), "dim must be an even multiple of heads");
-  expect_contains(error(Exit::config, {"--attention.heads", "3"}), "multiple of the task attention's heads");
-  expect_contains(error(Exit::config, {"--mixture.batch", "2"}), "at least one sample of each of the 3 tasks");
+  expect_contains(error(Exit::data, {"--run.tasks", "bare"}), "task 'bare' has no training samples");
+  expect_contains(error(Exit::config, {"--encoder.heads", "3"}), "dim / heads must be an even whole number");
+  expect_contains(error(Exit::config, {"--encoder.heads", "256"}), "dim / heads must be an even whole number");
+  expect_contains(error(Exit::config, {"--attention.heads", "3"}),
+                  "attention.heads = 3: it must divide encoder.dim = 256");
+  expect_contains(error(Exit::config, {"--mixture.batch", "2"}), "mixture.batch is 2, but there are 3 tasks");
   expect_contains(error(Exit::config, {"--mixture.kind", "explicit"}),
-                  "task section has no rate; give --task.section.rate");
+                  "task 'section' has no rate: give task.section.rate");
   expect_contains(error(Exit::config, {"--run.tasks", "section", "--task.section.mask_random", "0.3"}),
                   "together must be at most 1");
   expect_contains(error(Exit::config, {"--run.data_hash", "0"}), "it is another data set");

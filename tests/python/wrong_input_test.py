@@ -54,7 +54,7 @@ def test_a_broken_manifest(workers, copy, tmp_path):
 @BOTH
 def test_a_task_without_train_data(workers, copy, tmp_path):
     edit_manifest(copy, lambda tasks, _: tasks["tags"]["splits"].pop("train"))
-    refused(65, tmp_path / "run", copy, says=["task tags", str(copy), "no train data", "run.tasks"], workers=workers)
+    refused(65, tmp_path / "run", copy, says=["task 'tags'", "no training samples", "run.tasks"], workers=workers)
     train(tmp_path / "run", copy, "--run.steps", 1, "--run.tasks", "topic,lines")  # the cure works
 
 
@@ -63,7 +63,7 @@ def test_a_task_of_0_samples(workers, copy, tmp_path):
     def empty(tasks, _):
         tasks["tags"]["splits"]["train"] = {"samples": 0, "shards": []}
     edit_manifest(copy, empty)
-    refused(65, tmp_path / "run", copy, says=["tags"], workers=workers)
+    refused(65, tmp_path / "run", copy, says=["task 'tags'", "no training samples", "run.tasks"], workers=workers)
 
 
 @BOTH

@@ -1,0 +1,52 @@
+// The checks of the model's and the optimizer's options.
+#include "core/model/options.h"
+
+#include <cmath>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "core/base/error.h"
+
+namespace polyhead {
+
+void check(const EncoderOptions& options) {
+  const auto fail = [](const std::string& message) { throw Error(Exit::config, message); };
+  if (options.form != "pre_norm")
+    fail(fmt::format("encoder.form = {}: this form is not known; use pre_norm", options.form));
+  for (const auto& [key, value] : {std::pair("layers", options.layers), std::pair("dim", options.dim),
+                                   std::pair("heads", options.heads), std::pair("ffn", options.ffn)})
+    if (value < 1) fail(fmt::format("encoder.{} = {}: it must be at least 1", key, value));
+  if (options.dim % (2 * options.heads) != 0)
+    fail(
+        fmt::format("encoder.dim = {} with encoder.heads = {}: dim / heads must be an even whole number, as rotary "
+                    "positions turn pairs of channels",
+                    options.dim, options.heads));
+  if (!(options.dropout >= 0 && options.dropout < 1))
+    fail(fmt::format("encoder.dropout = {}: it must lie in [0, 1)", options.dropout));
+}
+
+void check(const AttentionOptions& options, std::int64_t dim) {
+  if (options.heads < 1 || dim % options.heads != 0)
+    throw Error(Exit::config, fmt::format("attention.heads = {}: it must divide encoder.dim = {}", options.heads, dim));
+  if (!(options.temperature > 0))
+    throw Error(Exit::config, fmt::format("attention.temperature = {}: it must be above 0", options.temperature));
+  if (!(options.floor >= 0 && options.floor < 1))
+    throw Error(Exit::config, fmt::format("attention.floor = {}: it must lie in [0, 1)", options.floor));
+}
+
+void check(const OptimizerOptions& options) {
+  const auto require = [](bool good, const char* key, double value, const char* expected) {
+    if (!good) throw Error(Exit::config, fmt::format("optimizer.{} = {}: it must {}", key, value, expected));
+  };
+  require(options.lr > 0 && std::isfinite(options.lr), "lr", options.lr, "be above 0");
+  require(options.warmup >= 0, "warmup", static_cast<double>(options.warmup), "be at least 0");
+  require(options.weight_decay >= 0, "weight_decay", options.weight_decay, "be at least 0");
+  require(options.beta1 >= 0 && options.beta1 < 1, "beta1", options.beta1, "lie in [0, 1)");
+  require(options.beta2 >= 0 && options.beta2 < 1, "beta2", options.beta2, "lie in [0, 1)");
+  require(options.epsilon > 0, "epsilon", options.epsilon, "be above 0");
+  require(options.clip >= 0, "clip", options.clip, "be at least 0 (0: no bound)");
+  require(options.head_clip >= 0, "head_clip", options.head_clip, "be at least 0 (0: no bound)");
+}
+
+}  // namespace polyhead
