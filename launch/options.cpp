@@ -234,11 +234,6 @@ bool Config::has(const std::string& name) const {
   return found == values_.end() ? !known.value.empty() : !found->second.value.empty();
 }
 
-bool Config::given(const std::string& name) const {
-  option(name);
-  return values_.contains(name);
-}
-
 // set() has checked the values.
 std::int64_t Config::integer(const std::string& name) const {
   return parse_number<std::int64_t>(text(name)).value();

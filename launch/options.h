@@ -47,8 +47,7 @@ class Config {
   explicit Config(std::span<const Option> table) : table_(table) {}
 
   // Getters read the default where nothing is given; without a default they throw Error(config), so ask has() first.
-  bool has(const std::string& name) const;    // there is a value, given or default
-  bool given(const std::string& name) const;  // by file, command line or resolve()
+  bool has(const std::string& name) const;  // there is a value, given or default
   std::int64_t integer(const std::string& name) const;
   double number(const std::string& name) const;
   std::string text(const std::string& name) const;  // of any type, as written

@@ -32,8 +32,6 @@ TEST(Options, CommandLineOverFileOverDefault) {
   EXPECT_EQ(config.origin("run.steps"), file + ":2");
   EXPECT_EQ(config.origin("run.seed"), "command line");
   EXPECT_EQ(config.origin("encoder.layers"), "default");
-  EXPECT_TRUE(config.given("run.seed"));
-  EXPECT_FALSE(config.given("encoder.layers"));
   EXPECT_EQ(config.number("task.en-it.weight"), 2);
   EXPECT_EQ(config.number("task.other.weight"), 1);
   EXPECT_EQ(config.number("task.section.rate"), 0.5);
