@@ -140,7 +140,6 @@ fs::path save_checkpoint(const fs::path& run_dir, CheckpointState& state, const 
                       {"parameter_hash", to_hex(state.parameter_hash)},
                       {"mixture", state.mixture},
                       {"optimizer_steps", state.optimizer_steps},
-                      {"identity", state.identity},
                       {"files", state.files},
                       {"workers", world.size()},
                       {"model", json::parse(to_json(state.model))}};
@@ -189,7 +188,6 @@ CheckpointState verify_checkpoint(const fs::path& folder) {
     state.parameter_hash = from_hex(in.at("parameter_hash").get<std::string>());
     in.at("mixture").get_to(state.mixture);
     in.at("optimizer_steps").get_to(state.optimizer_steps);
-    in.at("identity").get_to(state.identity);
     in.at("files").get_to(state.files);
     state.model = description_from_json(in.at("model").dump(), file.string());
   } catch (const Error&) {

@@ -23,7 +23,6 @@ struct CheckpointState {
   std::uint64_t parameter_hash = 0;
   std::vector<MixtureEntry> mixture;
   std::map<std::string, std::int64_t> optimizer_steps;  // "encoder", "head.NAME"
-  std::map<std::string, std::string> identity;          // resolved keys that make the run what it is
   std::map<std::string, std::string> files;             // name -> xxh3-64, 16 hexadecimal digits
 };
 

@@ -157,7 +157,6 @@ class Training {
     optimizers_ = std::make_unique<Optimizers>(*model_);
     tokenizer_ = load_tokenizer(options_.data, manifest_.tokenizer);
     state_.model = description_;
-    state_.identity = options_.identity;
     // The run folder can be used without the data set.
     if (world_.rank() == 0) {
       std::error_code error;

@@ -44,8 +44,7 @@ struct TrainOptions {
   AttentionOptions attention;
   OptimizerOptions optimizer;
   MixtureOptions mixture;
-  std::string balance = "equal";                // or static
-  std::map<std::string, std::string> identity;  // resolved keys that make the run what it is; kept in state.json
+  std::string balance = "equal";  // or static
 };
 
 // What rank 0 hears while training. Called on rank 0 only, in order.

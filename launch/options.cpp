@@ -300,13 +300,6 @@ void Config::keep_tasks(const std::vector<std::string>& names) {
   });
 }
 
-std::map<std::string, std::string> Config::identity() const {
-  std::map<std::string, std::string> values;
-  for (const std::string& name : names(tasks_))
-    if (option(name).identity && has(name)) values[name] = text(name);
-  return values;
-}
-
 std::vector<std::string> Config::names(const std::vector<TaskMention>& tasks) const {
   std::vector<std::string> names;
   for (const Option& known : table_)

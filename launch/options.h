@@ -77,8 +77,6 @@ class Config {
   std::string ini(bool annotated = false) const;
   // One line for each identity key whose value differs: "run.seed: 1 there, 2 here".
   std::vector<std::string> differences(const Config& here) const;
-  // The identity keys and their values.
-  std::map<std::string, std::string> identity() const;
 
  private:
   const Option& option(const std::string& name) const;

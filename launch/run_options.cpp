@@ -168,7 +168,6 @@ TrainOptions train_options_of(Config& config, const Manifest& manifest) {
   options.balance = config.text("balance.method");
   for (const std::string& name : options.tasks) options.task_options[name] = task_options(config, manifest.task(name));
   quotas(options.mixture, options.tasks, train_samples(manifest, options.tasks));  // throws before a run folder is made
-  options.identity = config.identity();
   return options;
 }
 

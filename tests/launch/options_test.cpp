@@ -147,9 +147,6 @@ TEST(Options, DifferencesAreOfIdentityKeysByValue) {
   EXPECT_TRUE(a.differences(same).empty());
   const Config other = train({"--run.seed", "2", "--run.tasks", "a,b", "--task.a.rate", "2"});
   EXPECT_EQ(a.differences(other), (Words{"run.seed: 1 there, 2 here", "task.a.rate: not given there, 2 here"}));
-  EXPECT_EQ(other.identity().at("run.seed"), "2");
-  EXPECT_EQ(other.identity().at("task.a.rate"), "2");
-  EXPECT_FALSE(other.identity().contains("run.threads"));
 }
 
 TEST(Options, TasksThatAreKept) {

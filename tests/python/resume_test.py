@@ -225,6 +225,8 @@ def test_resume_never_and_a_folder_that_is_no_run(workers, data, whole, tmp_path
     fails(78, *train_words(stranger, data, *OPTIONS), workers=workers, says=[str(stranger), "letter.txt", "--run-dir"])
     assert [file.name for file in stranger.iterdir()] == ["letter.txt"]
     fails(78, *train_words(stranger / "letter.txt", data, *OPTIONS), workers=workers, says=["is a file"])
+    (run_dir / "config.ini").unlink()  # copied without it: nobody knows what the checkpoints' run was
+    fails(78, *train_words(run_dir, data, *OPTIONS), workers=workers, says=["no config.ini"])
     assert survivors(run_dir) == []
 
 
