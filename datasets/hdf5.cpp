@@ -1,3 +1,4 @@
+// HDF5's lock, and its error stack as one message.
 #include "datasets/hdf5.h"
 
 #include <fmt/format.h>

@@ -1,3 +1,4 @@
+// Samples of JSONL files, checked field by field.
 #include "datasets/jsonl.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// Sampler, reader and packing together.
 #include "datasets/loader.h"
 
 #include "core/base/counter_random.h"

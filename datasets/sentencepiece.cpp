@@ -1,3 +1,4 @@
+// SentencePiece by its own library: training a vocabulary, encoding, decoding.
 #include "datasets/sentencepiece.h"
 
 #include <sentencepiece_processor.h>

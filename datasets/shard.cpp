@@ -1,3 +1,4 @@
+// Opens a shard and checks everything that docs/format.md says of one, then maps its columns.
 #include "datasets/shard.h"
 
 #include <fcntl.h>

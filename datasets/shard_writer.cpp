@@ -1,3 +1,4 @@
+// Writes a shard by docs/format.md, checksums included.
 #include "datasets/shard_writer.h"
 
 #include <algorithm>

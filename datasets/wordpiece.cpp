@@ -1,3 +1,4 @@
+// WordPiece as BERT reads text: cleaning, splitting at spaces, punctuation and CJK, longest pieces first.
 #include "datasets/wordpiece.h"
 
 #include <utf8proc.h>

@@ -1,3 +1,4 @@
+// Saves, verifies and loads checkpoints: safetensors by owner (the encoder, each head), and state.json.
 #include "distributed/checkpoint.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// A model's description to JSON and back, and the model that it describes.
 #include "distributed/description.h"
 
 #include <fmt/format.h>

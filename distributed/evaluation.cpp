@@ -1,3 +1,4 @@
+// Scores a split: each member of the group its share of the samples, then sums over the group.
 #include "distributed/evaluation.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// Loads a run for the commands that read one.
 #include "distributed/trained.h"
 
 #include <ATen/Context.h>

@@ -1,3 +1,4 @@
+// Hashes by xxHash, and their hexadecimal form.
 #include "core/base/hash.h"
 
 #include <xxhash.h>

@@ -1,3 +1,4 @@
+// Classification: weighted synthesis of the text, one hidden layer, cross-entropy over the classes.
 #include "core/heads/classification.h"
 
 #include "core/model/task_attention.h"

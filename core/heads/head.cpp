@@ -1,3 +1,4 @@
+// What all heads share: cutting the encoder's output by task, and cross-entropy over a tied table.
 #include "core/heads/head.h"
 
 #include <numeric>

@@ -1,3 +1,4 @@
+// Masked language modelling: the masked rows only, one hidden layer, output tied to the encoder's table.
 #include "core/heads/masked_lm.h"
 
 #include "core/model/task_attention.h"

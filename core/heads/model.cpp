@@ -1,3 +1,4 @@
+// Encoder and heads together: their arenas, and the forward pass of a batch.
 #include "core/heads/model.h"
 
 namespace polyhead {

@@ -1,3 +1,4 @@
+// Tagging: a class for every token's state, with the task's own values added by its weight.
 #include "core/heads/tagging.h"
 
 #include "core/model/task_attention.h"

@@ -1,3 +1,4 @@
+// Translation: a pre-norm decoder whose cross-attention takes the task's word weights, and greedy search.
 #include "core/heads/translation.h"
 
 #include <cmath>

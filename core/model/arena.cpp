@@ -1,3 +1,4 @@
+// Lays parameters out in one buffer, those that decay first, and draws their initial values by name.
 #include "core/model/arena.h"
 
 #include <xxhash.h>

@@ -1,3 +1,4 @@
+// CUDA devices, by LibTorch.
 #include <c10/cuda/CUDAFunctions.h>
 #include <fmt/format.h>
 

@@ -1,3 +1,4 @@
+// Layers of the encoder's and the decoders' blocks: linear, norm, feed-forward, packed self-attention.
 #include "core/model/layers.h"
 
 #include <cmath>

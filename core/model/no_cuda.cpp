@@ -1,3 +1,4 @@
+// Built without CUDA: the CPU, and an error that says so.
 #include <fmt/format.h>
 
 #include "core/base/error.h"

@@ -1,3 +1,5 @@
+// Operations over packed sequences, with their own gradients: dropout by counter, rotary positions, attention within
+// each sequence, sums by sequence.
 #include "core/model/operations.h"
 
 #include <ATen/Parallel.h>

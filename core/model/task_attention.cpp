@@ -1,3 +1,4 @@
+// Task attention by its formulas, in plain tensor operations.
 #include "core/model/task_attention.h"
 
 #include <cmath>

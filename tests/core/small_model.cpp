@@ -1,3 +1,4 @@
+// A model of all kinds with a random batch, small enough to compare every number.
 #include "small_model.h"
 
 #include <algorithm>
