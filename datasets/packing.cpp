@@ -87,6 +87,7 @@ void append(Batch& batch, int task, const TaskInfo& info, const TokenizerInfo& t
   reader.input_tokens(sample, batch.tokens);
   batch.offsets.push_back(static_cast<std::int64_t>(batch.tokens.size()));
   batch.keys.push_back(key);
+  slice.samples.push_back(sample);
   ++slice.sequences;
 
   switch (info.kind) {

@@ -19,7 +19,8 @@ struct TaskSlice {
   int task = 0;  // index in the data set's list of tasks
   std::int64_t first_sequence = 0;
   std::int64_t sequences = 0;
-  std::int64_t first_token = 0;  // offsets[first_sequence]
+  std::int64_t first_token = 0;        // offsets[first_sequence]
+  std::vector<std::uint64_t> samples;  // [sequences] index of each sample in its split, for who looks behind a batch
 
   std::vector<std::int64_t> labels;  // classification: [sequences]
   std::vector<std::int64_t> tags;    // tagging: [tokens of the slice], kIgnore where not scored

@@ -84,7 +84,7 @@ Batch small_batch(std::uint64_t seed) {
       }
       batch.offsets.push_back(static_cast<std::int64_t>(batch.tokens.size()));
       batch.keys.push_back(draw(seed + 1, batch.keys.size()));
-      ++slice.sequences;
+      slice.samples.push_back(static_cast<std::uint64_t>(slice.sequences++));
     }
     slice.count = task == 1   ? std::ranges::count_if(slice.tags, [](std::int64_t tag) { return tag != kIgnore; })
                   : task == 2 ? static_cast<std::int64_t>(slice.masked_rows.size())
@@ -120,6 +120,7 @@ void append(Batch& to, const Batch& from, const TaskSlice& slice, std::int64_t f
     }
     to.offsets.push_back(static_cast<std::int64_t>(to.tokens.size()));
     to.keys.push_back(from.keys[sequence]);
+    out.samples.push_back(slice.samples[own]);
     if (!slice.labels.empty()) out.labels.push_back(slice.labels[own]);
     if (!slice.target_offsets.empty()) {
       for (auto t = slice.target_offsets[own]; t < slice.target_offsets[own + 1]; ++t)

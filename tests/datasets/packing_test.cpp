@@ -137,6 +137,7 @@ TEST_F(Packing, SequencesOfAllKindsOneAfterAnother) {
   EXPECT_EQ(section.task, kSection);
   EXPECT_EQ(section.first_sequence, 0);
   EXPECT_EQ(section.sequences, 2);
+  EXPECT_EQ(section.samples, (std::vector<std::uint64_t>{2, 0}));
   EXPECT_EQ(section.labels, (Numbers{2, 1}));
   EXPECT_EQ(section.count, 2);
   const TaskSlice& pos = batch.slices[1];
