@@ -71,10 +71,6 @@ void mask_sequence(Batch& batch, TaskSlice& slice, std::size_t begin, const Toke
 
 void append(Batch& batch, int task, const TaskInfo& info, const TokenizerInfo& tokenizer, const SplitReader& reader,
             std::uint64_t sample, std::uint64_t key, const MaskingOptions& masking) {
-  if (info.kind == Kind::multilabel || info.kind == Kind::regression)
-    throw Error(Exit::config,
-                fmt::format("task '{}' is of kind {}, which cannot be trained yet: leave it out of run.tasks",
-                            info.name, name_of(info.kind)));
   if (batch.offsets.empty()) batch.offsets.push_back(0);
   if (batch.slices.empty() || batch.slices.back().task != task) {
     TaskSlice& opened = batch.slices.emplace_back();
@@ -113,8 +109,13 @@ void append(Batch& batch, int task, const TaskInfo& info, const TokenizerInfo& t
       break;
     }
     case Kind::multilabel:
+      reader.labels(sample, slice.labels);
+      ++slice.count;
+      break;
     case Kind::regression:
-      break;  // refused above
+      reader.values(sample, slice.values);
+      ++slice.count;
+      break;
   }
 }
 

@@ -17,7 +17,7 @@ struct MaskingOptions {
 
 // Adds `sample` of the split to the batch: as the newest sequence of the task's slice (opened when the last slice is
 // another task's). `key` keys dropout and masks: training gives derive(task_key, stream position), evaluation a key of
-// the sample's index alone. Throws Error(config) for a kind that cannot be trained.
+// the sample's index alone.
 void append(Batch& batch, int task, const TaskInfo& info, const TokenizerInfo& tokenizer, const SplitReader& reader,
             std::uint64_t sample, std::uint64_t key, const MaskingOptions& masking);
 

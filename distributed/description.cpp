@@ -14,16 +14,16 @@ using nlohmann::json;
 
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(EncoderOptions, form, layers, dim, heads, ffn, dropout)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(AttentionOptions, heads, temperature, floor)
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(HeadOptions, dropout, label_smoothing, decoder_layers, max_target)
+// What is missing has its default: runs of earlier versions can be read.
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(HeadOptions, dropout, label_smoothing, class_weights, focal_gamma, loss,
+                                                delta, decoder_layers, max_target)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(TrainStatistics, mean, deviation, class_weights)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(MaskingOptions, share, mask, random)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(TokenizerInfo, kind, file, sha256, vocab_size, pad, unk, bos, eos, mask)
 
 void to_json(json& out, const TrainedTask& task) {
-  out = {{"name", task.name},
-         {"kind", name_of(task.kind)},
-         {"labels", task.labels},
-         {"head", task.head},
-         {"masking", task.masking}};
+  out = {{"name", task.name}, {"kind", name_of(task.kind)}, {"labels", task.labels},        {"outputs", task.outputs},
+         {"head", task.head}, {"masking", task.masking},    {"statistics", task.statistics}};
 }
 
 void from_json(const json& in, TrainedTask& task) {
@@ -34,6 +34,8 @@ void from_json(const json& in, TrainedTask& task) {
   in.at("labels").get_to(task.labels);
   in.at("head").get_to(task.head);
   in.at("masking").get_to(task.masking);
+  task.outputs = in.value("outputs", task.outputs);
+  task.statistics = in.value("statistics", task.statistics);
 }
 
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ModelDescription, encoder, attention, tokenizer, tasks, dtype, data)
@@ -60,6 +62,14 @@ ModelDescription description_from_json(const std::string& text, const std::strin
   }
 }
 
+std::string to_json(const TrainStatistics& statistics) {
+  return json(statistics).dump();
+}
+
+TrainStatistics statistics_from_json(const std::string& text) {
+  return json::parse(text).get<TrainStatistics>();
+}
+
 std::unique_ptr<Model> build_model(const ModelDescription& description, const std::vector<int>& tasks) {
   auto model = std::make_unique<Model>(description.encoder, description.attention, description.tokenizer.vocab_size,
                                        static_cast<std::int64_t>(description.tasks.size()));
@@ -68,12 +78,14 @@ std::unique_ptr<Model> build_model(const ModelDescription& description, const st
     model->add_head(index, make_head({.task = task.name,
                                       .kind = task.kind,
                                       .classes = static_cast<std::int64_t>(task.labels.size()),
+                                      .outputs = std::max<std::int64_t>(1, std::ssize(task.outputs)),
                                       .vocab_size = description.tokenizer.vocab_size,
                                       .bos = description.tokenizer.bos,
                                       .eos = description.tokenizer.eos,
                                       .mask = description.tokenizer.mask,
                                       .encoder = description.encoder,
-                                      .options = task.head}));
+                                      .options = task.head,
+                                      .statistics = task.statistics}));
   }
   return model;
 }

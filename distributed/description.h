@@ -18,8 +18,10 @@ struct TrainedTask {
   std::string name;
   Kind kind = Kind::classification;
   std::vector<std::string> labels;
+  std::vector<std::string> outputs;  // regression with more than one
   HeadOptions head;
   MaskingOptions masking;
+  TrainStatistics statistics;
 };
 
 struct ModelDescription {
@@ -37,6 +39,9 @@ struct ModelDescription {
 // JSON, and back; throws Error(data) naming `origin` and the field.
 std::string to_json(const ModelDescription& description);
 ModelDescription description_from_json(const std::string& json, const std::string& origin);
+
+std::string to_json(const TrainStatistics& statistics);
+TrainStatistics statistics_from_json(const std::string& json);
 
 // The model with the heads of these tasks, its parameters not made yet.
 std::unique_ptr<Model> build_model(const ModelDescription& description, const std::vector<int>& tasks);

@@ -3,8 +3,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
+#include <map>
 #include <numeric>
 #include <span>
+
+#include "distributed/statistics.h"
 
 namespace polyhead {
 namespace {
@@ -27,6 +31,80 @@ struct Sums {
   }
 };
 
+// Multilabel and regression: what their metrics need of every sample.
+struct Table {
+  std::size_t width = 0;      // classes, outputs
+  std::vector<double> cells;  // rows of 1 + 2 width: the sample, its targets, its predictions
+
+  void add(std::uint64_t sample, std::span<const double> gold, std::span<const double> predicted) {
+    cells.push_back(static_cast<double>(sample));
+    cells.insert(cells.end(), gold.begin(), gold.end());
+    cells.insert(cells.end(), predicted.begin(), predicted.end());
+  }
+  // Rows of all members in the order of their samples, as a single one would have them.
+  void gather(const std::string& name, Communicator& group) {
+    const std::size_t row = 1 + 2 * width;
+    std::map<double, std::vector<double>> rows;
+    for (const std::string& bytes :
+         group.all_gather_strings(name, {reinterpret_cast<const char*>(cells.data()), cells.size() * sizeof(double)}))
+      for (std::size_t at = 0; at < bytes.size(); at += row * sizeof(double)) {
+        std::vector<double> one(row);
+        std::memcpy(one.data(), bytes.data() + at, row * sizeof(double));
+        rows[one[0]] = std::move(one);
+      }
+    cells.clear();
+    for (const auto& [sample, one] : rows) cells.insert(cells.end(), one.begin(), one.end());
+  }
+  std::vector<double> column(std::size_t first) const {
+    std::vector<double> out;
+    for (std::size_t at = 0; at < cells.size(); at += 1 + 2 * width)
+      out.insert(out.end(), cells.begin() + static_cast<std::ptrdiff_t>(at + first),
+                 cells.begin() + static_cast<std::ptrdiff_t>(at + first + width));
+    return out;
+  }
+  std::vector<double> gold() const { return column(1); }
+  std::vector<double> predicted() const { return column(1 + width); }
+};
+
+// Adds the metrics, and the rows for the bootstrap of the first of them.
+void score_table(const Table& table, Kind kind, const Baseline* baseline, Evaluation& result) {
+  auto& metrics = result.metrics;
+  const std::vector<double> gold = table.gold(), predicted = table.predicted();
+  std::vector<double> constant;
+  if (baseline)
+    for (std::size_t i = 0; i < gold.size(); ++i) constant.push_back(baseline->constant[i % table.width]);
+  if (kind == Kind::multilabel) {
+    const auto [micro_f1, macro_f1, average_precision, subset_accuracy] =
+        multilabel_metrics(gold, predicted, table.width);
+    metrics["micro_f1"] = micro_f1;
+    metrics["macro_f1"] = macro_f1;
+    metrics["average_precision"] = average_precision;
+    metrics["subset_accuracy"] = subset_accuracy;
+    if (baseline) {
+      metrics["majority_micro_f1"] = multilabel_metrics(gold, constant, table.width).micro_f1;
+      metrics["prior_average_precision"] =
+          multilabel_metrics(gold, std::vector<double>(gold.size(), 0), table.width).average_precision;
+    }
+  } else {
+    const auto [mse, mae, r2, pearson, spearman] = regression_metrics(gold, predicted, table.width);
+    metrics["mse"] = mse;
+    metrics["mae"] = mae;
+    metrics["r2"] = r2;
+    metrics["pearson"] = pearson;
+    metrics["spearman"] = spearman;
+    if (baseline) metrics["mean_mse"] = regression_metrics(gold, constant, table.width).mse;
+  }
+  for (std::size_t i = 0; i < gold.size(); i += table.width) {
+    double numerator = 0, denominator = 0;
+    for (std::size_t k = i; k < i + table.width; ++k) {
+      const double told = predicted[k] >= kThreshold ? 1 : 0, error = gold[k] - predicted[k];
+      numerator += kind == Kind::multilabel ? 2 * gold[k] * told : error * error;
+      denominator += kind == Kind::multilabel ? gold[k] + told : 1;
+    }
+    result.rows.insert(result.rows.end(), {numerator, denominator});
+  }
+}
+
 std::vector<std::int64_t> tags_of(const std::string& text, const std::vector<std::string>& labels) {
   std::vector<std::int64_t> tags;
   for (std::size_t at = 0; at < text.size();) {
@@ -45,6 +123,21 @@ std::vector<std::int64_t> tags_of(const std::string& text, const std::vector<std
 
 Baseline train_baseline(const TrainedTask& task, const TokenizerInfo& tokenizer, const SplitReader& train) {
   Baseline baseline;
+  if (task.kind == Kind::regression) {
+    baseline.constant = train_statistics(task, train).mean;
+    return baseline;
+  }
+  if (task.kind == Kind::multilabel) {
+    std::map<std::vector<std::int64_t>, std::uint64_t> sets;
+    for (std::uint64_t sample = 0; sample < train.size(); ++sample) {
+      std::vector<std::int64_t> labels;
+      train.labels(sample, labels);
+      ++sets[labels];
+    }
+    const auto& most = std::ranges::max_element(sets, {}, [](const auto& entry) { return entry.second; })->first;
+    baseline.constant.assign(most.begin(), most.end());
+    return baseline;
+  }
   std::vector<double> count;
   std::vector<std::int64_t> values;
   const bool words = task.kind == Kind::masked_lm || task.kind == Kind::translation;
@@ -64,8 +157,9 @@ Baseline train_baseline(const TrainedTask& task, const TokenizerInfo& tokenizer,
       case Kind::translation:
         train.target_tokens(sample, values);
         break;
-      default:
-        break;
+      case Kind::multilabel:
+      case Kind::regression:
+        break;  // above
     }
     for (const std::int64_t value : values)
       if (value != kIgnore && (task.kind != Kind::masked_lm || maskable(tokenizer, value)))
@@ -87,6 +181,7 @@ Evaluation evaluate(const Model& model, const ModelDescription& description, int
   const Head& head = model.head(task);
   const auto classes = static_cast<std::int64_t>(trained.labels.size());
   const bool by_class = trained.kind == Kind::classification || trained.kind == Kind::tagging;
+  const bool by_table = trained.kind == Kind::multilabel || trained.kind == Kind::regression;
   TaskInfo info;
   info.name = trained.name;
   info.kind = trained.kind;
@@ -104,8 +199,11 @@ Evaluation evaluate(const Model& model, const ModelDescription& description, int
   Sums sums;
   Scores scores;
   scores.sums.assign(by_class ? 3 * static_cast<std::size_t>(classes) : 0, 0);
+  Table table{.width = trained.kind == Kind::multilabel ? trained.labels.size()
+                                                        : std::max<std::size_t>(1, trained.outputs.size()),
+              .cells = {}};
   Evaluation result;
-  if (group.size() == 1) result.rows.assign(2 * limit, 0);
+  if (group.size() == 1 && !by_table) result.rows.assign(2 * limit, 0);
   for (std::size_t begin = 0; begin < order.size(); begin += kBatchSamples) {
     const std::span<const std::uint64_t> part(order.data() + begin,
                                               std::min<std::size_t>(kBatchSamples, order.size() - begin));
@@ -185,10 +283,20 @@ Evaluation evaluate(const Model& model, const ModelDescription& description, int
           add_chrf(sums.copy_chrf, source, reference);
           break;
         }
-        default:
+        case Kind::multilabel:
+        case Kind::regression: {
+          const auto from = i * table.width, to = from + table.width;
+          const std::vector<double> gold =
+              trained.kind == Kind::multilabel
+                  ? std::vector<double>(slice.labels.begin() + static_cast<std::ptrdiff_t>(from),
+                                        slice.labels.begin() + static_cast<std::ptrdiff_t>(to))
+                  : std::vector<double>(slice.values.begin() + static_cast<std::ptrdiff_t>(from),
+                                        slice.values.begin() + static_cast<std::ptrdiff_t>(to));
+          table.add(part[i], gold, std::span(scored.values).subspan(from, table.width));
           break;
+        }
       }
-      if (group.size() == 1) {
+      if (group.size() == 1 && !by_table) {
         double* row = result.rows.data() + 2 * part[i];
         row[0] = by_class ? sums.right - right_before : scored.loss[i];
         row[1] = by_class ? sums.scored - scored_before : static_cast<double>(scored.count[i]);
@@ -209,9 +317,16 @@ Evaluation evaluate(const Model& model, const ModelDescription& description, int
   auto& metrics = result.metrics;
   const double targets = std::max(1.0, sums.targets), all = std::max(1.0, sums.scored);
   metrics["loss"] = sums.loss / targets;
+  if (by_table) {
+    table.gather("evaluate." + trained.name + ".rows", group);
+    score_table(table, trained.kind, request.baseline, result);
+    if (group.size() > 1) result.rows.clear();
+    return result;
+  }
   metrics["accuracy"] = sums.right / all;
   if (by_class) {
     metrics["macro_f1"] = macro_f1(scores, classes);
+    if (trained.kind == Kind::classification) metrics["matthews"] = matthews(scores, classes);
     if (request.baseline) metrics["majority"] = sums.majority_right / all;
   } else {
     metrics["perplexity"] = std::exp(sums.loss / targets);

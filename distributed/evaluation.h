@@ -21,6 +21,9 @@ namespace polyhead {
 struct Baseline {
   std::int64_t majority = 0;    // classification, tagging: the most frequent class
   std::vector<double> unigram;  // masked_lm, translation: log-probability of each token, add-one smoothed
+  // multilabel: the most frequent label set, [classes] of 0 and 1 (of equally frequent ones the first in order);
+  // regression: the means, [outputs]
+  std::vector<double> constant;
 };
 // Reads the whole train split. masked_lm: of the tokens that can be masked; translation: of the targets.
 Baseline train_baseline(const TrainedTask& task, const TokenizerInfo& tokenizer, const SplitReader& train);
@@ -28,15 +31,19 @@ Baseline train_baseline(const TrainedTask& task, const TokenizerInfo& tokenizer,
 struct EvaluationRequest {
   std::int64_t samples = 0;            // at most so many, the first ones; 0: all
   bool generate = false;               // translation: greedy search, BLEU and chrF (slow)
-  const Baseline* baseline = nullptr;  // adds majority | unigram_perplexity
+  const Baseline* baseline = nullptr;  // adds majority… | unigram_perplexity | prior_… | mean_mse
 };
 
 struct Evaluation {
   std::int64_t samples = 0;
-  // loss; classification, tagging: accuracy, macro_f1 (majority); masked_lm: perplexity, accuracy (unigram_perplexity);
+  // loss; classification, tagging: accuracy, macro_f1 (majority), classification also matthews; multilabel: micro_f1,
+  // macro_f1, average_precision, subset_accuracy (majority_micro_f1: of the most frequent label set,
+  // prior_average_precision: of equal scores); regression: mse, mae, r2, pearson, spearman (mean_mse: of train's mean);
+  // masked_lm: perplexity, accuracy (unigram_perplexity);
   // translation: perplexity, accuracy (unigram_perplexity), with generate bleu, chrf, copy_bleu, copy_chrf
   std::map<std::string, double> metrics;
-  // Per sample {numerator, denominator} of accuracy, or of the log-perplexity; only when the group has one member.
+  // Per sample {numerator, denominator} of accuracy, micro_f1 or mse, or of the log-perplexity; only when the group has
+  // one member.
   std::vector<double> rows;
   bool original_text = false;  // tagging, translation: scored against the original, untruncated text
 };

@@ -24,6 +24,7 @@
 #include "distributed/checkpoint.h"
 #include "distributed/evaluation.h"
 #include "distributed/placement.h"
+#include "distributed/statistics.h"
 
 namespace polyhead {
 namespace {
@@ -49,6 +50,7 @@ class Training {
     describe_model();
     open_data();
     place_tasks();
+    read_statistics();
     make_model();
     if (resume) restore();
     loader_ = std::make_unique<Loader>(loader_tasks_, manifest_.tokenizer, options.seed);
@@ -87,7 +89,7 @@ class Training {
     for (const std::string& name : options_.tasks) {
       const TaskInfo& info = manifest_.task(name);
       const TaskOptions& task = options_.task_options.at(name);
-      description_.tasks.push_back({name, info.kind, info.labels, task.head, task.masking});
+      description_.tasks.push_back({name, info.kind, info.labels, info.outputs, task.head, task.masking, {}});
     }
   }
 
@@ -140,6 +142,21 @@ class Training {
       // Opened before the first step, which checks it: a run does not train for hours to end at a damaged file.
       if (const auto valid = info.splits.find("valid"); valid != info.splits.end() && valid->second.samples > 0)
         valid_[task] = std::make_unique<SplitReader>(options_.data, manifest_, info, "valid");
+    }
+  }
+
+  // The leader of a task's group reads them, all hear of them: rank 0 describes the whole model.
+  void read_statistics() {
+    nlohmann::json mine = nlohmann::json::object();
+    for (const LoaderTask& held : loader_tasks_)
+      if (std::ranges::find(leads_, held.task) != leads_.end())
+        mine[std::to_string(held.task)] =
+            to_json(train_statistics(description_.tasks[static_cast<std::size_t>(held.task)], *held.reader));
+    for (const std::string& text : world_.all_gather_strings("statistics", mine.dump())) {
+      const auto theirs = nlohmann::json::parse(text);
+      for (const auto& task : theirs.items())
+        description_.tasks.at(std::stoul(task.key())).statistics =
+            statistics_from_json(task.value().get<std::string>());
     }
   }
 

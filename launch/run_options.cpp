@@ -93,6 +93,10 @@ TaskOptions task_options(Config& config, const TaskInfo& info) {
                      config.quote(key("mask_random"))));
   task.head.dropout = config.number(key("dropout"));
   task.head.label_smoothing = config.number(key("label_smoothing"));
+  task.head.class_weights = config.text(key("class_weights"));
+  task.head.focal_gamma = config.number(key("focal_gamma"));
+  task.head.loss = config.text(key("loss"));
+  task.head.delta = config.number(key("delta"));
   task.head.decoder_layers = config.integer(key("decoder_layers"));
   task.head.max_target = config.integer(key("max_target"));
   return task;

@@ -29,8 +29,8 @@ struct TaskResult {
 // is better the words are "better" and "worse"); "" without a baseline or an interval.
 std::string verdict(const TaskResult& result);
 
-// One row a result: task, kind, samples, metric, value, 95 % interval, baseline, verdict. Shares (accuracy, F1) with
-// four digits, other metrics with two.
+// One row a result: task, kind, samples, metric, value, 95 % interval, baseline, verdict. Perplexity,
+// BLEU and chrF with two digits, other metrics with four.
 std::string format_results(const std::vector<TaskResult>& results);
 
 // 1234567 as "1,234,567".

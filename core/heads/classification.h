@@ -1,21 +1,18 @@
-// One label a text, read from the task's synthesis: r_t -> linear, gelu, dropout, linear -> softmax.
+// One label a text, read from the task's synthesis: r_t -> linear, gelu, dropout, linear -> softmax. The loss of a
+// sample of label y is w_y (1 - p_y)^gamma times the smoothed cross-entropy, with class weights w (all 1 unless
+// balanced) and the focal loss' gamma (Lin et al., 2017; 0: off).
 #pragma once
 
-#include "core/heads/head.h"
-#include "core/model/layers.h"
+#include "core/heads/pooled.h"
 
 namespace polyhead {
 
-class ClassificationHead : public Head {
+class ClassificationHead : public PooledHead {
  public:
   explicit ClassificationHead(HeadSpec spec);
   torch::Tensor loss(const HeadInput& input, const TaskSlice& slice) const override;
   Scored score(const HeadInput& input, const TaskSlice& slice) const override;
   Predicted predict(const HeadInput& input) const override;
-
- private:
-  torch::Tensor logits(const HeadInput& input) const;  // [sequences, classes]
-  Linear value_, hidden_, out_;
 };
 
 }  // namespace polyhead

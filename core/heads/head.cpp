@@ -43,6 +43,10 @@ torch::Tensor to_device(const std::vector<std::int64_t>& values, const Tensor& l
   return torch::tensor(values, torch::kInt64).to(like.device());
 }
 
+torch::Tensor to_device(const std::vector<double>& values, const Tensor& like) {
+  return torch::tensor(values, torch::kFloat64).to(like.options());
+}
+
 std::vector<std::int64_t> to_host(const Tensor& values) {
   const Tensor host = values.to(torch::kInt64).cpu().contiguous();
   return {host.data_ptr<std::int64_t>(), host.data_ptr<std::int64_t>() + host.numel()};

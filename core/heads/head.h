@@ -15,22 +15,30 @@
 
 namespace polyhead {
 
+// What a head takes from its task's train split.
+struct TrainStatistics {
+  std::vector<double> mean, deviation;  // regression: [outputs]
+  std::vector<double> class_weights;    // classification: [classes]; empty: all 1
+};
+
 // What a head is made for.
 struct HeadSpec {
   std::string task;
   Kind kind = Kind::classification;
-  std::int64_t classes = 0;  // classification, tagging
+  std::int64_t classes = 0;  // classification, multilabel, tagging
+  std::int64_t outputs = 1;  // regression
   std::int64_t vocab_size = 0;
   std::int64_t bos = 2, eos = 3, mask = 4;
   EncoderOptions encoder;
   HeadOptions options;
+  TrainStatistics statistics;
 };
 
 // What a head sees of the encoder's output: the rows of its own task's sequences.
 struct HeadInput {
   torch::Tensor states;     // [tokens, dim]
   torch::Tensor weights;    // [attention heads, tokens]: each word's weight for this task
-  torch::Tensor tokens;     // [tokens] i64, the encoder's input
+  torch::Tensor tokens;     // [tokens] i64, the encoder's input; kNoToken where it was a vector
   torch::Tensor embedding;  // [vocabulary, dim], the encoder's table
   Segments segments;
   std::vector<std::uint64_t> sample_keys;  // [sequences] for dropout; empty: none (evaluation)
@@ -38,16 +46,21 @@ struct HeadInput {
 
 // Teacher-forced scores against the targets of a slice.
 struct Scored {
-  std::vector<double> loss;             // [sequences] sums of negative log-likelihood, natural logarithm, no smoothing
+  // [sequences] sums of negative log-likelihood, natural logarithm, without smoothing, weights or focus; regression:
+  // the loss that is trained
+  std::vector<double> loss;
   std::vector<std::int64_t> count;      // [sequences] scored targets
   std::vector<std::int64_t> predicted;  // the most probable value at every target, in the order of the slice's targets
+  // multilabel: probabilities [sequences, classes]; regression: values [sequences, outputs], in their own unit
+  std::vector<double> values;
 };
 
 // Predictions without targets, one per sequence.
 struct Predicted {
-  std::vector<std::vector<std::int64_t>>
-      ids;                          // label | tag per token | token per masked position | generated tokens without eos
+  std::vector<std::vector<std::int64_t>> ids;  // label | labels from kThreshold on | tag per token | token per masked
+                                               // position | generated tokens without eos
   std::vector<double> probability;  // classification: of the label
+  std::vector<double> values;       // as in Scored
 };
 
 class Head {
@@ -86,8 +99,9 @@ std::vector<HeadInput> head_inputs(const Encoder& encoder, const Encoder::Output
 torch::Tensor tied_cross_entropy(const torch::Tensor& hidden, const torch::Tensor& table, const torch::Tensor& bias,
                                  const torch::Tensor& targets, double smoothing);
 
-// Host values to a tensor on the device of `like`, and back.
+// Host values to a tensor on the device of `like`, numbers in its type too, and back.
 torch::Tensor to_device(const std::vector<std::int64_t>& values, const torch::Tensor& like);
+torch::Tensor to_device(const std::vector<double>& values, const torch::Tensor& like);
 std::vector<std::int64_t> to_host(const torch::Tensor& values);
 std::vector<double> to_host_double(const torch::Tensor& values);
 

@@ -41,7 +41,8 @@ Scored MaskedLmHead::score(const HeadInput& input, const TaskSlice& slice) const
       at::cross_entropy_loss(logits, to_device(slice.masked_tokens, input.states), {}, at::Reduction::None));
   Scored scored{.loss = std::vector<double>(static_cast<std::size_t>(slice.sequences)),
                 .count = std::vector<std::int64_t>(static_cast<std::size_t>(slice.sequences)),
-                .predicted = to_host(logits.argmax(1))};
+                .predicted = to_host(logits.argmax(1)),
+                .values = {}};
   std::size_t sequence = 0;
   for (std::size_t i = 0; i < loss.size(); ++i) {
     while (slice.masked_rows[i] - slice.first_token >= input.segments.offsets[sequence + 1]) ++sequence;
@@ -57,7 +58,8 @@ Predicted MaskedLmHead::predict(const HeadInput& input) const {
   const auto best = to_host(at::addmm(bias_->tensor, hidden(input, rows), input.embedding.t()).argmax(1));
   Predicted predicted{
       .ids = std::vector<std::vector<std::int64_t>>(static_cast<std::size_t>(input.segments.sequences())),
-      .probability = {}};
+      .probability = {},
+      .values = {}};
   std::size_t sequence = 0;
   for (std::size_t i = 0; i < at.size(); ++i) {
     while (at[i] >= input.segments.offsets[sequence + 1]) ++sequence;

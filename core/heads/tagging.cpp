@@ -27,7 +27,7 @@ Scored TaggingHead::score(const HeadInput& input, const TaskSlice& slice) const 
   const torch::Tensor out = logits(input);
   const auto loss = to_host_double(
       at::cross_entropy_loss(out, to_device(slice.tags, input.states), {}, at::Reduction::None, kIgnore));
-  Scored scored{.loss = {}, .count = {}, .predicted = to_host(out.argmax(1))};
+  Scored scored{.loss = {}, .count = {}, .predicted = to_host(out.argmax(1)), .values = {}};
   for (std::size_t i = 0; i + 1 < input.segments.offsets.size(); ++i) {
     double sum = 0;
     std::int64_t count = 0;

@@ -100,7 +100,7 @@ Scored TranslationHead::score(const HeadInput& input, const TaskSlice& slice) co
   const torch::Tensor logits = at::addmm(bias_->tensor, decode(input, slice), input.embedding.t());
   const auto loss = to_host_double(
       at::cross_entropy_loss(logits, to_device(slice.target_tokens, input.states), {}, at::Reduction::None));
-  Scored scored{.loss = {}, .count = {}, .predicted = to_host(logits.argmax(1))};
+  Scored scored{.loss = {}, .count = {}, .predicted = to_host(logits.argmax(1)), .values = {}};
   for (std::size_t i = 0; i + 1 < slice.target_offsets.size(); ++i) {
     double sum = 0;
     for (std::int64_t at = slice.target_offsets[i]; at < slice.target_offsets[i + 1]; ++at)
@@ -150,7 +150,8 @@ Predicted TranslationHead::predict(const HeadInput& input) const {
   }
 
   Predicted predicted{.ids = std::vector<std::vector<std::int64_t>>(static_cast<std::size_t>(sequences)),
-                      .probability = {}};
+                      .probability = {},
+                      .values = {}};
   std::vector<std::int64_t> alive, last;  // sequence of each row, and its newest token
   for (std::int64_t i = 0; i < sequences; ++i) {
     alive.push_back(i);

@@ -1,5 +1,7 @@
-// Accuracy and macro F1 from the confusion counts of each class.
+// Accuracy, macro F1 and Matthews' correlation from the confusion counts of each class.
 #include <fmt/format.h>
+
+#include <cmath>
 
 #include "core/base/error.h"
 #include "core/metrics/scores.h"
@@ -51,6 +53,21 @@ double macro_f1(const Scores& scores, std::int64_t classes) {
     ++seen;
   }
   return seen == 0 ? 0 : sum / seen;
+}
+
+double matthews(const Scores& scores, std::int64_t classes) {
+  check_size(scores, classes);
+  double right = 0, total = 0, both = 0, gold_squares = 0, predicted_squares = 0;
+  for (std::size_t c = 0; c < scores.sums.size(); c += kPerClass) {
+    const double gold = scores.sums[c + kGold], predicted = scores.sums[c + kPredicted];
+    right += scores.sums[c + kRight];
+    total += gold;
+    both += gold * predicted;
+    gold_squares += gold * gold;
+    predicted_squares += predicted * predicted;
+  }
+  const double spread = (total * total - gold_squares) * (total * total - predicted_squares);
+  return spread == 0 ? 0 : (right * total - both) / std::sqrt(spread);
 }
 
 }  // namespace polyhead

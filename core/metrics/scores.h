@@ -29,6 +29,31 @@ double accuracy(const Scores& scores, std::int64_t classes);
 // The mean F1 of classes that occur in gold or predictions, as scikit-learn's f1_score(average="macro").
 double macro_f1(const Scores& scores, std::int64_t classes);
 
+// Matthews' correlation of gold and predicted classes (Gorodkin's R_K for more than two), as scikit-learn's
+// matthews_corrcoef: 0 where it is not defined.
+double matthews(const Scores& scores, std::int64_t classes);
+
+// Multilabel: gold [samples, classes] of 0 and 1, probabilities of the same shape. A label is told from kThreshold on.
+// As scikit-learn's f1_score (micro; macro over all classes, zero_division 0), average_precision_score (macro over all
+// classes; one without a gold label counts as 0) and accuracy_score; all 0 of no samples, NaN with a probability that
+// is NaN.
+inline constexpr double kThreshold = 0.5;
+struct MultilabelMetrics {
+  double micro_f1 = 0, macro_f1 = 0, average_precision = 0, subset_accuracy = 0;
+};
+MultilabelMetrics multilabel_metrics(std::span<const double> gold, std::span<const double> probabilities,
+                                     std::size_t classes);
+
+// Regression: gold and predicted values [samples, outputs]; means over the outputs. mse, mae and r2 as scikit-learn's
+// mean_squared_error, mean_absolute_error and r2_score, pearson and spearman (ties share their mean rank) as scipy's
+// pearsonr and spearmanr; all 0 of no samples, r2 and correlations 0 where they are not defined (fewer than two
+// samples, a side that is constant), NaN with a value that is not finite.
+struct RegressionMetrics {
+  double mse = 0, mae = 0, r2 = 0, pearson = 0, spearman = 0;
+};
+RegressionMetrics regression_metrics(std::span<const double> gold, std::span<const double> predicted,
+                                     std::size_t outputs);
+
 // A 95 % percentile-bootstrap interval of sum(numerators) / sum(denominators) over rows; `exponential` takes exp of the
 // ratio. Draws whose denominators add to 0 are left out; {0, 0} when none is left. The order of the rows matters within
 // the sampling error.

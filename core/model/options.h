@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 namespace polyhead {
 
@@ -15,6 +16,12 @@ struct EncoderOptions {
   double dropout = 0.1;  // after the embedding and after both projections of a block
 };
 
+// What the encoder reads besides tokens.
+struct InputOptions {
+  std::vector<std::int64_t> feature_widths;  // of sequences of vectors, ascending, each once
+  bool pairs = false;                        // some sequences hold two texts
+};
+
 // Task attention (core/model/task_attention.h: importance, weights per word over all tasks and the slot "no task",
 // weighted synthesis).
 struct AttentionOptions {
@@ -25,9 +32,13 @@ struct AttentionOptions {
 
 struct HeadOptions {
   double dropout = 0.1;
-  double label_smoothing = 0;       // classification, translation; in [0, 1)
-  std::int64_t decoder_layers = 2;  // translation
-  std::int64_t max_target = 128;    // translation: tokens that greedy search writes at most, "eos" included
+  double label_smoothing = 0;          // classification, translation; in [0, 1)
+  std::string class_weights = "none";  // classification: or balanced, by the train split's counts
+  double focal_gamma = 0;              // classification: (1 - p)^gamma times the loss of a sample
+  std::string loss = "mse";            // regression: or huber
+  double delta = 1;                    // of huber: where it turns from square to straight, in deviations of the target
+  std::int64_t decoder_layers = 2;     // translation
+  std::int64_t max_target = 128;       // translation: tokens that greedy search writes at most, "eos" included
 };
 
 struct OptimizerOptions {

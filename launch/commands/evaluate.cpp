@@ -22,7 +22,7 @@ constexpr std::uint64_t kDrawSeed = 1;
 // The manifest's task, if it is still what the model was trained for.
 const TaskInfo& same_task(const Manifest& manifest, const TrainedTask& trained, const std::string& data) {
   const TaskInfo& info = manifest.task(trained.name);
-  if (info.kind != trained.kind || info.labels != trained.labels)
+  if (info.kind != trained.kind || info.labels != trained.labels || info.outputs != trained.outputs)
     throw Error(
         Exit::data,
         fmt::format(
@@ -30,6 +30,28 @@ const TaskInfo& same_task(const Manifest& manifest, const TrainedTask& trained, 
             "the data set of the run with --data",
             trained.name, data));
   return info;
+}
+
+// A kind's first metric, the one that has an interval, beside what costs nothing.
+struct Headline {
+  const char *key, *name, *baseline_key, *baseline;
+  bool lower_is_better, exponential;
+};
+
+Headline headline(Kind kind) {
+  switch (kind) {
+    case Kind::classification:
+    case Kind::tagging:
+      return {"accuracy", "accuracy", "majority", "majority class", false, false};
+    case Kind::multilabel:
+      return {"micro_f1", "micro F1", "majority_micro_f1", "most frequent set", false, false};
+    case Kind::regression:
+      return {"mse", "mean squared error", "mean_mse", "mean", true, false};
+    case Kind::masked_lm:
+    case Kind::translation:
+      return {"perplexity", "perplexity", "unigram_perplexity", "unigram", true, true};
+  }
+  throw Error(Exit::internal, "a kind of task without a metric");
 }
 
 std::vector<TaskResult> rows_of(const TrainedTask& task, const Evaluation& evaluation, const Interval& interval) {
@@ -41,29 +63,29 @@ std::vector<TaskResult> rows_of(const TrainedTask& task, const Evaluation& evalu
   row.has_interval = true;
   row.low = interval.low;
   row.high = interval.high;
-  if (task.kind == Kind::classification || task.kind == Kind::tagging) {
-    row.metric = "accuracy";
-    row.baseline = "majority class";
-    row.baseline_value = metrics.at("majority");
-  } else {
-    row.metric = "perplexity";
-    row.baseline = "unigram";
-    row.baseline_value = metrics.at("unigram_perplexity");
-    row.lower_is_better = true;
-  }
-  row.value = metrics.at(row.metric);
+  const Headline first = headline(task.kind);
+  row.metric = first.name;
+  row.value = metrics.at(first.key);
+  row.baseline = first.baseline;
+  row.baseline_value = metrics.at(first.baseline_key);
+  row.lower_is_better = first.lower_is_better;
   std::vector<TaskResult> rows = {row};
-  if (metrics.contains("chrf"))
-    for (const auto& [metric, name] : {std::pair("chrf", "chrF"), std::pair("bleu", "BLEU")}) {
-      TaskResult text = row;
-      text.metric = name;
-      text.value = metrics.at(metric);
-      text.has_interval = false;
-      text.baseline = "copy of the source";
-      text.baseline_value = metrics.at(std::string("copy_") + metric);
-      text.lower_is_better = false;
-      rows.push_back(text);
-    }
+  // Metrics without an interval; a baseline's key "" is none.
+  const auto add = [&](const char* key, const char* name, const std::string& baseline_key, const char* baseline) {
+    if (!metrics.contains(key)) return;
+    TaskResult more = row;
+    more.metric = name;
+    more.value = metrics.at(key);
+    more.has_interval = false;
+    more.baseline = baseline;
+    more.baseline_value = baseline_key.empty() ? 0 : metrics.at(baseline_key);
+    rows.push_back(more);
+  };
+  add("chrf", "chrF", "copy_chrf", "copy of the source");
+  add("bleu", "BLEU", "copy_bleu", "copy of the source");
+  add("average_precision", "average precision", "prior_average_precision", "prior");
+  add("pearson", "Pearson", "", "");
+  add("spearman", "Spearman", "", "");
   return rows;
 }
 
@@ -105,12 +127,12 @@ int run_evaluate(const Config& config, Communicator& world) {
     const EvaluationRequest request{.samples = config.integer("samples"), .generate = true, .baseline = &baseline};
     const Evaluation evaluation =
         evaluate(*trained.model, trained.description, index, split, reader, *trained.tokenizer, request, world);
-    const bool ratio = task.kind == Kind::classification || task.kind == Kind::tagging;
-    const Interval interval = bootstrap_interval(evaluation.rows, kDraws, kDrawSeed, !ratio);
+    const Headline first = headline(task.kind);
+    const Interval interval = bootstrap_interval(evaluation.rows, kDraws, kDrawSeed, first.exponential);
     nlohmann::json& out = tasks[task.name] = evaluation.metrics;
     out["samples"] = evaluation.samples;
-    out[ratio ? "accuracy_low" : "perplexity_low"] = interval.low;
-    out[ratio ? "accuracy_high" : "perplexity_high"] = interval.high;
+    out[std::string(first.key) + "_low"] = interval.low;
+    out[std::string(first.key) + "_high"] = interval.high;
     for (const TaskResult& row : rows_of(task, evaluation, interval)) rows.push_back(row);
     if (!evaluation.original_text && (task.kind == Kind::translation || task.kind == Kind::tagging))
       notes += fmt::format("{}: the data set keeps no original text of {}: scored against the decoded tokens\n",

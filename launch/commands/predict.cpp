@@ -101,11 +101,31 @@ class Predictor {
     const Predicted predicted = trained_.model->head(index_).predict(trained_.model->forward(batch, false).front());
     for (std::size_t i = 0; i < lines.size(); ++i) {
       ordered_json& object = lines[i].object;
-      const std::vector<std::int64_t>& ids = predicted.ids[i];
+      static const std::vector<std::int64_t> none;
+      const std::vector<std::int64_t>& ids = predicted.ids.empty() ? none : predicted.ids[i];
       switch (task_.kind) {
         case Kind::classification:
           object["label"] = task_.labels[static_cast<std::size_t>(ids[0])];
           object["probability"] = predicted.probability[i];
+          break;
+        case Kind::multilabel: {
+          ordered_json labels = ordered_json::array(), probabilities = ordered_json::object();
+          for (const std::int64_t id : ids) labels.push_back(task_.labels[static_cast<std::size_t>(id)]);
+          for (std::size_t c = 0; c < task_.labels.size(); ++c)
+            probabilities[task_.labels[c]] = predicted.values[i * task_.labels.size() + c];
+          object["labels"] = labels;
+          object["probabilities"] = probabilities;
+          break;
+        }
+        case Kind::regression:
+          if (task_.outputs.empty()) {
+            object["value"] = predicted.values[i];
+          } else {
+            ordered_json values = ordered_json::object();
+            for (std::size_t k = 0; k < task_.outputs.size(); ++k)
+              values[task_.outputs[k]] = predicted.values[i * task_.outputs.size() + k];
+            object["values"] = values;
+          }
           break;
         case Kind::tagging: {
           // A word that was cut off gets no tag: null, so that there is one a word.
@@ -124,8 +144,6 @@ class Predictor {
         }
         case Kind::translation:
           object["translation"] = trained_.tokenizer->decode(ids);
-          break;
-        default:
           break;
       }
     }

@@ -198,6 +198,26 @@ TEST(Bootstrap, IsAPureFunctionOfRowsAndSeed) {
   EXPECT_NEAR(exponential.high, std::exp(a.high), 1e-4);
 }
 
+TEST(Metrics, WhatIsNotFiniteGivesMetricsThatAreNot) {
+  constexpr double nan = std::numeric_limits<double>::quiet_NaN(), inf = std::numeric_limits<double>::infinity();
+  const std::vector<double> gold = {0, 1, 1, 0}, sure = {0.1, 0.9, nan, 0.2};
+  EXPECT_TRUE(std::isnan(multilabel_metrics(gold, sure, 2).average_precision));
+  EXPECT_TRUE(std::isnan(multilabel_metrics(gold, sure, 2).micro_f1));
+  const std::vector<double> told = {0, 1, -inf, 0};
+  EXPECT_TRUE(std::isnan(regression_metrics(gold, told, 1).spearman));
+  EXPECT_TRUE(std::isnan(regression_metrics(gold, sure, 2).mse));
+}
+
+TEST(Metrics, ShapesThatDisagreeAreErrors) {
+  const std::vector<double> four(4), five(5);
+  EXPECT_THROW(multilabel_metrics(four, five, 1), Error);
+  EXPECT_THROW(multilabel_metrics(five, five, 2), Error);
+  EXPECT_THROW(multilabel_metrics(four, four, 0), Error);
+  EXPECT_THROW(regression_metrics(four, five, 1), Error);
+  EXPECT_THROW(regression_metrics(five, five, 2), Error);
+  EXPECT_THROW(regression_metrics(four, four, 0), Error);
+}
+
 TEST(Bootstrap, EdgeCases) {
   const std::vector<double> one = {3, 4};
   EXPECT_EQ(bootstrap_interval(one, 10, 1, false).low, 0.75);

@@ -16,7 +16,8 @@ using torch::Tensor;
 // Copies of a model's parameters by name, and the plain forward pass over them.
 struct Plain {
   SmallOptions options;
-  std::map<std::string, Tensor> encoder, heads[4];
+  mutable int small_errors = 0, large_errors = 0;  // of regression, on either side of Huber's delta
+  std::map<std::string, Tensor> encoder, heads[kTasks];
 
   Plain(const SmallOptions& small, const Model& model) : options(small) {
     const auto copy = [](const Arena& arena, std::map<std::string, Tensor>& to) {
@@ -122,20 +123,52 @@ struct Plain {
     return sum;
   }
 
+  // r_t through the layers of a head with one output vector a text: [outputs]
+  Tensor pooled(int task, const Tensor& states) const {
+    const std::int64_t width = options.encoder.dim / options.attention.heads;
+    const Tensor sum = weighted(task, states).sum(0);
+    std::vector<Tensor> read;
+    for (std::int64_t m = 0; m < options.attention.heads; ++m)
+      read.push_back(sum.narrow(0, m * width, width) / (1 + weights(states, m, task + 1).sum()));
+    return linear(heads[task], "out", gelu(linear(heads[task], "hidden", torch::cat(read).unsqueeze(0))))[0];
+  }
+
   // The loss sum of a batch of one sample.
   Tensor sample_loss(const Batch& batch) const {
     const TaskSlice& slice = batch.slices.front();
     const int task = slice.task;
     const Names& p = heads[task];
     const Tensor states = encode(batch.tokens), table = encoder.at("embedding.weight");
-    if (task == 0) {
-      const std::int64_t width = options.encoder.dim / options.attention.heads;
-      const Tensor sum = weighted(0, states).sum(0);
-      std::vector<Tensor> read;
-      for (std::int64_t m = 0; m < options.attention.heads; ++m)
-        read.push_back(sum.narrow(0, m * width, width) / (1 + weights(states, m, 1).sum()));
-      const Tensor hidden = gelu(linear(p, "hidden", torch::cat(read).unsqueeze(0)));
-      return loss(linear(p, "out", hidden), slice.labels, options.head.label_smoothing);
+    const HeadSpec spec = small_spec(static_cast<std::size_t>(task), options);
+    if (spec.kind == Kind::classification) {
+      const Tensor logits = pooled(task, states), own = logits.exp()[slice.labels[0]] / logits.exp().sum();
+      const Tensor plain = loss(logits.unsqueeze(0), slice.labels, options.head.label_smoothing);
+      return task == 0 ? plain
+                       : spec.statistics.class_weights[static_cast<std::size_t>(slice.labels[0])] *
+                             (1 - own).pow(spec.options.focal_gamma) * plain;
+    }
+    if (spec.kind == Kind::multilabel) {
+      const Tensor logits = pooled(task, states);
+      Tensor sum = torch::zeros({}, torch::kFloat64);
+      for (std::int64_t c = 0; c < kLabels; ++c) {
+        const Tensor one = 1 / (1 + (-logits[c]).exp());
+        sum = sum - (slice.labels[static_cast<std::size_t>(c)] == 1 ? one : 1 - one).log();
+      }
+      return sum;
+    }
+    if (spec.kind == Kind::regression) {
+      const Tensor output = pooled(task, states);
+      Tensor sum = torch::zeros({}, torch::kFloat64);
+      for (std::size_t k = 0; k < kOutputs; ++k) {
+        const Tensor error = output[static_cast<std::int64_t>(k)] -
+                             (slice.values[k] - spec.statistics.mean[k]) / spec.statistics.deviation[k];
+        const double delta = spec.options.delta, size = std::abs(error.item<double>());
+        ++(size <= delta ? small_errors : large_errors);
+        sum = sum + (task == 6       ? error.square()
+                     : size <= delta ? 0.5 * error.square()
+                                     : delta * (error.abs() - 0.5 * delta));
+      }
+      return sum / static_cast<double>(kOutputs);
     }
     if (task == 1) {
       const Tensor logits = linear(p, "out", states + weighted(1, states));
@@ -179,12 +212,12 @@ struct Plain {
 };
 
 // The weights w_t of the total loss; they differ, so that a gradient given to the wrong task shows.
-constexpr double kWeights[] = {0.4, 0.1, 0.3, 0.2};
+constexpr double kWeights[kTasks] = {0.4, 0.1, 0.3, 0.2, 0.35, 0.15, 0.25, 0.45};
 
 // Σ w_t L_t by one packed pass, with its backward; the tasks' mean losses.
 std::vector<double> packed_pass(Model& model, const Batch& batch, bool training) {
   const auto inputs = model.forward(batch, training);
-  std::vector<double> losses(4);
+  std::vector<double> losses(kTasks);
   Tensor total = torch::zeros({}, torch::kFloat64);
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     const TaskSlice& slice = batch.slices[i];
@@ -220,7 +253,7 @@ TEST(Gradients, OfAWholeModelEqualPlainLibTorch) {
 
     const Plain plain(options, *model);
     Tensor total = torch::zeros({}, torch::kFloat64);
-    for (std::size_t task = 0; task < 4; ++task) {
+    for (std::size_t task = 0; task < kTasks; ++task) {
       const TaskSlice& slice = batch.slices[task];
       Tensor loss = torch::zeros({}, torch::kFloat64);
       for (std::int64_t i = 0; i < slice.sequences; ++i) loss = loss + plain.sample_loss(only(batch, task, i));
@@ -230,6 +263,8 @@ TEST(Gradients, OfAWholeModelEqualPlainLibTorch) {
     }
     total.backward();
     SCOPED_TRACE(seed);
+    EXPECT_GT(plain.small_errors, 0);
+    EXPECT_GT(plain.large_errors, 0);
     expect_equal_gradients(model->encoder().arena(), plain.encoder, 1e-9);
     for (const auto& [task, head] : model->heads()) {
       SCOPED_TRACE(task);
@@ -264,8 +299,8 @@ TEST(Gradients, OfASampleDoNotDependOnItsBatch) {
   model->encoder().arena().check_gradients();
 
   zero_gradients(*model);
-  std::vector<double> alone(4);
-  for (std::size_t task = 0; task < 4; ++task)
+  std::vector<double> alone(kTasks);
+  for (std::size_t task = 0; task < kTasks; ++task)
     for (std::int64_t i = 0; i < batch.slices[task].sequences; ++i) {
       const Batch one = only(batch, task, i);
       const Tensor loss =
@@ -275,7 +310,7 @@ TEST(Gradients, OfASampleDoNotDependOnItsBatch) {
       (kWeights[task] * loss).backward();
     }
   const auto summed = gradients_of(*model);
-  for (std::size_t task = 0; task < 4; ++task)
+  for (std::size_t task = 0; task < kTasks; ++task)
     EXPECT_NEAR(alone[task], together[task], 1e-12 * together[task]) << "task " << task;
   for (std::size_t owner = 0; owner < packed.size(); ++owner)
     EXPECT_LT(relative_difference(summed[owner], packed[owner]), 1e-12) << "owner " << owner;
@@ -283,7 +318,7 @@ TEST(Gradients, OfASampleDoNotDependOnItsBatch) {
   // Dropout did something.
   zero_gradients(*model);
   const auto without = packed_pass(*model, batch, false);
-  for (std::size_t task = 0; task < 4; ++task)
+  for (std::size_t task = 0; task < kTasks; ++task)
     EXPECT_GT(std::abs(without[task] - together[task]), 1e-4) << "task " << task;
 }
 
@@ -292,13 +327,14 @@ TEST(Gradients, TheOrderOfSlicesDoesNotMatter) {
   const Batch batch = small_batch(5);
   const auto losses = packed_pass(*model, batch, true);
   const auto gradients = gradients_of(*model);
-  for (const std::vector<std::size_t>& order : {std::vector<std::size_t>{3, 2, 1, 0}, {2, 0, 3, 1}}) {
+  for (const std::vector<std::size_t>& order :
+       {std::vector<std::size_t>{7, 6, 5, 4, 3, 2, 1, 0}, {2, 5, 0, 3, 7, 1, 4, 6}}) {
     zero_gradients(*model);
     const Batch other = reordered(batch, order);
     Batch counted = other;
     for (std::size_t i = 0; i < order.size(); ++i) counted.slices[i].count = batch.slices[order[i]].count;
     const auto again = packed_pass(*model, counted, true);
-    for (std::size_t task = 0; task < 4; ++task)
+    for (std::size_t task = 0; task < kTasks; ++task)
       EXPECT_NEAR(again[task], losses[task], 1e-12 * losses[task]) << "task " << task;
     const auto found = gradients_of(*model);
     for (std::size_t owner = 0; owner < found.size(); ++owner)

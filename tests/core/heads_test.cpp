@@ -22,10 +22,11 @@ TEST(Heads, ScoresAreTheLossesOfTheSequences) {
   const auto model = small_model(without_smoothing(), 1);
   const Batch batch = small_batch(1);
   const auto inputs = model->forward(batch, false);
-  for (std::size_t task = 0; task < 4; ++task) {
+  for (std::size_t task = 0; task < kTasks; ++task) {
     const TaskSlice& slice = batch.slices[task];
     const Head& head = model->head(static_cast<int>(task));
     const Scored scored = head.score(inputs[task], slice);
+    if (task == 5) continue;  // scores are without weights and focus
     ASSERT_EQ(scored.loss.size(), static_cast<std::size_t>(slice.sequences));
     ASSERT_EQ(scored.count.size(), scored.loss.size());
     std::int64_t count = 0;
@@ -44,7 +45,7 @@ TEST(Heads, ScoresAreWithoutSmoothing) {
   const torch::NoGradGuard guard;
   const auto plain = small_model(without_smoothing(), 1), smoothed = small_model({}, 1);
   const Batch batch = small_batch(1);
-  for (const std::size_t task : {0U, 3U}) {
+  for (const std::size_t task : {0U, 3U, 5U}) {
     const auto score = [&](const Model& model) {
       return model.head(static_cast<int>(task)).score(model.forward(batch, false)[task], batch.slices[task]).loss;
     };
@@ -84,6 +85,67 @@ TEST(Heads, PredictionsAreTheBestOfTheScores) {
   }
 }
 
+TEST(Heads, MultilabelTellsTheLabelsFromOneHalfOn) {
+  const torch::NoGradGuard guard;
+  const auto model = small_model({}, 2);
+  const Batch batch = only(small_batch(2), 4);
+  const HeadInput input = model->forward(batch, false).front();
+  const Predicted predicted = model->head(4).predict(input);
+  const Scored scored = model->head(4).score(input, batch.slices.front());
+  ASSERT_EQ(predicted.values.size(), 2U * kLabels);
+  EXPECT_EQ(predicted.values, scored.values);
+  std::size_t told = 0;
+  for (std::size_t i = 0; i < 2; ++i) {
+    double loss = 0;
+    std::vector<std::int64_t> labels;
+    for (std::size_t c = 0; c < kLabels; ++c) {
+      const double p = predicted.values[i * kLabels + c];
+      if (p >= 0.5) labels.push_back(static_cast<std::int64_t>(c));
+      loss -= std::log(batch.slices.front().labels[i * kLabels + c] == 1 ? p : 1 - p);
+    }
+    EXPECT_EQ(predicted.ids[i], labels);
+    EXPECT_NEAR(scored.loss[i], loss, 1e-12);
+    told += labels.size();
+  }
+  EXPECT_GT(told, 0U);
+  EXPECT_LT(told, 2U * kLabels);
+}
+
+TEST(Heads, RegressionTellsValuesInTheTargetsUnit) {
+  const torch::NoGradGuard guard;
+  const auto model = small_model({}, 2);
+  const Batch batch = only(small_batch(2), 6);
+  const HeadInput input = model->forward(batch, false).front();
+  const Predicted predicted = model->head(6).predict(input);
+  ASSERT_EQ(predicted.values.size(), 2U * kOutputs);
+  TaskSlice slice = batch.slices.front();
+  slice.values = predicted.values;  // what it tells is what costs nothing
+  EXPECT_NEAR(model->head(6).loss(input, slice).item<double>(), 0, 1e-20);
+  // One deviation off in one of two outputs: half a squared error.
+  slice.values[1] += 7;
+  EXPECT_NEAR(model->head(6).score(input, slice).loss[0], 0.5, 1e-12);
+  EXPECT_NEAR(model->head(6).score(input, slice).loss[1], 0, 1e-20);
+}
+
+TEST(Heads, FocusIsFiniteWhereTheModelIsSure) {
+  // (1 - p)^gamma has no slope at p = 1 for gamma below 1.
+  SmallOptions options;
+  Model model(options.encoder, options.attention, kVocabulary, 1);
+  HeadSpec spec = small_spec(5, options);
+  spec.options.focal_gamma = 0.5;
+  spec.options.label_smoothing = 0;
+  model.add_head(0, make_head(spec));
+  model.finish(1, torch::kFloat32);
+  Batch batch = only(small_batch(2), 0);
+  const torch::NoGradGuard guard;
+  for (const Parameter& parameter : model.head(0).arena().parameters())
+    if (parameter.name == "out.bias") parameter.tensor[batch.slices[0].labels[0]] += 200;
+  const torch::AutoGradMode on(true);
+  model.head(0).loss(model.forward(batch, true).front(), batch.slices[0]).backward();
+  EXPECT_TRUE(model.head(0).arena().gradients().isfinite().all().item<bool>());
+  EXPECT_TRUE(model.encoder().arena().gradients().isfinite().all().item<bool>());
+}
+
 TEST(Heads, WithoutValidTargetsTheLossAndItsGradientAreZero) {
   const auto model = small_model({}, 3);
   Batch batch = small_batch(3);
@@ -119,20 +181,16 @@ TEST(Heads, FloatFollowsDouble) {
   const Batch batch = small_batch(6);
   std::vector<double> losses;
   for (const auto dtype : {torch::kFloat64, torch::kFloat32}) {
-    Model model({.layers = 2, .dim = 16, .heads = 2, .ffn = 24, .dropout = 0.2}, {}, kVocabulary, 4);
-    for (int task = 0; task < 4; ++task) {
-      constexpr Kind kKinds[] = {Kind::classification, Kind::tagging, Kind::masked_lm, Kind::translation};
-      model.add_head(task, make_head({.task = std::to_string(task),
-                                      .kind = kKinds[task],
-                                      .classes = 4,
-                                      .vocab_size = kVocabulary,
-                                      .encoder = model.encoder().options(),
-                                      .options = {.label_smoothing = 0.1}}));
-    }
+    const SmallOptions options{.encoder = {.layers = 2, .dim = 16, .heads = 2, .ffn = 24, .dropout = 0.2},
+                               .attention = {},
+                               .head = {.label_smoothing = 0.1}};
+    Model model(options.encoder, options.attention, kVocabulary, static_cast<std::int64_t>(kTasks));
+    for (std::size_t task = 0; task < kTasks; ++task)
+      model.add_head(static_cast<int>(task), make_head(small_spec(task, options)));
     model.finish(1, dtype);
     const auto inputs = model.forward(batch, true);
     double sum = 0;
-    for (std::size_t task = 0; task < 4; ++task) {
+    for (std::size_t task = 0; task < kTasks; ++task) {
       const torch::Tensor loss = model.head(static_cast<int>(task)).loss(inputs[task], batch.slices[task]);
       EXPECT_EQ(loss.scalar_type(), dtype);
       loss.backward({}, /*retain_graph=*/true);
@@ -157,7 +215,8 @@ TEST(Model, StartingValuesOfAHeadDoNotDependOnTheOthers) {
                     .classes = 3,
                     .vocab_size = kVocabulary,
                     .encoder = small.encoder,
-                    .options = small.head};
+                    .options = small.head,
+                    .statistics = {}};
   };
   Model both(small.encoder, small.attention, kVocabulary, 2), second(small.encoder, small.attention, kVocabulary, 2);
   both.add_head(0, make_head(head_spec("a", Kind::translation)));
@@ -182,20 +241,24 @@ TEST(HeadOptions, OutOfRangeIsAnErrorThatNamesTheTask) {
                   .kind = Kind::translation,
                   .vocab_size = kVocabulary,
                   .encoder = SmallOptions().encoder,
-                  .options = {}};
+                  .options = {},
+                  .statistics = {}};
     change(spec);
     return [spec] { make_head(spec); };
   };
   EXPECT_NO_THROW(with([](HeadSpec&) {})());
-  for (const Kind kind : {Kind::multilabel, Kind::regression})
-    expect_error(with([&](HeadSpec& s) { s.kind = kind; }), Exit::config,
-                 {"news", std::string(name_of(kind)), "run.tasks"});
   expect_error(with([](HeadSpec& s) { s.options.dropout = 1; }), Exit::config, {"task.news.dropout = 1", "[0, 1)"});
   expect_error(with([](HeadSpec& s) { s.options.dropout = -0.1; }), Exit::config, {"task.news.dropout"});
   expect_error(with([](HeadSpec& s) { s.options.label_smoothing = 1; }), Exit::config,
                {"task.news.label_smoothing = 1"});
   expect_error(with([](HeadSpec& s) { s.options.label_smoothing = std::nan(""); }), Exit::config,
                {"task.news.label_smoothing"});
+  expect_error(with([](HeadSpec& s) { s.options.class_weights = "equal"; }), Exit::config,
+               {"task.news.class_weights = equal", "balanced"});
+  expect_error(with([](HeadSpec& s) { s.options.focal_gamma = -1; }), Exit::config, {"task.news.focal_gamma = -1"});
+  expect_error(with([](HeadSpec& s) { s.options.loss = "mae"; }), Exit::config, {"task.news.loss = mae", "huber"});
+  expect_error(with([](HeadSpec& s) { s.options.delta = 0; }), Exit::config, {"task.news.delta = 0", "above 0"});
+  expect_error(with([](HeadSpec& s) { s.kind = Kind::regression; }), Exit::data, {"news", "1 outputs", "0 means"});
   expect_error(with([](HeadSpec& s) { s.options.decoder_layers = 0; }), Exit::config,
                {"task.news.decoder_layers = 0", "at least 1"});
   expect_error(with([](HeadSpec& s) { s.options.max_target = 0; }), Exit::config, {"task.news.max_target = 0"});

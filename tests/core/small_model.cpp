@@ -22,20 +22,47 @@ double relative_difference(const torch::Tensor& a, const torch::Tensor& b) {
   return size > 0 ? difference / size : difference;
 }
 
-std::unique_ptr<Model> small_model(const SmallOptions& options, std::uint64_t seed) {
-  auto model = std::make_unique<Model>(options.encoder, options.attention, kVocabulary, 4);
-  const Kind kinds[] = {Kind::classification, Kind::tagging, Kind::masked_lm, Kind::translation};
-  for (int task = 0; task < 4; ++task) {
-    const Kind kind = kinds[task];
-    model->add_head(task, make_head({.task = std::string(name_of(kind)),
-                                     .kind = kind,
-                                     .classes = kind == Kind::classification ? kClasses
-                                                : kind == Kind::tagging      ? kTags
-                                                                             : 0,
-                                     .vocab_size = kVocabulary,
-                                     .encoder = options.encoder,
-                                     .options = options.head}));
+HeadSpec small_spec(std::size_t task, const SmallOptions& options) {
+  HeadSpec spec{.task = std::to_string(task) + std::string(name_of(kSmallTasks[task])),
+                .kind = kSmallTasks[task],
+                .vocab_size = kVocabulary,
+                .encoder = options.encoder,
+                .options = options.head,
+                .statistics = {}};
+  switch (spec.kind) {
+    case Kind::classification:
+      spec.classes = kClasses;
+      break;
+    case Kind::tagging:
+      spec.classes = kTags;
+      break;
+    case Kind::multilabel:
+      spec.classes = kLabels;
+      break;
+    case Kind::regression:
+      spec.outputs = kOutputs;
+      spec.statistics.mean = {3, -20};
+      spec.statistics.deviation = {0.5, 7};
+      break;
+    default:
+      break;
   }
+  if (task == 5) {
+    spec.options.focal_gamma = 1.5;
+    spec.statistics.class_weights = {0.5, 2, 1.25};
+  }
+  if (task == 7) {
+    spec.options.loss = "huber";
+    spec.options.delta = 0.4;
+  }
+  return spec;
+}
+
+std::unique_ptr<Model> small_model(const SmallOptions& options, std::uint64_t seed) {
+  auto model =
+      std::make_unique<Model>(options.encoder, options.attention, kVocabulary, static_cast<std::int64_t>(kTasks));
+  for (std::size_t task = 0; task < kTasks; ++task)
+    model->add_head(static_cast<int>(task), make_head(small_spec(task, options)));
   model->finish(seed, torch::kFloat64);
   const torch::NoGradGuard guard;
   const auto move = [&](Arena& arena, std::uint64_t owner) {
@@ -55,11 +82,12 @@ Batch small_batch(std::uint64_t seed) {
     return static_cast<std::int64_t>(bounded(draw(seed, counter++), static_cast<std::uint32_t>(n)));
   };
   const auto token = [&] { return 5 + below(kVocabulary - 5); };
-  const std::vector<std::vector<std::int64_t>> lengths = {{7, 1, 4}, {5, 9}, {6, 3, 8}, {4, 10, 1}};
+  const std::vector<std::vector<std::int64_t>> lengths = {{7, 1, 4}, {5, 9},    {6, 3, 8}, {4, 10, 1},
+                                                          {2, 6},    {3, 8, 5}, {4, 7},    {9, 2, 3}};
   const std::vector<std::int64_t> target_lengths = {6, 1, 9};
   Batch batch;
   batch.offsets = {0};
-  for (int task = 0; task < 4; ++task) {
+  for (int task = 0; task < static_cast<int>(kTasks); ++task) {
     TaskSlice slice;
     slice.task = task;
     slice.first_sequence = batch.sequences();
@@ -75,7 +103,12 @@ Batch small_batch(std::uint64_t seed) {
           batch.tokens.back() = 4;
         }
       }
-      if (task == 0) slice.labels.push_back(below(kClasses));
+      if (task == 0 || task == 5) slice.labels.push_back(below(kClasses));
+      for (std::int64_t c = 0; task == 4 && c < kLabels; ++c) slice.labels.push_back(below(2));
+      // Within a few deviations of the mean.
+      for (std::size_t k = 0; task >= 6 && k < kOutputs; ++k)
+        slice.values.push_back(k == 0 ? 3 + 0.3 * static_cast<double>(below(7) - 3)
+                                      : -20 + 4 * static_cast<double>(below(7) - 3));
       if (task == 3) {
         for (std::int64_t i = 1; i < target_lengths[static_cast<std::size_t>(slice.sequences)]; ++i)
           slice.target_tokens.push_back(token());
@@ -121,7 +154,12 @@ void append(Batch& to, const Batch& from, const TaskSlice& slice, std::int64_t f
     to.offsets.push_back(static_cast<std::int64_t>(to.tokens.size()));
     to.keys.push_back(from.keys[sequence]);
     out.samples.push_back(slice.samples[own]);
-    if (!slice.labels.empty()) out.labels.push_back(slice.labels[own]);
+    const auto copy = [&](const auto& values, auto& copied) {
+      const std::size_t width = values.size() / static_cast<std::size_t>(slice.sequences);
+      for (std::size_t k = 0; k < width; ++k) copied.push_back(values[own * width + k]);
+    };
+    copy(slice.labels, out.labels);
+    copy(slice.values, out.values);
     if (!slice.target_offsets.empty()) {
       for (auto t = slice.target_offsets[own]; t < slice.target_offsets[own + 1]; ++t)
         out.target_tokens.push_back(slice.target_tokens[static_cast<std::size_t>(t)]);

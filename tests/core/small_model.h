@@ -14,7 +14,12 @@
 
 namespace polyhead {
 
-inline constexpr std::int64_t kVocabulary = 23, kClasses = 3, kTags = 4;
+inline constexpr std::int64_t kVocabulary = 23, kClasses = 3, kTags = 4, kLabels = 5, kOutputs = 2;
+
+// Two tasks of classification, the second with class weights and focus; two of regression, the second by Huber's loss.
+inline constexpr Kind kSmallTasks[] = {Kind::classification, Kind::tagging,        Kind::masked_lm,  Kind::translation,
+                                       Kind::multilabel,     Kind::classification, Kind::regression, Kind::regression};
+inline constexpr std::size_t kTasks = std::size(kSmallTasks);
 
 struct SmallOptions {
   EncoderOptions encoder{.layers = 2, .dim = 16, .heads = 2, .ffn = 24, .dropout = 0};
@@ -22,10 +27,12 @@ struct SmallOptions {
   HeadOptions head{.dropout = 0, .label_smoothing = 0.1, .decoder_layers = 2, .max_target = 40};
 };
 
-// Tasks 0..3: classification, tagging, masked_lm, translation; all parameters moved off their starting values.
+// What the head of a small task is made for.
+HeadSpec small_spec(std::size_t task, const SmallOptions& options);
+// A head for each of kSmallTasks; all parameters moved off their starting values.
 std::unique_ptr<Model> small_model(const SmallOptions& options, std::uint64_t seed);
 
-// Ragged samples of all four tasks, two or three each, in the order of tasks.
+// Ragged samples of all tasks, two or three each, in the order of tasks.
 Batch small_batch(std::uint64_t seed);
 // The samples of one slice, or one of its samples alone, as a batch.
 Batch only(const Batch& batch, std::size_t slice, std::int64_t sample = -1);

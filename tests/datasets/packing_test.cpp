@@ -21,7 +21,7 @@ using Numbers = std::vector<std::int64_t>;
 constexpr std::uint64_t kLong = 3;  // a masked_lm sample with 2,000 tokens
 constexpr std::int64_t kVocabulary = 40;
 
-// A data set of four tasks in a folder of its own, two shards for the first.
+// A data set of a task of each kind in a folder of its own, two shards for the first.
 class Packing : public testing::Test {
  protected:
   static void SetUpTestSuite() {
@@ -62,6 +62,20 @@ class Packing : public testing::Test {
     translation.target.push(std::vector<int>{26, 27, 3});
     translation.target.push(std::vector<int>{28, 3});
     add(Kind::translation, {}, {translation});
+
+    ShardContent uses = content("uses", Kind::multilabel);
+    uses.width = 3;
+    uses.input.push(std::vector<int>{2, 5, 3});
+    uses.input.push(std::vector<int>{2, 6, 7, 3});
+    uses.labels = {0, 1, 1, 0, 0, 0};
+    add(Kind::multilabel, {"x", "y", "z"}, {uses});
+
+    ShardContent rating = content("rating", Kind::regression);
+    rating.width = 2;
+    rating.input.push(std::vector<int>{2, 8, 3});
+    rating.input.push(std::vector<int>{2, 9, 3});
+    rating.value = {0.5F, -1, 3, 4};
+    add(Kind::regression, {}, {rating}, {"good", "long"});
   }
 
   static void TearDownTestSuite() {
@@ -79,11 +93,13 @@ class Packing : public testing::Test {
     return result;
   }
 
-  static void add(Kind kind, const std::vector<std::string>& labels, const std::vector<ShardContent>& shards) {
+  static void add(Kind kind, const std::vector<std::string>& labels, const std::vector<ShardContent>& shards,
+                  const std::vector<std::string>& outputs = {}) {
     TaskInfo info;
     info.name = shards.front().task;
     info.kind = kind;
     info.labels = labels;
+    info.outputs = outputs;
     SplitInfo& split = info.splits["train"];
     for (const ShardContent& shard : shards) {
       ShardInfo& file = split.shards.emplace_back();
@@ -112,7 +128,7 @@ class Packing : public testing::Test {
     return tokens;
   }
 
-  static constexpr int kSection = 0, kPos = 1, kText = 2, kTranslation = 3;
+  static constexpr int kSection = 0, kPos = 1, kText = 2, kTranslation = 3, kUses = 4, kRating = 5;
   static inline std::filesystem::path folder_;
   static inline Manifest manifest_;
   static inline std::vector<std::unique_ptr<SplitReader>> readers_;
@@ -157,6 +173,19 @@ TEST_F(Packing, SequencesOfAllKindsOneAfterAnother) {
     EXPECT_EQ(slice.tags.empty(), &slice != &pos);
     EXPECT_EQ(slice.target_offsets.empty(), &slice != &translation);
   }
+}
+
+TEST_F(Packing, LabelSetsAndValuesAreRowsOfTheSlice) {
+  Batch batch;
+  for (const int task : {kUses, kRating})
+    for (const std::uint64_t sample : {1U, 0U}) pack(batch, task, sample);
+  ASSERT_EQ(batch.slices.size(), 2U);
+  EXPECT_EQ(batch.slices[0].labels, (Numbers{0, 0, 0, 0, 1, 1}));
+  EXPECT_TRUE(batch.slices[0].values.empty());
+  EXPECT_EQ(batch.slices[0].count, 2);
+  EXPECT_EQ(batch.slices[1].values, (std::vector<double>{3, 4, 0.5, -1}));
+  EXPECT_TRUE(batch.slices[1].labels.empty());
+  EXPECT_EQ(batch.slices[1].count, 2);
 }
 
 TEST_F(Packing, ATaskThatComesBackOpensANewSlice) {
@@ -320,10 +349,6 @@ TEST_F(Packing, Errors) {
   TokenizerInfo tiny = manifest_.tokenizer;
   tiny.vocab_size = 5;
   fails(info, tiny, 0, Exit::data, "all of them special");
-  for (const Kind kind : {Kind::multilabel, Kind::regression}) {
-    info.kind = kind;
-    fails(info, manifest_.tokenizer, 0, Exit::config, "task 'text' is of kind " + std::string(name_of(kind)));
-  }
 }
 
 TEST(EvaluationKey, IsOfTaskSplitAndSampleAndKeepsItsValue) {

@@ -1,16 +1,20 @@
-"""The metrics equal scikit-learn's and sacrebleu's, on random and realistic cases, through tests/tools/score.cpp."""
+"""The metrics equal scikit-learn's, scipy's and sacrebleu's, on random and realistic cases, through tests/tools/score.cpp."""
 
 import json
+import math
 import os
 import random
 import subprocess
 import warnings
 from pathlib import Path
 
+import numpy as np
 import pytest
 from sacrebleu.metrics import BLEU, CHRF
 from sacrebleu.tokenizers.tokenizer_13a import Tokenizer13a
-from sklearn.metrics import accuracy_score, f1_score
+from scipy.stats import pearsonr, spearmanr
+from sklearn.metrics import (accuracy_score, average_precision_score, f1_score, matthews_corrcoef, mean_absolute_error, mean_squared_error,
+                             r2_score)
 
 SENTENCES = [
     "The package 'libfoo-dev' contains headers, static libraries and 3.14 MB of documentation (see README.Debian).",
@@ -139,9 +143,74 @@ def test_classification():
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             f1 = f1_score(case["gold"], case["predicted"], average="macro")
+            correlation = matthews_corrcoef(case["gold"], case["predicted"])
         assert mine["accuracy"] == pytest.approx(accuracy_score(case["gold"], case["predicted"]), abs=1e-12)
         assert mine["macro_f1"] == pytest.approx(f1, abs=1e-12), case
+        assert mine["matthews"] == pytest.approx(correlation, abs=1e-9), case
 
 
 def test_no_predictions():
-    assert score([{"classes": 3, "gold": [], "predicted": []}]) == [{"accuracy": 0, "macro_f1": 0}]
+    assert score([{"classes": 3, "gold": [], "predicted": []}]) == [{"accuracy": 0, "macro_f1": 0, "matthews": 0}]
+    assert score([{"width": 3, "labels": [], "probabilities": []}]) == [dict.fromkeys(LABEL_METRICS, 0)]
+    assert score([{"width": 2, "values": [], "predicted": []}]) == [dict.fromkeys(VALUE_METRICS, 0)]
+
+
+LABEL_METRICS = ["micro_f1", "macro_f1", "average_precision", "subset_accuracy"]
+VALUE_METRICS = ["mse", "mae", "r2", "pearson", "spearman"]
+
+
+def test_label_sets():
+    rng = np.random.default_rng(5)
+    cases = []
+    for _ in range(1000):
+        samples, classes = rng.choice([1, 2, 5, 40, 200]), rng.choice([1, 2, 3, 12])
+        labels = rng.random((samples, classes)) < rng.choice([0, 0.1, 0.5, 1], classes)  # some labels occur nowhere, some everywhere
+        # Scores that know something; rounded ones have ties, with one half among them.
+        scores = np.clip(rng.random((samples, classes)) * 0.7 + 0.3 * labels, 0, 1)
+        digits = rng.choice([1, 2, 16])
+        cases.append((labels.astype(int), np.round(scores, digits)))
+    given = [{"width": labels.shape[1], "labels": labels.ravel().tolist(), "probabilities": scores.ravel().tolist()}
+             for labels, scores in cases]
+    for (labels, scores), mine in zip(cases, score(given), strict=True):
+        # One label is a column to scikit-learn, not a class and its opposite.
+        told = (scores >= 0.5).astype(int)
+        column = {"average": None, "zero_division": 0} if labels.shape[1] > 1 else {"zero_division": 0}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            each = f1_score(labels, told, **column)
+            precision = [average_precision_score(labels[:, c], scores[:, c]) for c in range(labels.shape[1])]
+            if labels.shape[1] > 1:
+                assert mine["macro_f1"] == pytest.approx(f1_score(labels, told, average="macro", zero_division=0), abs=1e-9)
+                assert mine["average_precision"] == pytest.approx(average_precision_score(labels, scores, average="macro"), abs=1e-9)
+        micro = f1_score(labels.ravel(), told.ravel(), zero_division=0)
+        assert mine["micro_f1"] == pytest.approx(micro, abs=1e-9)
+        assert mine["macro_f1"] == pytest.approx(np.mean(each), abs=1e-9)
+        assert mine["average_precision"] == pytest.approx(np.mean(precision), abs=1e-9)
+        assert mine["subset_accuracy"] == pytest.approx(accuracy_score(labels, told), abs=1e-12)
+
+
+def test_values():
+    rng = np.random.default_rng(6)
+    cases = []
+    for _ in range(1000):
+        shape = rng.choice([1, 2, 3, 40, 300]), rng.choice([1, 1, 2, 4])
+        gold = rng.normal(rng.choice([0, 100]), rng.choice([0, 0.01, 30]), shape)
+        told = gold * rng.choice([1, -1, 0]) + rng.normal(0, rng.choice([0, 0.1, 10]), shape)
+        if rng.random() < 0.5:  # ties, on one side or on both
+            gold = np.round(gold)
+            told = np.round(told) if rng.random() < 0.5 else told
+        cases.append((gold, told))
+    cases += [(np.full((5, 1), 2.0), np.full((5, 1), 2.0)), (np.full((5, 1), 0.1), np.arange(5.0).reshape(5, 1))]
+    given = [{"width": gold.shape[1], "values": gold.ravel().tolist(), "predicted": told.ravel().tolist()} for gold, told in cases]
+    defined = 0
+    for (gold, told), mine in zip(cases, score(given), strict=True):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            expected = {"mse": mean_squared_error(gold, told), "mae": mean_absolute_error(gold, told), "r2": r2_score(gold, told)}
+            for name, function in (("pearson", pearsonr), ("spearman", spearmanr)):
+                each = [function(gold[:, k], told[:, k]).statistic if len(gold) > 1 else math.nan for k in range(gold.shape[1])]
+                defined += not np.isnan(each).any()
+                expected[name] = np.mean(np.nan_to_num(each))
+        for name, value in expected.items():
+            assert mine[name] == pytest.approx(0 if math.isnan(value) else value, rel=1e-9, abs=1e-7), (name, gold, told)
+    assert defined > 500

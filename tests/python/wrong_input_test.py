@@ -110,16 +110,6 @@ def test_a_tokenizer_that_is_missing_or_another(workers, copy, tmp_path):
     refused(65, tmp_path / "run2", copy, says=[str(copy / "tokenizer.model")], workers=workers)
 
 
-def test_a_task_of_a_kind_that_cannot_be_trained_yet(copy, tmp_path):
-    """The format knows more kinds than this version trains: it says so by name."""
-    rows = [json.dumps({"text": f"a b c {i}", "value": i / 10}) for i in range(40)]
-    (tmp_path / "value.jsonl").write_text("\n".join(rows) + "\n")
-    (tmp_path / "d.ini").write_text("[dataset]\nname = d\nvocab_size = 20\n[task.height]\nkind = regression\ntrain = value.jsonl\n")
-    done = run("import", "-c", tmp_path / "d.ini", "--out", tmp_path / "regression")
-    assert done.returncode == 0, done.stderr
-    refused(78, tmp_path / "run", tmp_path / "regression", says=["height", "regression"], workers=1)
-
-
 # The configuration
 
 

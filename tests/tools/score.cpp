@@ -41,7 +41,33 @@ json score_classes(const json& request) {
   for (std::size_t i = 0; i < request.at("gold").size(); ++i)
     polyhead::add_prediction(scores, classes, request.at("gold").at(i).get<std::int64_t>(),
                              request.at("predicted").at(i).get<std::int64_t>());
-  return {{"accuracy", polyhead::accuracy(scores, classes)}, {"macro_f1", polyhead::macro_f1(scores, classes)}};
+  return {{"accuracy", polyhead::accuracy(scores, classes)},
+          {"macro_f1", polyhead::macro_f1(scores, classes)},
+          {"matthews", polyhead::matthews(scores, classes)}};
+}
+
+json score_labels(const json& request) {
+  const auto gold = request.at("labels").get<std::vector<double>>();
+  const auto told = request.at("probabilities").get<std::vector<double>>();
+  const auto all = polyhead::multilabel_metrics(gold, told, request.at("width").get<std::size_t>());
+  return {{"micro_f1", all.micro_f1},
+          {"macro_f1", all.macro_f1},
+          {"average_precision", all.average_precision},
+          {"subset_accuracy", all.subset_accuracy}};
+}
+
+json score_values(const json& request) {
+  const auto gold = request.at("values").get<std::vector<double>>();
+  const auto told = request.at("predicted").get<std::vector<double>>();
+  const auto all = polyhead::regression_metrics(gold, told, request.at("width").get<std::size_t>());
+  return {{"mse", all.mse}, {"mae", all.mae}, {"r2", all.r2}, {"pearson", all.pearson}, {"spearman", all.spearman}};
+}
+
+json score(const json& request) {
+  if (request.contains("classes")) return score_classes(request);
+  if (request.contains("labels")) return score_labels(request);
+  if (request.contains("values")) return score_values(request);
+  return score_texts(request);
 }
 
 }  // namespace
@@ -50,7 +76,7 @@ int main() {
   try {
     for (std::string line; std::getline(std::cin, line);) {
       const json request = json::parse(line);
-      std::cout << (request.contains("classes") ? score_classes(request) : score_texts(request)).dump() << "\n";
+      std::cout << score(request).dump() << "\n";
     }
   } catch (const std::exception& error) {
     std::fprintf(stderr, "score: %s\n", error.what());

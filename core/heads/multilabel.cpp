@@ -1,0 +1,41 @@
+#include "core/heads/multilabel.h"
+
+#include "core/metrics/scores.h"
+
+namespace polyhead {
+namespace {
+
+// Binary cross-entropies: [sequences, classes].
+torch::Tensor cross_entropies(const torch::Tensor& logits, const TaskSlice& slice) {
+  const torch::Tensor targets = to_device(slice.labels, logits).view(logits.sizes()).to(logits.scalar_type());
+  return at::binary_cross_entropy_with_logits(logits, targets, {}, {}, at::Reduction::None);
+}
+
+}  // namespace
+
+MultilabelHead::MultilabelHead(HeadSpec spec) : PooledHead(spec, spec.classes) {}
+
+torch::Tensor MultilabelHead::loss(const HeadInput& input, const TaskSlice& slice) const {
+  return cross_entropies(output(input), slice).sum();
+}
+
+Scored MultilabelHead::score(const HeadInput& input, const TaskSlice& slice) const {
+  const torch::Tensor logits = output(input);
+  return {.loss = to_host_double(cross_entropies(logits, slice).sum(1)),
+          .count = std::vector<std::int64_t>(static_cast<std::size_t>(slice.sequences), 1),
+          .predicted = {},
+          .values = to_host_double(at::sigmoid(logits))};
+}
+
+Predicted MultilabelHead::predict(const HeadInput& input) const {
+  Predicted predicted{.ids = {}, .probability = {}, .values = to_host_double(at::sigmoid(output(input)))};
+  const auto classes = static_cast<std::size_t>(spec_.classes);
+  for (std::size_t i = 0; i < predicted.values.size(); i += classes) {
+    std::vector<std::int64_t>& labels = predicted.ids.emplace_back();
+    for (std::size_t c = 0; c < classes; ++c)
+      if (predicted.values[i + c] >= kThreshold) labels.push_back(static_cast<std::int64_t>(c));
+  }
+  return predicted;
+}
+
+}  // namespace polyhead

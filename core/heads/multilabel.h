@@ -1,0 +1,17 @@
+// Any number of labels a text, each told by its own sigmoid: r_t -> linear, gelu, dropout, linear. The loss of a sample
+// is the sum of its classes' binary cross-entropies, which is the negative log-likelihood of its label set.
+#pragma once
+
+#include "core/heads/pooled.h"
+
+namespace polyhead {
+
+class MultilabelHead : public PooledHead {
+ public:
+  explicit MultilabelHead(HeadSpec spec);
+  torch::Tensor loss(const HeadInput& input, const TaskSlice& slice) const override;
+  Scored score(const HeadInput& input, const TaskSlice& slice) const override;
+  Predicted predict(const HeadInput& input) const override;
+};
+
+}  // namespace polyhead

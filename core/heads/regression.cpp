@@ -1,0 +1,52 @@
+#include "core/heads/regression.h"
+
+#include <fmt/format.h>
+
+#include "core/base/error.h"
+
+namespace polyhead {
+
+RegressionHead::RegressionHead(HeadSpec spec) : PooledHead(spec, spec.outputs) {
+  const auto outputs = static_cast<std::size_t>(spec_.outputs);
+  if (spec_.statistics.mean.size() != outputs || spec_.statistics.deviation.size() != outputs)
+    throw Error(Exit::data,
+                fmt::format("task {}: its head has {} outputs, but {} means and {} deviations of the train split",
+                            spec_.task, outputs, spec_.statistics.mean.size(), spec_.statistics.deviation.size()));
+}
+
+torch::Tensor RegressionHead::losses(const torch::Tensor& output, const TaskSlice& slice) const {
+  std::vector<double> targets = slice.values;
+  const auto outputs = static_cast<std::size_t>(spec_.outputs);
+  for (std::size_t i = 0; i < targets.size(); ++i)
+    targets[i] = (targets[i] - spec_.statistics.mean[i % outputs]) / spec_.statistics.deviation[i % outputs];
+  const torch::Tensor target = to_device(targets, output).view(output.sizes());
+  return (spec_.options.loss == "huber" ? at::huber_loss(output, target, at::Reduction::None, spec_.options.delta)
+                                        : at::mse_loss(output, target, at::Reduction::None))
+      .mean(1);
+}
+
+std::vector<double> RegressionHead::values(const torch::Tensor& output) const {
+  std::vector<double> values = to_host_double(output);
+  const auto outputs = static_cast<std::size_t>(spec_.outputs);
+  for (std::size_t i = 0; i < values.size(); ++i)
+    values[i] = values[i] * spec_.statistics.deviation[i % outputs] + spec_.statistics.mean[i % outputs];
+  return values;
+}
+
+torch::Tensor RegressionHead::loss(const HeadInput& input, const TaskSlice& slice) const {
+  return losses(output(input), slice).sum();
+}
+
+Scored RegressionHead::score(const HeadInput& input, const TaskSlice& slice) const {
+  const torch::Tensor out = output(input);
+  return {.loss = to_host_double(losses(out, slice)),
+          .count = std::vector<std::int64_t>(static_cast<std::size_t>(slice.sequences), 1),
+          .predicted = {},
+          .values = values(out)};
+}
+
+Predicted RegressionHead::predict(const HeadInput& input) const {
+  return {.ids = {}, .probability = {}, .values = values(output(input))};
+}
+
+}  // namespace polyhead

@@ -1,0 +1,23 @@
+// One or more numbers a text: r_t -> linear, gelu, dropout, linear. It learns targets standardised by the train split's
+// means and deviations; what it tells is in the targets' own unit. The loss of a sample is the mean over its outputs of
+// the squared error, or of the Huber loss (e^2 / 2 up to delta, then delta (|e| - delta / 2)), of the standardised
+// values.
+#pragma once
+
+#include "core/heads/pooled.h"
+
+namespace polyhead {
+
+class RegressionHead : public PooledHead {
+ public:
+  explicit RegressionHead(HeadSpec spec);
+  torch::Tensor loss(const HeadInput& input, const TaskSlice& slice) const override;
+  Scored score(const HeadInput& input, const TaskSlice& slice) const override;
+  Predicted predict(const HeadInput& input) const override;
+
+ private:
+  torch::Tensor losses(const torch::Tensor& output, const TaskSlice& slice) const;  // [sequences]
+  std::vector<double> values(const torch::Tensor& output) const;                    // [sequences, outputs]
+};
+
+}  // namespace polyhead

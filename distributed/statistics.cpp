@@ -1,0 +1,46 @@
+#include "distributed/statistics.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace polyhead {
+namespace {
+
+void standardise(const TrainedTask& task, const SplitReader& train, TrainStatistics& out) {
+  const std::size_t outputs = std::max<std::size_t>(1, task.outputs.size());
+  const auto samples = static_cast<double>(train.size());
+  std::vector<double> values;
+  const auto each = [&](const auto& use) {
+    for (std::uint64_t sample = 0; sample < train.size(); ++sample) {
+      values.clear();
+      train.values(sample, values);
+      for (std::size_t k = 0; k < outputs; ++k) use(k, values[k]);
+    }
+  };
+  out.mean.assign(outputs, 0);
+  out.deviation.assign(outputs, 0);
+  each([&](std::size_t k, double value) { out.mean[k] += value; });
+  for (double& mean : out.mean) mean /= samples;
+  each([&](std::size_t k, double value) { out.deviation[k] += (value - out.mean[k]) * (value - out.mean[k]); });
+  for (double& deviation : out.deviation) deviation = deviation > 0 ? std::sqrt(deviation / samples) : 1;
+}
+
+void balance(const TrainedTask& task, const SplitReader& train, TrainStatistics& out) {
+  std::vector<double> counts(task.labels.size(), 0);
+  for (std::uint64_t sample = 0; sample < train.size(); ++sample)
+    ++counts[static_cast<std::size_t>(train.label(sample))];
+  const auto present = static_cast<double>(std::ranges::count_if(counts, [](double count) { return count > 0; }));
+  for (const double count : counts)
+    out.class_weights.push_back(count > 0 ? static_cast<double>(train.size()) / (present * count) : 1);
+}
+
+}  // namespace
+
+TrainStatistics train_statistics(const TrainedTask& task, const SplitReader& train) {
+  TrainStatistics out;
+  if (task.kind == Kind::regression) standardise(task, train, out);
+  if (task.kind == Kind::classification && task.head.class_weights == "balanced") balance(task, train, out);
+  return out;
+}
+
+}  // namespace polyhead

@@ -1,0 +1,15 @@
+// What the program reads from a task's train split before the first step.
+#pragma once
+
+#include "core/heads/head.h"
+#include "datasets/dataset.h"
+#include "distributed/description.h"
+
+namespace polyhead {
+
+// Reads the whole train split where the task's kind, options or input ask for it. Means and deviations (population, in
+// double, summed in the order of the samples; 1 for a value that is constant) of regression; class weights n / (C n_c)
+// of balanced classification, over the C classes that occur, 1 for others.
+TrainStatistics train_statistics(const TrainedTask& task, const SplitReader& train);
+
+}  // namespace polyhead
