@@ -60,7 +60,7 @@ TEST(Table, Results) {
                                            {.task = "en-it",
                                             .kind = "translation",
                                             .samples = 10,
-                                            .metric = "chrf",
+                                            .metric = "chrF",
                                             .value = 36.123,
                                             .baseline = "copy of the source",
                                             .baseline_value = 36}});
@@ -69,7 +69,7 @@ TEST(Table, Results) {
       "task     kind            samples  metric     value     95 % interval  baseline                    verdict\n"
       "-------  --------------  -------  --------  ------  ----------------  --------------------------  -------\n"
       "section  classification    5,800  accuracy  0.7000  0.6900 to 0.7100  0.2500 (majority class)     above\n"
-      "en-it    translation          10  chrf       36.12                    36.00 (copy of the source)\n");
+      "en-it    translation          10  chrF       36.12                    36.00 (copy of the source)\n");
 }
 
 TEST(Table, Numbers) {
