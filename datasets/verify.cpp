@@ -60,7 +60,7 @@ std::string check_to_json(const fs::path& path, const ShardExpectation& expected
                           bool rehash) {
   json out;
   try {
-    const ShardReport report = check_shard(path, expected, tokenizer);
+    const ShardReport report = verify_shard(path, expected, tokenizer);
     out = {{"samples", report.samples},
            {"input_tokens", report.input_tokens},
            {"target_tokens", report.target_tokens},
@@ -121,7 +121,9 @@ void check_manifest(const fs::path& folder, const Manifest& manifest, VerifyRepo
             fmt::format("lists the shard {} that {} lists already", shard.file, known->second));
   }
   for (const TaskInfo& task : manifest.tasks)
-    for (const auto& [split, info] : task.splits) {
+    for (const auto& one : task.splits) {
+      const std::string& split = one.first;
+      const SplitInfo& info = one.second;
       const Sum& sum = sums[{task.name, split}];
       if (!sum.whole) continue;
       const auto compare = [&](const char* key, std::uint64_t stated, std::uint64_t found) {
@@ -174,7 +176,7 @@ ShardExpectation shard_expectation(const Manifest& manifest, const TaskInfo& tas
   return expected;
 }
 
-ShardReport check_shard(const fs::path& file, const ShardExpectation& expected, const TokenizerInfo& tokenizer) {
+ShardReport verify_shard(const fs::path& file, const ShardExpectation& expected, const TokenizerInfo& tokenizer) {
   std::error_code none;
   if (fs::exists(file, none) && !fs::is_regular_file(file, none))
     throw Error(Exit::data, damaged(file, "it is no regular file"));

@@ -26,8 +26,8 @@ struct ShardReport {
 
 // Checks one shard in this process, hashes first. Throws Error(data) with file, place and cure; a file that crashes
 // HDF5 crashes the process.
-ShardReport check_shard(const std::filesystem::path& file, const ShardExpectation& expected,
-                        const TokenizerInfo& tokenizer);
+ShardReport verify_shard(const std::filesystem::path& file, const ShardExpectation& expected,
+                         const TokenizerInfo& tokenizer);
 
 struct VerifyOptions {
   std::size_t processes = 1;  // at once
