@@ -43,6 +43,16 @@ void append_tokens(const Column& tokens, const Range& where, std::vector<std::in
   for (std::uint64_t i = where.first; i < where.last; ++i) out[before + (i - where.first)] = tokens.token(i);
 }
 
+constexpr std::uint64_t kCacheLine = 64;
+
+// The lines of elements [first, last); nothing of a column that is not there.
+void prefetch_elements(const Column& column, std::uint64_t first, std::uint64_t last) {
+  if (column.element == 0) return;
+  const std::byte* end = column.data + last * column.element;
+  for (const std::byte* line = column.data + first * column.element; line < end; line += kCacheLine)
+    __builtin_prefetch(line);
+}
+
 std::optional<std::string> text_of(const Column& text, const Column& offsets, std::uint64_t i) {
   if (text.element == 0) return std::nullopt;
   const Range where = range(offsets, i);
@@ -92,6 +102,25 @@ std::uint64_t SplitReader::target_length(std::uint64_t sample) const {
   if (shard->target.element == 0) return 0;
   const Range where = range(shard->target_offsets, i);
   return where.last - where.first;
+}
+
+void SplitReader::prefetch_place(std::uint64_t sample) const {
+  const auto [shard, i] = implementation_->locate(sample);
+  prefetch_elements(shard->input_offsets, i, i + 1);
+  prefetch_elements(shard->target_offsets, i, i + 1);
+  prefetch_elements(shard->label, i, i + 1);
+  prefetch_elements(shard->labels, i * implementation_->classes, (i + 1) * implementation_->classes);
+  prefetch_elements(shard->value, i * implementation_->outputs, (i + 1) * implementation_->outputs);
+}
+
+void SplitReader::prefetch(std::uint64_t sample) const {
+  const auto [shard, i] = implementation_->locate(sample);
+  const Range input = range(shard->input_offsets, i);
+  prefetch_elements(shard->input, input.first, input.last);
+  prefetch_elements(shard->tags, input.first, input.last);
+  if (shard->target.element == 0) return;
+  const Range target = range(shard->target_offsets, i);
+  prefetch_elements(shard->target, target.first, target.last);
 }
 
 void SplitReader::input_tokens(std::uint64_t sample, std::vector<std::int64_t>& out) const {

@@ -27,6 +27,11 @@ class SplitReader {
   std::uint64_t input_length(std::uint64_t sample) const;   // tokens
   std::uint64_t target_length(std::uint64_t sample) const;  // translation: tokens of the target, else 0
 
+  // Reading random samples waits for memory: ask for where a sample lies some samples ahead of use, and a few samples
+  // later, when that has arrived, for what lies there.
+  void prefetch_place(std::uint64_t sample) const;
+  void prefetch(std::uint64_t sample) const;
+
   // Each appends the sample's values to `out`.
   void input_tokens(std::uint64_t sample, std::vector<std::int64_t>& out) const;
   void target_tokens(std::uint64_t sample, std::vector<std::int64_t>& out) const;  // translation
