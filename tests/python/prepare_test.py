@@ -89,7 +89,7 @@ def test_wordnet(prepare):
 
 def test_vader(prepare):
     text = "7_1\t-0.5\tNot  good.\r\n7_2\t0\tNeutral.\r\n8_1\t1.25\tA tab\there.\r\nbroken line\r\n"
-    assert list(prepare.vader_rows(text)) == [("7", "negative", "Not good."), ("8", "positive", "A tab here.")]
+    assert list(prepare.vader_rows(text)) == [("7", -0.5, "Not good."), ("7", 0, "Neutral."), ("8", 1.25, "A tab here.")]
 
 
 def test_conllu(prepare):
@@ -119,6 +119,27 @@ def test_classify_votes_and_drops_ties_and_small_classes(prepare):
     assert prepare.classify(pairs) == [{"text": "x", "label": "libs"}, {"text": "z", "label": "doc"}]
     doc = [{"text": "z", "label": "doc"}, {"text": "w", "label": "doc"}]
     assert prepare.classify(pairs + [("w", "doc")], min_count=2) == doc
+
+
+def test_label_sets_vote_and_drop_ties_and_small_labels(prepare):
+    pairs = [("x", {"a", "b"}), ("x", {"b", "a"}), ("x", {"a"}), ("y", {"a"}), ("y", {"b"}), ("z", {"b", "c"}), ("w", {"c"})]
+    assert prepare.label_sets(pairs) == [{"text": "x", "labels": ["a", "b"]}, {"text": "z", "labels": ["b", "c"]},
+                                         {"text": "w", "labels": ["c"]}]
+    assert prepare.label_sets(pairs[:-1], min_count=2) == [{"text": "x", "labels": ["b"]}, {"text": "z", "labels": ["b"]}]
+
+
+def test_match_takes_paragraphs_of_other_packages(prepare):
+    rows = [{"text": f"title {i}", "second": f"paragraph {i}"} for i in range(200)]
+    sources = {text: {f"source{i // 4}"} for i, row in enumerate(rows) for text in row.values()}
+    found = prepare.match(rows, sources)
+    assert found == prepare.match(rows, sources) and [r["text"] for r in found] == [r["text"] for r in rows]
+    assert 70 < sum(r["label"] == "yes" for r in found) < 130
+    for row, pair in zip(rows, found):
+        assert (pair["second"] == row["second"]) == (pair["label"] == "yes")
+        assert pair["label"] == "yes" or not sources[pair["text"]] & sources[pair["second"]]
+    assert len({r["second"] for r in found if r["label"] == "no"}) > 50  # not always the same
+    alone = prepare.match(rows, {text: {"one"} for text in sources})
+    assert {r["label"] for r in alone} == {"yes"}  # where there is no other package, none is made up
 
 
 def test_translate_takes_titles_and_aligned_paragraphs(prepare):
@@ -152,11 +173,12 @@ def debian(prepare):
     packages, texts = [], {lang: {} for lang in ("en", "it", "de")}
     for i in range(300):
         md5, kind = f"m{i}", "libs" if i % 2 else "games"
-        packages.append((f"source{i}", md5, kind, ["role::program", f"implemented-in::{'c' if i % 2 else 'perl'}"]))
+        packages.append((f"source{i}", md5, kind, ["role::program", f"implemented-in::{'c' if i % 2 else 'perl'}", "use::playing",
+                                                  *(["use::viewing"] if i % 3 else [])]))
         shared = f"This paragraph stands in three packages, number {i // 3}."
         title = "a common library" if i % 2 else f"amusing game {i}"
-        texts["en"][md5] = (title, [shared, f"The description of package {i} alone."])
-        texts["it"][md5] = (f"gioco o libreria {i}", [f"Questo paragrafo sta in tre pacchetti {i // 3}",
+        texts["en"][md5] = (title, [f"Package {i} in short, for who has no time.", shared, f"The description of package {i} alone."])
+        texts["it"][md5] = (f"gioco o libreria {i}", [f"Pacchetto {i} in breve, per chi ha fretta.", f"Questo paragrafo sta in tre pacchetti {i // 3}",
                                                       f"Descrizione {i} sola."])
         texts["de"][md5] = (f"Spiel oder Bibliothek {i}", [])
     return packages, texts
@@ -165,13 +187,16 @@ def debian(prepare):
 def test_debian_tasks_do_not_leak(prepare):
     packages, texts = debian(prepare)
     tasks = {t.name: t for t in prepare.debian_tasks(packages, texts)}
-    assert list(tasks) == ["section", "role", "implemented", "langid", "en-it", "en-de", "descriptions"]
+    assert list(tasks) == ["section", "role", "implemented", "langid", "en-it", "en-de", "descriptions", "uses", "title-match"]
     for task in tasks.values():
         prepare.finish(task)
     prepare.check_leaks(tasks.values())
     assert tasks["section"].classes() == 2 and tasks["langid"].classes() == 3
     assert sum(map(len, tasks["section"].rows)) == 300
     assert tasks["section"].rows[0][0]["text"].endswith("alone.")
+    assert tasks["uses"].classes() == 2 and sum(map(len, tasks["uses"].rows)) == 300
+    assert {tuple(r["labels"]) for r in tasks["uses"].rows[0]} == {("playing",), ("playing", "viewing")}
+    assert {r["label"] for r in tasks["title-match"].rows[0]} == {"yes", "no"}
     # A paragraph of several packages is in the earliest of their splits, in every task.
     for split, rows in enumerate(tasks["descriptions"].rows):
         for row in rows:
@@ -192,6 +217,8 @@ def test_leaks_are_found(prepare):
         prepare.check_leaks([a, task("b", [{"text": "two", "label": "y"}], [], [])])
     with pytest.raises(prepare.PrepareError, match="in test of p and in train of a"):
         prepare.check_leaks([a, task("p", [], [], [{"text": "uno", "target": "one"}])])
+    with pytest.raises(prepare.PrepareError, match="'two' is in train of m and in valid of a"):
+        prepare.check_leaks([a, task("m", [{"text": "one", "second": "two", "label": "no"}], [], [])])
     with pytest.raises(prepare.PrepareError, match="task c: 'one' occurs twice"):
         prepare.check_leaks([task("c", [{"text": "one", "label": "x"}] * 2, [], [])])
 
@@ -199,9 +226,17 @@ def test_leaks_are_found(prepare):
 def test_groups_of_the_other_tasks(prepare):
     train, test = group(prepare, 0, "sentiment-x:")[12:], group(prepare, 2, "sentiment-x:")[12:]
     text = f"{train}_1\t1\tgood\n{test}_1\t-1\tbad\n{test}_2\t1\tgood\n{test}_3\t2\tfine\n"
-    (task,) = prepare.sentiment_tasks({"sentiment-x": text})
+    files = {"sentiment-x": text, "sentiment-movies": ""}
+    (task, *_) = prepare.sentiment_tasks(files)
     assert task.rows == [[{"text": "good", "label": "positive"}], [],
                          [{"text": "bad", "label": "negative"}, {"text": "fine", "label": "positive"}]]
+    movies = group(prepare, 0, "sentiment-movies:")[17:], group(prepare, 2, "sentiment-movies:")[17:]
+    text = f"{movies[0]}\t1\tgood\n{movies[1]}\t-1.5\tbad\n{movies[1]}\t0\tgood\n{movies[1]}\t0\tneither\n"
+    labelled, rated = prepare.sentiment_tasks({"sentiment-movies": text})
+    assert [[r["text"] for r in rows] for rows in labelled.rows] == [["good"], [], ["bad"]]
+    assert rated.kind == "regression"
+    assert rated.rows == [[{"text": "good", "value": 0.5}], [], [{"text": "bad", "value": -1.5}, {"text": "neither", "value": 0}]]
+    prepare.check_leaks([labelled, rated])
     tagging = prepare.tagging_task(["1\tgel\t_\tVERB\n", "1\tgel\t_\tNOUN\n"])
     assert [r for rows in tagging.rows for r in rows] == [{"words": ["gel"], "tags": ["VERB"]}]
     lex = prepare.lexname_task({"noun": "00000001 05 n | a dog\n00000002 05 n | a dog\n"})
