@@ -45,24 +45,39 @@ class Stored {
   std::deque<torch::Tensor> hosts_;
 };
 
-void read_into(const SafetensorsFile& file, const fs::path& path, const Arena& arena, const std::string& prefix,
-               const torch::Tensor& flat) {
-  torch::Tensor host = flat.is_cuda() ? torch::zeros_like(flat, torch::kCPU) : flat;
-  const auto width = static_cast<std::size_t>(host.element_size());
-  auto* bytes = static_cast<std::byte*>(host.data_ptr());
-  for (const Parameter& parameter : arena.parameters()) {
-    const auto found = file.tensors().find(prefix + parameter.name);
-    if (found == file.tensors().end())
-      throw Error(Exit::data, fmt::format("{}: it holds no tensor {}{}: it belongs to another model", path.string(),
-                                          prefix, parameter.name));
-    const StoredTensor& stored = found->second;
-    if (stored.shape != parameter.shape || stored.data.size() != static_cast<std::size_t>(parameter.size()) * width)
-      throw Error(Exit::data,
-                  fmt::format("{}: tensor {}{} has another shape or type than the model's: it belongs to another model",
-                              path.string(), prefix, parameter.name));
-    std::memcpy(bytes + static_cast<std::size_t>(parameter.offset) * width, stored.data.data(), stored.data.size());
+void check_hash(const fs::path& file, std::uint64_t hash, const CheckpointState& state) {
+  const auto expected = state.files.find(file.filename().string());
+  if (expected == state.files.end())
+    throw Error(Exit::data, fmt::format("{}: the checkpoint's state.json does not name it", file.string()));
+  if (to_hex(hash) != expected->second)
+    throw Error(Exit::data, fmt::format("{}: its content has changed since it was written (xxh3 {}, expected {})",
+                                        file.string(), to_hex(hash), expected->second));
+}
+
+// Fills flat buffers, cut by the arena's parameters, from the tensors PREFIX + NAME of one file.
+void read_into(const fs::path& path, const CheckpointState& state, const Arena& arena,
+               const std::vector<std::pair<std::string, torch::Tensor>>& buffers) {
+  const SafetensorsFile file(path);
+  check_hash(path, file.hash(), state);
+  for (const auto& [prefix, flat] : buffers) {
+    const torch::Tensor host = flat.is_cuda() ? torch::zeros_like(flat, torch::kCPU) : flat;
+    const auto width = static_cast<std::size_t>(host.element_size());
+    auto* bytes = static_cast<std::byte*>(host.data_ptr());
+    for (const Parameter& parameter : arena.parameters()) {
+      const auto found = file.tensors().find(prefix + parameter.name);
+      if (found == file.tensors().end())
+        throw Error(Exit::data, fmt::format("{}: it holds no tensor {}{}: it belongs to another model", path.string(),
+                                            prefix, parameter.name));
+      const StoredTensor& stored = found->second;
+      if (stored.shape != parameter.shape || stored.data.size() != static_cast<std::size_t>(parameter.size()) * width)
+        throw Error(
+            Exit::data,
+            fmt::format("{}: tensor {}{} has another shape or type than the model's: it belongs to another model",
+                        path.string(), prefix, parameter.name));
+      std::memcpy(bytes + static_cast<std::size_t>(parameter.offset) * width, stored.data.data(), stored.data.size());
+    }
+    if (flat.is_cuda()) flat.copy_(host);
   }
-  if (flat.is_cuda()) flat.copy_(host);
 }
 
 // Writes the parameters and the optimizer state of one owner; -> lines "name hash".
@@ -177,7 +192,7 @@ std::vector<fs::path> checkpoints(const fs::path& run_dir) {
   return found;
 }
 
-CheckpointState verify_checkpoint(const fs::path& folder) {
+CheckpointState read_checkpoint_state(const fs::path& folder) {
   const fs::path file = folder / "state.json";
   CheckpointState state;
   try {
@@ -196,12 +211,12 @@ CheckpointState verify_checkpoint(const fs::path& folder) {
   } catch (const std::exception& error) {
     throw Error(Exit::data, fmt::format("{}: it is no checkpoint's state: {}", file.string(), error.what()));
   }
-  for (const auto& [name, hash] : state.files) {
-    const std::string bytes = read_file(folder / name);
-    if (to_hex(hash_bytes(bytes)) != hash)
-      throw Error(Exit::data, fmt::format("{}: its content has changed since it was written (xxh3 {}, expected {})",
-                                          (folder / name).string(), to_hex(hash_bytes(bytes)), hash));
-  }
+  return state;
+}
+
+CheckpointState verify_checkpoint(const fs::path& folder) {
+  const CheckpointState state = read_checkpoint_state(folder);
+  for (const auto& [name, hash] : state.files) check_hash(folder / name, hash_bytes(read_file(folder / name)), state);
   return state;
 }
 
@@ -223,12 +238,10 @@ std::unique_ptr<FoundCheckpoint> find_checkpoint(const fs::path& run_dir, std::v
 
 void load_checkpoint(const fs::path& folder, const CheckpointState& state, Model& model, Optimizers* optimizers) {
   const auto load = [&](const std::string& owner, Arena& arena, AdamW* optimizer) {
-    const fs::path values = folder / (owner + ".safetensors"), moments = folder / (owner + ".optimizer.safetensors");
-    read_into(SafetensorsFile(values), values, arena, "", arena.values());
+    read_into(folder / (owner + ".safetensors"), state, arena, {{"", arena.values()}});
     if (!optimizer) return;
-    const SafetensorsFile file(moments);
-    read_into(file, moments, arena, "mean.", optimizer->mean);
-    read_into(file, moments, arena, "square.", optimizer->square);
+    read_into(folder / (owner + ".optimizer.safetensors"), state, arena,
+              {{"mean.", optimizer->mean}, {"square.", optimizer->square}});
     const auto steps = state.optimizer_steps.find(owner);
     if (steps == state.optimizer_steps.end())
       throw Error(Exit::data,

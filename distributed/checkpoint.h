@@ -46,7 +46,9 @@ std::filesystem::path save_checkpoint(const std::filesystem::path& run_dir, Chec
 
 // Checkpoint folders of a run, newest first.
 std::vector<std::filesystem::path> checkpoints(const std::filesystem::path& run_dir);
-// Reads state.json and compares every file's hash; throws Error(data) naming the file.
+// Reads state.json; throws Error(data) naming the file.
+CheckpointState read_checkpoint_state(const std::filesystem::path& folder);
+// The same, and compares every file's hash.
 CheckpointState verify_checkpoint(const std::filesystem::path& folder);
 // The newest checkpoint that verifies; null when there is none at all. Damaged ones are named in `warnings` and passed
 // over; throws Error(data) when all are damaged.
@@ -57,8 +59,8 @@ struct FoundCheckpoint {
 std::unique_ptr<FoundCheckpoint> find_checkpoint(const std::filesystem::path& run_dir,
                                                  std::vector<std::string>& warnings);
 
-// Fills the parameters of the encoder and of the heads that the model has; with `optimizers` their states too.
-// Throws Error(data) naming the file and the tensor that is missing or does not fit.
+// Fills the parameters of the encoder and of the heads that the model has; with `optimizers` their states too. Throws
+// Error(data) naming a file whose hash is not the state's, or the file and its tensor that is missing or does not fit.
 void load_checkpoint(const std::filesystem::path& folder, const CheckpointState& state, Model& model,
                      Optimizers* optimizers);
 

@@ -184,7 +184,7 @@ class Training {
     state_.model.tokenizer.file = fs::path(manifest_.tokenizer.file).filename().string();
   }
 
-  // Rank 0 finds the checkpoint, all load it.
+  // Rank 0 finds a whole checkpoint; all load what they hold of it.
   void restore() {
     std::string found;
     if (world_.rank() == 0) {
@@ -195,16 +195,15 @@ class Training {
     }
     found = world_.all_gather_strings("resume", found).front();
     if (found.empty()) return;
-    CheckpointState state = verify_checkpoint(found);
+    const CheckpointState state = read_checkpoint_state(found);
     load_checkpoint(found, state, *model_, optimizers_.get());
-    const auto mixture = state.mixture;
-    if (mixture.empty() || mixture.front().quota.size() != task_count())
+    if (state.mixture.empty() || state.mixture.front().quota.size() != task_count())
       throw Error(Exit::data,
                   fmt::format("{}: its mixture is not of {} tasks: it belongs to another run", found, task_count()));
     state_.step = state.step;
     state_.ids_hash = state.ids_hash;
     state_.parameter_hash = state.parameter_hash;
-    state_.mixture = mixture;
+    state_.mixture = state.mixture;
     saved_step_ = state.step;
   }
 
