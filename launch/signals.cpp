@@ -7,12 +7,13 @@ namespace polyhead {
 namespace {
 
 std::atomic<bool> g_requested{false};
-std::atomic<bool> g_terminated{false};
-static_assert(std::atomic<bool>::is_always_lock_free);
+std::atomic<int> g_terminated{0};
+static_assert(std::atomic<bool>::is_always_lock_free && std::atomic<int>::is_always_lock_free);
 
 void on_signal(int signal) {
   g_requested = true;
-  if (signal == SIGTERM && g_terminated.exchange(true)) {
+  // Not the second: launchers and schedulers send one each, and the first's checkpoint is still being saved.
+  if (signal == SIGTERM && ++g_terminated >= 3) {
     std::signal(SIGTERM, SIG_DFL);
     std::raise(SIGTERM);
   }

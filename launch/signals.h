@@ -5,7 +5,7 @@
 
 namespace polyhead {
 
-// From now on USR1 and TERM set the flag instead of ending the process. A second TERM ends it at once.
+// From now on USR1 and TERM set the flag instead of ending the process. The third TERM ends it at once.
 void catch_stop_signals();
 
 // True once a signal has come.

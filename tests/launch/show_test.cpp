@@ -1,9 +1,6 @@
-// What a person sees: tables, numbers, verdicts, progress; and signals.
-#include <signal.h>
-
+// What a person sees: tables, numbers, verdicts, progress.
 #include "core/base/files.h"
 #include "launch/progress.h"
-#include "launch/signals.h"
 #include "launch/table.h"
 #include "tests/launch/helpers.h"
 
@@ -108,28 +105,6 @@ TEST(Progress, ABarOnATerminal) {
   expect_contains(text, "[==========          ] step 5/10  100 tokens/s  5 s left  loss a 2.000");
   expect_contains(text, "\r\033[K[====================] step 10/10");
   expect_contains(text, "\r\033[Kdone\n");
-}
-
-TEST(Signals, SetAFlagAndASecondTermEnds) {
-  EXPECT_EXIT(
-      {
-        catch_stop_signals();
-        if (stop_requested()) _exit(1);
-        raise(SIGUSR1);
-        if (!stop_requested()) _exit(2);
-        raise(SIGUSR1);
-        raise(SIGTERM);
-        raise(SIGTERM);
-        _exit(3);
-      },
-      ::testing::KilledBySignal(SIGTERM), "");
-  EXPECT_EXIT(
-      {
-        catch_stop_signals();
-        raise(SIGTERM);
-        _exit(stop_requested() ? 0 : 1);
-      },
-      ::testing::ExitedWithCode(0), "");
 }
 
 }  // namespace

@@ -81,6 +81,18 @@ def test_a_signal_saves_and_going_on_equals_never_interrupted(workers, to, which
     same(run_dir, whole(LONG, workers))
 
 
+def test_a_second_term_does_not_lose_the_checkpoint(data, whole, tmp_path):
+    """As when a launcher and a scheduler send one each."""
+    run_dir = tmp_path / "run"
+    process = start(run_dir, data, *LONG)
+    wait_for(lambda: step_count(run_dir) >= 5, process)
+    process.send_signal(signal.SIGTERM)
+    time.sleep(0.01)  # two pending signals of a kind are one
+    ends_preempted(process, interrupt(process, process.pid, signal.SIGTERM), run_dir)
+    train(run_dir, data, *LONG)
+    same(run_dir, whole(LONG, 1))
+
+
 @pytest.mark.parametrize("before, after", [(1, 3), (2, 1)])
 def test_going_on_with_other_workers_reads_the_same_samples(before, after, data, whole, tmp_path):
     run_dir = tmp_path / "run"
