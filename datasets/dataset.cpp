@@ -14,7 +14,7 @@ namespace polyhead {
 struct SplitReader::Implementation {
   std::vector<std::unique_ptr<Shard>> shards;
   std::vector<std::uint64_t> ends;  // samples up to and with each shard
-  std::uint64_t classes = 0, outputs = 1;
+  std::uint64_t classes = 0, outputs = 1, feature_width = 0;
 
   // The shard of a sample and its index there.
   std::pair<const Shard*, std::uint64_t> locate(std::uint64_t sample) const {
@@ -29,41 +29,54 @@ struct SplitReader::Implementation {
 
 namespace {
 
-struct Range {
-  std::uint64_t first = 0, last = 0;
-};
+thread_local Scratch t_scratch;
 
-Range range(const Column& offsets, std::uint64_t i) {
-  return {offsets.at<std::uint64_t>(i), offsets.at<std::uint64_t>(i + 1)};
+// Ids to 64 bits; compiled for several instruction sets, the loader picks one.
+#define POLYHEAD_WIDEN(name, type)                                                                                   \
+  __attribute__((target_clones("avx512f", "avx2", "default"))) void name(const std::byte* data, std::uint64_t count, \
+                                                                         std::int64_t* out) {                        \
+    for (std::uint64_t i = 0; i < count; ++i) {                                                                      \
+      type value;                                                                                                    \
+      std::memcpy(&value, data + i * sizeof value, sizeof value);                                                    \
+      out[i] = value;                                                                                                \
+    }                                                                                                                \
+  }
+POLYHEAD_WIDEN(widen_u16, std::uint16_t)
+POLYHEAD_WIDEN(widen_u32, std::uint32_t)
+
+void copy_tokens(const Column& tokens, const Shard::Range& where, std::int64_t* out) {
+  const std::byte* data = tokens.view(where.first, where.size(), t_scratch);
+  (tokens.element() == 2 ? widen_u16 : widen_u32)(data, where.size(), out);
 }
 
-void append_tokens(const Column& tokens, const Range& where, std::vector<std::int64_t>& out) {
+void append_tokens(const Column& tokens, const Shard::Range& where, std::vector<std::int64_t>& out) {
   const std::size_t before = out.size();
-  out.resize(before + (where.last - where.first));
-  for (std::uint64_t i = where.first; i < where.last; ++i) out[before + (i - where.first)] = tokens.token(i);
+  out.resize(before + where.size());
+  copy_tokens(tokens, where, out.data() + before);
+}
+
+std::optional<std::string> text_of(const Shard& shard, const Column& text, const Column& offsets, std::uint64_t i) {
+  if (!text.present()) return std::nullopt;
+  const Shard::Range where = shard.range(offsets, text.size(), i, t_scratch);
+  if (where.size() == 0) return "";
+  return std::string(reinterpret_cast<const char*>(text.view(where.first, where.size(), t_scratch)), where.size());
 }
 
 constexpr std::uint64_t kCacheLine = 64;
 
-// The lines of elements [first, last); nothing of a column that is not there.
-void prefetch_elements(const Column& column, std::uint64_t first, std::uint64_t last) {
-  if (column.element == 0) return;
-  const std::byte* end = column.data + last * column.element;
-  for (const std::byte* line = column.data + first * column.element; line < end; line += kCacheLine)
-    __builtin_prefetch(line);
-}
-
-std::optional<std::string> text_of(const Column& text, const Column& offsets, std::uint64_t i) {
-  if (text.element == 0) return std::nullopt;
-  const Range where = range(offsets, i);
-  return std::string(reinterpret_cast<const char*>(text.data) + where.first, where.last - where.first);
+// The lines of `count` elements; nothing of a column that is not there or not mapped.
+void prefetch_elements(const Column& column, std::uint64_t first, std::uint64_t count) {
+  const std::byte* line = column.address(first);
+  if (line == nullptr) return;
+  for (const std::byte* end = line + count * column.element(); line < end; line += kCacheLine) __builtin_prefetch(line);
 }
 
 }  // namespace
 
 SplitReader::SplitReader(const std::filesystem::path& folder, const Manifest& manifest, const TaskInfo& task,
-                         const std::string& split)
+                         const std::string& split, const ReadOptions& options)
     : implementation_(std::make_unique<Implementation>()) {
+  Implementation& self = *implementation_;
   const auto found = task.splits.find(split);
   if (found == task.splits.end())
     throw Error(Exit::data,
@@ -75,13 +88,17 @@ SplitReader::SplitReader(const std::filesystem::path& folder, const Manifest& ma
   expected.split = split;
   expected.kind = task.kind;
   expected.vocab_size = static_cast<std::uint64_t>(manifest.tokenizer.vocab_size);
-  expected.classes = implementation_->classes = task.labels.size();
-  expected.outputs = implementation_->outputs = std::max<std::uint64_t>(task.outputs.size(), 1);
+  expected.classes = self.classes = task.labels.size();
+  expected.outputs = self.outputs = std::max<std::uint64_t>(task.outputs.size(), 1);
   std::uint64_t end = 0;
   for (const ShardInfo& info : found->second.shards) {
     expected.info = info;
-    implementation_->shards.push_back(std::make_unique<Shard>(folder / info.file, expected));
-    implementation_->ends.push_back(end += info.samples);
+    const Shard& shard = *self.shards.emplace_back(std::make_unique<Shard>(folder / info.file, expected, options));
+    if (self.shards.size() == 1) self.feature_width = shard.feature_width();
+    if (shard.feature_width() != self.feature_width)
+      fail_shard(shard.path(), fmt::format("its inputs have {} numbers a row (0: tokens), those of the first shard {}",
+                                           shard.feature_width(), self.feature_width));
+    self.ends.push_back(end += info.samples);
   }
 }
 
@@ -91,90 +108,109 @@ std::uint64_t SplitReader::size() const {
   return implementation_->ends.empty() ? 0 : implementation_->ends.back();
 }
 
+std::uint64_t SplitReader::feature_width() const {
+  return implementation_->feature_width;
+}
+
 std::uint64_t SplitReader::input_length(std::uint64_t sample) const {
   const auto [shard, i] = implementation_->locate(sample);
-  const Range where = range(shard->input_offsets, i);
-  return where.last - where.first;
+  return shard->input_range(i, t_scratch).size();
 }
 
 std::uint64_t SplitReader::target_length(std::uint64_t sample) const {
   const auto [shard, i] = implementation_->locate(sample);
-  if (shard->target.element == 0) return 0;
-  const Range where = range(shard->target_offsets, i);
-  return where.last - where.first;
-}
-
-void SplitReader::prefetch_place(std::uint64_t sample) const {
-  const auto [shard, i] = implementation_->locate(sample);
-  prefetch_elements(shard->input_offsets, i, i + 1);
-  prefetch_elements(shard->target_offsets, i, i + 1);
-  prefetch_elements(shard->label, i, i + 1);
-  prefetch_elements(shard->labels, i * implementation_->classes, (i + 1) * implementation_->classes);
-  prefetch_elements(shard->value, i * implementation_->outputs, (i + 1) * implementation_->outputs);
-}
-
-void SplitReader::prefetch(std::uint64_t sample) const {
-  const auto [shard, i] = implementation_->locate(sample);
-  const Range input = range(shard->input_offsets, i);
-  prefetch_elements(shard->input, input.first, input.last);
-  prefetch_elements(shard->tags, input.first, input.last);
-  if (shard->target.element == 0) return;
-  const Range target = range(shard->target_offsets, i);
-  prefetch_elements(shard->target, target.first, target.last);
+  return shard->target.present() ? shard->target_range(i, t_scratch).size() : 0;
 }
 
 void SplitReader::input_tokens(std::uint64_t sample, std::vector<std::int64_t>& out) const {
   const auto [shard, i] = implementation_->locate(sample);
-  append_tokens(shard->input, range(shard->input_offsets, i), out);
+  if (shard->input.present()) append_tokens(shard->input, shard->input_range(i, t_scratch), out);
+}
+
+void SplitReader::features(std::uint64_t sample, std::vector<float>& out) const {
+  const auto [shard, i] = implementation_->locate(sample);
+  if (!shard->features.present()) return;
+  const Shard::Range rows = shard->input_range(i, t_scratch);
+  const std::uint64_t width = implementation_->feature_width;
+  const std::size_t before = out.size();
+  out.resize(before + rows.size() * width);
+  std::memcpy(out.data() + before, shard->features.view(rows.first * width, rows.size() * width, t_scratch),
+              rows.size() * width * sizeof(float));
 }
 
 void SplitReader::target_tokens(std::uint64_t sample, std::vector<std::int64_t>& out) const {
   const auto [shard, i] = implementation_->locate(sample);
-  if (shard->target.element > 0) append_tokens(shard->target, range(shard->target_offsets, i), out);
+  if (shard->target.present()) append_tokens(shard->target, shard->target_range(i, t_scratch), out);
+}
+
+void SplitReader::prefetch_place(std::uint64_t sample) const {
+  const auto [shard, i] = implementation_->locate(sample);
+  prefetch_elements(shard->input_offsets, i, 2);
+  if (shard->target_offsets.present()) prefetch_elements(shard->target_offsets, i, 2);
+  prefetch_elements(shard->label, i, 1);
+  prefetch_elements(shard->labels, i * implementation_->classes, implementation_->classes);
+  prefetch_elements(shard->value, i * implementation_->outputs, implementation_->outputs);
+}
+
+void SplitReader::prefetch(std::uint64_t sample) const {
+  const auto [shard, i] = implementation_->locate(sample);
+  const Shard::Range input = shard->input_range(i, t_scratch);
+  const std::uint64_t width = std::max<std::uint64_t>(implementation_->feature_width, 1);
+  prefetch_elements(shard->input, input.first, input.size());
+  prefetch_elements(shard->features, input.first * width, input.size() * width);
+  prefetch_elements(shard->tags, input.first, input.size());
+  if (!shard->target.present()) return;
+  const Shard::Range target = shard->target_range(i, t_scratch);
+  prefetch_elements(shard->target, target.first, target.size());
 }
 
 void SplitReader::tags(std::uint64_t sample, std::vector<std::int64_t>& out) const {
   const auto [shard, i] = implementation_->locate(sample);
-  if (shard->tags.element == 0) return;
-  const Range where = range(shard->input_offsets, i);
-  for (std::uint64_t at = where.first; at < where.last; ++at) {
-    const auto tag = shard->tags.at<std::uint16_t>(at);
-    out.push_back(tag == kNotScored ? kIgnore : tag);
+  if (!shard->tags.present()) return;
+  const Shard::Range where = shard->input_range(i, t_scratch);
+  const std::byte* tags = shard->tags.view(where.first, where.size(), t_scratch);
+  const std::size_t before = out.size();
+  out.resize(before + where.size());
+  for (std::uint64_t at = 0; at < where.size(); ++at) {
+    const auto tag = Column::load<std::uint16_t>(tags, at);
+    out[before + at] = tag == kNotScored ? kIgnore : tag;
   }
 }
 
 std::int64_t SplitReader::label(std::uint64_t sample) const {
   const auto [shard, i] = implementation_->locate(sample);
-  return shard->label.element > 0 ? shard->label.at<std::uint32_t>(i) : kIgnore;
+  return shard->label.present() ? shard->label.at<std::uint32_t>(i, t_scratch) : kIgnore;
 }
 
 void SplitReader::labels(std::uint64_t sample, std::vector<std::int64_t>& out) const {
   const auto [shard, i] = implementation_->locate(sample);
-  if (shard->labels.element == 0) return;
-  for (std::uint64_t c = 0; c < implementation_->classes; ++c)
-    out.push_back(shard->labels.at<std::uint8_t>(i * implementation_->classes + c));
+  const std::uint64_t classes = implementation_->classes;
+  if (!shard->labels.present() || classes == 0) return;
+  const std::byte* row = shard->labels.view(i * classes, classes, t_scratch);
+  for (std::uint64_t c = 0; c < classes; ++c) out.push_back(Column::load<std::uint8_t>(row, c));
 }
 
 void SplitReader::values(std::uint64_t sample, std::vector<double>& out) const {
   const auto [shard, i] = implementation_->locate(sample);
-  if (shard->value.element == 0) return;
-  for (std::uint64_t k = 0; k < implementation_->outputs; ++k)
-    out.push_back(shard->value.at<float>(i * implementation_->outputs + k));
+  if (!shard->value.present()) return;
+  const std::uint64_t outputs = implementation_->outputs;
+  const std::byte* row = shard->value.view(i * outputs, outputs, t_scratch);
+  for (std::uint64_t k = 0; k < outputs; ++k) out.push_back(Column::load<float>(row, k));
 }
 
 std::uint64_t SplitReader::second(std::uint64_t sample) const {
   const auto [shard, i] = implementation_->locate(sample);
-  return shard->second.element > 0 ? shard->second.at<std::uint32_t>(i) : 0;
+  return shard->second_of(i, t_scratch);
 }
 
 std::optional<std::string> SplitReader::input_text(std::uint64_t sample) const {
   const auto [shard, i] = implementation_->locate(sample);
-  return text_of(shard->input_text, shard->input_text_offsets, i);
+  return text_of(*shard, shard->input_text, shard->input_text_offsets, i);
 }
 
 std::optional<std::string> SplitReader::target_text(std::uint64_t sample) const {
   const auto [shard, i] = implementation_->locate(sample);
-  return text_of(shard->target_text, shard->target_text_offsets, i);
+  return text_of(*shard, shard->target_text, shard->target_text_offsets, i);
 }
 
 }  // namespace polyhead

@@ -8,23 +8,26 @@
 #include <string>
 #include <vector>
 
+#include "datasets/column.h"
 #include "datasets/manifest.h"
 
 namespace polyhead {
 
-// One split of one task. Samples are numbered over the shards in the manifest's order. Opening checks every shard
-// against the format's rules (attributes, types, extents, offsets; ids and labels in range; sequences not empty;
-// layouts, links and filters) and throws Error(data) naming file and place. Readers are thread-safe.
+// One split of one task. Samples are numbered over the shards in the manifest's order. Opening checks every shard's
+// metadata against the format (attributes, types, extents, layouts, links and filters); what the rows hold is checked
+// when a block is first touched, or at opening (ReadOptions). Both throw Error(data) naming file and place. Readers are
+// thread-safe.
 class SplitReader {
  public:
   SplitReader(const std::filesystem::path& folder, const Manifest& manifest, const TaskInfo& task,
-              const std::string& split);
+              const std::string& split, const ReadOptions& options = {});
   ~SplitReader();
   SplitReader(const SplitReader&) = delete;
   SplitReader& operator=(const SplitReader&) = delete;
 
   std::uint64_t size() const;                               // samples
-  std::uint64_t input_length(std::uint64_t sample) const;   // tokens
+  std::uint64_t feature_width() const;                      // of sequences of vectors; 0: tokens
+  std::uint64_t input_length(std::uint64_t sample) const;   // tokens, or rows of features
   std::uint64_t target_length(std::uint64_t sample) const;  // translation: tokens of the target, else 0
 
   // Reading random samples waits for memory: ask for where a sample lies some samples ahead of use, and a few samples
@@ -34,6 +37,7 @@ class SplitReader {
 
   // Each appends the sample's values to `out`.
   void input_tokens(std::uint64_t sample, std::vector<std::int64_t>& out) const;
+  void features(std::uint64_t sample, std::vector<float>& out) const;              // [rows, feature_width]
   void target_tokens(std::uint64_t sample, std::vector<std::int64_t>& out) const;  // translation
   void tags(std::uint64_t sample, std::vector<std::int64_t>& out) const;           // tagging; kIgnore where not scored
   std::int64_t label(std::uint64_t sample) const;                                  // classification

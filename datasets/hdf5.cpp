@@ -8,8 +8,8 @@
 namespace polyhead::hdf5 {
 namespace {
 
-std::mutex& mutex() {
-  static std::mutex one;
+std::recursive_mutex& mutex() {
+  static std::recursive_mutex one;
   return one;
 }
 

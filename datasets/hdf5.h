@@ -11,13 +11,13 @@ namespace polyhead::hdf5 {
 
 // Hold one around any use of HDF5, handles' destructors included: the library's own lock is a matter of how it was
 // built. The first one also switches the loading of filter plugins off; each one silences the library's printing of
-// errors.
+// errors. They nest.
 class Session {
  public:
   Session();
 
  private:
-  std::unique_lock<std::mutex> lock_;
+  std::unique_lock<std::recursive_mutex> lock_;
 };
 
 // An hid_t with its close function. Not copyable.

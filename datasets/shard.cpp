@@ -1,18 +1,12 @@
 // Opens a shard and checks everything that docs/format.md says of one, then maps its columns.
 #include "datasets/shard.h"
 
-#include <fcntl.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
+#include <sys/vfs.h>
 
 #include <algorithm>
 #include <array>
-#include <bit>
-#include <cerrno>
-#include <cmath>
-#include <functional>
-#include <system_error>
+#include <string_view>
+#include <vector>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -28,8 +22,6 @@ namespace {
 namespace fs = std::filesystem;
 using hdf5::Handle;
 using hdf5::Session;
-
-static_assert(std::endian::native == std::endian::little, "shards are mapped as they lie: little endian");
 
 enum class Type { u8, u16, u32, u64, f32 };
 constexpr std::array<std::string_view, 5> kTypeNames = {"u8", "u16", "u32", "u64", "f32"};
@@ -51,20 +43,32 @@ hid_t memory_type(Type type) {
   return -1;
 }
 
-// A chunked dataset is read whole into memory: what one may declare, and by how much it may claim to unpack.
-constexpr std::uint64_t kMaxChunked = 16ULL << 30, kBomb = 4ULL << 30, kMaxRatio = 1000;
+// A chunked dataset larger than this may claim to unpack to so much more than it stores.
+constexpr std::uint64_t kBomb = 4ULL << 30, kMaxRatio = 1000;
 
-class Reader {
+// Whether the file lies on a network file system, where a map may stall or fail (magic numbers of statfs(2)).
+bool on_network(const fs::path& file) {
+  constexpr std::array<std::uint32_t, 11> kNetwork = {0x6969,     0x517B,     0xFF534D42, 0xFE534D42,
+                                                      0x0BD00BD0, 0x47504653, 0x65735546, 0x01021997,
+                                                      0x00C36400, 0x19830326, 0xAAD7AAEA};
+  struct statfs about {};
+  return ::statfs(file.c_str(), &about) == 0 &&
+         std::ranges::count(kNetwork, static_cast<std::uint32_t>(about.f_type)) > 0;
+}
+
+bool mapped(const fs::path& file, Access access) {
+  return access == Access::map || (access == Access::automatic && !on_network(file));
+}
+
+}  // namespace
+
+// Reads and checks the metadata through HDF5.
+class ShardReader {
  public:
-  Reader(const fs::path& path, hid_t file, const std::byte* map, std::uint64_t bytes)
-      : path_(path), file_(file), map_(map), bytes_(bytes) {}
+  ShardReader(PooledFile& pooled, hid_t file, const ReadOptions& options)
+      : pooled_(pooled), file_(file), options_(options) {}
 
-  [[noreturn]] void fail(const std::string& what) const {
-    throw Error(Exit::data,
-                fmt::format("shard {}: {}. The file breaks the dataset format (docs/format.md) or is damaged: import "
-                            "the data set anew, or take another copy.",
-                            path_.string(), what));
-  }
+  [[noreturn]] void fail(const std::string& what) const { fail_shard(pooled_.path(), what); }
 
   std::string text_attribute(const char* name) const {
     const Handle attribute = open_attribute(name);
@@ -104,14 +108,17 @@ class Reader {
     return component(group, H5O_TYPE_GROUP) && component(path, H5O_TYPE_DATASET);
   }
 
-  // A dataset of one of the types; `width` 0: one dimension, else [any, width].
-  Column column(const std::string& path, std::initializer_list<Type> types, std::uint64_t width = 0) const {
+  // A dataset of one of the types; `width` 0: one dimension, else [any, width], kAnyWidth: [any, any].
+  static constexpr std::uint64_t kAnyWidth = ~0ULL;
+  Column column(const std::string& path, std::initializer_list<Type> types, Rule rule, std::uint64_t width = 0) const {
     if (!has(path)) fail(fmt::format("/{} is missing", path));
-    return column_here(path, types, width);
+    return column_here(path, types, rule, width);
   }
-  Column optional(const std::string& path, std::initializer_list<Type> types) const {
-    return has(path) ? column_here(path, types, 0) : Column{};
+  Column optional(const std::string& path, std::initializer_list<Type> types, Rule rule) const {
+    return has(path) ? column_here(path, types, rule, 0) : Column{};
   }
+
+  void read_columns(const ShardExpectation& expected, Shard& out) const;
 
  private:
   Handle open_attribute(const char* name) const {
@@ -138,7 +145,7 @@ class Reader {
     return true;
   }
 
-  Column column_here(const std::string& path, std::initializer_list<Type> types, std::uint64_t width) const {
+  Column column_here(const std::string& path, std::initializer_list<Type> types, Rule rule, std::uint64_t width) const {
     const Handle set(POLYHEAD_HDF5(H5Dopen2(file_, path.c_str(), H5P_DEFAULT)), H5Dclose);
     const Handle create(POLYHEAD_HDF5(H5Dget_create_plist(set)), H5Pclose);
     check_storage(path, create);
@@ -159,18 +166,21 @@ class Reader {
       fail(fmt::format("/{} has {} dimensions, expected {}", path, rank, width > 0 ? 2 : 1));
     std::array<hsize_t, 2> extent{};
     POLYHEAD_HDF5(H5Sget_simple_extent_dims(space, extent.data(), nullptr));
+    if (width == kAnyWidth) width = std::max<std::uint64_t>(extent[1], 1);
     if (width > 0 && extent[1] != width) fail(fmt::format("/{} has {} columns, expected {}", path, extent[1], width));
 
-    Column out;
-    out.element = kTypeBytes[static_cast<std::size_t>(*type)];
+    ColumnSource source{.file = &pooled_, .path = path, .width = width};
+    source.element = kTypeBytes[static_cast<std::size_t>(*type)];
+    source.memory_type = memory_type(*type);
     std::uint64_t bytes = 0;
-    if (__builtin_mul_overflow(extent[0], std::max<std::uint64_t>(width, 1), &out.size) ||
-        __builtin_mul_overflow(out.size, out.element, &bytes))
+    if (__builtin_mul_overflow(extent[0], std::max<std::uint64_t>(width, 1), &source.size) ||
+        __builtin_mul_overflow(source.size, source.element, &bytes))
       fail(fmt::format("/{} declares more elements than an address can count", path));
-    const bool as_it_lies = POLYHEAD_HDF5(H5Tequal(stored, memory_type(*type))) > 0;
-    read(path, set, create, *type, bytes, as_it_lies, out);
-    check_integrity(path, bytes, out);
-    return out;
+    source.as_it_lies = POLYHEAD_HDF5(H5Tequal(stored, source.memory_type)) > 0;
+    locate(set, create, bytes, rank, source);
+    rule.width = std::max<std::uint64_t>(width, 1);
+    std::vector<std::uint64_t> hashes = integrity(path, bytes);
+    return {std::move(source), rule, std::move(hashes)};
   }
 
   void check_storage(const std::string& path, hid_t create) const {
@@ -195,232 +205,197 @@ class Reader {
     }
   }
 
-  void read(const std::string& path, hid_t set, hid_t create, Type type, std::uint64_t bytes, bool as_it_lies,
-            Column& out) const {
-    static constexpr std::byte nothing{};
-    if (bytes == 0) {
-      out.data = &nothing;
-      return;
-    }
+  // Where a dataset's bytes lie.
+  void locate(hid_t set, hid_t create, std::uint64_t bytes, int rank, ColumnSource& source) const {
     const std::uint64_t stored = H5Dget_storage_size(set);
     if (H5Pget_layout(create) == H5D_CONTIGUOUS) {
+      if (bytes == 0) return;
       const haddr_t offset = H5Dget_offset(set);
-      if (offset == HADDR_UNDEF) fail(fmt::format("/{} declares {} bytes and stores none", path, bytes));
-      if (stored != bytes || offset > bytes_ || bytes > bytes_ - offset)
-        fail(fmt::format("/{} claims {} bytes at {}, the file has {}", path, bytes, offset, bytes_));
-      if (as_it_lies) {
-        out.data = map_ + offset;
-        return;
-      }
-    } else if (bytes > kMaxChunked || (bytes > kBomb && bytes / kMaxRatio > stored)) {
-      fail(fmt::format(
-          "/{} declares {} bytes and stores {}: too large for a chunked dataset (h5repack -l CONTI makes it "
-          "contiguous)",
-          path, bytes, stored));
+      if (offset == HADDR_UNDEF) fail(fmt::format("/{} declares {} bytes and stores none", source.path, bytes));
+      if (stored != bytes || offset > pooled_.bytes() || bytes > pooled_.bytes() - offset)
+        fail(fmt::format("/{} claims {} bytes at {}, the file has {}", source.path, bytes, offset, pooled_.bytes()));
+      source.offset = offset;
+      return;
     }
-    out.owned.resize(bytes);
-    out.data = out.owned.data();
-    POLYHEAD_HDF5(H5Dread(set, memory_type(type), H5S_ALL, H5S_ALL, H5P_DEFAULT, out.owned.data()));
+    source.as_it_lies = false;
+    std::array<hsize_t, 2> chunk{1, 1};
+    POLYHEAD_HDF5(H5Pget_chunk(create, rank, chunk.data()));
+    source.chunk = std::max<hsize_t>(chunk[0], 1);
+    if (bytes > kBomb && bytes / kMaxRatio > stored)
+      fail(fmt::format("/{} declares {} bytes and stores {}: it unpacks to more than a thousand times its size",
+                       source.path, bytes, stored));
   }
 
-  // Checksums are of little-endian bytes, which a big-endian dataset has become on reading.
-  void check_integrity(const std::string& path, std::uint64_t bytes, const Column& column) const {
+  // The checksums of a dataset, which are of little-endian bytes; empty where there are none, or none are wanted.
+  std::vector<std::uint64_t> integrity(const std::string& path, std::uint64_t bytes) const {
     std::string name = path;
     std::replace(name.begin(), name.end(), '/', '.');
     name = "integrity/" + name;
-    if (path.starts_with("integrity/") || !has(name)) return;
-    const Column hashes = column_here(name, {Type::u64}, 0);
+    if (options_.verify == Verify::off || path.starts_with("integrity/") || !has(name)) return {};
+    const Column column = column_here(name, {Type::u64}, {}, 0);
     const std::uint64_t blocks = bytes / kIntegrityBlock + (bytes % kIntegrityBlock > 0 ? 1 : 0);
-    if (hashes.size != blocks) fail(fmt::format("/{} has {} checksums, expected {}", name, hashes.size, blocks));
-    for (std::uint64_t i = 0; i < blocks; ++i) {
-      const std::uint64_t at = i * kIntegrityBlock;
-      if (hash_bytes(column.data + at, std::min(kIntegrityBlock, bytes - at)) != hashes.at<std::uint64_t>(i))
-        fail(fmt::format("/{} differs from its checksum in block {} of 1 MiB", path, i));
-    }
+    if (column.size() != blocks) fail(fmt::format("/{} has {} checksums, expected {}", name, column.size(), blocks));
+    std::vector<std::uint64_t> hashes(blocks);
+    Scratch scratch;
+    if (blocks > 0) std::memcpy(hashes.data(), column.view(0, blocks, scratch), blocks * sizeof hashes[0]);
+    return hashes;
   }
 
-  const fs::path& path_;
+  // Offsets [samples + 1] from 0 to `end`.
+  void check_ends(const Column& offsets, std::uint64_t samples, std::uint64_t end) const {
+    Scratch scratch;
+    if (offsets.size() == 0 || offsets.size() - 1 != samples)
+      fail(fmt::format("/{} has {} entries, expected samples + 1 = {}", offsets.path(), offsets.size(), samples + 1));
+    if (const auto first = offsets.at<std::uint64_t>(0, scratch); first != 0)
+      fail(fmt::format("/{} starts at {}, expected 0", offsets.path(), first));
+    if (const auto last = offsets.at<std::uint64_t>(samples, scratch); last != end)
+      fail(fmt::format("/{} ends at {}, but there are {} elements", offsets.path(), last, end));
+  }
+
+  void check_rows(const Column& column, std::uint64_t expected, const char* what) const {
+    if (column.size() != expected)
+      fail(fmt::format("/{} has {} entries, expected {} ({})", column.path(), column.size(), expected, what));
+  }
+
+  void read_texts(const std::string& group, std::uint64_t samples, Column& text, Column& offsets) const {
+    text = optional(group + "/text", {Type::u8}, {});
+    if (!text.present()) return;
+    offsets = column(group + "/text_offsets", {Type::u64}, {Rule::What::offset, text.size()});
+    check_ends(offsets, samples, text.size());
+  }
+
+  PooledFile& pooled_;
   hid_t file_;
-  const std::byte* map_;
-  std::uint64_t bytes_;
+  const ReadOptions& options_;
 };
 
-// --- the format's rules
-// ----------------------------------------------------------------------------------------------------
-
-// Offsets [samples + 1] from 0 to `end`, never decreasing; `filled`: no sequence is empty.
-void check_offsets(const Reader& in, const std::string& path, const Column& offsets, std::uint64_t samples,
-                   std::uint64_t end, bool filled) {
-  if (offsets.size == 0 || offsets.size - 1 != samples)
-    in.fail(fmt::format("/{} has {} entries, expected samples + 1 = {}", path, offsets.size, samples + 1));
-  std::uint64_t before = offsets.at<std::uint64_t>(0);
-  if (before != 0) in.fail(fmt::format("/{} starts at {}, expected 0", path, before));
-  for (std::uint64_t i = 1; i <= samples; ++i) {
-    const std::uint64_t here = offsets.at<std::uint64_t>(i);
-    if (here < before) in.fail(fmt::format("/{} decreases at sample {}", path, i - 1));
-    if (filled && here == before) in.fail(fmt::format("sample {} of /{} is an empty sequence", i - 1, path));
-    before = here;
+void ShardReader::read_columns(const ShardExpectation& expected, Shard& out) const {
+  const std::uint64_t n = out.samples_;
+  if (has("input/features") && !has("input/tokens")) {
+    if (expected.kind == Kind::masked_lm) fail("it holds /input/features, but masked_lm is of tokens");
+    out.features = column("input/features", {Type::f32}, {Rule::What::finite}, kAnyWidth);
+    out.feature_width_ = out.features.width();
+    out.input_rows_ = out.features.size() / out.feature_width_;
+  } else {
+    out.input = column("input/tokens", {Type::u16, Type::u32}, {Rule::What::token, expected.vocab_size});
+    out.input_rows_ = out.input.size();
   }
-  if (before != end) in.fail(fmt::format("/{} ends at {}, but there are {} elements", path, before, end));
-}
-
-void check_tokens(const Reader& in, const std::string& path, const Column& tokens, std::uint64_t vocab) {
-  for (std::uint64_t i = 0; i < tokens.size; ++i)
-    if (tokens.token(i) >= vocab)
-      in.fail(fmt::format("/{} holds the id {} at {}; the vocabulary has {} entries", path, tokens.token(i), i, vocab));
-}
-
-void check_rows(const Reader& in, const std::string& path, const Column& column, std::uint64_t expected,
-                const char* what) {
-  if (column.size != expected)
-    in.fail(fmt::format("/{} has {} entries, expected {} ({})", path, column.size, expected, what));
-}
-
-void read_texts(const Reader& in, const std::string& group, std::uint64_t samples, Column& text, Column& offsets) {
-  text = in.optional(group + "/text", {Type::u8});
-  if (text.element == 0) return;
-  offsets = in.column(group + "/text_offsets", {Type::u64});
-  check_offsets(in, group + "/text_offsets", offsets, samples, text.size, false);
-}
-
-void read_columns(const Reader& in, const ShardExpectation& expected, std::uint64_t n, Shard& out) {
-  if (!in.has("input/tokens") && in.has("input/features"))
-    in.fail("it holds /input/features, sequences of vectors, which this version does not train on");
-  out.input = in.column("input/tokens", {Type::u16, Type::u32});
-  out.input_offsets = in.column("input/offsets", {Type::u64});
-  check_offsets(in, "input/offsets", out.input_offsets, n, out.input.size, true);
-  check_tokens(in, "input/tokens", out.input, expected.vocab_size);
-  out.second = in.optional("input/second", {Type::u32});
-  if (out.second.element > 0) {
-    check_rows(in, "input/second", out.second, n, "samples");
-    for (std::uint64_t i = 0; i < n; ++i)
-      if (out.second.at<std::uint32_t>(i) >=
-          out.input_offsets.at<std::uint64_t>(i + 1) - out.input_offsets.at<std::uint64_t>(i))
-        in.fail(fmt::format("/input/second of sample {} lies behind its sequence", i));
-  }
-  read_texts(in, "input", n, out.input_text, out.input_text_offsets);
+  out.input_offsets = column("input/offsets", {Type::u64}, {Rule::What::filled, out.input_rows_});
+  check_ends(out.input_offsets, n, out.input_rows_);
+  out.second = optional("input/second", {Type::u32}, {});
+  if (out.second.present()) check_rows(out.second, n, "samples");
+  read_texts("input", n, out.input_text, out.input_text_offsets);
 
   switch (expected.kind) {
     case Kind::classification:
-      out.label = in.column("target/label", {Type::u32});
-      check_rows(in, "target/label", out.label, n, "samples");
-      for (std::uint64_t i = 0; i < n; ++i)
-        if (out.label.at<std::uint32_t>(i) >= expected.classes)
-          in.fail(fmt::format("/target/label of sample {} is {}; the task has {} classes", i,
-                              out.label.at<std::uint32_t>(i), expected.classes));
+      out.label = column("target/label", {Type::u32}, {Rule::What::label, expected.classes});
+      check_rows(out.label, n, "samples");
       break;
     case Kind::multilabel:
-      out.labels = in.column("target/labels", {Type::u8}, expected.classes);
-      check_rows(in, "target/labels", out.labels, n * expected.classes, "samples x classes");
-      for (std::uint64_t i = 0; i < out.labels.size; ++i)
-        if (out.labels.at<std::uint8_t>(i) > 1)
-          in.fail(fmt::format("/target/labels of sample {} holds {}, expected 0 or 1", i / expected.classes,
-                              out.labels.at<std::uint8_t>(i)));
+      out.labels = column("target/labels", {Type::u8}, {Rule::What::zero_one}, expected.classes);
+      check_rows(out.labels, n * expected.classes, "samples x classes");
       break;
     case Kind::regression:
-      out.value = in.column("target/value", {Type::f32}, expected.outputs > 1 ? expected.outputs : 0);
-      check_rows(in, "target/value", out.value, n * expected.outputs, "samples x outputs");
-      for (std::uint64_t i = 0; i < out.value.size; ++i)
-        if (!std::isfinite(out.value.at<float>(i)))
-          in.fail(fmt::format("/target/value of sample {} is not a finite number", i / expected.outputs));
+      out.value =
+          column("target/value", {Type::f32}, {Rule::What::finite}, expected.outputs > 1 ? expected.outputs : 0);
+      check_rows(out.value, n * expected.outputs, "samples x outputs");
       break;
     case Kind::tagging:
-      out.tags = in.column("target/tags", {Type::u16});
-      check_rows(in, "target/tags", out.tags, out.input.size, "input tokens");
-      for (std::uint64_t i = 0; i < out.tags.size; ++i) {
-        const auto tag = out.tags.at<std::uint16_t>(i);
-        if (tag != kNotScored && tag >= expected.classes)
-          in.fail(fmt::format("/target/tags holds {} at {}; the task has {} tags", tag, i, expected.classes));
-      }
+      out.tags = column("target/tags", {Type::u16}, {Rule::What::tag, expected.classes});
+      check_rows(out.tags, out.input_rows_, "input tokens");
       break;
     case Kind::translation:
-      out.target = in.column("target/tokens", {Type::u16, Type::u32});
-      out.target_offsets = in.column("target/offsets", {Type::u64});
-      check_offsets(in, "target/offsets", out.target_offsets, n, out.target.size, true);
-      check_tokens(in, "target/tokens", out.target, expected.vocab_size);
+      out.target = column("target/tokens", {Type::u16, Type::u32}, {Rule::What::token, expected.vocab_size});
+      out.target_offsets = column("target/offsets", {Type::u64}, {Rule::What::filled, out.target.size()});
+      check_ends(out.target_offsets, n, out.target.size());
       break;
     case Kind::masked_lm:
       break;
   }
   if (expected.kind == Kind::tagging || expected.kind == Kind::translation)
-    read_texts(in, "target", n, out.target_text, out.target_text_offsets);
+    read_texts("target", n, out.target_text, out.target_text_offsets);
 }
 
-// The file mapped whole; throws Error(data).
-const std::byte* map_file(const fs::path& file, void*& map, std::size_t& bytes) {
-  const auto fail = [&] {
-    throw Error(Exit::data, fmt::format("cannot open the shard {}: {}. Is the data set complete?", file.string(),
-                                        std::system_category().message(errno)));
-  };
-  const int descriptor = ::open(file.c_str(), O_RDONLY | O_CLOEXEC);
-  if (descriptor < 0) fail();
-  struct stat about {};
-  const bool known = ::fstat(descriptor, &about) == 0;
-  bytes = static_cast<std::size_t>(about.st_size);
-  if (known && bytes > 0) map = ::mmap(nullptr, bytes, PROT_READ, MAP_SHARED, descriptor, 0);
-  const int reason = errno;
-  ::close(descriptor);
-  errno = reason;
-  if (!known || map == MAP_FAILED) map = nullptr, fail();
-  return static_cast<const std::byte*>(map);
-}
-
-}  // namespace
-
-Shard::Shard(const fs::path& file, const ShardExpectation& expected) {
-  const std::byte* bytes = map_file(file, map_, map_bytes_);
+Shard::Shard(const fs::path& file, const ShardExpectation& expected, const ReadOptions& options)
+    : file_(file, mapped(file, options.access), options.pool) {
+  const ShardInfo& info = expected.info;
+  const char* changed =
+      "; if the file was changed on purpose, 'polyhead verify --rehash' writes 'bytes' and 'sha256' of dataset.json "
+      "anew";
+  if (info.bytes > 0 && info.bytes != file_.bytes())
+    fail_shard(file, fmt::format("it has {} bytes, the manifest says {}{}", file_.bytes(), info.bytes, changed));
+  if (options.verify == Verify::open && !info.sha256.empty() && sha256_file(file) != info.sha256)
+    fail_shard(file, fmt::format("its SHA-256 is not the manifest's{}", changed));
   try {
-    const ShardInfo& info = expected.info;
-    const Reader plain(file, -1, bytes, map_bytes_);
-    const std::string changed =
-        "; if the file was changed on purpose, take 'bytes' and 'sha256' of this shard out of dataset.json";
-    if (info.bytes > 0 && info.bytes != map_bytes_)
-      plain.fail(fmt::format("it has {} bytes, the manifest says {}{}", map_bytes_, info.bytes, changed));
-    if (!info.sha256.empty() && sha256(std::string_view(static_cast<const char*>(map_), map_bytes_)) != info.sha256)
-      plain.fail("its SHA-256 is not the manifest's" + changed);
-
     const Session session;
     const Handle access(POLYHEAD_HDF5(H5Pcreate(H5P_FILE_ACCESS)), H5Pclose);
     POLYHEAD_HDF5(H5Pset_file_locking(access, false, true));
-    Handle opened;
-    try {
-      opened = Handle(POLYHEAD_HDF5(H5Fopen(file.c_str(), H5F_ACC_RDONLY, access)), H5Fclose);
-    } catch (const Error& error) {
-      plain.fail(error.what());
-    }
-    const Reader in(file, opened, bytes, map_bytes_);
+    const Handle opened(POLYHEAD_HDF5(H5Fopen(file.c_str(), H5F_ACC_RDONLY, access)), H5Fclose);
+    const ShardReader in(file_, opened, options);
     const auto expect = [&](const char* name, std::string_view value) {
       const std::string found = in.text_attribute(name);
       if (found != value) in.fail(fmt::format("its attribute '{}' is '{}', expected '{}'", name, found, value));
     };
-    try {
-      expect("format", "polyhead-shard");
-      if (in.number_attribute("version") != 1)
-        in.fail(fmt::format("it has version {} of the format; this program reads version 1",
-                            in.number_attribute("version")));
-      expect("task", expected.task);
-      expect("kind", name_of(expected.kind));
-      expect("split", expected.split);
-      samples_ = in.number_attribute("samples");
-      if (samples_ != info.samples)
-        in.fail(fmt::format("its attribute 'samples' is {}, the manifest says {}", samples_, info.samples));
-      read_columns(in, expected, samples_, *this);
-    } catch (const Error& error) {
-      if (std::string_view(error.what()).starts_with("HDF5")) in.fail(error.what());
-      throw;
-    }
-  } catch (...) {
-    if (map_ != nullptr) ::munmap(map_, map_bytes_);
+    expect("format", "polyhead-shard");
+    if (const auto version = in.number_attribute("version"); version != 1)
+      in.fail(fmt::format("it has version {} of the format; this program reads version 1", version));
+    expect("task", expected.task);
+    expect("kind", name_of(expected.kind));
+    expect("split", expected.split);
+    samples_ = in.number_attribute("samples");
+    if (samples_ != info.samples)
+      in.fail(fmt::format("its attribute 'samples' is {}, the manifest says {}", samples_, info.samples));
+    in.read_columns(expected, *this);
+  } catch (const Error& error) {
+    if (std::string_view(error.what()).starts_with("HDF5")) fail_shard(file, error.what());
     throw;
+  }
+  if (options.verify == Verify::open) check_everything();
+}
+
+void Shard::check_everything() const {
+  Scratch scratch;
+  for (const Column* column : {&input, &features, &input_offsets, &second, &input_text, &input_text_offsets, &label,
+                               &labels, &value, &tags, &target, &target_offsets, &target_text, &target_text_offsets})
+    column->check_all();
+  for (std::uint64_t i = 0; i < samples_; ++i) {
+    input_range(i, scratch);
+    second_of(i, scratch);
+    if (target.present()) target_range(i, scratch);
+    if (input_text.present()) range(input_text_offsets, input_text.size(), i, scratch);
+    if (target_text.present()) range(target_text_offsets, target_text.size(), i, scratch);
   }
 }
 
-Shard::~Shard() {
-  if (map_ != nullptr) ::munmap(map_, map_bytes_);
+Shard::Range Shard::range(const Column& offsets, std::uint64_t rows, std::uint64_t sample, Scratch& scratch) const {
+  const std::byte* pair = offsets.view(sample, 2, scratch);
+  const Range found{Column::load<std::uint64_t>(pair, 0), Column::load<std::uint64_t>(pair, 1)};
+  // A pair of two blocks is in neither's check, and without a check what follows must stay inside.
+  if (found.first > found.last) fail_shard(path(), fmt::format("/{} decreases at sample {}", offsets.path(), sample));
+  if (found.last > rows)
+    fail_shard(path(), fmt::format("/{} reaches {} at sample {}, but there are {} elements", offsets.path(), found.last,
+                                   sample, rows));
+  return found;
+}
+
+Shard::Range Shard::filled(const Column& offsets, std::uint64_t rows, std::uint64_t sample, Scratch& scratch) const {
+  const Range found = range(offsets, rows, sample, scratch);
+  if (found.size() == 0)
+    fail_shard(path(), fmt::format("sample {} of /{} is an empty sequence", sample, offsets.path()));
+  return found;
+}
+
+std::uint64_t Shard::second_of(std::uint64_t sample, Scratch& scratch) const {
+  if (!second.present()) return 0;
+  const auto at = second.at<std::uint32_t>(sample, scratch);
+  if (at >= input_range(sample, scratch).size())
+    fail_shard(path(), fmt::format("/input/second of sample {} lies behind its sequence", sample));
+  return at;
 }
 
 void check_shard(const fs::path& file, const ShardExpectation& expected) {
-  const Shard checked(file, expected);
+  const Shard checked(file, expected,
+                      {.access = Access::automatic, .verify = Verify::open, .pool = FilePool::shared()});
 }
 
 }  // namespace polyhead

@@ -2,13 +2,10 @@
 #pragma once
 
 #include <cstdint>
-#include <cstring>
 #include <filesystem>
-#include <memory>
 #include <string>
-#include <string_view>
-#include <vector>
 
+#include "datasets/column.h"
 #include "datasets/manifest.h"
 
 namespace polyhead {
@@ -26,42 +23,49 @@ struct ShardExpectation {
   ShardInfo info;             // samples, and bytes and sha256 where stated
 };
 
-// A dataset's numbers in file order: mapped from the file or held in memory. Addresses need not be aligned.
-struct Column {
-  const std::byte* data = nullptr;
-  std::uint64_t size = 0;  // elements
-  unsigned element = 0;    // bytes
-  std::vector<std::byte> owned;
-
-  template <class T>
-  T at(std::uint64_t i) const {
-    T value;
-    std::memcpy(&value, data + i * sizeof(T), sizeof(T));
-    return value;
-  }
-  // A token: u16 or u32.
-  std::uint32_t token(std::uint64_t i) const { return element == 2 ? at<std::uint16_t>(i) : at<std::uint32_t>(i); }
-};
-
-// An open shard. The constructor checks it against the format and the manifest and throws Error(data) naming file and
-// place; HDF5 is not used afterwards, so reading needs no lock. Columns that the kind or the file does not have are
-// empty (data = nullptr and element = 0).
+// An open shard. The constructor checks its metadata against the format and the manifest, and with Verify::open all of
+// it; else a block of a column is checked when it is first touched. Both throw Error(data) naming file and place.
+// Columns that the kind or the file does not have are not present(). Reading is thread-safe.
 class Shard {
  public:
-  Shard(const std::filesystem::path& file, const ShardExpectation& expected);
-  ~Shard();
+  Shard(const std::filesystem::path& file, const ShardExpectation& expected, const ReadOptions& options = {});
   Shard(const Shard&) = delete;
   Shard& operator=(const Shard&) = delete;
 
   std::uint64_t samples() const { return samples_; }
+  const std::filesystem::path& path() const { return file_.path(); }
+  std::uint64_t feature_width() const { return feature_width_; }  // k of /input/features, 0: tokens
 
-  Column input, input_offsets, second, input_text, input_text_offsets;
+  // Elements [first, last) of `values` that are a sample's; checks them on use, whatever was checked before.
+  struct Range {
+    std::uint64_t first = 0, last = 0;
+    std::uint64_t size() const { return last - first; }
+  };
+  Range range(const Column& offsets, std::uint64_t rows, std::uint64_t sample, Scratch& scratch) const;
+  // Of a sample's input: tokens, or rows of features.
+  Range input_range(std::uint64_t sample, Scratch& scratch) const {
+    return filled(input_offsets, input_rows_, sample, scratch);
+  }
+  Range target_range(std::uint64_t sample, Scratch& scratch) const {
+    return filled(target_offsets, target.size(), sample, scratch);
+  }
+
+  // Where a sample's input begins its second text, 0: nowhere.
+  std::uint64_t second_of(std::uint64_t sample, Scratch& scratch) const;
+
+ private:
+  void check_everything() const;
+  Range filled(const Column& offsets, std::uint64_t rows, std::uint64_t sample, Scratch& scratch) const;
+
+  PooledFile file_;  // the columns read it
+  std::uint64_t samples_ = 0, feature_width_ = 0, input_rows_ = 0;
+
+ public:
+  Column input, features, input_offsets, second, input_text, input_text_offsets;
   Column label, labels, value, tags, target, target_offsets, target_text, target_text_offsets;
 
  private:
-  std::uint64_t samples_ = 0;
-  void* map_ = nullptr;
-  std::size_t map_bytes_ = 0;
+  friend class ShardReader;
 };
 
 // Checks a whole shard: its SHA-256 and size where stated, every checksum and every rule of the format, those between

@@ -34,11 +34,13 @@ ChildLimits limits_of(const fs::path& file) {
 
 // Sequences hold their special tokens already.
 void check_special_tokens(const TokenizerInfo& tokenizer, const Shard& shard, ShardReport& report) {
+  Scratch scratch;
   const auto odd = [&](const Column& tokens, const Column& offsets, bool begins) {
     std::uint64_t count = 0;
-    for (std::uint64_t i = 0; tokens.element > 0 && i < shard.samples(); ++i) {
-      const auto first = offsets.at<std::uint64_t>(i), last = offsets.at<std::uint64_t>(i + 1);
-      count += (begins && tokens.token(first) != tokenizer.bos) || tokens.token(last - 1) != tokenizer.eos;
+    for (std::uint64_t i = 0; tokens.present() && i < shard.samples(); ++i) {
+      const auto [first, last] = shard.range(offsets, tokens.size(), i, scratch);
+      count +=
+          (begins && tokens.token(first, scratch) != tokenizer.bos) || tokens.token(last - 1, scratch) != tokenizer.eos;
     }
     return count;
   };
@@ -180,11 +182,11 @@ ShardReport verify_shard(const fs::path& file, const ShardExpectation& expected,
   std::error_code none;
   if (fs::exists(file, none) && !fs::is_regular_file(file, none))
     throw Error(Exit::data, damaged(file, "it is no regular file"));
-  const Shard shard(file, expected);
+  const Shard shard(file, expected, {.access = Access::automatic, .verify = Verify::open, .pool = FilePool::shared()});
   ShardReport report;
   report.samples = shard.samples();
-  report.input_tokens = shard.input.size;
-  report.target_tokens = shard.target.size;
+  report.input_tokens = shard.input.size();
+  report.target_tokens = shard.target.size();
   check_special_tokens(tokenizer, shard, report);
   return report;
 }

@@ -135,13 +135,16 @@ class Training {
       if (group.front() == world_.rank()) leads_.push_back(task);
       const TaskInfo& info = manifest_.task(description_.tasks[i].name);
       // Parts turn with the task, so that small quotas do not all fall to the first members.
-      loader_tasks_.push_back({task, info, std::make_shared<SplitReader>(options_.data, manifest_, info, "train"),
+      loader_tasks_.push_back({task, info,
+                               std::make_shared<SplitReader>(options_.data, manifest_, info, "train", options_.read),
                                description_.tasks[i].masking,
                                (static_cast<int>(mine - group.begin()) + task) % static_cast<int>(group.size()),
                                static_cast<int>(group.size())});
-      // Opened before the first step, which checks it: a run does not train for hours to end at a damaged file.
+      // Checked whole before the first step: a run does not train for hours to end at a damaged file.
+      ReadOptions whole = options_.read;
+      if (whole.verify == Verify::blocks) whole.verify = Verify::open;
       if (const auto valid = info.splits.find("valid"); valid != info.splits.end() && valid->second.samples > 0)
-        valid_[task] = std::make_unique<SplitReader>(options_.data, manifest_, info, "valid");
+        valid_[task] = std::make_unique<SplitReader>(options_.data, manifest_, info, "valid", whole);
     }
   }
 

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "core/model/options.h"
+#include "datasets/column.h"
 #include "datasets/manifest.h"
 #include "datasets/packing.h"
 #include "datasets/sampling.h"
@@ -25,6 +26,7 @@ struct TaskOptions {
 
 struct TrainOptions {
   std::filesystem::path data;  // folder of the data set
+  ReadOptions read;
   std::filesystem::path run_dir;
   std::uint64_t seed = 1;
   std::int64_t steps = 1000;

@@ -14,6 +14,7 @@
 #include "launch/commands/commands.h"
 #include "launch/launcher.h"
 #include "launch/nearest.h"
+#include "launch/signals.h"
 
 namespace polyhead {
 namespace {
@@ -113,6 +114,7 @@ int run_program(int argc, char** argv) {
     print(stdout, fmt::format("polyhead {}\n", kVersion));
     return 0;
   }
+  catch_lost_files();
   const Command* command = nullptr;
   std::unique_ptr<Communicator> world;
   int code = guarded("polyhead", nullptr, [&] {

@@ -163,6 +163,9 @@ TrainOptions train_options_of(Config& config, const Manifest& manifest) {
   options.keep = config.integer("run.keep");
   options.stop_at = config.integer("run.stop_at");
   options.dtype = config.text("run.dtype");
+  const std::string access = config.text("run.data_access"), verify = config.text("run.verify_data");
+  options.read.access = access == "map" ? Access::map : access == "pread" ? Access::pread : Access::automatic;
+  options.read.verify = verify == "open" ? Verify::open : verify == "off" ? Verify::off : Verify::blocks;
   options.device = config.text("run.device");
   options.threads = static_cast<int>(config.integer("run.threads"));
   options.encoder = encoder_options(config);

@@ -1,7 +1,14 @@
-// Signals that ask a run to save and end. The handler touches lock-free atomics only.
+// Signals that ask a run to save and end, and the one of a mapped file that has become shorter. The handlers are
+// async-signal-safe.
 #include "launch/signals.h"
 
+#include <unistd.h>
+
 #include <csignal>
+#include <cstring>
+
+#include "core/base/error.h"
+#include "datasets/file_pool.h"
 
 namespace polyhead {
 namespace {
@@ -19,7 +26,28 @@ void on_signal(int signal) {
   }
 }
 
+void on_lost_file(int signal, siginfo_t* about, void*) {
+  const char* file = mapped_file_at(about->si_addr);
+  if (file == nullptr) {
+    std::signal(signal, SIG_DFL);
+    return;  // the same access ends the process
+  }
+  for (const char* part : {"polyhead: the shard ", file,
+                           " became shorter, or its disk failed, while it was read. Restore it, and do not write to a "
+                           "data set in use; --run.data_access pread reads without a map.\n"})
+    if (::write(STDERR_FILENO, part, std::strlen(part)) < 0) break;
+  ::_exit(static_cast<int>(Exit::data));
+}
+
 }  // namespace
+
+void catch_lost_files() {
+  struct sigaction action = {};
+  action.sa_sigaction = on_lost_file;
+  action.sa_flags = SA_SIGINFO;
+  sigemptyset(&action.sa_mask);
+  sigaction(SIGBUS, &action, nullptr);
+}
 
 void catch_stop_signals() {
   struct sigaction action = {};

@@ -8,6 +8,10 @@ namespace polyhead {
 // From now on USR1 and TERM set the flag instead of ending the process. The third TERM ends it at once.
 void catch_stop_signals();
 
+// From now on a mapped shard that becomes shorter while it is read (SIGBUS) ends the process with code 65 and a line
+// that names it.
+void catch_lost_files();
+
 // True once a signal has come.
 const std::atomic<bool>& stop_requested();
 

@@ -38,6 +38,12 @@ std::span<const Option> train_options() {
        false, "auto|never"},
       {"run", "threads", integer, "0", "Computing threads of a worker; 0: the cores that this worker may use.", false,
        ">=0"},
+      {"run", "data_access", choice, "auto",
+       "How shards are read: mapped, or by pread, which auto takes on a network file system.", false, "auto|map|pread"},
+      {"run", "verify_data", choice, "blocks",
+       "When checksums of the data are compared: of a block at its first touch, of everything at the start (open), or "
+       "not at all (off).",
+       false, "blocks|open|off"},
       {"run", "dtype", choice, "float32", "The type of parameters and arithmetic.", true, "float32|float64"},
       {"run", "device", choice, "auto", "Where to compute; auto takes a GPU where there is one.", false,
        "auto|cpu|cuda"},

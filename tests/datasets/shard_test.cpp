@@ -3,6 +3,7 @@
 #include "datasets/shard.h"
 #include "datasets/shard_writer.h"
 
+#include <fstream>
 #include <thread>
 
 #include "core/base/batch.h"
@@ -40,7 +41,9 @@ class ShardTest : public FolderTest {
     m.tasks = {task};
     return m;
   }
-  SplitReader open(const Manifest& m) const { return {folder_, m, m.tasks[0], m.tasks[0].splits.begin()->first}; }
+  SplitReader open(const Manifest& m, const ReadOptions& options = {}) const {
+    return {folder_, m, m.tasks[0], m.tasks[0].splits.begin()->first, options};
+  }
 };
 
 std::vector<std::int64_t> input_of(const SplitReader& reader, std::uint64_t sample) {
@@ -148,7 +151,11 @@ TEST_F(ShardTest, ChecksumsCoverEveryBlock) {
   bytes[at + 2 * kIntegrityBlock + 4] = 6;
   write_file_atomically(folder_ / "0.h5", bytes);
   m.tasks[0].splits["train"].shards[0].sha256.clear();
-  expect_error(Exit::data, {"/input/tokens differs from its checksum in block 2"}, [&] { open(m); });
+  const std::vector<std::string> said = {"0.h5", "/input/tokens differs from its checksum in block 2"};
+  expect_error(Exit::data, said, [&] { input_of(open(m), 0); });
+  expect_error(Exit::data, said, [&] { input_of(open(m, {Access::pread, Verify::blocks, FilePool::shared()}), 0); });
+  expect_error(Exit::data, said, [&] { open(m, {Access::map, Verify::open, FilePool::shared()}); });
+  EXPECT_EQ(input_of(open(m, {Access::map, Verify::off, FilePool::shared()}), 0).size(), kIntegrityBlock + 5);
 }
 
 TEST_F(ShardTest, SeveralShardsAreOneSplit) {
@@ -173,6 +180,63 @@ TEST_F(ShardTest, SeveralShardsAreOneSplit) {
       for (std::uint64_t i = 0; i < 400; ++i) EXPECT_EQ(input_of(reader, i % 4).back(), 3);
     });
   for (std::thread& one : threads) one.join();
+}
+
+// Every way of reading gives the same rows, and a pool bounds what is open.
+TEST_F(ShardTest, APoolBoundsTheFilesThatAreOpen) {
+  constexpr int kShards = 600;
+  ShardContent c = content(Kind::masked_lm);
+  Manifest m;
+  for (int i = 0; i < kShards; ++i) {
+    c.input = {};
+    c.input.push(std::vector<std::uint32_t>{2, 4 + static_cast<std::uint32_t>(i) % 6, 3});
+    const std::string name = std::to_string(i) + ".h5";
+    write_shard(folder_ / name, c);
+    if (i == 0) m = manifest(c);
+    if (i > 0) m.tasks[0].splits["train"].shards.push_back({name, 1, 0, ""});
+  }
+  const auto count_open = [&] {
+    std::size_t files = 0;
+    for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
+      std::error_code none;
+      files += std::filesystem::read_symlink(entry.path(), none).extension() == ".h5";
+    }
+    std::ifstream maps("/proc/self/maps");
+    for (std::string line; std::getline(maps, line);) files += line.ends_with(".h5");
+    return files;
+  };
+  for (const Access access : {Access::map, Access::pread}) {
+    const SplitReader reader = open(m, {access, Verify::blocks, std::make_shared<FilePool>(8)});
+    std::size_t most = 0;
+    for (std::uint64_t i = 0; i < 2 * kShards; ++i) {
+      const std::uint64_t sample = i * 7 % kShards;
+      EXPECT_EQ(input_of(reader, sample), (std::vector<std::int64_t>{2, 4 + static_cast<std::int64_t>(sample) % 6, 3}));
+      if (i % 50 == 0) most = std::max(most, count_open());
+    }
+    EXPECT_GE(most, 4U);
+    EXPECT_LE(most, 9U);  // one more while the newest replaces the oldest
+  }
+  const SplitReader reader = open(m, {Access::map, Verify::blocks, std::make_shared<FilePool>(8)});
+  for (std::uint64_t i = 0; i < 100; ++i) input_of(reader, i);
+  std::filesystem::resize_file(folder_ / "300.h5", 900);
+  expect_error(Exit::data, {"300.h5", "another program changes it"}, [&] { input_of(reader, 300); });
+}
+
+TEST_F(ShardTest, PreadReadsWhatAMapReads) {
+  ShardContent c = content(Kind::translation);
+  c.target.values = {5, 3, 3, 7, 3};
+  c.target.offsets = {0, 2, 3, 5};
+  write_shard(folder_ / "0.h5", c);
+  const Manifest m = manifest(c);
+  const SplitReader mapped = open(m, {Access::map, Verify::blocks, FilePool::shared()}),
+                    read = open(m, {Access::pread, Verify::blocks, FilePool::shared()});
+  for (std::uint64_t i = 0; i < 3; ++i) {
+    read.prefetch_place(i), read.prefetch(i);
+    std::vector<std::int64_t> a, b;
+    mapped.target_tokens(i, a), read.target_tokens(i, b);
+    EXPECT_EQ(a, b);
+    EXPECT_EQ(input_of(mapped, i), input_of(read, i));
+  }
 }
 
 TEST_F(ShardTest, AWholeShardIsChecked) {

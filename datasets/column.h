@@ -1,0 +1,135 @@
+// One dataset of a shard, read in place: its blocks are checked when they are first touched.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "datasets/file_pool.h"
+
+namespace polyhead {
+
+enum class Access { automatic, map, pread };
+enum class Verify { blocks, open, off };
+
+struct ReadOptions {
+  // automatic: pread on network file systems, where a map would stall or end the process (SIGBUS), else map.
+  Access access = Access::automatic;
+  // When a block's checksum and content are checked: at its first touch, or everything at opening, the manifest's
+  // SHA-256 too. off: no checksums, the content alone.
+  Verify verify = Verify::blocks;
+  std::shared_ptr<FilePool> pool = FilePool::shared();
+};
+
+// What every element of a column must be.
+struct Rule {
+  enum class What {
+    anything,
+    token,  // an integer below `limit`
+    label,  // the same, one a sample
+    tag,    // below `limit`, or kNotScored
+    zero_one,
+    finite,
+    offset,  // u64 that never decrease and do not exceed `limit`
+    filled,  // the same, each larger than the one before
+  };
+  What what = What::anything;
+  std::uint64_t limit = 0;
+  std::uint64_t width = 1;  // elements a sample, for messages
+};
+
+// Keeps what view() points to. One a thread; reuse saves allocations.
+struct Scratch {
+  std::shared_ptr<const void> pin;
+  std::vector<std::byte> buffer;
+};
+
+// Where a column's bytes come from.
+struct ColumnSource {
+  PooledFile* file = nullptr;
+  std::string path;               // "input/tokens"
+  std::uint64_t size = 0;         // elements
+  unsigned element = 0;           // bytes
+  std::uint64_t width = 0;        // columns of a two-dimensional dataset, 0: one dimension
+  bool as_it_lies = true;         // contiguous and little endian: read at `offset`; else through HDF5
+  std::uint64_t offset = 0;       // bytes, in the file
+  std::uint64_t chunk = 1;        // rows of a chunk
+  std::int64_t memory_type = -1;  // HDF5's
+};
+
+class Column {
+ public:
+  Column() = default;  // a dataset that is not there
+  // `hashes`: of /integrity, one a block; empty: none.
+  Column(ColumnSource source, Rule rule, std::vector<std::uint64_t> hashes);
+  Column(Column&&) = default;
+  Column& operator=(Column&&) = default;
+  ~Column();
+
+  bool present() const { return source_.element > 0; }
+  std::uint64_t size() const { return source_.size; }    // elements
+  unsigned element() const { return source_.element; }   // bytes
+  std::uint64_t width() const { return source_.width; }  // columns of a two-dimensional dataset
+  const std::string& path() const { return source_.path; }
+
+  // Elements [first, first + count), little endian, not aligned; count > 0, inside the column. Valid until `scratch` is
+  // used again. Throws Error(data) naming shard, dataset and block when a block of them is touched for the first time
+  // and is damaged or breaks a rule.
+  const std::byte* view(std::uint64_t first, std::uint64_t count, Scratch& scratch) const {
+    const std::uint64_t begin = first * source_.element, end = begin + count * source_.element;
+    for (std::uint64_t block = begin / kBlock; block <= (end - 1) / kBlock; ++block)
+      if (checked_[block].load(std::memory_order_relaxed) == 0) check_block(block);
+    if (source_.as_it_lies)
+      if (const std::byte* map = source_.file->resident_map()) return map + source_.offset + begin;
+    return raw(first, count, scratch);
+  }
+  template <class T>
+  T at(std::uint64_t i, Scratch& scratch) const {
+    return load<T>(view(i, 1, scratch), 0);
+  }
+  // A token: u16 or u32.
+  std::uint32_t token(std::uint64_t i, Scratch& scratch) const {
+    return element() == 2 ? at<std::uint16_t>(i, scratch) : at<std::uint32_t>(i, scratch);
+  }
+  // Where element i lies, unchecked, for a prefetch instruction; null when it is not mapped.
+  const std::byte* address(std::uint64_t i) const {
+    if (!present() || !source_.as_it_lies) return nullptr;
+    const std::byte* map = source_.file->resident_map();
+    return map != nullptr ? map + source_.offset + i * source_.element : nullptr;
+  }
+  // Checks every block that has not been touched yet, in order.
+  void check_all() const;
+
+  template <class T>
+  static T load(const std::byte* data, std::uint64_t i) {
+    T value;
+    std::memcpy(&value, data + i * sizeof(T), sizeof(T));
+    return value;
+  }
+
+ private:
+  static constexpr std::uint64_t kBlock = 1ULL << 20;  // bytes; that of /integrity
+
+  std::uint64_t blocks() const { return (source_.size * source_.element + kBlock - 1) / kBlock; }
+  // As view(), unchecked.
+  const std::byte* raw(std::uint64_t first, std::uint64_t count, Scratch& scratch) const;
+  const std::byte* decoded(std::uint64_t first, std::uint64_t count, Scratch& scratch) const;
+  void check_block(std::uint64_t block) const;
+  void check_rule(const std::byte* data, std::uint64_t first, std::uint64_t count, std::uint64_t block) const;
+
+  ColumnSource source_;
+  Rule rule_;
+  std::vector<std::uint64_t> hashes_;
+  std::unique_ptr<std::atomic<std::uint8_t>[]> checked_;  // [blocks]
+  std::uint64_t rows_at_once_ = 1;                        // of a decoded piece
+  std::uint64_t id_ = 0;                                  // in the cache of decoded pieces; 0: none there
+};
+
+// Error(data): "shard FILE: WHAT", and what to do.
+[[noreturn]] void fail_shard(const std::filesystem::path& file, const std::string& what);
+
+}  // namespace polyhead
