@@ -222,8 +222,10 @@ class ShardReader {
     POLYHEAD_HDF5(H5Pget_chunk(create, rank, chunk.data()));
     source.chunk = std::max<hsize_t>(chunk[0], 1);
     if (bytes > kBomb && bytes / kMaxRatio > stored)
-      fail(fmt::format("/{} declares {} bytes and stores {}: it unpacks to more than a thousand times its size",
-                       source.path, bytes, stored));
+      fail(
+          fmt::format("/{} declares {} bytes and stores {}: too large for a chunked dataset, it would unpack to more "
+                      "than a thousand times its size",
+                      source.path, bytes, stored));
   }
 
   // The checksums of a dataset, which are of little-endian bytes; empty where there are none, or none are wanted.
