@@ -22,14 +22,16 @@ using Code = utf8proc_int32_t;
 constexpr std::size_t kMaxWord = 100;  // characters; longer words are unk, as in BERT's own tokenizer
 
 bool is_space(Code c) {
-  return c == ' ' || c == '\t' || c == '\n' || c == '\r' || utf8proc_category(c) == UTF8PROC_CATEGORY_ZS;
+  const auto category = utf8proc_category(c);
+  return c == '\t' || c == '\n' || c == '\r' || category == UTF8PROC_CATEGORY_ZS || category == UTF8PROC_CATEGORY_ZL ||
+         category == UTF8PROC_CATEGORY_ZP;
 }
 
-// What is dropped: control, format, unassigned, private use.
+// What is dropped: control, format, private use. An unassigned character of today may be one of tomorrow, so it stays.
 bool is_control(Code c) {
   const auto category = utf8proc_category(c);
-  return c == 0 || c == 0xfffd || category == UTF8PROC_CATEGORY_CN || category == UTF8PROC_CATEGORY_CC ||
-         category == UTF8PROC_CATEGORY_CF || category == UTF8PROC_CATEGORY_CS || category == UTF8PROC_CATEGORY_CO;
+  return c == 0 || c == 0xfffd || category == UTF8PROC_CATEGORY_CC || category == UTF8PROC_CATEGORY_CF ||
+         category == UTF8PROC_CATEGORY_CS || category == UTF8PROC_CATEGORY_CO;
 }
 
 bool is_punctuation(Code c) {
@@ -112,7 +114,7 @@ class WordPiece : public Tokenizer {
       if (is_control(raw)) continue;
       if (is_cjk(raw)) {
         flush();
-        append(word, raw);
+        for (const Code c : fold(raw)) append(word, c);
         flush();
         continue;
       }

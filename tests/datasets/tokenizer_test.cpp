@@ -50,6 +50,11 @@ TEST_F(TokenizerTest, WordPieceLowersStripsAndSplits) {
                       "ber,A"),
             (Ids{5, 6, 5, 7, 8}));
   EXPECT_EQ(t->encode("a漢字b"), (Ids{8, 10, 11, 9}));
+  EXPECT_EQ(t->encode("a\xef\xa9\x87 b"), (Ids{8, 10, 9}));  // U+FA47, a compatibility form of 漢
+  EXPECT_EQ(t->encode("a\xe2\x80\xa8"
+                      "b\xe2\x80\xa9"),
+            (Ids{8, 9}));                       // line and paragraph separators
+  EXPECT_EQ(t->encode("a\xcd\xb8"), (Ids{1}));  // not assigned, but not dropped
   EXPECT_EQ(t->encode("¿a$"), (Ids{12, 8, 16}));
   EXPECT_EQ(t->encode("İ Я"), (Ids{14, 15}));
   EXPECT_EQ(t->encode("a\xe2\x80\x8b"
