@@ -1,21 +1,28 @@
-// `polyhead import`: JSONL files and an import description to a data set.
+// `polyhead import`: files of samples and an import description to a data set.
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "core/base/kind.h"
+#include "datasets/samples.h"
+#include "datasets/shard_writer.h"
 
 namespace polyhead {
 
 struct ImportTask {
   std::string name;
   Kind kind = Kind::classification;
-  std::map<std::string, std::filesystem::path> files;  // split -> JSONL, absolute
+  std::map<std::string, std::filesystem::path> files;    // split -> file, absolute
+  std::map<std::string, std::filesystem::path> targets;  // split -> file of a translation's targets, line by line
+  std::optional<Format> format;                          // none: by each file's ending
+  std::vector<std::string> columns;                      // of TSV and CSV files without a header
+  bool xpos = false;                                     // CoNLL-U: tags are XPOS rather than UPOS
   std::string source, license, source_language, target_language;
 };
 
@@ -24,17 +31,22 @@ struct ImportOptions {
   std::string tokenizer = "sentencepiece";  // or "wordpiece" with vocab
   std::filesystem::path vocab;  // wordpiece: vocab.txt; sentencepiece: a model to use rather than train one, or empty
   std::int64_t vocab_size = 16000;
-  std::int64_t max_length = 128;           // tokens of an input, and of a translation's target
-  std::uint64_t shard_size = 64ULL << 20;  // bytes of token data a shard, about
+  std::int64_t max_length = 128;           // tokens or vectors of an input, tokens of a translation's target
+  std::uint64_t shard_size = 64ULL << 20;  // bytes of a shard, about
+  ShardStorage storage;
   std::vector<ImportTask> tasks;
   int threads = 0;  // 0: all cores
+  // Adds the tasks, or shards to the splits of tasks that are there, to a data set; its other files stay as they are.
+  bool append = false;
 };
 
 // One line of progress for a person, for example "section/train: 46,567 samples, 1 shard".
 using Progress = std::function<void(const std::string&)>;
 
-// Writes the data set to `out`, which must be empty or not exist. Same input, same bytes. Every error names file, line
-// and cure (Error(data)); nothing is left at `out` after an error.
+// Writes the data set to `out`, which must be empty or not exist, or adds to the data set `out`. Same input, same
+// bytes, on any number of threads. Memory is bounded: by kMaxRecord, the shard's size and the tokenizer's sample of
+// texts. Every error names file, line and cure (Error(data)); after an error `out` is as it was. Two imports to the
+// same `out` at once: the second throws Error(cannot_write).
 void import_dataset(const ImportOptions& options, const std::filesystem::path& out, const Progress& progress);
 
 }  // namespace polyhead

@@ -138,6 +138,7 @@ TaskInfo read_task(const Node& node) {
     if (*kind == Kind::tagging && info.labels.size() >= 65535) node.fail("has more than 65534 labels");
   }
   if (node.has("outputs")) info.outputs = node.texts("outputs");
+  info.features = node.number_or_zero("features");
   info.source_language = node.text_or_empty("source_language");
   info.target_language = node.text_or_empty("target_language");
   info.source = node.text_or_empty("source");
@@ -206,6 +207,7 @@ void write_manifest(const std::filesystem::path& folder, const Manifest& manifes
     ordered_json entry = {{"name", task.name}, {"kind", name_of(task.kind)}};
     if (!task.labels.empty()) entry["labels"] = task.labels;
     if (!task.outputs.empty()) entry["outputs"] = task.outputs;
+    if (task.features > 0) entry["features"] = task.features;
     const auto optional = [&](const char* key, const std::string& value) {
       if (!value.empty()) entry[key] = value;
     };

@@ -30,6 +30,7 @@ struct TaskInfo {
   Kind kind = Kind::classification;
   std::vector<std::string> labels;   // classification, multilabel, tagging
   std::vector<std::string> outputs;  // regression with k > 1
+  std::uint64_t features = 0;        // numbers of an input vector; 0: the inputs are tokens, or it is not stated
   std::string source_language, target_language, source, license;
   std::map<std::string, SplitInfo> splits;  // "train", "valid", "test"
 };

@@ -41,13 +41,11 @@ void write_number_attribute(hid_t where, const char* name, std::uint64_t value) 
   POLYHEAD_HDF5(H5Awrite(attribute, H5T_NATIVE_UINT64, &value));
 }
 
+constexpr std::uint64_t kChunk = 256ULL << 10;  // bytes, about: four fit HDF5's cache of a dataset
+
 class Writer {
  public:
-  explicit Writer(hid_t file) : file_(file), create_(POLYHEAD_HDF5(H5Pcreate(H5P_DATASET_CREATE)), H5Pclose) {
-    POLYHEAD_HDF5(H5Pset_obj_track_times(create_, false));
-    POLYHEAD_HDF5(H5Pset_layout(create_, H5D_CONTIGUOUS));
-    POLYHEAD_HDF5(H5Pset_fill_time(create_, H5D_FILL_TIME_NEVER));
-  }
+  Writer(hid_t file, const ShardStorage& storage) : file_(file), storage_(storage) {}
 
   void group(const char* name) const {
     const Handle create(POLYHEAD_HDF5(H5Pcreate(H5P_GROUP_CREATE)), H5Pclose);
@@ -58,14 +56,14 @@ class Writer {
   // A dataset "group/name" and its checksums. `rows` x `width` elements (width 0: one dimension).
   void dataset(const std::string& path, hid_t type, const void* data, std::uint64_t rows,
                std::uint64_t width = 0) const {
-    put(path, type, data, rows, width);
+    put(path, type, data, rows, width, storage_.chunked && rows > 0);
     const std::uint64_t bytes = rows * std::max<std::uint64_t>(width, 1) * H5Tget_size(type);
     std::vector<std::uint64_t> hashes;
     for (std::uint64_t at = 0; at < bytes; at += kIntegrityBlock)
       hashes.push_back(hash_bytes(static_cast<const std::byte*>(data) + at, std::min(kIntegrityBlock, bytes - at)));
     std::string name = path;
     std::replace(name.begin(), name.end(), '/', '.');
-    put("integrity/" + name, H5T_STD_U64LE, hashes.data(), hashes.size(), 0);
+    put("integrity/" + name, H5T_STD_U64LE, hashes.data(), hashes.size(), 0, false);
   }
 
   void ragged_tokens(const std::string& group, const Ragged<std::uint32_t>& tokens, bool narrow) const {
@@ -84,19 +82,33 @@ class Writer {
   }
 
  private:
-  void put(const std::string& path, hid_t type, const void* data, std::uint64_t rows, std::uint64_t width) const {
+  void put(const std::string& path, hid_t type, const void* data, std::uint64_t rows, std::uint64_t width,
+           bool chunked) const {
     const std::array<hsize_t, 2> extent = {rows, width};
+    const Handle create(POLYHEAD_HDF5(H5Pcreate(H5P_DATASET_CREATE)), H5Pclose);
+    POLYHEAD_HDF5(H5Pset_obj_track_times(create, false));
+    POLYHEAD_HDF5(H5Pset_fill_time(create, H5D_FILL_TIME_NEVER));
+    if (chunked) {
+      const std::uint64_t row = std::max<std::uint64_t>(width, 1) * H5Tget_size(type);
+      const std::array<hsize_t, 2> chunk = {std::clamp<std::uint64_t>(kChunk / row, 1, rows), width};
+      POLYHEAD_HDF5(H5Pset_chunk(create, width > 0 ? 2 : 1, chunk.data()));
+      if (storage_.shuffle) POLYHEAD_HDF5(H5Pset_shuffle(create));
+      if (storage_.deflate > 0) POLYHEAD_HDF5(H5Pset_deflate(create, static_cast<unsigned>(storage_.deflate)));
+      if (storage_.fletcher32) POLYHEAD_HDF5(H5Pset_fletcher32(create));
+    } else {
+      POLYHEAD_HDF5(H5Pset_layout(create, H5D_CONTIGUOUS));
+    }
     const Handle space(POLYHEAD_HDF5(H5Screate_simple(width > 0 ? 2 : 1, extent.data(), nullptr)), H5Sclose);
-    const Handle made(POLYHEAD_HDF5(H5Dcreate2(file_, path.c_str(), type, space, H5P_DEFAULT, create_, H5P_DEFAULT)),
+    const Handle made(POLYHEAD_HDF5(H5Dcreate2(file_, path.c_str(), type, space, H5P_DEFAULT, create, H5P_DEFAULT)),
                       H5Dclose);
     if (rows > 0) POLYHEAD_HDF5(H5Dwrite(made, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, data));
   }
 
   hid_t file_;
-  Handle create_;
+  const ShardStorage& storage_;
 };
 
-void write_file(const fs::path& path, const ShardContent& c) {
+void write_file(const fs::path& path, const ShardContent& c, const ShardStorage& storage) {
   const Session session;
   const Handle access(POLYHEAD_HDF5(H5Pcreate(H5P_FILE_ACCESS)), H5Pclose);
   POLYHEAD_HDF5(H5Pset_libver_bounds(access, H5F_LIBVER_V18, H5F_LIBVER_V110));
@@ -110,12 +122,17 @@ void write_file(const fs::path& path, const ShardContent& c) {
   write_text_attribute(file, "split", c.split);
   write_number_attribute(file, "samples", c.samples());
 
-  const Writer out(file);
+  const Writer out(file, storage);
   const bool narrow = c.vocab_size <= 65536;
   const std::uint64_t n = c.samples();
   out.group("input");
   out.group("integrity");
-  out.ragged_tokens("input", c.input, narrow);
+  if (c.feature_width > 0) {
+    out.dataset("input/features", H5T_IEEE_F32LE, c.features.data(), c.input.offsets.back(), c.feature_width);
+    out.dataset("input/offsets", H5T_STD_U64LE, c.input.offsets.data(), c.input.offsets.size());
+  } else {
+    out.ragged_tokens("input", c.input, narrow);
+  }
   if (!c.second.empty()) out.dataset("input/second", H5T_STD_U32LE, c.second.data(), n);
   if (c.input_text) out.texts("input", *c.input_text);
   if (c.kind != Kind::masked_lm) out.group("target");
@@ -144,10 +161,10 @@ void write_file(const fs::path& path, const ShardContent& c) {
 
 }  // namespace
 
-void write_shard(const fs::path& file, const ShardContent& content) {
+void write_shard(const fs::path& file, const ShardContent& content, const ShardStorage& storage) {
   const fs::path temporary = file.string() + ".tmp";
   try {
-    write_file(temporary, content);
+    write_file(temporary, content, storage);
     sync_path(temporary);
     rename_and_sync(temporary, file);
   } catch (const Error& error) {

@@ -30,8 +30,10 @@ struct Ragged {
 struct ShardContent {
   std::string task, split;
   Kind kind = Kind::classification;
-  std::uint64_t vocab_size = 0;  // u16 tokens to 65536, else u32
-  Ragged<std::uint32_t> input;
+  std::uint64_t vocab_size = 0;            // u16 tokens to 65536, else u32
+  Ragged<std::uint32_t> input;             // offsets only, where there are features
+  std::vector<float> features;             // instead of input.values: [total, feature_width]
+  std::uint64_t feature_width = 0;         // 0: the input is tokens
   std::vector<std::uint32_t> second;       // optional
   std::optional<Ragged<char>> input_text;  // optional
   std::vector<std::uint32_t> label;        // classification
@@ -45,7 +47,14 @@ struct ShardContent {
   std::uint64_t samples() const { return input.size(); }
 };
 
+// Contiguous and unfiltered, as readers map it; or in chunks, through HDF5's built-in filters.
+struct ShardStorage {
+  bool chunked = false;
+  int deflate = 0;  // 1 to 9; 0: none
+  bool shuffle = false, fletcher32 = false;
+};
+
 // Writes the file beside, syncs and renames it. The same content gives the same bytes. Throws Error(cannot_write).
-void write_shard(const std::filesystem::path& file, const ShardContent& content);
+void write_shard(const std::filesystem::path& file, const ShardContent& content, const ShardStorage& storage = {});
 
 }  // namespace polyhead

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdio>
 
 #include "core/base/error.h"
@@ -31,7 +32,14 @@ ImportTask read_task(const Config& config, const std::string& name, const std::s
   task.kind = *kind;
   for (const char* split : {"train", "valid", "test"})
     if (config.has(key(split))) task.files[split] = config.path(key(split));
-  if (!task.files.contains("train")) fail("has no train data; add 'train = FILE.jsonl'");
+  for (const char* split : {"train", "valid", "test"})
+    if (config.has(key(fmt::format("{}_target", split))))
+      task.targets[split] = config.path(key(fmt::format("{}_target", split)));
+  if (!task.files.contains("train") && !config.flag("append")) fail("has no train data; add 'train = FILE'");
+  if (config.has(key("format")))
+    task.format = static_cast<Format>(std::ranges::find(kFormatNames, text("format")) - kFormatNames.begin());
+  task.columns = config.list(key("columns"));
+  task.xpos = text("tag_column") == "xpos";
   task.source = text("source");
   task.license = text("license");
   task.source_language = text("source_language");
@@ -45,7 +53,9 @@ std::span<const Option> import_options() {
   using enum OptionType;
   static const std::vector<Option> table = {
       {"", "config", path, "", "The import description (INI).", false, {}, "c"},
-      {"", "out", path, "", "The data set's folder; must be empty or not exist."},
+      {"", "out", path, "", "The data set's folder; must be empty or not exist, unless --append is given."},
+      {"", "append", flag, "",
+       "Add the tasks, or shards to tasks that are there, to the data set; its tokenizer and labels are kept."},
       {"", "threads", integer, "0", "Threads; 0: all cores.", false, ">=0"},
       {"dataset", "name", text, "", "The data set's name."},
       {"dataset", "tokenizer", choice, "sentencepiece",
@@ -54,11 +64,25 @@ std::span<const Option> import_options() {
       {"dataset", "vocab_size", integer, "16000", "Pieces of the vocabulary.", false, ">=6,<=10000000"},
       {"dataset", "max_length", integer, "128", "The longest input and target, in tokens.", false, ">=4,<=1000000"},
       {"dataset", "shard_size", bytes, "64MiB", "About the size of a shard."},
+      {"dataset", "storage", choice, "contiguous", "contiguous is mapped, chunked may be filtered and is read slower.",
+       false, "contiguous|chunked"},
+      {"dataset", "compression", choice, "none", "Of chunked shards.", false, "none|deflate"},
+      {"dataset", "compression_level", integer, "6", "Of deflate.", false, ">=1,<=9"},
+      {"dataset", "shuffle", flag, "false", "Chunked shards: bytes are sorted by their place in a number first."},
+      {"dataset", "fletcher32", flag, "false", "Chunked shards: HDF5's own checksum of each chunk."},
       {"task", "kind", text, "", "classification, multilabel, regression, tagging, masked_lm or translation."},
       {"task", "train", path, "",
-       "JSONL with keys text, second (optional), and label, labels, value, words and tags, or target."},
-      {"task", "valid", path, "", "JSONL for evaluation while training."},
-      {"task", "test", path, "", "JSONL for evaluation afterwards."},
+       "JSONL, TSV or CSV with text, second (optional), and label, labels, value, words and tags, or target; plain "
+       "text; CoNLL-U."},
+      {"task", "valid", path, "", "The same for evaluation while training."},
+      {"task", "test", path, "", "The same for evaluation afterwards."},
+      {"task", "train_target", path, "", "Translation of plain text: the targets, line by line."},
+      {"task", "valid_target", path, "", "The same for valid."},
+      {"task", "test_target", path, "", "The same for test."},
+      {"task", "format", choice, "", "Of the files; by their endings where it is not given.", false,
+       "jsonl|tsv|csv|text|conllu"},
+      {"task", "columns", list, "", "Of TSV and CSV files without a header line: the columns' names."},
+      {"task", "tag_column", choice, "upos", "CoNLL-U: the column of the tags.", false, "upos|xpos"},
       {"task", "source", text, "", "Where the data come from."},
       {"task", "license", text, "", "The data's licence."},
       {"task", "source_language", text, "", "The language of the input."},
@@ -80,6 +104,12 @@ int run_import(const Config& config, Communicator&) {
   options.vocab_size = config.integer("dataset.vocab_size");
   options.max_length = config.integer("dataset.max_length");
   options.shard_size = config.bytes("dataset.shard_size");
+  options.storage.chunked = config.text("dataset.storage") == "chunked";
+  if (config.text("dataset.compression") == "deflate")
+    options.storage.deflate = static_cast<int>(config.integer("dataset.compression_level"));
+  options.storage.shuffle = config.flag("dataset.shuffle");
+  options.storage.fletcher32 = config.flag("dataset.fletcher32");
+  options.append = config.flag("append");
   options.threads = static_cast<int>(config.integer("threads"));
   if (config.tasks().empty())
     throw Error(Exit::config, fmt::format("{}: there is no task; add a section [task.NAME] with kind and train", file));

@@ -76,7 +76,7 @@ TEST_F(ImportTest, NamesFileLineTaskAndCure) {
          {"t.valid.jsonl", "line 2", "the label 'q', which no line of the train file", "add samples of it to train"});
   refuse(c, {{"train", "\n \n"}}, {"task 't'", "0 samples in its train file", "take the task out"});
   refuse(c, {{"train", good}, {"test", ""}}, {"task 't'", "0 samples in its test file", "take 'test' out"});
-  refuse(c, {{"valid", good}}, {"task 't'", "no train data", "train = FILE.jsonl"});
+  refuse(c, {{"valid", good}}, {"task 't'", "no train data", "train = FILE"});
   refuse(c, {{"train", good}, {"dev", good}}, {"a split 'dev'"});
   refuse(Kind::multilabel, {{"train", R"({"text": "a", "labels": "p"})"}}, {"line 1", "not a list of strings"});
   refuse(Kind::multilabel, {{"train", R"({"text": "a", "labels": []})"}}, {"no line", "has a label"});
@@ -87,9 +87,9 @@ TEST_F(ImportTest, NamesFileLineTaskAndCure) {
   refuse(Kind::regression, {{"train", R"({"text": "a", "value": 1e99})"}}, {"line 1", "no 32-bit float"});
   refuse(Kind::regression, {{"train", R"({"text": "a", "value": []})"}}, {"line 1", "empty 'value'"});
   refuse(Kind::regression, {{"train", "{\"text\": \"a\", \"value\": 1}\n{\"text\": \"a\", \"value\": [1, 2]}"}},
-         {"line 2", "has 2 values, the lines before have 1"});
+         {"line 2", "has 2 values, the task's other samples have 1"});
   refuse(Kind::regression, {{"train", R"({"text": "a", "value": 1})"}, {"test", R"({"text": "a", "value": [1, 2]})"}},
-         {"t.test.jsonl", "line 1", "has 2 values, those of train have 1"});
+         {"t.test.jsonl", "line 1", "has 2 values, the task's other samples have 1"});
   refuse(Kind::tagging, {{"train", R"({"words": ["a", "b"], "tags": ["X"]})"}}, {"line 1", "2 words and 1 tags"});
   refuse(Kind::tagging, {{"train", R"({"words": [], "tags": []})"}}, {"line 1", "empty 'words'"});
   refuse(Kind::tagging, {{"train", R"({"words": ["a b"], "tags": ["X"]})"}}, {"line 1", "'a b' in 'words'"});
@@ -125,7 +125,7 @@ TEST_F(ImportTest, NamesMissingFilesAndBadOptions) {
   refuse(Exit::data, {"task 't'", "cannot open its train file", "none.jsonl", "No such file", "correct the path"},
          [&](ImportOptions& o) { o.tasks[0].files["train"] = folder_ / "none.jsonl"; });
   refuse(Exit::data, {"task 't'", "cannot open", "directory"},
-         [&](ImportOptions& o) { o.tasks[0].files["train"] = folder_; });
+         [&](ImportOptions& o) { o.tasks[0].files["train"] = folder_, o.tasks[0].format = Format::jsonl; });
   refuse(Exit::data, {"'a/b' has a name that cannot be a folder's"}, [](ImportOptions& o) { o.tasks[0].name = "a/b"; });
   refuse(Exit::data, {"'..' has a name"}, [](ImportOptions& o) { o.tasks[0].name = ".."; });
   refuse(Exit::config, {"no task"}, [](ImportOptions& o) { o.tasks.clear(); });

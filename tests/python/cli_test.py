@@ -169,7 +169,7 @@ def test_empty_text(description):
 
 def test_task_without_train(description):
     description.ini = description.ini.replace("train = train.jsonl\n", "")
-    description.fails(78, "d.ini:4: task fruit: has no train data; add 'train = FILE.jsonl'")
+    description.fails(78, "d.ini:4: task fruit: has no train data; add 'train = FILE'")
 
 
 def test_zero_samples(description):

@@ -1,0 +1,35 @@
+// A text file line by line, in bounded memory.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <string_view>
+
+#include "datasets/samples.h"
+
+namespace polyhead {
+
+// Throws Error(data) when the file cannot be opened or read, or a line is longer than kMaxRecord; `owner` is for
+// messages, and must outlive the reader. A byte order mark is left out.
+class LineReader {
+ public:
+  explicit LineReader(const SampleFile& owner) : LineReader(owner, owner.file) {}
+  LineReader(const SampleFile& owner, const std::filesystem::path& file);
+  // Appends the next line, without its '\n', to `out`, which may hold kMaxRecord bytes in all; false at the end.
+  bool append(std::string& out);
+  // The next line, without its '\n' and a '\r' before it.
+  bool next(std::string& line);
+  std::uint64_t number() const { return number_; }  // of the line read last, from 1
+
+ private:
+  const SampleFile& owner_;
+  std::filesystem::path file_;
+  std::ifstream in_;
+  std::string buffer_;
+  std::string_view rest_;  // of the buffer
+  std::uint64_t number_ = 0;
+};
+
+}  // namespace polyhead

@@ -1,0 +1,79 @@
+// What import's formats share: the choice of a source, messages, and the checks of texts and words.
+#include "datasets/samples.h"
+
+#include <utf8proc.h>
+
+#include <fmt/format.h>
+
+#include "core/base/error.h"
+
+namespace polyhead {
+namespace {
+
+bool is_utf8(std::string_view text) {
+  const auto* at = reinterpret_cast<const utf8proc_uint8_t*>(text.data());
+  auto left = static_cast<utf8proc_ssize_t>(text.size());
+  while (left > 0) {
+    utf8proc_ssize_t used = 1;
+    if (*at >= 0x80) {
+      utf8proc_int32_t c = 0;
+      used = utf8proc_iterate(at, left, &c);
+      if (used <= 0) return false;
+    }
+    at += used;
+    left -= used;
+  }
+  return true;
+}
+
+}  // namespace
+
+bool blank(std::string_view text) {
+  return text.find_first_not_of(kBlanks) == std::string_view::npos;
+}
+
+void SampleFile::fail(std::uint64_t line, const std::string& what) const {
+  throw Error(Exit::data, fmt::format("task '{}', {} file {}, line {}: {}", task, split, file.string(), line, what));
+}
+
+void check_text(const SampleFile& file, std::uint64_t line, const char* key, std::string_view text) {
+  if (!is_utf8(text))
+    file.fail(line,
+              fmt::format("has a '{}' that is not UTF-8; convert the file (iconv -t UTF-8) or take the line out", key));
+  if (blank(text)) file.fail(line, fmt::format("has an empty '{}'; give it text or take the line out", key));
+}
+
+void check_words(const SampleFile& file, std::uint64_t line, Sample& sample) {
+  if (sample.words.empty()) file.fail(line, "has an empty 'words'; give it words or take the line out");
+  if (sample.words.size() != sample.tags.size())
+    file.fail(line, fmt::format("has {} words and {} tags; every word needs one tag", sample.words.size(),
+                                sample.tags.size()));
+  const auto check = [&](const std::vector<std::string>& list, const char* key) {
+    for (const std::string& one : list)
+      if (one.empty() || one.find_first_of(kBlanks) != std::string::npos)
+        file.fail(line, fmt::format("has '{}' in '{}', which is empty or holds white space; split it or take it out",
+                                    one, key));
+      else if (!is_utf8(one))
+        check_text(file, line, key, one);
+  };
+  check(sample.words, "words");
+  check(sample.tags, "tags");
+  for (const std::string& word : sample.words) sample.text += (sample.text.empty() ? "" : " ") + word;
+}
+
+std::unique_ptr<SampleSource> open_samples(const SampleFile& file) {
+  switch (file.format) {
+    case Format::jsonl:
+      return open_jsonl(file);
+    case Format::tsv:
+    case Format::csv:
+      return open_delimited(file);
+    case Format::text:
+      return open_text(file);
+    case Format::conllu:
+      return open_conllu(file);
+  }
+  throw Error(Exit::internal, "a format without a reader");
+}
+
+}  // namespace polyhead
