@@ -52,11 +52,8 @@ struct Setting {
       names.push_back(info.name);
       sizes.push_back(task.reader->size());
     }
-    MixtureOptions options;
-    options.batch = batch;
-    MixtureEntry& entry = mixture.emplace_back();
-    for (const TaskQuota& quota : quotas(options, names, sizes)) entry.quota.push_back(quota.samples);
-    entry.first.assign(names.size(), 0);
+    const MixtureOptions options{.batch = batch, .phases = {MixturePhase{}}};
+    mixture = entries_of(options, phase_quotas(options, names, sizes));
   }
 };
 
@@ -219,7 +216,7 @@ Measured measure(std::int64_t first, std::int64_t steps, const std::function<std
 
 void serve(const std::string& folder, std::int64_t samples, std::uint64_t seed) {
   const Setting setting(folder, samples);
-  const Loader loader(setting.tasks, setting.manifest.tokenizer, seed);
+  Loader loader(setting.tasks, setting.manifest.tokenizer, seed);
   const auto load = [&](std::int64_t step) { return loader.load(setting.mixture, step).batch; };
   Gather gather(folder, setting);
   json about = {{"tasks", json::array()}, {"quotas", setting.mixture[0].quota}};

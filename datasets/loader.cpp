@@ -6,16 +6,31 @@
 
 namespace polyhead {
 
-Loader::Step Loader::load(const std::vector<MixtureEntry>& mixture, std::int64_t step) const {
+Loader::Loader(std::vector<LoaderTask> tasks, TokenizerInfo tokenizer, std::uint64_t seed)
+    : tokenizer_(std::move(tokenizer)) {
+  for (LoaderTask& task : tasks) {
+    const std::uint64_t key = task_key(seed, task.info.name), samples = task.reader->size();
+    sources_.push_back({std::move(task), key, SampleStream(key, samples)});
+  }
+}
+
+Loader::Step Loader::load(const std::vector<MixtureEntry>& mixture, std::int64_t step) {
   Step loaded;
   loaded.batch.offsets = {0};
-  for (const LoaderTask& task : tasks_) {
+  for (Source& source : sources_) {
+    const LoaderTask& task = source.task;
     const auto [first, count] = positions(mixture, static_cast<std::size_t>(task.task), step);
-    const std::uint64_t key = task_key(seed_, task.info.name);
-    for (std::int64_t i = task.part; i < count; i += task.parts) {
-      const std::uint64_t position = first + static_cast<std::uint64_t>(i);
-      append(loaded.batch, task.task, task.info, tokenizer_, *task.reader,
-             sample_at(key, position, task.reader->size()), derive(key, position), task.masking);
+    samples_.resize(static_cast<std::size_t>(count));
+    source.stream.read(first, samples_);
+    lengths_.clear();
+    for (const std::uint64_t sample : samples_)
+      lengths_.push_back(task.reader->input_length(sample) + task.reader->target_length(sample));
+    const std::vector<int> parts = split_by_length(lengths_, task.parts);
+    for (std::size_t i = 0; i < samples_.size(); ++i) {
+      if (parts[i] != task.part) continue;
+      const std::uint64_t position = first + i;
+      append(loaded.batch, task.task, task.info, tokenizer_, *task.reader, samples_[i], derive(source.key, position),
+             task.masking);
       loaded.ids += hash_id(task.info.name, position);
     }
   }

@@ -1,4 +1,4 @@
-// A worker's share of a step, packed: sampler, reader and packing together.
+// A worker's share of a step, packed: mixture, sampling, reader and packing together.
 #pragma once
 
 #include <cstdint>
@@ -7,12 +7,13 @@
 
 #include "core/base/batch.h"
 #include "datasets/dataset.h"
+#include "datasets/mixture.h"
 #include "datasets/packing.h"
 #include "datasets/sampling.h"
 
 namespace polyhead {
 
-// A task that the worker holds: it takes every parts-th sample of the task's quota, from the part-th on.
+// A task that the worker holds. Its quota is split by length among the parts of its group; the worker takes one.
 struct LoaderTask {
   int task = 0;  // index among the run's tasks
   TaskInfo info;
@@ -23,20 +24,25 @@ struct LoaderTask {
 
 class Loader {
  public:
-  Loader(std::vector<LoaderTask> tasks, TokenizerInfo tokenizer, std::uint64_t seed)
-      : tasks_(std::move(tasks)), tokenizer_(std::move(tokenizer)), seed_(seed) {}
+  Loader(std::vector<LoaderTask> tasks, TokenizerInfo tokenizer, std::uint64_t seed);
 
   struct Step {
     Batch batch;
     std::uint64_t ids = 0;  // sum mod 2^64 of hash_id over the samples here
   };
-  // What this worker trains on at `step`; a pure function of its arguments and the seed.
-  Step load(const std::vector<MixtureEntry>& mixture, std::int64_t step) const;
+  // What this worker trains on at `step`; a pure function of its arguments and the seed. Samples of a task are in the
+  // order of its stream. Not to be called by two threads at once.
+  Step load(const std::vector<MixtureEntry>& mixture, std::int64_t step);
 
  private:
-  std::vector<LoaderTask> tasks_;
+  struct Source {
+    LoaderTask task;
+    std::uint64_t key;
+    SampleStream stream;
+  };
+  std::vector<Source> sources_;
   TokenizerInfo tokenizer_;
-  std::uint64_t seed_;
+  std::vector<std::uint64_t> samples_, lengths_;  // of a task's quota
 };
 
 }  // namespace polyhead

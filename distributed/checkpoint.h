@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "core/optimizer/adamw.h"
-#include "datasets/sampling.h"
+#include "datasets/mixture.h"
 #include "distributed/communicator/communicator.h"
 #include "distributed/description.h"
 

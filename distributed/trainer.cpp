@@ -59,7 +59,9 @@ class Training {
   TrainResult run(const std::atomic<bool>& interrupt) {
     announce();
     saved_at_ = Clock::now();
-    const auto result = [&](Ending ending) { return TrainResult{ending, state_.step, state_.parameter_hash}; };
+    const auto result = [&](Ending ending) {
+      return TrainResult{ending, state_.step, state_.parameter_hash, epochs_taken()};
+    };
     while (state_.step < options_.steps) {
       if (options_.stop_at > 0 && state_.step >= options_.stop_at) return save(), result(Ending::stopped);
       const Agreed agreed = step(state_.step + 1, interrupt);
@@ -94,18 +96,15 @@ class Training {
   }
 
   void open_data() {
-    quotas_ = quotas(options_.mixture, options_.tasks, train_samples(manifest_, options_.tasks));
-    MixtureEntry entry;
-    for (const TaskQuota& quota : quotas_) {
-      entry.quota.push_back(quota.samples);
-      entry.first.push_back(0);
-    }
-    state_.mixture = {entry};
+    samples_ = train_samples(manifest_, options_.tasks);
+    quotas_ = phase_quotas(options_.mixture, options_.tasks, samples_);
+    state_.mixture = entries_of(options_.mixture, quotas_);
   }
 
   // Costs are estimates: tokens a sample (where the manifest states them) through encoder, and decoder and output table
-  // where there is one.
+  // where there is one, times the samples that the run takes.
   void place_tasks() {
+    const std::vector<double> taken = epochs(state_.mixture, samples_, options_.steps);
     std::vector<double> cost;
     const double dim = static_cast<double>(options_.encoder.dim),
                  vocabulary = static_cast<double>(manifest_.tokenizer.vocab_size);
@@ -120,7 +119,7 @@ class Training {
       if (task.kind == Kind::translation)
         work += target * ((layer + 4 * dim * dim) * static_cast<double>(task.head.decoder_layers) + dim * vocabulary);
       if (task.kind == Kind::masked_lm) work += input * task.masking.share * dim * vocabulary;
-      cost.push_back(work * static_cast<double>(quotas_[i].samples));
+      cost.push_back(work * taken[i] * samples);
     }
     placement_ = place(cost, world_.size());
     for (std::size_t i = 0; i < task_count(); ++i) {
@@ -200,7 +199,11 @@ class Training {
     if (found.empty()) return;
     const CheckpointState state = read_checkpoint_state(found);
     load_checkpoint(found, state, *model_, optimizers_.get());
-    if (state.mixture.empty() || state.mixture.front().quota.size() != task_count())
+    const auto& mixture = state.mixture;
+    if (mixture.empty() || mixture.front().step != 1 || !std::ranges::all_of(mixture, [&](const MixtureEntry& entry) {
+          return entry.quota.size() == task_count() && entry.first.size() == task_count() &&
+                 std::ranges::min(entry.quota) >= 0;
+        }))
       throw Error(Exit::data,
                   fmt::format("{}: its mixture is not of {} tasks: it belongs to another run", found, task_count()));
     state_.step = state.step;
@@ -224,15 +227,7 @@ class Training {
     for (std::size_t i = 0; i < task_count(); ++i)
       start.head_parameters[description_.tasks[i].name] = static_cast<std::int64_t>(sizes[i]);
     start.placement = describe(placement_, options_.tasks);
-    for (std::size_t i = 0; i < task_count(); ++i) {
-      const double realised = static_cast<double>(quotas_[i].samples) / static_cast<double>(options_.mixture.batch);
-      start.mixture +=
-          fmt::format("{}: {} of {} samples a step ({:.1f} %, {:.1f} % requested){}\n", options_.tasks[i],
-                      quotas_[i].samples, options_.mixture.batch, 100 * realised, 100 * quotas_[i].requested,
-                      std::abs(realised - quotas_[i].requested) > 0.1 * quotas_[i].requested
-                          ? "  warning: more than 10 % off; a larger mixture.batch comes closer"
-                          : "");
-    }
+    start.mixture = describe(options_.mixture, quotas_, options_.tasks, samples_, options_.steps);
     observer_->on_start(start);
   }
 
@@ -375,6 +370,14 @@ class Training {
               metric.value().is_null() ? std::numeric_limits<double>::quiet_NaN() : metric.value().get<double>();
     }
     for (const auto& [name, metrics] : results) observer_->on_eval(state_.step, "valid", name, metrics);
+    observer_->on_epochs(state_.step, epochs_taken());
+  }
+
+  std::map<std::string, double> epochs_taken() const {
+    const std::vector<double> taken = epochs(state_.mixture, samples_, state_.step);
+    std::map<std::string, double> result;
+    for (std::size_t i = 0; i < task_count(); ++i) result[options_.tasks[i]] = taken[i];
+    return result;
   }
 
   void save() {
@@ -394,7 +397,8 @@ class Training {
   Manifest manifest_;
   Balancer balancer_ = nullptr;
   ModelDescription description_;
-  std::vector<TaskQuota> quotas_;
+  std::vector<std::uint64_t> samples_;          // of train, by task
+  std::vector<std::vector<TaskQuota>> quotas_;  // [phases][tasks]
   Placement placement_;
   std::vector<std::unique_ptr<Communicator>> groups_;  // by task; null where this worker is no member
   std::vector<int> held_, leads_;                      // tasks, ascending

@@ -12,8 +12,8 @@
 #include "core/model/options.h"
 #include "datasets/column.h"
 #include "datasets/manifest.h"
+#include "datasets/mixture.h"
 #include "datasets/packing.h"
-#include "datasets/sampling.h"
 #include "distributed/communicator/communicator.h"
 
 namespace polyhead {
@@ -58,7 +58,7 @@ class Observer {
     std::int64_t encoder_parameters = 0;
     std::map<std::string, std::int64_t> head_parameters;
     std::string placement;  // describe()
-    std::string mixture;    // table of requested and realised shares, warnings included
+    std::string mixture;    // describe(): shares of each phase, warnings, planned epochs
   };
   struct Step {
     std::int64_t step = 0;
@@ -75,6 +75,8 @@ class Observer {
   virtual void on_step(const Step&) = 0;
   virtual void on_eval(std::int64_t step, const std::string& split, const std::string& task,
                        const std::map<std::string, double>& metrics) = 0;
+  // With every evaluation: how often each task's samples have been taken.
+  virtual void on_epochs(std::int64_t /*step*/, const std::map<std::string, double>& /*epochs*/) {}
   virtual void on_checkpoint(std::int64_t step, const std::filesystem::path& folder, std::uint64_t parameter_hash) = 0;
 };
 
@@ -84,6 +86,7 @@ struct TrainResult {
   Ending ending = Ending::done;
   std::int64_t step = 0;
   std::uint64_t parameter_hash = 0;
+  std::map<std::string, double> epochs = {};  // of each task, taken since step 1
 };
 
 // Trains; all workers of `world` call it with equal options. `interrupt` becomes true when a signal asks to save and

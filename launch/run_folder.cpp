@@ -131,6 +131,7 @@ void write_status(const fs::path& run_dir, const Status& status) {
                {"last_checkpoint", status.last_checkpoint},
                {"parameter_hash", status.parameter_hash}};
   if (!status.error.empty()) json["error"] = status.error;
+  if (!status.epochs.empty()) json["epochs"] = numbers(status.epochs);
   // An error's text may hold any bytes of a stranger's file.
   write_file_atomically(run_dir / "status.json", json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
 }
@@ -146,7 +147,8 @@ std::optional<Status> read_status(const fs::path& run_dir) {
                   .step = json.at("step"),
                   .last_checkpoint = json.at("last_checkpoint"),
                   .parameter_hash = json.at("parameter_hash"),
-                  .error = json.value("error", "")};
+                  .error = json.value("error", ""),
+                  .epochs = json.value("epochs", std::map<std::string, double>{})};
   } catch (const Json::exception& error) {
     throw Error(Exit::data,
                 fmt::format("{} is not a run's status: {}; it may be deleted", file.string(), error.what()));
@@ -192,6 +194,10 @@ void MetricsFile::write_eval(std::int64_t step, const std::string& split, const 
                              const std::map<std::string, double>& metrics) {
   write_line(
       Json({{"kind", "eval"}, {"step", step}, {"split", split}, {"task", task}, {"metrics", numbers(metrics)}}).dump());
+}
+
+void MetricsFile::write_epochs(std::int64_t step, const std::map<std::string, double>& epochs) {
+  write_line(Json({{"kind", "epochs"}, {"step", step}, {"epochs", numbers(epochs)}}).dump());
 }
 
 void MetricsFile::write_line(const std::string& line) {

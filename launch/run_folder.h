@@ -48,9 +48,10 @@ struct Status {
   std::string state = "running";  // running | done | stopped | preempted | failed
   int exit_code = 0;
   std::int64_t step = 0;
-  std::string last_checkpoint;  // relative to the run folder; "": none yet
-  std::string parameter_hash;   // 16 hexadecimal digits; "": not known
-  std::string error;            // failed: what was printed
+  std::string last_checkpoint;                // relative to the run folder; "": none yet
+  std::string parameter_hash;                 // 16 hexadecimal digits; "": not known
+  std::string error;                          // failed: what was printed
+  std::map<std::string, double> epochs = {};  // done, stopped, preempted: of each task
 };
 // Atomic; throws Error(cannot_write).
 void write_status(const std::filesystem::path& run_dir, const Status& status);
@@ -71,6 +72,7 @@ class MetricsFile {
   void write(const Observer::Step& step);
   void write_eval(std::int64_t step, const std::string& split, const std::string& task,
                   const std::map<std::string, double>& metrics);
+  void write_epochs(std::int64_t step, const std::map<std::string, double>& epochs);
 
  private:
   void write_line(const std::string& line);

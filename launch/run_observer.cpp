@@ -18,6 +18,7 @@ RunObserver::RunObserver(std::filesystem::path run_dir, std::int64_t last_step, 
   status_.state = "running";
   status_.exit_code = 0;
   status_.error.clear();
+  status_.epochs.clear();
 }
 
 void RunObserver::on_start(const Start& start) {
@@ -52,6 +53,10 @@ void RunObserver::on_eval(std::int64_t step, const std::string& split, const std
   note(text);
 }
 
+void RunObserver::on_epochs(std::int64_t step, const std::map<std::string, double>& epochs) {
+  metrics_->write_epochs(step, epochs);
+}
+
 void RunObserver::on_checkpoint(std::int64_t step, const std::filesystem::path& folder, std::uint64_t parameter_hash) {
   status_.step = step;
   status_.last_checkpoint = folder.lexically_relative(run_dir_).string();
@@ -64,10 +69,15 @@ int RunObserver::finish(const TrainResult& result) {
   status_.exit_code = static_cast<int>(result.ending == Ending::preempted ? Exit::preempted : Exit::done);
   status_.step = result.step;
   status_.parameter_hash = to_hex(result.parameter_hash);
+  status_.epochs = result.epochs;
   write_status(run_dir_, status_);
   const char* said = result.ending == Ending::done      ? "done"
                      : result.ending == Ending::stopped ? "stopped as run.stop_at says"
                                                         : "stopped by a signal, saved";
+  std::string epochs;
+  for (const auto& [task, taken] : result.epochs)
+    epochs += fmt::format("{} {} {:.2f}", epochs.empty() ? "epochs:" : ",", task, taken);
+  if (!epochs.empty()) note(epochs);
   note(fmt::format("{} after step {}{}", said, result.step,
                    result.ending == Ending::done ? "" : "; the same command goes on from here"));
   progress_.reset();

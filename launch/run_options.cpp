@@ -11,6 +11,7 @@
 #include "core/base/files.h"
 #include "core/base/hash.h"
 #include "launch/launcher.h"
+#include "launch/mixture_options.h"
 #include "launch/nearest.h"
 
 namespace polyhead {
@@ -65,17 +66,6 @@ OptimizerOptions optimizer_options(const Config& config) {
   optimizer.clip = config.number("optimizer.clip");
   optimizer.head_clip = config.number("optimizer.head_clip");
   return optimizer;
-}
-
-MixtureOptions mixture_options(const Config& config, const std::vector<std::string>& tasks) {
-  MixtureOptions mixture;
-  mixture.kind = config.text("mixture.kind");
-  mixture.temperature = config.number("mixture.temperature");
-  mixture.batch = config.integer("mixture.batch");
-  for (const std::string& task : tasks)
-    if (const std::string rate = fmt::format("task.{}.rate", task); config.has(rate))
-      mixture.rates[task] = config.number(rate);
-  return mixture;
 }
 
 TaskOptions task_options(Config& config, const TaskInfo& info) {
@@ -174,7 +164,8 @@ TrainOptions train_options_of(Config& config, const Manifest& manifest) {
   options.mixture = mixture_options(config, options.tasks);
   options.balance = config.text("balance.method");
   for (const std::string& name : options.tasks) options.task_options[name] = task_options(config, manifest.task(name));
-  quotas(options.mixture, options.tasks, train_samples(manifest, options.tasks));  // throws before a run folder is made
+  // Throws before a run folder is made.
+  phase_quotas(options.mixture, options.tasks, train_samples(manifest, options.tasks));
   return options;
 }
 

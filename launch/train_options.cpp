@@ -73,13 +73,20 @@ std::span<const Option> train_options() {
       {"mixture", "kind", choice, "temperature", "How a step's samples are shared out among tasks.", true,
        "proportional|uniform|temperature|explicit"},
       {"mixture", "temperature", number, "2", "Of kind temperature: shares go as samples^(1/temperature).", true, ">0"},
+      {"mixture", "cap", integer, "0", "Of kind temperature: no task counts as more than so many samples; 0: no cap.",
+       true, ">=0"},
       {"mixture", "batch", integer, "64", "Samples a step over all tasks and workers.", true, ">=1"},
+      {"mixture", "phases", text, "",
+       "Mixtures that take over at given steps: STEP KIND, separated by commas, with a number after temperature and "
+       "TASK=RATE after explicit (tasks not named take no part). Example: 2000 uniform, 4000 temperature 5, 6000 "
+       "explicit section=2 en-it=1.",
+       true},
 
       {"balance", "method", choice, "equal",
        "How tasks' losses are weighted: equally, or by task.NAME.weight (static).", true, "equal|static"},
 
       {"task", "weight", number, "1", "Of balance.method static: the task's relative weight.", true, ">0"},
-      {"task", "rate", number, "", "Of mixture.kind explicit: the task's relative rate.", true, ">0"},
+      {"task", "rate", number, "", "Of mixture.kind explicit: the task's relative rate; 0 leaves it out.", true, ">=0"},
       {"task", "dropout", number, "", "Dropout rate of the head; encoder.dropout when not given.", true, ">=0,<1"},
       {"task", "label_smoothing", number, "", "Label smoothing; when not given 0.1 for translation, else 0.", true,
        ">=0,<1"},

@@ -79,7 +79,7 @@ TEST_F(RunOptions, FillsTheStructs) {
   EXPECT_EQ(options.task_options.at("en-it").head.label_smoothing, 0.1);
   EXPECT_EQ(options.task_options.at("en-it").head.decoder_layers, 1);
   EXPECT_EQ(options.task_options.at("en-it").masking.share, 0.15);
-  EXPECT_EQ(options.mixture.rates.at("en-it"), 3);
+  EXPECT_EQ(options.mixture.phases.at(0).mixture.rates.at("en-it"), 3);
   EXPECT_EQ(options.task_options.size(), 2U);
   EXPECT_EQ(c.text("run.tasks"), "section, en-it");
   EXPECT_EQ(c.text("run.data_hash").size(), 16U);
@@ -131,14 +131,71 @@ TEST_F(RunOptions, Errors) {
   expect_contains(error(Exit::config, {"--encoder.heads", "256"}), "dim / heads must be an even whole number");
   expect_contains(error(Exit::config, {"--attention.heads", "3"}),
                   "attention.heads = 3: it must divide encoder.dim = 256");
-  expect_contains(error(Exit::config, {"--mixture.batch", "2"}), "mixture.batch is 2, but there are 3 tasks");
+  expect_contains(error(Exit::config, {"--run.tasks", "section, en-it", "--mixture.batch", "1"}),
+                  "mixture.batch is 1, but there are 2 tasks");
   expect_contains(error(Exit::config, {"--mixture.kind", "explicit"}),
-                  "task 'section' has no rate: give task.section.rate");
+                  "task 'section' has no rate: give task.section.rate, 0 to leave it out");
   expect_contains(error(Exit::config, {"--run.tasks", "section", "--task.section.mask_random", "0.3"}),
                   "together must be at most 1");
   expect_contains(error(Exit::config, {"--run.data_hash", "0"}), "it is another data set");
   manifest_.tasks.clear();
   expect_contains(error(Exit::data, {}), "has no task");
+}
+
+TEST_F(RunOptions, PhasesOfTheMixture) {
+  Config c = config({"--run.tasks", "section, en-it", "--mixture.cap", "150", "--mixture.phases",
+                     "200 uniform,  400 temperature 5 ,600 explicit section=2 en-it=0.5, 800 explicit en-it=1"});
+  const MixtureOptions options = train_options_of(c, manifest_).mixture;
+  ASSERT_EQ(options.phases.size(), 5U);
+  const auto said = [&](std::size_t phase) {
+    return std::to_string(options.phases[phase].step) + " " + describe(options.phases[phase].mixture);
+  };
+  EXPECT_EQ(said(0), "1 temperature 2, cap 150");
+  EXPECT_EQ(said(1), "200 uniform");
+  EXPECT_EQ(said(2), "400 temperature 5, cap 150");
+  EXPECT_EQ(said(3), "600 explicit");
+  using Rates = std::map<std::string, double>;
+  EXPECT_EQ(options.phases[3].mixture.rates, (Rates{{"section", 2}, {"en-it", 0.5}}));
+  EXPECT_EQ(options.phases[4].mixture.rates, (Rates{{"section", 0}, {"en-it", 1}}));
+  EXPECT_EQ(read_config(train_options(), folder_.write("config.ini", c.ini())).text("mixture.phases"),
+            c.text("mixture.phases"));
+}
+
+TEST_F(RunOptions, ErrorsOfPhasesNameThePhaseAndTheCure) {
+  const auto says = [&](const std::string& phases, const std::string& part) {
+    const std::string message = error(Exit::config, {"--run.tasks", "section, en-it", "--mixture.phases", phases});
+    expect_contains(message, "mixture.phases = " + phases + " (command line): the phase '");
+    expect_contains(message, part);
+  };
+  says("uniform", "begins with 'uniform', expected the step");
+  says("1 uniform", "begins with '1', expected the step from which it holds, 2 or more");
+  says("2x uniform", "begins with '2x'");
+  says("20 uniform,, 30 uniform", "the phase '' begins with ''");
+  says("20", "has the kind '', expected proportional, uniform, temperature, explicit");
+  says("20 temprature 5", "has the kind 'temprature' (did you mean temperature?)");
+  says("20 temperature", "needs one number above 0 after temperature");
+  says("20 temperature 0", "needs one number above 0 after temperature");
+  says("20 temperature nan", "needs one number above 0 after temperature");
+  says("20 temperature 5 6", "needs one number above 0 after temperature");
+  says("20 uniform 5", "has '5' after uniform, which takes nothing; separate phases by commas");
+  says("20 explicit", "needs TASK=RATE after explicit");
+  says("20 explicit section", "has 'section', expected TASK=RATE");
+  says("20 explicit section=-1", "has 'section=-1', expected TASK=RATE with a rate of 0 or more");
+  says("20 explicit section=inf", "has 'section=inf'");
+  says("20 explicit sektion=1",
+       "names the task 'sektion' (did you mean section?), but the run's tasks are section, en-it");
+  says("20 explicit bare=1", "names the task 'bare', but the run's tasks are section, en-it");
+  says("20 explicit section=1 section=2", "names task section twice");
+  says("20 explicit section=0", "has only rates of 0");
+  says("20 uniform, 20 uniform", "does not begin after the one before it (step 20)");
+  says("1001 uniform", "never begins, as run.steps is 1000");
+  expect_contains(
+      error(Exit::config, {"--run.tasks", "section, en-it", "--mixture.batch", "1", "--mixture.kind", "explicit",
+                           "--task.section.rate", "1", "--task.en-it.rate", "0", "--mixture.phases", "20 uniform"}),
+      "the mixture from step 20 on: mixture.batch is 1, but there are 2 tasks");
+  expect_contains(
+      error(Exit::config, {"--run.tasks", "section", "--mixture.kind", "explicit", "--task.section.rate", "0"}),
+      "the rates of all tasks are 0");
 }
 
 TEST(Threads, AtLeastOne) {

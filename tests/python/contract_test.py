@@ -80,16 +80,27 @@ def test_eval_lines(run_dir):
         assert all(isinstance(value, float) for value in line["metrics"].values())
 
 
+def test_epochs_lines(run_dir, data):
+    tasks = {task["name"]: task["splits"]["train"]["samples"] for task in json.loads((data / "dataset.json").read_text())["tasks"]}
+    found = [line for line in lines(run_dir) if line["kind"] == "epochs"]
+    # A batch of 50 for five tasks, shared out by temperature 2.
+    assert [line["step"] for line in found] == [110, STEPS]
+    for line in found:
+        assert line.keys() == {"kind", "step", "epochs"} and line["epochs"].keys() == tasks.keys()
+        assert sum(line["epochs"][task] * samples for task, samples in tasks.items()) == pytest.approx(50 * line["step"])
+        assert line["epochs"] == pytest.approx({task: found[-1]["epochs"][task] * line["step"] / STEPS for task in tasks})
+
+
 def test_the_last_eval_lines_are_what_evaluate_says(run_dir):
     later = evaluate(run_dir, "--split", "valid")
-    for line in lines(run_dir)[-len(KINDS):]:
+    for line in [line for line in lines(run_dir) if line["kind"] == "eval"][-len(KINDS):]:
         for metric, value in line["metrics"].items():
             assert later[line["task"]][metric] == pytest.approx(value, rel=1e-4), (line["task"], metric)
 
 
 def test_status(run_dir):
     assert status(run_dir) == {"state": "done", "exit_code": 0, "step": STEPS, "last_checkpoint": f"checkpoints/step-{STEPS:06}",
-                               "parameter_hash": parameter_hash(run_dir)}
+                               "parameter_hash": parameter_hash(run_dir), "epochs": lines(run_dir)[-1]["epochs"]}
 
 
 def test_logs_name_workers_and_processes(run_dir):

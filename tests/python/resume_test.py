@@ -271,7 +271,7 @@ def test_divergence_ends_with_76_and_names_the_cause(workers, data, tmp_path):
 
 def test_ids_hash_follows_from_names_and_stream_positions(data, whole):
     folder = whole(OPTIONS, 2)
-    assert {line["kind"] for line in lines(folder)} == {"step", "eval"}
+    assert {line["kind"] for line in lines(folder)} == {"step", "eval", "epochs"}
     rolled = 0
     for line in steps(folder):
         step_sum = sum(xxhash.xxh3_64_intdigest(task.encode(), seed=(line["step"] - 1) * 20 + i) for task in line["loss"] for i in range(20))

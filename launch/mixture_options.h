@@ -1,0 +1,16 @@
+// The [mixture] section of a configuration, phases included.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "datasets/mixture.h"
+#include "launch/options.h"
+
+namespace polyhead {
+
+// `tasks`: what the run trains. Throws Error(config) naming the key, the phase and the cure; phase_quotas() checks the
+// rest.
+MixtureOptions mixture_options(const Config& config, const std::vector<std::string>& tasks);
+
+}  // namespace polyhead
