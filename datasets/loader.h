@@ -39,10 +39,13 @@ class Loader {
     LoaderTask task;
     std::uint64_t key;
     SampleStream stream;
+    // Of the step that is being loaded: the quota, and of it what falls to this worker.
+    std::uint64_t first = 0;
+    std::vector<std::uint64_t> samples = {}, lengths = {};
+    std::vector<std::size_t> mine = {};
   };
   std::vector<Source> sources_;
   TokenizerInfo tokenizer_;
-  std::vector<std::uint64_t> samples_, lengths_;  // of a task's quota
 };
 
 }  // namespace polyhead

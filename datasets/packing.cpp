@@ -40,22 +40,23 @@ void mask_sequence(Batch& batch, TaskSlice& slice, std::size_t begin, const Toke
                    const MaskingOptions& masking) {
   const std::uint64_t mask_key = derive(key, kMaskStream);
   const auto random = [&](std::size_t row, Draw what) { return draw(derive(mask_key, row - begin), what); };
-  std::vector<std::size_t> chosen;
+  const std::size_t first = slice.masked_rows.size();
   std::size_t lowest = batch.tokens.size();  // the row to take when none is chosen
   double lowest_draw = 1;
   for (std::size_t row = begin; row < batch.tokens.size(); ++row) {
     if (!maskable(info, batch.tokens[row])) continue;
     const double drawn = unit(random(row, kSelect));
-    if (drawn < masking.share) chosen.push_back(row);
+    if (drawn < masking.share) slice.masked_rows.push_back(static_cast<std::int64_t>(row));
     if (drawn < lowest_draw) {
       lowest_draw = drawn;
       lowest = row;
     }
   }
-  if (chosen.empty() && lowest < batch.tokens.size()) chosen.push_back(lowest);
-  for (const std::size_t row : chosen) {
+  if (slice.masked_rows.size() == first && lowest < batch.tokens.size())
+    slice.masked_rows.push_back(static_cast<std::int64_t>(lowest));
+  for (std::size_t i = first; i < slice.masked_rows.size(); ++i) {
+    const auto row = static_cast<std::size_t>(slice.masked_rows[i]);
     std::int64_t& token = batch.tokens[row];
-    slice.masked_rows.push_back(static_cast<std::int64_t>(row));
     slice.masked_tokens.push_back(token);
     const double drawn = unit(random(row, kReplace));
     if (drawn < masking.mask) {
@@ -64,7 +65,7 @@ void mask_sequence(Batch& batch, TaskSlice& slice, std::size_t begin, const Toke
       token = random_token(random(row, kToken), info);
     }
   }
-  slice.count += static_cast<std::int64_t>(chosen.size());
+  slice.count += static_cast<std::int64_t>(slice.masked_rows.size() - first);
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <limits>
 #include <memory>
+#include <optional>
 
 #include <fmt/format.h>
 
@@ -21,6 +22,7 @@
 #include "core/model/device.h"
 #include "core/optimizer/adamw.h"
 #include "datasets/loader.h"
+#include "datasets/prefetch.h"
 #include "distributed/checkpoint.h"
 #include "distributed/evaluation.h"
 #include "distributed/placement.h"
@@ -58,6 +60,9 @@ class Training {
 
   TrainResult run(const std::atomic<bool>& interrupt) {
     announce();
+    const std::int64_t last = options_.stop_at > 0 ? std::min(options_.stop_at, options_.steps) : options_.steps;
+    batches_.emplace([this, mixture = state_.mixture](std::int64_t number) { return loader_->load(mixture, number); },
+                     state_.step + 1, last, static_cast<std::size_t>(options_.prefetch));
     saved_at_ = Clock::now();
     const auto result = [&](Ending ending) {
       return TrainResult{ending, state_.step, state_.parameter_hash, epochs_taken()};
@@ -244,7 +249,7 @@ class Training {
 
   Agreed step(std::int64_t number, const std::atomic<bool>& interrupt) {
     const auto start = Clock::now();
-    const Loader::Step loaded = loader_->load(state_.mixture, number);
+    const Loader::Step loaded = batches_->next();
     const Batch& batch = loaded.batch;
 
     // Counts of valid targets over the whole group of each task, tokens, ids: all workers have them before backward.
@@ -263,8 +268,8 @@ class Training {
 
     model_->encoder().arena().gradients().zero_();
     for (const auto& [task, head] : model_->heads()) head->arena().gradients().zero_();
-    // losses, then flags: not finite, interrupted, time to save
-    std::vector<double> agreed(task_count() + 3, 0);
+    // losses, then flags: not finite, interrupted, time to save; then seconds waited for data
+    std::vector<double> agreed(task_count() + 4, 0);
     if (!batch.slices.empty()) {
       const std::vector<HeadInput> inputs = model_->forward(batch, true);
       torch::Tensor total;
@@ -304,6 +309,7 @@ class Training {
     if (world_.rank() == 0 && options_.checkpoint_seconds > 0 &&
         seconds_since(saved_at_) >= options_.checkpoint_seconds)
       agreed[task_count() + 2] = 1;
+    agreed[task_count() + 3] = batches_->waited();
     world_.all_reduce("losses", agreed);
 
     const bool skipped = agreed[task_count()] > 0;
@@ -322,6 +328,7 @@ class Training {
                           .weight = {},
                           .tokens = counts[task_count()],
                           .seconds = seconds_since(start),
+                          .wait = agreed[task_count() + 3] / world_.size(),
                           .ids_hash = state_.ids_hash,
                           .lr = lr,
                           .gradient_norm = encoder_norm,
@@ -413,6 +420,7 @@ class Training {
   std::int64_t saved_step_ = -1;
   int skipped_ = 0;
   Clock::time_point saved_at_;
+  std::optional<Prefetcher<Loader::Step>> batches_;  // its thread uses what is above
 };
 
 }  // namespace

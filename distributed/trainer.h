@@ -40,6 +40,7 @@ struct TrainOptions {
   std::string device = "cpu";         // or cuda
   int local_rank = 0;                 // among the workers of this host: the number of its CUDA device
   int threads = 1;
+  std::int64_t prefetch = 2;                        // steps whose batches are made ahead in a thread; 0: none
   std::vector<std::string> tasks;                   // names, in the data set's order; never empty
   std::map<std::string, TaskOptions> task_options;  // every task
   EncoderOptions encoder;
@@ -65,6 +66,7 @@ class Observer {
     std::map<std::string, double> loss, weight;  // active tasks
     std::int64_t tokens = 0;
     double seconds = 0;
+    double wait = 0;  // of them, for data: the mean over workers
     std::uint64_t ids_hash = 0;
     double lr = 0, gradient_norm = 0;
     bool skipped = false;  // not finite: no update

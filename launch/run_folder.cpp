@@ -183,6 +183,7 @@ void MetricsFile::write(const Observer::Step& step) {
                {"weight", numbers(step.weight)},
                {"tokens", step.tokens},
                {"seconds", step.seconds},
+               {"wait", step.wait},
                {"ids_hash", to_hex(step.ids_hash)},
                {"lr", step.lr},
                {"gradient_norm", step.gradient_norm}};

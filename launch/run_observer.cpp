@@ -40,6 +40,8 @@ void RunObserver::on_start(const Start& start) {
 void RunObserver::on_step(const Step& step) {
   metrics_->write(step);
   status_.step = step.step;
+  seconds_ += step.seconds;
+  wait_ += step.wait;
   if (step.skipped) note(fmt::format("step {}: the loss or gradient is not finite; no update", step.step));
   const double now = std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
   progress_->step(step.step, step.loss, step.tokens, now);
@@ -78,6 +80,7 @@ int RunObserver::finish(const TrainResult& result) {
   for (const auto& [task, taken] : result.epochs)
     epochs += fmt::format("{} {} {:.2f}", epochs.empty() ? "epochs:" : ",", task, taken);
   if (!epochs.empty()) note(epochs);
+  note(fmt::format("waited for data for {:.2f} of {:.1f} s", wait_, seconds_));
   note(fmt::format("{} after step {}{}", said, result.step,
                    result.ending == Ending::done ? "" : "; the same command goes on from here"));
   progress_.reset();

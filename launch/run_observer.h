@@ -37,6 +37,7 @@ class RunObserver : public Observer {
   std::int64_t last_step_;
   std::FILE* stream_;
   Status status_;
+  double seconds_ = 0, wait_ = 0;  // of the steps of this start
   std::optional<MetricsFile> metrics_;
   std::optional<ProgressDisplay> progress_;
 };

@@ -158,6 +158,7 @@ TrainOptions train_options_of(Config& config, const Manifest& manifest) {
   options.read.verify = verify == "open" ? Verify::open : verify == "off" ? Verify::off : Verify::blocks;
   options.device = config.text("run.device");
   options.threads = static_cast<int>(config.integer("run.threads"));
+  options.prefetch = config.integer("run.prefetch");
   options.encoder = encoder_options(config);
   options.attention = attention_options(config);
   options.optimizer = optimizer_options(config);

@@ -44,6 +44,8 @@ std::span<const Option> train_options() {
        "When checksums of the data are compared: of a block at its first touch, of everything at the start (open), or "
        "not at all (off).",
        false, "blocks|open|off"},
+      {"run", "prefetch", integer, "2",
+       "Steps whose batches are made ahead, in a thread of their own; 0: in the training thread.", false, ">=0"},
       {"run", "dtype", choice, "float32", "The type of parameters and arithmetic.", true, "float32|float64"},
       {"run", "device", choice, "auto", "Where to compute; auto takes a GPU where there is one.", false,
        "auto|cpu|cuda"},

@@ -60,12 +60,13 @@ def test_step_lines(run_dir):
     found = steps(run_dir)
     assert [line["step"] for line in found] == list(range(1, STEPS + 1))
     for line in found:
-        assert {"kind", "step", "loss", "weight", "tokens", "seconds", "ids_hash"} <= line.keys()
+        assert {"kind", "step", "loss", "weight", "tokens", "seconds", "wait", "ids_hash"} <= line.keys()
         assert set(line["loss"]) == set(line["weight"]) == set(KINDS)
         assert all(isinstance(value, float) and value >= 0 for value in line["loss"].values())
         assert sum(line["weight"].values()) == pytest.approx(1)
         assert isinstance(line["tokens"], int) and line["tokens"] > 50
         assert isinstance(line["seconds"], float) and line["seconds"] > 0
+        assert isinstance(line["wait"], float) and line["wait"] >= 0
         assert re.fullmatch("[0-9a-f]{16}", line["ids_hash"])
     assert len({line["ids_hash"] for line in found}) == STEPS
 

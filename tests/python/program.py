@@ -102,7 +102,7 @@ def steps(folder):
 
 def log(folder):
     """metrics.jsonl without the times."""
-    return [{key: value for key, value in line.items() if key != "seconds"} for line in lines(folder)]
+    return [{key: value for key, value in line.items() if key not in ("seconds", "wait")} for line in lines(folder)]
 
 
 def step_count(folder):
