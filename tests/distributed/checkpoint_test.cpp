@@ -23,7 +23,12 @@ class CheckpointTest : public ::testing::Test {
     description_.encoder = {.layers = 1, .dim = 8, .heads = 2, .ffn = 8};
     description_.tokenizer.kind = "wordpiece";
     description_.tokenizer.vocab_size = 10;
-    description_.tasks = {{"a", Kind::classification, {"x", "y"}, {}, {}}, {"b", Kind::tagging, {"x", "y"}, {}, {}}};
+    for (const auto& [name, kind] : {std::pair("a", Kind::classification), std::pair("b", Kind::tagging)}) {
+      TrainedTask& task = description_.tasks.emplace_back();
+      task.name = name;
+      task.kind = kind;
+      task.labels = {"x", "y"};
+    }
     // Rank 0's folder, seen by all.
     if (world().rank() == 0) folder_.emplace();
     run_dir_ = world().all_gather_strings("folder", folder_ ? folder_->path().string() : "").front();
