@@ -95,6 +95,8 @@ std::span<const Command> commands() {
       {"import", "Turns JSONL files and an import description into a data set.", import_options(), false, run_import},
       {"synthetic", "Writes JSONL files of planted tasks and their import description.", synthetic_options(), false,
        run_synthetic},
+      {"inspect", "Shows what a data set holds: counts, lengths, labels, samples.", inspect_options(), false,
+       run_inspect},
       {"verify", "Checks every hash and rule of a data set, and the checkpoints of a run.", verify_options(), false,
        run_verify},
       {"train", "Trains, or goes on with a run.", train_options(), true, run_train},

@@ -20,6 +20,9 @@ int run_train(const Config& config, Communicator& world);
 std::span<const Option> evaluate_options();
 int run_evaluate(const Config& config, Communicator& world);
 
+std::span<const Option> inspect_options();
+int run_inspect(const Config& config, Communicator& world);
+
 std::span<const Option> verify_options();
 int run_verify(const Config& config, Communicator& world);
 

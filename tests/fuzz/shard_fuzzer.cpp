@@ -279,6 +279,6 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   } catch (const std::bad_alloc&) {
     return 0;
   }
-  read_everything(path, expected);
+  if (expected.info.samples > 0) read_everything(path, expected);  // a train split of none is refused by itself
   return 0;
 }

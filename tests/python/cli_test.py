@@ -48,7 +48,7 @@ def test_help_and_version():
     assert run("--version").stdout.startswith("polyhead ")
 
 
-@pytest.mark.parametrize("command", ["import", "synthetic", "verify", "train", "evaluate", "predict"])
+@pytest.mark.parametrize("command", ["import", "synthetic", "inspect", "verify", "train", "evaluate", "predict"])
 def test_help_of_a_command(command):
     done = run(command, "--help")
     assert done.returncode == 0 and done.stderr == ""
@@ -61,7 +61,7 @@ def test_nothing_said_is_usage():
 
 
 def test_unknown_command():
-    fails(2, "trian", says=["there is no command 'trian'", "did you mean train?", "import, synthetic, verify, train"])
+    fails(2, "trian", says=["there is no command 'trian'", "did you mean train?", "import, synthetic, inspect, verify, train"])
 
 
 def test_unknown_option():

@@ -212,9 +212,8 @@ def rebuild(name, **options):
 
 
 def external_storage(f, folder):
-    (folder / "outside").write_bytes(bytes(48))
     del f["target/label"]
-    f.create_dataset("target/label", (6,), "u4", external=[(str(folder / "outside"), 0, 48)])
+    f.create_dataset("target/label", (6,), "u4", external=[("/etc/passwd", 0, 24)])
 
 
 def virtual(f, folder):
@@ -247,9 +246,48 @@ def bomb_offsets(f, folder):
     f.create_dataset("input/tokens", (3 << 30,), "u2", chunks=(1 << 20,))
 
 
+def huge_and_contiguous(f, folder):
+    del f["target/label"]
+    create = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    create.set_alloc_time(h5py.h5d.ALLOC_TIME_LATE)
+    h5py.h5d.create(f["target"].id, b"label", h5py.h5t.STD_U32LE, h5py.h5s.create_simple((1 << 50,)), create)
+
+
 def variable_length(f, folder):
     del f["target/label"]
     f.create_dataset("target/label", data=["a"] * 6)
+
+
+def retype(name, array, **options):
+    def edit(f, folder):
+        del f[name]
+        f.create_dataset(name, data=array, **options)
+    return edit
+
+
+def attribute(name, value, dtype=None):
+    def edit(f, folder):
+        del f.attrs[name]
+        f.attrs.create(name, value, dtype=dtype)
+    return edit
+
+
+def moved(name, elsewhere):
+    """The address of a dataset's bytes in the file's own tables, set to `elsewhere(address, bytes of the file)`."""
+    def build(folder):
+        path = folder / "classification" / "train-00000-of-00001.h5"
+        write_shard(path, "classification", columns("classification", np.random.default_rng(2), 6), integrity=False)
+        with h5py.File(path) as f:
+            address, size = f[name].id.get_offset(), f[name].id.get_storage_size()
+        content = path.read_bytes()
+        # A layout message: version 3, contiguous, then address and size.
+        old = b"\x03\x01" + address.to_bytes(8, "little") + size.to_bytes(8, "little")
+        assert content.count(old) == 1
+        path.write_bytes(content.replace(old, b"\x03\x01" + elsewhere(address, len(content)).to_bytes(8, "little") + old[10:]))
+        with h5py.File(path, "r") as f:
+            f["input/offsets"]
+        write_manifest(folder, ["classification"])
+    return build
 
 
 BROKEN = {
@@ -303,6 +341,28 @@ BROKEN = {
     "never written": (edited("classification", never_written), "stores none"),
     "bomb": (edited("classification", bomb), "too large for a chunked dataset"),
     "small bomb": (edited("classification", bomb_offsets), "too large for a chunked dataset"),
+    "huge and contiguous": (edited("classification", huge_and_contiguous), "stores none"),
+    "behind the file": (moved("target/label", lambda address, size: 1 << 40), "/target/label claims 24 bytes at"),
+    "across the file's end": (moved("target/label", lambda address, size: size - 23), "/target/label claims 24 bytes at"),
+    "at another dataset's bytes": (moved("input/offsets", lambda address, size: 0), "/input/offsets starts at"),
+    "compound": (edited("classification", retype("target/label", np.zeros(6, [("a", "u2"), ("b", "u2")]))), "another type than u32"),
+    "enumeration": (edited("classification", retype("target/label", np.zeros(6), dtype=h5py.enum_dtype({"x": 0}, "u4"))),
+                    "another type than u32"),
+    "references": (edited("classification", lambda f, d: retype("target/label", [f.ref] * 6, dtype=h5py.ref_dtype)(f, d)),
+                   "another type than u32"),
+    "variable-length numbers": (edited("masked_lm", retype("input/tokens", [np.arange(3)] * 6, dtype=h5py.vlen_dtype("u2"))), "u16 or u32"),
+    "a committed type": (edited("classification", lambda f, d: (f.move("target/label", "x"),
+                                                                 f.__setitem__("target/label", np.dtype("u4")))), "is not a dataset"),
+    "no dimensions": (edited("classification", retype("target/label", np.uint32(0))), "0 dimensions"),
+    "null": (edited("classification", lambda f, d: retype("target/label", h5py.Empty("u4"))(f, d)), "/target/label"),
+    "kind is an array": (edited("classification", attribute("kind", ["classification"] * 2)), "'kind' is not one value"),
+    "kind is a compound": (edited("classification", attribute("kind", np.zeros((), [("a", "u2")]))), "'kind' is not a string"),
+    "kind is bytes that end late": (edited("classification", attribute("kind", np.bytes_(b"classification" + b" " * 5000))), "5014 bytes"),
+    "task is of odd bytes": (edited("classification", attribute("task", np.bytes_(b"\xff\xfe\x01\x1b[31m"))), "'task' is"),
+    "samples is a float": (edited("classification", attribute("samples", 6.0)), "'samples' is not an integer"),
+    "samples is empty": (edited("classification", attribute("samples", h5py.Empty("i8"))), "'samples'"),
+    "samples is huge": (edited("classification", attribute("samples", 2**63 - 1)), "manifest says 6"),
+    "version is text of any length": (edited("classification", attribute("version", "1", h5py.string_dtype())), "'version' is not an integer"),
     "lzf filter": (edited("classification", rebuild("target/label", chunks=True, compression="lzf")), "'lzf'"),
     "scale-offset filter": (edited("classification", rebuild("target/label", chunks=True, scaleoffset=0)), "uses the filter 6"),
     "variable length": (edited("classification", variable_length), "another type than u32"),

@@ -1,0 +1,158 @@
+// Lengths, label balance and decoded samples of a split.
+#include "datasets/inspect.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <span>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "core/base/batch.h"
+
+namespace polyhead {
+namespace {
+
+constexpr std::size_t kBins = 40;
+
+std::string label_name(const TaskInfo& task, std::int64_t label) {
+  return task.labels.at(static_cast<std::size_t>(label));
+}
+
+// "word/TAG …" from tokens: a scored piece begins a word.
+std::string decode_tags(const std::vector<std::int64_t>& tokens, const std::vector<std::int64_t>& tags,
+                        const TaskInfo& task, const Tokenizer& tokenizer) {
+  std::vector<std::string> words;
+  for (std::size_t i = 0; i < tokens.size();) {
+    std::size_t end = i + 1;
+    while (end < tokens.size() && tags[end] == kIgnore) ++end;
+    if (tags[i] != kIgnore)
+      words.push_back(tokenizer.decode(std::span(tokens).subspan(i, end - i)) + "/" + label_name(task, tags[i]));
+    i = end;
+  }
+  return fmt::format("{}", fmt::join(words, " "));
+}
+
+SampleText decode(const SplitReader& reader, const TaskInfo& task, const Tokenizer& tokenizer, std::uint64_t index) {
+  SampleText text;
+  text.index = index;
+  std::vector<std::int64_t> tokens, more;
+  std::vector<double> values;
+  reader.input_tokens(index, tokens);
+  const std::span<const std::int64_t> all(tokens);
+  const auto second = static_cast<std::size_t>(reader.second(index));
+  text.input = tokenizer.decode(second > 0 ? all.first(second) : all);
+  if (second > 0) text.second = tokenizer.decode(all.subspan(second));
+  switch (task.kind) {
+    case Kind::classification:
+      text.target = label_name(task, reader.label(index));
+      break;
+    case Kind::multilabel: {
+      reader.labels(index, more);
+      std::vector<std::string> names;
+      for (std::size_t c = 0; c < more.size(); ++c)
+        if (more[c] != 0) names.push_back(task.labels[c]);
+      text.target = fmt::format("{}", fmt::join(names, ", "));
+      break;
+    }
+    case Kind::regression:
+      reader.values(index, values);
+      text.target = fmt::format("{:.4g}", fmt::join(values, ", "));
+      break;
+    case Kind::tagging:
+      reader.tags(index, more);
+      text.target = decode_tags(tokens, more, task, tokenizer);
+      break;
+    case Kind::translation:
+      reader.target_tokens(index, more);
+      text.target = tokenizer.decode(more);
+      break;
+    case Kind::masked_lm:
+      break;
+  }
+  return text;
+}
+
+// Running mean and squared deviation (Welford).
+struct Moments {
+  std::uint64_t count = 0;
+  double mean = 0, squares = 0, min = 0, max = 0;
+  void add(double x) {
+    min = count == 0 ? x : std::min(min, x), max = count == 0 ? x : std::max(max, x);
+    const double before = x - mean;
+    mean += before / static_cast<double>(++count);
+    squares += before * (x - mean);
+  }
+};
+
+}  // namespace
+
+Lengths summarize_lengths(std::vector<std::uint64_t>& lengths, std::size_t bins) {
+  Lengths out;
+  if (lengths.empty()) return out;
+  std::sort(lengths.begin(), lengths.end());
+  // The smallest length that at least this share of the sequences does not exceed.
+  const auto at = [&](double share) {
+    const auto rank = static_cast<std::size_t>(std::ceil(share * static_cast<double>(lengths.size())));
+    return lengths[std::max<std::size_t>(rank, 1) - 1];
+  };
+  out.min = lengths.front(), out.max = lengths.back();
+  out.median = at(0.5), out.p90 = at(0.9), out.p99 = at(0.99);
+  out.mean = static_cast<double>(std::accumulate(lengths.begin(), lengths.end(), std::uint64_t{0})) /
+             static_cast<double>(lengths.size());
+  const std::uint64_t range = out.max - out.min + 1;
+  out.bins.resize(static_cast<std::size_t>(std::min<std::uint64_t>(bins, range)));
+  for (const std::uint64_t length : lengths)
+    ++out.bins[static_cast<std::size_t>(static_cast<double>(length - out.min) / static_cast<double>(range) *
+                                        static_cast<double>(out.bins.size()))];
+  return out;
+}
+
+SplitSummary inspect_split(const SplitReader& reader, const TaskInfo& task, const Tokenizer& tokenizer,
+                           std::uint64_t at_most, std::uint64_t texts) {
+  SplitSummary out;
+  out.samples = reader.size();
+  out.looked_at = std::min(at_most, out.samples);
+  // The i-th of n evenly spread samples.
+  const auto spread = [&](std::uint64_t i, std::uint64_t n) {
+    return static_cast<std::uint64_t>(static_cast<double>(i) * static_cast<double>(out.samples) /
+                                      static_cast<double>(n));
+  };
+  std::vector<std::uint64_t> inputs, targets, counts(task.labels.size());
+  std::vector<Moments> moments(task.kind == Kind::regression ? std::max<std::size_t>(task.outputs.size(), 1) : 0);
+  std::vector<std::int64_t> some;
+  std::vector<double> values;
+  for (std::uint64_t i = 0; i < out.looked_at; ++i) {
+    const std::uint64_t index = spread(i, out.looked_at);
+    inputs.push_back(reader.input_length(index));
+    if (task.kind == Kind::translation) targets.push_back(reader.target_length(index));
+    out.pairs += reader.second(index) > 0;
+    some.clear(), values.clear();
+    if (task.kind == Kind::classification) some.push_back(reader.label(index));
+    if (task.kind == Kind::tagging) reader.tags(index, some);
+    if (task.kind == Kind::multilabel) {
+      reader.labels(index, some);
+      for (std::size_t c = 0; c < some.size(); ++c) some[c] = some[c] != 0 ? static_cast<std::int64_t>(c) : kIgnore;
+    }
+    for (const std::int64_t label : some)
+      if (label != kIgnore) ++counts[static_cast<std::size_t>(label)];
+    reader.values(index, values);
+    for (std::size_t k = 0; k < values.size(); ++k) moments[k].add(values[k]);
+  }
+  out.input = summarize_lengths(inputs, kBins);
+  out.target = summarize_lengths(targets, kBins);
+  for (std::size_t c = 0; c < counts.size(); ++c) out.labels.emplace_back(task.labels[c], counts[c]);
+  std::stable_sort(out.labels.begin(), out.labels.end(),
+                   [](const auto& a, const auto& b) { return a.second > b.second; });
+  for (std::size_t k = 0; k < moments.size(); ++k)
+    out.outputs.push_back(
+        {k < task.outputs.size() ? task.outputs[k] : "value", moments[k].mean,
+         moments[k].count > 0 ? std::sqrt(moments[k].squares / static_cast<double>(moments[k].count)) : 0,
+         moments[k].min, moments[k].max});
+  texts = std::min(texts, out.samples);
+  for (std::uint64_t i = 0; i < texts; ++i) out.texts.push_back(decode(reader, task, tokenizer, spread(i, texts)));
+  return out;
+}
+
+}  // namespace polyhead
