@@ -10,11 +10,11 @@
 #include <thread>
 
 #include "core/base/error.h"
-#include "core/metrics/utf8.h"
 #include "launch/commands/commands.h"
 #include "launch/launcher.h"
 #include "launch/nearest.h"
 #include "launch/signals.h"
+#include "launch/table.h"
 
 namespace polyhead {
 namespace {
@@ -47,7 +47,7 @@ const Command& find_command(const std::string& name) {
 
 // Prints an error; with several workers ends all of them and does not return.
 int report(const std::string& who, Communicator* world, int code, const std::string& words) {
-  const std::string what = encode_utf8(decode_utf8(words));  // it may quote any bytes of a stranger's file
+  const std::string what = printable(words);  // it may quote any bytes of a stranger's file
   if (world == nullptr || world->size() == 1) {
     print(stderr, fmt::format("{}: {}\n", who, what));
     return code;

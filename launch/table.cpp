@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/metrics/utf8.h"
+
 namespace polyhead {
 namespace {
 
@@ -63,6 +65,13 @@ std::string format_results(const std::vector<TaskResult>& results) {
   }
   return format_table({"task", "kind", "samples", "metric", "value", "95 % interval", "baseline", "verdict"}, rows,
                       "llrlrrll");
+}
+
+std::string printable(std::string_view text) {
+  std::u32string characters = decode_utf8(text);
+  for (char32_t& c : characters)
+    if ((c < 0x20 && c != '\n' && c != '\t') || (c >= 0x7F && c < 0xA0)) c = 0xFFFD;
+  return encode_utf8(characters);
 }
 
 std::string with_commas(std::int64_t number) {

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace polyhead {
@@ -32,6 +33,10 @@ std::string verdict(const TaskResult& result);
 // One row a result: task, kind, samples, metric, value, 95 % interval, baseline, verdict. Perplexity,
 // BLEU and chrF with two digits, other metrics with four.
 std::string format_results(const std::vector<TaskResult>& results);
+
+// Text from a file for a terminal: what is not UTF-8 and control characters other than line ends and tabs become
+// U+FFFD.
+std::string printable(std::string_view text);
 
 // 1234567 as "1,234,567".
 std::string with_commas(std::int64_t number);

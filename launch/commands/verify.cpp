@@ -67,7 +67,7 @@ std::string table_of(const VerifyReport& report) {
   std::vector<std::vector<std::string>> rows;
   const auto number = [](std::uint64_t n) { return with_commas(static_cast<std::int64_t>(n)); };
   for (const SplitResult& one : by_split(report))
-    rows.push_back({one.task, one.split, number(one.shards), number(one.samples), number(one.input_tokens),
+    rows.push_back({printable(one.task), one.split, number(one.shards), number(one.samples), number(one.input_tokens),
                     number(one.target_tokens), number(one.bytes),
                     one.faults == 0 ? "ok" : fmt::format("{} of {} at fault", one.faults, one.shards)});
   return format_table({"task", "split", "shards", "samples", "input tokens", "target tokens", "bytes", "result"}, rows,
@@ -120,7 +120,7 @@ std::vector<std::string> verify_data(const Config& config, std::size_t processes
     return faults;
   }
   if (!report.shards.empty()) fmt::print("{}\n", table_of(report));
-  for (const std::string& warning : report.warnings) fmt::print("warning: {}\n", warning);
+  for (const std::string& warning : report.warnings) fmt::print("warning: {}\n", printable(warning));
   if (faults.empty())
     fmt::print("{}: every hash and every rule of the format holds ({}){}\n", folder.string(),
                duration(std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count()),
@@ -180,7 +180,7 @@ int run_verify(const Config& config, Communicator& world) {
     out["faults"] = faults;
     fmt::print("{}\n", out.dump(-1, ' ', false, json::error_handler_t::replace));
   } else {
-    for (std::size_t i = 1; i < std::min(faults.size(), kShown); ++i) fmt::print("fault: {}\n", faults[i]);
+    for (std::size_t i = 1; i < std::min(faults.size(), kShown); ++i) fmt::print("fault: {}\n", printable(faults[i]));
     if (faults.size() > kShown) fmt::print("and {} more (all with --json)\n", faults.size() - kShown);
   }
   std::fflush(stdout);

@@ -33,7 +33,7 @@ def edit(folder, change):
 def refused(folder, *says):
     said = fails(65, *train_words(folder.parent / "run", folder, "--run.steps", 5), says=says)
     assert survivors(folder.parent / "run") == []
-    assert len(said) < 1500 and "root:" not in said and "internal" not in said
+    assert len(said) < 1500 and "root:" not in said and "internal" not in said and "\x1b" not in said
     return said
 
 
@@ -65,6 +65,7 @@ HARMS = {
     "id out of range": (set_to("input/tokens", 5, 65535), "the id 65535 at 5"),
     "label out of range": (set_to("target/label", 9, 4_000_000_000), "of sample 9 is 4000000000"),
     "negative samples": (attribute("samples", -1), "'samples' is negative"),
+    "escape sequences": (attribute("task", np.bytes_(b"\xff\x1b[31mred")), "'task' is '\ufffd\ufffd[31mred'"),
     "an odd attribute": (attribute("task", 3.5), "'task' is not a string"),
 }
 
