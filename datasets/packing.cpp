@@ -84,6 +84,10 @@ void append(Batch& batch, int task, const TaskInfo& info, const TokenizerInfo& t
   reader.input_tokens(sample, batch.tokens);
   batch.offsets.push_back(static_cast<std::int64_t>(batch.tokens.size()));
   batch.keys.push_back(key);
+  if (const std::uint64_t second = reader.second(sample); second > 0 || !batch.second.empty()) {
+    batch.second.resize(batch.keys.size());
+    batch.second.back() = static_cast<std::int64_t>(second);
+  }
   slice.samples.push_back(sample);
   ++slice.sequences;
 

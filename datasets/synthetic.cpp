@@ -137,6 +137,46 @@ class World {
     return fmt::format(R"({{"text": "{}"}})", joined(text));
   }
 
+  // Key words of up to three classes of `topic`; the labels are these classes, in whatever number.
+  std::string subjects(Random& random) const {
+    std::array<bool, kTopics.size()> has{};
+    if (random.sample < kTopics.size()) has[random.sample] = true;
+    for (std::size_t n = random.below(4); n > 0; --n) has[random.below(kTopics.size())] = true;
+    Words text = noise(random, random.between(3, 6)), labels;
+    for (std::size_t topic = 0; topic < kTopics.size(); ++topic) {
+      if (!has[topic]) continue;
+      labels.emplace_back(kTopics[topic]);
+      for (std::size_t n = random.between(1, 2); n > 0; --n) text.push_back(topics_[topic][random.below(6)]);
+    }
+    shuffle(text, random);
+    if (labels.empty()) return fmt::format(R"({{"text": "{}", "labels": []}})", joined(text));
+    return fmt::format(R"({{"text": "{}", "labels": ["{}"]}})", joined(text), joined(labels, R"(", ")"));
+  }
+
+  // 200, and 15 for every ornate word more than plain ones.
+  std::string ornament(Random& random) const {
+    Words text = noise(random, random.between(2, 5));
+    const std::size_t plain = random.below(4), ornate = random.below(4);
+    for (std::size_t n = plain; n > 0; --n) text.push_back(styles_[0][random.below(6)]);
+    for (std::size_t n = ornate; n > 0; --n) text.push_back(styles_[1][random.below(6)]);
+    shuffle(text, random);
+    return fmt::format(R"({{"text": "{}", "value": {}}})", joined(text), 200 + 15 * ornate - 15 * plain);
+  }
+
+  // Each of two texts has key words of another class; the label is the second text's.
+  std::string reply(Random& random) const {
+    const std::size_t label = random.sample % kTopics.size();
+    const std::size_t other = (label + random.between(1, kTopics.size() - 1)) % kTopics.size();
+    Words texts[2];
+    for (const std::size_t i : {0U, 1U}) {
+      texts[i] = noise(random, random.between(1, 3));
+      for (std::size_t n = 2; n > 0; --n) texts[i].push_back(topics_[i == 0 ? other : label][random.below(6)]);
+      shuffle(texts[i], random);
+    }
+    return fmt::format(R"({{"text": "{}", "second": "{}", "label": "{}"}})", joined(texts[0]), joined(texts[1]),
+                       kTopics[label]);
+  }
+
  private:
   static constexpr std::size_t kDictionary = 60, kChain = 100;
   static constexpr std::array<std::string_view, 4> kTopics = {"harbour", "kitchen", "orchard", "workshop"};
@@ -158,11 +198,14 @@ struct Planted {
   const char* kind;
   std::string (World::*make)(Random&) const;
 };
-constexpr std::array<Planted, 5> kTasks = {{{"topic", "classification", &World::topic},
+constexpr std::array<Planted, 8> kTasks = {{{"topic", "classification", &World::topic},
                                             {"style", "classification", &World::style},
                                             {"tags", "tagging", &World::tags},
                                             {"dictionary", "translation", &World::dictionary},
-                                            {"lines", "masked_lm", &World::lines}}};
+                                            {"lines", "masked_lm", &World::lines},
+                                            {"subjects", "multilabel", &World::subjects},
+                                            {"ornament", "regression", &World::ornament},
+                                            {"reply", "classification", &World::reply}}};
 
 }  // namespace
 

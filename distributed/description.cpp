@@ -4,6 +4,8 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <set>
+
 #include <nlohmann/json.hpp>
 
 #include "core/base/error.h"
@@ -17,7 +19,7 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(AttentionOptions, heads, temperature, floor)
 // What is missing has its default: runs of earlier versions can be read.
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(HeadOptions, dropout, label_smoothing, class_weights, focal_gamma, loss,
                                                 delta, decoder_layers, max_target)
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(TrainStatistics, mean, deviation, class_weights)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(TrainStatistics, mean, deviation, class_weights, feature_width, pairs)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(MaskingOptions, share, mask, random)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(TokenizerInfo, kind, file, sha256, vocab_size, pad, unk, bos, eos, mask)
 
@@ -71,8 +73,15 @@ TrainStatistics statistics_from_json(const std::string& text) {
 }
 
 std::unique_ptr<Model> build_model(const ModelDescription& description, const std::vector<int>& tasks) {
+  InputOptions inputs;
+  std::set<std::int64_t> widths;
+  for (const TrainedTask& task : description.tasks) {
+    if (task.statistics.feature_width > 0) widths.insert(task.statistics.feature_width);
+    inputs.pairs = inputs.pairs || task.statistics.pairs;
+  }
+  inputs.feature_widths.assign(widths.begin(), widths.end());
   auto model = std::make_unique<Model>(description.encoder, description.attention, description.tokenizer.vocab_size,
-                                       static_cast<std::int64_t>(description.tasks.size()));
+                                       static_cast<std::int64_t>(description.tasks.size()), inputs);
   for (const int index : tasks) {
     const TrainedTask& task = description.tasks[static_cast<std::size_t>(index)];
     model->add_head(index, make_head({.task = task.name,

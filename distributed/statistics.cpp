@@ -38,6 +38,7 @@ void balance(const TrainedTask& task, const SplitReader& train, TrainStatistics&
 
 TrainStatistics train_statistics(const TrainedTask& task, const SplitReader& train) {
   TrainStatistics out;
+  for (std::uint64_t sample = 0; sample < train.size() && !out.pairs; ++sample) out.pairs = train.second(sample) > 0;
   if (task.kind == Kind::regression) standardise(task, train, out);
   if (task.kind == Kind::classification && task.head.class_weights == "balanced") balance(task, train, out);
   return out;

@@ -9,7 +9,8 @@ namespace polyhead {
 
 // Reads the whole train split where the task's kind, options or input ask for it. Means and deviations (population, in
 // double, summed in the order of the samples; 1 for a value that is constant) of regression; class weights n / (C n_c)
-// of balanced classification, over the C classes that occur, 1 for others.
+// of balanced classification, over the C classes that occur, 1 for others. `pairs`: whether any sample has
+// a second text.
 TrainStatistics train_statistics(const TrainedTask& task, const SplitReader& train);
 
 }  // namespace polyhead

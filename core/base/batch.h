@@ -45,7 +45,7 @@ struct Batch {
   std::vector<std::int64_t> tokens;   // [tokens], after masking; kNoToken where the row is a vector
   std::vector<std::int64_t> offsets;  // [sequences + 1], from 0; sequence i is tokens[offsets[i]:offsets[i+1]]
   std::vector<std::uint64_t> keys;    // [sequences] key of the sample for dropout: of (seed, task, stream position)
-  // [sequences] where in the sequence its second text begins, 0: it has none. Empty: no sequence has one.
+  // Where in a sequence its second text begins, 0: it has none; sequences beyond the vector's end have none.
   std::vector<std::int64_t> second;
   std::vector<TaskSlice> slices;  // in the order of their sequences; only tasks with sequences here
 

@@ -19,6 +19,8 @@ namespace polyhead {
 struct TrainStatistics {
   std::vector<double> mean, deviation;  // regression: [outputs]
   std::vector<double> class_weights;    // classification: [classes]; empty: all 1
+  std::int64_t feature_width = 0;       // of the input's vectors; 0: the input is tokens
+  bool pairs = false;                   // some samples hold a second text
 };
 
 // What a head is made for.
@@ -31,7 +33,7 @@ struct HeadSpec {
   std::int64_t bos = 2, eos = 3, mask = 4;
   EncoderOptions encoder;
   HeadOptions options;
-  TrainStatistics statistics;
+  TrainStatistics statistics = {};
 };
 
 // What a head sees of the encoder's output: the rows of its own task's sequences.
@@ -52,15 +54,15 @@ struct Scored {
   std::vector<std::int64_t> count;      // [sequences] scored targets
   std::vector<std::int64_t> predicted;  // the most probable value at every target, in the order of the slice's targets
   // multilabel: probabilities [sequences, classes]; regression: values [sequences, outputs], in their own unit
-  std::vector<double> values;
+  std::vector<double> values = {};
 };
 
 // Predictions without targets, one per sequence.
 struct Predicted {
   std::vector<std::vector<std::int64_t>> ids;  // label | labels from kThreshold on | tag per token | token per masked
                                                // position | generated tokens without eos
-  std::vector<double> probability;  // classification: of the label
-  std::vector<double> values;       // as in Scored
+  std::vector<double> probability;             // classification: of the label
+  std::vector<double> values = {};             // as in Scored
 };
 
 class Head {

@@ -2,6 +2,30 @@
 #include "core/heads/model.h"
 
 namespace polyhead {
+namespace {
+
+Encoder::Input encoder_input(const Batch& batch, const torch::Tensor& like) {
+  Encoder::Input input{.tokens = to_device(batch.tokens, like), .vectors = {}, .pair_rows = {}, .second = {}};
+  for (const TaskSlice& slice : batch.slices)
+    if (slice.feature_width > 0)
+      input.vectors.push_back(
+          {slice.first_token, torch::tensor(slice.features).to(like.options()).view({-1, slice.feature_width})});
+  std::vector<std::int64_t> rows, second;
+  for (std::size_t i = 0; i < batch.second.size(); ++i) {
+    if (batch.second[i] == 0) continue;
+    for (std::int64_t row = batch.offsets[i]; row < batch.offsets[i + 1]; ++row) {
+      rows.push_back(row);
+      second.push_back(row - batch.offsets[i] >= batch.second[i]);
+    }
+  }
+  if (!rows.empty()) {
+    input.pair_rows = to_device(rows, like);
+    input.second = to_device(second, like);
+  }
+  return input;
+}
+
+}  // namespace
 
 void Model::finish(std::uint64_t seed, torch::TensorOptions options, void* encoder_gradients) {
   encoder_.arena().finish("encoder", seed, options, encoder_gradients);
@@ -9,13 +33,14 @@ void Model::finish(std::uint64_t seed, torch::TensorOptions options, void* encod
 }
 
 std::vector<HeadInput> Model::forward(const Batch& batch, bool training) const {
-  const torch::Tensor tokens = to_device(batch.tokens, encoder_.embedding());
+  const Encoder::Input input = encoder_input(batch, encoder_.embedding());
+  const torch::Tensor& tokens = input.tokens;
   const Segments segments = Segments::from(batch.offsets, tokens.device());
   const DropoutKeys keys =
       training ? DropoutKeys(segments, batch.keys, 0, encoder_.dropout_sites(), tokens.device()) : DropoutKeys();
   std::vector<std::int64_t> slots;
   for (const TaskSlice& slice : batch.slices) slots.push_back(slice.task + 1);
-  return head_inputs(encoder_, encoder_.forward(tokens, segments, keys), tokens, batch, slots, training);
+  return head_inputs(encoder_, encoder_.forward(input, segments, keys), tokens, batch, slots, training);
 }
 
 }  // namespace polyhead

@@ -10,12 +10,19 @@
 namespace polyhead {
 
 Encoder::Encoder(const EncoderOptions& options, const AttentionOptions& attention, std::int64_t vocab_size,
-                 std::int64_t tasks)
+                 std::int64_t tasks, const InputOptions& inputs)
     : options_(options), attention_(attention) {
   check(options);
   check(attention, options.dim);
   const double dim = static_cast<double>(options.dim);
   embedding_ = arena_.normal("embedding.weight", {vocab_size, options.dim}, 1 / std::sqrt(dim), true);
+  for (const std::int64_t width : inputs.feature_widths) {
+    const std::string name = fmt::format("features.{}", width);
+    projections_[width] = {
+        arena_.normal(name + ".weight", {options.dim, width}, 1 / std::sqrt(static_cast<double>(width)), true),
+        arena_.constant(name + ".bias", {options.dim}, 0)};
+  }
+  if (inputs.pairs) segment_ = arena_.constant("segment.weight", {2, options.dim}, 0);
   // The sum over all residual branches keeps its variance.
   const double gain = 1 / std::sqrt(2.0 * static_cast<double>(options.layers));
   for (std::int64_t i = 0; i < options.layers; ++i) {
@@ -31,11 +38,48 @@ Encoder::Encoder(const EncoderOptions& options, const AttentionOptions& attentio
   task_importance_ = arena_.constant("tasks.importance", {tasks + 1}, 0);
 }
 
-Encoder::Output Encoder::forward(const torch::Tensor& tokens, const Segments& segments, const DropoutKeys& keys) const {
+torch::Tensor Encoder::embed(const Input& input) const {
+  const auto look_up = [&](const torch::Tensor& tokens) {
+    return at::embedding(embedding_->tensor, tokens) * std::sqrt(static_cast<double>(options_.dim));
+  };
+  torch::Tensor x;
+  if (input.vectors.empty()) {
+    x = look_up(input.tokens);
+  } else {
+    // The tokens between the vectors are looked up together: each look-up's backward is as large as the table.
+    std::vector<torch::Tensor> tokens;
+    std::vector<std::int64_t> lengths;
+    std::int64_t row = 0;
+    const auto tokens_until = [&](std::int64_t end) {
+      lengths.push_back(end - row);
+      tokens.push_back(input.tokens.narrow(0, row, end - row));
+    };
+    for (const Input::Vectors& vectors : input.vectors) {
+      tokens_until(vectors.first);
+      row = vectors.first + vectors.values.size(0);
+    }
+    tokens_until(input.tokens.size(0));
+    const torch::Tensor all = torch::cat(tokens);
+    std::vector<torch::Tensor> parts;
+    if (all.size(0) > 0) parts = look_up(all).split_with_sizes(lengths);
+    std::vector<torch::Tensor> rows;
+    for (std::size_t i = 0; i < lengths.size(); ++i) {
+      if (lengths[i] > 0) rows.push_back(parts[i]);
+      if (i == input.vectors.size()) break;
+      const torch::Tensor& values = input.vectors[i].values;
+      const Projection& projection = projections_.at(values.size(1));
+      rows.push_back(at::linear(values, projection.weight->tensor, projection.bias->tensor));
+    }
+    x = torch::cat(rows);
+  }
+  if (segment_ && input.pair_rows.defined())
+    x = x.index_add(0, input.pair_rows, segment_->tensor.index_select(0, input.second));
+  return x;
+}
+
+Encoder::Output Encoder::forward(const Input& input, const Segments& segments, const DropoutKeys& keys) const {
   const double dropout = options_.dropout;
-  const torch::Tensor embedded =
-      at::embedding(embedding_->tensor, tokens) * std::sqrt(static_cast<double>(options_.dim));
-  torch::Tensor x = dropout_add(embedded, {}, keys, 0, dropout);
+  torch::Tensor x = dropout_add(embed(input), {}, keys, 0, dropout);
   const Rotary rotary = Rotary::at(segments.positions, options_.dim / options_.heads, x.scalar_type());
   std::int64_t site = 1;
   for (const Block& block : blocks_) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <vector>
 
 #include "core/model/arena.h"
@@ -15,8 +16,8 @@ namespace polyhead {
 class Encoder {
  public:
   // tasks: those that the model is trained with; slot t + 1 of the queries belongs to task t.
-  Encoder(const EncoderOptions& options, const AttentionOptions& attention, std::int64_t vocab_size,
-          std::int64_t tasks);
+  Encoder(const EncoderOptions& options, const AttentionOptions& attention, std::int64_t vocab_size, std::int64_t tasks,
+          const InputOptions& inputs = {});
 
   Arena& arena() { return arena_; }
   const Arena& arena() const { return arena_; }
@@ -26,8 +27,19 @@ class Encoder {
     torch::Tensor states;   // [tokens, dim], normalised
     torch::Tensor weights;  // [attention heads, tokens, tasks + 1]
   };
-  // tokens: [tokens] i64 on the parameters' device. At least one token.
-  Output forward(const torch::Tensor& tokens, const Segments& segments, const DropoutKeys& keys) const;
+  // The rows of a packed batch, at least one, on the parameters' device. A row is a token or a vector; those of a pair
+  // of texts also tell which of the two they belong to.
+  struct Input {
+    torch::Tensor tokens;  // [tokens] i64; not looked up where the row is a vector
+    struct Vectors {
+      std::int64_t first = 0;  // rows [first, first + n)
+      torch::Tensor values;    // [n, width], of one of the widths that the encoder was made for
+    };
+    std::vector<Vectors> vectors;     // ascending
+    torch::Tensor pair_rows, second;  // [rows of pairs] i64: the row, and 1 in the second text, 0 in the first;
+                                      // undefined: no pairs. Ignored by an encoder that was made without pairs.
+  };
+  Output forward(const Input& input, const Segments& segments, const DropoutKeys& keys) const;
   // Places where dropout happens: the sites that `keys` needs.
   std::int64_t dropout_sites() const { return 1 + 2 * options_.layers; }
 
@@ -37,10 +49,19 @@ class Encoder {
   torch::Tensor importance() const;
 
  private:
+  torch::Tensor embed(const Input& input) const;  // [tokens, dim]
+
   EncoderOptions options_;
   AttentionOptions attention_;
   Arena arena_;
   Parameter* embedding_;
+  // y = x W^T + b for each width of vectors. W starts normal with deviation 1 / sqrt(width): vectors whose numbers have
+  // mean 0 and variance 1 become states of variance 1, as tokens are.
+  struct Projection {
+    Parameter *weight = nullptr, *bias = nullptr;
+  };
+  std::map<std::int64_t, Projection> projections_;
+  Parameter* segment_ = nullptr;  // [2, dim], added to the rows of pairs; starts at 0
   struct Block {
     SelfAttention attention;
     FeedForward feed_forward;

@@ -1,6 +1,7 @@
 // `polyhead predict`: JSONL in, JSONL out, in the same order, other keys kept.
 #include <fmt/format.h>
 
+#include <cmath>
 #include <cstdio>
 #include <fstream>
 #include <iostream>
@@ -20,7 +21,9 @@ using nlohmann::ordered_json;
 // One line of input, ready for the model.
 struct Line {
   ordered_json object;
-  std::vector<std::int64_t> tokens;
+  std::vector<std::int64_t> tokens;       // kNoToken for each vector
+  std::vector<float> features;            // of a task whose input is vectors: [tokens, width]
+  std::size_t second = 0;                 // where the second text begins, 0: there is none
   std::vector<std::int64_t> first_piece;  // tagging: of each word that is kept
   std::size_t words = 0;
 };
@@ -50,6 +53,10 @@ class Predictor {
       fail(fmt::format("this is no JSON: {}; expected an object such as {{\"text\": \"…\"}}", error.what()));
     }
     if (!line.object.is_object()) fail("expected a JSON object such as {\"text\": \"…\"}");
+    if (task_.statistics.feature_width > 0) {
+      read_features(line, fail);
+      return line;
+    }
     const TokenizerInfo& info = trained_.description.tokenizer;
     if (task_.kind == Kind::tagging) {
       std::vector<std::string> words;
@@ -74,13 +81,16 @@ class Predictor {
       fail("expected the key \"text\" with a string");
     const auto given = line.object["text"].get<std::string>();
     if (given.find_first_not_of(" \t\r\n") == std::string::npos) fail("\"text\" is empty; leave the line out");
-    if (line.object.contains("second") && line.object["second"].is_string())
-      line.tokens =
-          encode_pair(*trained_.tokenizer, info, given, line.object["second"].get<std::string>(), max_length_).tokens;
-    else if (task_.kind == Kind::masked_lm)
+    if (line.object.contains("second") && line.object["second"].is_string()) {
+      EncodedPair pair =
+          encode_pair(*trained_.tokenizer, info, given, line.object["second"].get<std::string>(), max_length_);
+      line.tokens = std::move(pair.tokens);
+      line.second = pair.second;
+    } else if (task_.kind == Kind::masked_lm) {
       line.tokens = encode_masked(given);
-    else
+    } else {
       line.tokens = encode_input(*trained_.tokenizer, info, given, max_length_);
+    }
     return line;
   }
 
@@ -94,8 +104,11 @@ class Predictor {
       batch.tokens.insert(batch.tokens.end(), line.tokens.begin(), line.tokens.end());
       batch.offsets.push_back(static_cast<std::int64_t>(batch.tokens.size()));
       batch.keys.push_back(0);
+      batch.second.push_back(static_cast<std::int64_t>(line.second));
+      slice.features.insert(slice.features.end(), line.features.begin(), line.features.end());
       ++slice.sequences;
     }
+    slice.feature_width = task_.statistics.feature_width;
     batch.slices = {slice};
     const torch::NoGradGuard no_gradient;
     const Predicted predicted = trained_.model->head(index_).predict(trained_.model->forward(batch, false).front());
@@ -150,6 +163,26 @@ class Predictor {
   }
 
  private:
+  template <class Fail>
+  void read_features(Line& line, const Fail& fail) const {
+    const auto width = static_cast<std::size_t>(task_.statistics.feature_width);
+    const auto found = line.object.find("features");
+    if (found == line.object.end() || !found->is_array() || found->empty())
+      fail(fmt::format("expected the key \"features\": a list of vectors of {} numbers", width));
+    for (const auto& vector : *found) {
+      if (!vector.is_array() || vector.size() != width)
+        fail(fmt::format("\"features\" must hold vectors of {} numbers, as the task was trained with", width));
+      for (const auto& value : vector) {
+        if (!value.is_number()) fail("\"features\" must hold numbers");
+        line.features.push_back(value.template get<float>());
+        if (!std::isfinite(line.features.back())) fail("\"features\" holds a number beyond 32-bit floats");
+      }
+      line.first_piece.push_back(static_cast<std::int64_t>(line.tokens.size()));
+      line.tokens.push_back(kNoToken);
+    }
+    line.words = line.tokens.size();
+  }
+
   // "<mask>" in the text stands for a masked token.
   std::vector<std::int64_t> encode_masked(const std::string& text) const {
     constexpr std::string_view mark = "<mask>";

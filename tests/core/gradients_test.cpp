@@ -79,10 +79,20 @@ struct Plain {
     return x + linear(p, name + ".down", gelu(linear(p, name + ".up", norm(p, name + ".norm", x))));
   }
 
-  // [length, dim]
-  Tensor encode(const std::vector<std::int64_t>& tokens) const {
-    Tensor x = encoder.at("embedding.weight").index_select(0, torch::tensor(tokens)) *
-               std::sqrt(static_cast<double>(options.encoder.dim));
+  // A batch of one sample: [length, dim]
+  Tensor encode(const Batch& batch) const {
+    const TaskSlice& slice = batch.slices.front();
+    Tensor x;
+    if (slice.feature_width > 0)
+      x = linear(encoder, "features." + std::to_string(slice.feature_width),
+                 torch::tensor(slice.features, torch::kFloat64).view({-1, slice.feature_width}));
+    else
+      x = encoder.at("embedding.weight").index_select(0, torch::tensor(batch.tokens)) *
+          std::sqrt(static_cast<double>(options.encoder.dim));
+    const std::int64_t second = batch.second.front();
+    if (second > 0)
+      x = torch::cat({x.narrow(0, 0, second) + encoder.at("segment.weight")[0],
+                      x.narrow(0, second, x.size(0) - second) + encoder.at("segment.weight")[1]});
     for (std::int64_t i = 0; i < options.encoder.layers; ++i) {
       x = self_attention(encoder, "layers." + std::to_string(i) + ".attention", x, false);
       x = feed_forward(encoder, "layers." + std::to_string(i) + ".ffn", x);
@@ -138,7 +148,7 @@ struct Plain {
     const TaskSlice& slice = batch.slices.front();
     const int task = slice.task;
     const Names& p = heads[task];
-    const Tensor states = encode(batch.tokens), table = encoder.at("embedding.weight");
+    const Tensor states = encode(batch), table = encoder.at("embedding.weight");
     const HeadSpec spec = small_spec(static_cast<std::size_t>(task), options);
     if (spec.kind == Kind::classification) {
       const Tensor logits = pooled(task, states), own = logits.exp()[slice.labels[0]] / logits.exp().sum();
@@ -170,8 +180,8 @@ struct Plain {
       }
       return sum / static_cast<double>(kOutputs);
     }
-    if (task == 1) {
-      const Tensor logits = linear(p, "out", states + weighted(1, states));
+    if (spec.kind == Kind::tagging) {
+      const Tensor logits = linear(p, "out", states + weighted(task, states));
       Tensor sum = torch::zeros({}, torch::kFloat64);
       for (std::size_t i = 0; i < slice.tags.size(); ++i)
         if (slice.tags[i] != kIgnore)
@@ -212,7 +222,7 @@ struct Plain {
 };
 
 // The weights w_t of the total loss; they differ, so that a gradient given to the wrong task shows.
-constexpr double kWeights[kTasks] = {0.4, 0.1, 0.3, 0.2, 0.35, 0.15, 0.25, 0.45};
+constexpr double kWeights[kTasks] = {0.4, 0.1, 0.3, 0.2, 0.35, 0.15, 0.25, 0.45, 0.12};
 
 // Σ w_t L_t by one packed pass, with its backward; the tasks' mean losses.
 std::vector<double> packed_pass(Model& model, const Batch& batch, bool training) {
@@ -328,7 +338,7 @@ TEST(Gradients, TheOrderOfSlicesDoesNotMatter) {
   const auto losses = packed_pass(*model, batch, true);
   const auto gradients = gradients_of(*model);
   for (const std::vector<std::size_t>& order :
-       {std::vector<std::size_t>{7, 6, 5, 4, 3, 2, 1, 0}, {2, 5, 0, 3, 7, 1, 4, 6}}) {
+       {std::vector<std::size_t>{8, 7, 6, 5, 4, 3, 2, 1, 0}, {2, 5, 8, 0, 3, 7, 1, 4, 6}}) {
     zero_gradients(*model);
     const Batch other = reordered(batch, order);
     Batch counted = other;

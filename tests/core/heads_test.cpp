@@ -184,7 +184,8 @@ TEST(Heads, FloatFollowsDouble) {
     const SmallOptions options{.encoder = {.layers = 2, .dim = 16, .heads = 2, .ffn = 24, .dropout = 0.2},
                                .attention = {},
                                .head = {.label_smoothing = 0.1}};
-    Model model(options.encoder, options.attention, kVocabulary, static_cast<std::int64_t>(kTasks));
+    Model model(options.encoder, options.attention, kVocabulary, static_cast<std::int64_t>(kTasks),
+                {.feature_widths = {3, 5}, .pairs = true});
     for (std::size_t task = 0; task < kTasks; ++task)
       model.add_head(static_cast<int>(task), make_head(small_spec(task, options)));
     model.finish(1, dtype);
@@ -226,6 +227,22 @@ TEST(Model, StartingValuesOfAHeadDoNotDependOnTheOthers) {
   second.finish(9, torch::kFloat32);
   EXPECT_EQ(both.head(1).arena().hash(), second.head(1).arena().hash());
   EXPECT_EQ(both.encoder().arena().hash(), second.encoder().arena().hash());
+}
+
+TEST(Model, AnEncoderMadeWithoutPairsReadsThemAsOneText) {
+  const torch::NoGradGuard guard;
+  const SmallOptions small;
+  const Batch pairs = only(small_batch(1), 5);
+  Batch texts = pairs;
+  texts.second.clear();
+  for (const bool marked : {false, true}) {
+    Model model(small.encoder, small.attention, kVocabulary, 6, {.feature_widths = {}, .pairs = marked});
+    model.finish(1, torch::kFloat64);
+    const auto states = [&](const Batch& batch) { return model.forward(batch, false).front().states; };
+    EXPECT_TRUE(states(pairs).equal(states(texts)));  // the mark starts at 0
+    for (const Parameter& parameter : model.encoder().arena().parameters()) parameter.tensor.add_(0.1);
+    EXPECT_EQ(states(pairs).equal(states(texts)), !marked);
+  }
 }
 
 TEST(Model, ImportanceStartsEqual) {

@@ -60,7 +60,8 @@ HeadSpec small_spec(std::size_t task, const SmallOptions& options) {
 
 std::unique_ptr<Model> small_model(const SmallOptions& options, std::uint64_t seed) {
   auto model =
-      std::make_unique<Model>(options.encoder, options.attention, kVocabulary, static_cast<std::int64_t>(kTasks));
+      std::make_unique<Model>(options.encoder, options.attention, kVocabulary, static_cast<std::int64_t>(kTasks),
+                              InputOptions{.feature_widths = {3, 5}, .pairs = true});
   for (std::size_t task = 0; task < kTasks; ++task)
     model->add_head(static_cast<int>(task), make_head(small_spec(task, options)));
   model->finish(seed, torch::kFloat64);
@@ -82,8 +83,8 @@ Batch small_batch(std::uint64_t seed) {
     return static_cast<std::int64_t>(bounded(draw(seed, counter++), static_cast<std::uint32_t>(n)));
   };
   const auto token = [&] { return 5 + below(kVocabulary - 5); };
-  const std::vector<std::vector<std::int64_t>> lengths = {{7, 1, 4}, {5, 9},    {6, 3, 8}, {4, 10, 1},
-                                                          {2, 6},    {3, 8, 5}, {4, 7},    {9, 2, 3}};
+  const std::vector<std::vector<std::int64_t>> lengths = {{7, 1, 4}, {5, 9}, {6, 3, 8}, {4, 10, 1}, {2, 6},
+                                                          {3, 8, 5}, {4, 7}, {9, 2, 3}, {2, 5}};
   const std::vector<std::int64_t> target_lengths = {6, 1, 9};
   Batch batch;
   batch.offsets = {0};
@@ -94,9 +95,12 @@ Batch small_batch(std::uint64_t seed) {
     slice.first_token = batch.offsets.back();
     if (task == 3) slice.target_offsets = {0};
     for (const std::int64_t length : lengths[static_cast<std::size_t>(task)]) {
+      const std::int64_t width = kWidths[task];
+      slice.feature_width = width;
       for (std::int64_t i = 0; i < length; ++i) {
-        batch.tokens.push_back(token());
-        if (task == 1) slice.tags.push_back(i % 3 == 1 ? kIgnore : below(kTags));
+        batch.tokens.push_back(width > 0 ? kNoToken : token());
+        for (std::int64_t k = 0; k < width; ++k) slice.features.push_back(static_cast<float>(below(9) - 4) / 4);
+        if (kSmallTasks[task] == Kind::tagging) slice.tags.push_back(i % 3 == 1 ? kIgnore : below(kTags));
         if (task == 2 && i % 3 == 2) {
           slice.masked_rows.push_back(batch.offsets.back() + i);
           slice.masked_tokens.push_back(batch.tokens.back());
@@ -106,7 +110,7 @@ Batch small_batch(std::uint64_t seed) {
       if (task == 0 || task == 5) slice.labels.push_back(below(kClasses));
       for (std::int64_t c = 0; task == 4 && c < kLabels; ++c) slice.labels.push_back(below(2));
       // Within a few deviations of the mean.
-      for (std::size_t k = 0; task >= 6 && k < kOutputs; ++k)
+      for (std::size_t k = 0; kSmallTasks[task] == Kind::regression && k < kOutputs; ++k)
         slice.values.push_back(k == 0 ? 3 + 0.3 * static_cast<double>(below(7) - 3)
                                       : -20 + 4 * static_cast<double>(below(7) - 3));
       if (task == 3) {
@@ -117,9 +121,12 @@ Batch small_batch(std::uint64_t seed) {
       }
       batch.offsets.push_back(static_cast<std::int64_t>(batch.tokens.size()));
       batch.keys.push_back(draw(seed + 1, batch.keys.size()));
+      // One of the three "pairs" is a single text.
+      batch.second.push_back(task == 5 && length != 3 ? length / 2 : 0);
       slice.samples.push_back(static_cast<std::uint64_t>(slice.sequences++));
     }
-    slice.count = task == 1   ? std::ranges::count_if(slice.tags, [](std::int64_t tag) { return tag != kIgnore; })
+    slice.count = kSmallTasks[task] == Kind::tagging
+                      ? std::ranges::count_if(slice.tags, [](std::int64_t tag) { return tag != kIgnore; })
                   : task == 2 ? static_cast<std::int64_t>(slice.masked_rows.size())
                   : task == 3 ? slice.target_offsets.back()
                               : slice.sequences;
@@ -138,6 +145,7 @@ void append(Batch& to, const Batch& from, const TaskSlice& slice, std::int64_t f
   out.first_sequence = to.sequences();
   out.sequences = last - first;
   out.first_token = to.offsets.back();
+  out.feature_width = slice.feature_width;
   if (!slice.target_offsets.empty()) out.target_offsets = {0};
   for (std::int64_t i = first; i < last; ++i) {
     const auto sequence = static_cast<std::size_t>(slice.first_sequence + i), own = static_cast<std::size_t>(i);
@@ -150,9 +158,14 @@ void append(Batch& to, const Batch& from, const TaskSlice& slice, std::int64_t f
           out.masked_tokens.push_back(slice.masked_tokens[m]);
         }
       to.tokens.push_back(from.tokens[static_cast<std::size_t>(row)]);
+      const auto begin_of = [&](std::int64_t at) {
+        return slice.features.begin() + (at - slice.first_token) * slice.feature_width;
+      };
+      out.features.insert(out.features.end(), begin_of(row), begin_of(row + 1));
     }
     to.offsets.push_back(static_cast<std::int64_t>(to.tokens.size()));
     to.keys.push_back(from.keys[sequence]);
+    to.second.push_back(from.second[sequence]);
     out.samples.push_back(slice.samples[own]);
     const auto copy = [&](const auto& values, auto& copied) {
       const std::size_t width = values.size() / static_cast<std::size_t>(slice.sequences);

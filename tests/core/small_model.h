@@ -15,10 +15,14 @@
 namespace polyhead {
 
 inline constexpr std::int64_t kVocabulary = 23, kClasses = 3, kTags = 4, kLabels = 5, kOutputs = 2;
+// Width of the vectors of a small task, 0: it has tokens.
+inline constexpr std::int64_t kWidths[] = {0, 0, 0, 0, 0, 0, 0, 3, 5};
 
-// Two tasks of classification, the second with class weights and focus; two of regression, the second by Huber's loss.
-inline constexpr Kind kSmallTasks[] = {Kind::classification, Kind::tagging,        Kind::masked_lm,  Kind::translation,
-                                       Kind::multilabel,     Kind::classification, Kind::regression, Kind::regression};
+// Two tasks of classification, the second of pairs, with class weights and focus; two of regression, the second by
+// Huber's loss and from vectors, as the second of tagging is.
+inline constexpr Kind kSmallTasks[] = {Kind::classification, Kind::tagging,    Kind::masked_lm,
+                                       Kind::translation,    Kind::multilabel, Kind::classification,
+                                       Kind::regression,     Kind::regression, Kind::tagging};
 inline constexpr std::size_t kTasks = std::size(kSmallTasks);
 
 struct SmallOptions {

@@ -68,6 +68,7 @@ class Packing : public testing::Test {
     uses.input.push(std::vector<int>{2, 5, 3});
     uses.input.push(std::vector<int>{2, 6, 7, 3});
     uses.labels = {0, 1, 1, 0, 0, 0};
+    uses.second = {0, 2};
     add(Kind::multilabel, {"x", "y", "z"}, {uses});
 
     ShardContent rating = content("rating", Kind::regression);
@@ -147,6 +148,7 @@ TEST_F(Packing, SequencesOfAllKindsOneAfterAnother) {
   EXPECT_EQ(batch.offsets, (Numbers{0, 5, 9, 12, 17, 21, 24}));
   EXPECT_EQ(batch.keys, (std::vector<std::uint64_t>{2, 0, 101, 100, 301, 300}));
   EXPECT_EQ(batch.token_count(), 24 + 5);
+  EXPECT_TRUE(batch.second.empty());  // none has a second text
 
   ASSERT_EQ(batch.slices.size(), 3U);
   const TaskSlice& section = batch.slices[0];
@@ -180,6 +182,7 @@ TEST_F(Packing, LabelSetsAndValuesAreRowsOfTheSlice) {
   for (const int task : {kUses, kRating})
     for (const std::uint64_t sample : {1U, 0U}) pack(batch, task, sample);
   ASSERT_EQ(batch.slices.size(), 2U);
+  EXPECT_EQ(batch.second, (Numbers{2, 0, 0, 0}));
   EXPECT_EQ(batch.slices[0].labels, (Numbers{0, 0, 0, 0, 1, 1}));
   EXPECT_TRUE(batch.slices[0].values.empty());
   EXPECT_EQ(batch.slices[0].count, 2);

@@ -7,14 +7,16 @@ import shutil
 import subprocess
 from collections import Counter
 
+import numpy as np
 import pytest
 import sacrebleu
-from sklearn.metrics import accuracy_score, f1_score
+from scipy.stats import pearsonr, spearmanr
+from sklearn.metrics import accuracy_score, average_precision_score, f1_score, mean_squared_error
 
-from program import KINDS, command, environment, fails, lines, parameter_hash, run, status, steps, train, train_words
+from program import KINDS, command, environment, fails, lines, newest, parameter_hash, parameters, run, status, steps, train, train_words
 
 STEPS = 220
-OPTIONS = ["--run.steps", STEPS, "--mixture.batch", 50, "--optimizer.lr", 5e-3, "--optimizer.warmup", 20, "--run.eval_every", 110]
+OPTIONS = ["--run.steps", STEPS, "--mixture.batch", 80, "--optimizer.lr", 5e-3, "--optimizer.warmup", 20, "--run.eval_every", 110]
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +78,9 @@ def test_eval_lines(run_dir):
     assert sorted((line["step"], line["task"]) for line in found) == sorted((step, task) for step in (110, STEPS) for task in KINDS)
     for line in found:
         assert line.keys() == {"kind", "step", "split", "task", "metrics"} and line["split"] == "valid"
-        wanted = {"classification": {"accuracy", "macro_f1"}, "tagging": {"accuracy", "macro_f1"}}.get(KINDS[line["task"]], {"perplexity"})
+        wanted = {"classification": {"accuracy", "macro_f1", "matthews"}, "tagging": {"accuracy", "macro_f1"},
+                  "multilabel": {"micro_f1", "macro_f1", "average_precision", "subset_accuracy"},
+                  "regression": {"mse", "mae", "r2", "pearson", "spearman"}}.get(KINDS[line["task"]], {"perplexity"})
         assert wanted | {"loss"} <= line["metrics"].keys()
         assert all(isinstance(value, float) for value in line["metrics"].values())
 
@@ -124,7 +128,9 @@ def test_evaluate_keys(scores):
     assert set(scores) == set(KINDS)
     for task, kind in KINDS.items():
         wanted = {"classification": {"accuracy", "macro_f1", "majority"}, "tagging": {"accuracy", "macro_f1", "majority"},
-                  "translation": {"bleu", "chrf", "copy_chrf", "perplexity"}, "masked_lm": {"perplexity", "accuracy"}}[kind]
+                  "translation": {"bleu", "chrf", "copy_chrf", "perplexity"}, "masked_lm": {"perplexity", "accuracy"},
+                  "multilabel": {"micro_f1", "micro_f1_low", "majority_micro_f1", "average_precision", "prior_average_precision"},
+                  "regression": {"mse", "mse_high", "mean_mse", "mae", "r2", "pearson", "spearman"}}[kind]
         assert wanted | {"samples"} <= scores[task].keys()
         assert scores[task]["samples"] == 60 and isinstance(scores[task]["samples"], int)
         assert all(math.isfinite(value) for value in scores[task].values())
@@ -133,11 +139,59 @@ def test_evaluate_keys(scores):
 
 
 def test_what_was_planted_is_learned(scores):
-    for task in ("topic", "style", "tags"):
+    for task in ("topic", "style", "tags", "reply"):
         assert scores[task]["accuracy_low"] > scores[task]["majority"] + 0.2, scores[task]
     assert scores["dictionary"]["perplexity_high"] < scores["dictionary"]["unigram_perplexity"] / 2
     assert scores["lines"]["perplexity"] < scores["lines"]["unigram_perplexity"] * 1.2
     assert scores["dictionary"]["chrf"] > scores["dictionary"]["copy_chrf"]
+    assert scores["subjects"]["micro_f1_low"] > scores["subjects"]["majority_micro_f1"] + 0.2
+    assert scores["subjects"]["average_precision"] > scores["subjects"]["prior_average_precision"] + 0.2
+    assert scores["ornament"]["mse_high"] < scores["ornament"]["mean_mse"] / 2 and scores["ornament"]["pearson"] > 0.7
+
+
+def test_label_sets_and_values_score_as_their_predictions(run_dir, planted, scores):
+    given = rows(planted, "subjects")
+    found = predict(run_dir, "subjects", [{"text": row["text"]} for row in given])
+    names = sorted({label for row in given for label in row["labels"]})
+    assert names == sorted(found[0]["probabilities"])
+    for row in found:
+        assert sorted(row["labels"]) == [name for name in names if row["probabilities"][name] >= 0.5]
+    gold = [[name in row["labels"] for name in names] for row in given]
+    told = [[name in row["labels"] for name in names] for row in found]
+    mine = scores["subjects"]
+    assert mine["micro_f1"] == pytest.approx(f1_score(gold, told, average="micro"), abs=1e-6)
+    assert mine["macro_f1"] == pytest.approx(f1_score(gold, told, average="macro"), abs=1e-6)
+    assert mine["subset_accuracy"] == pytest.approx(accuracy_score(gold, told), abs=1e-6)
+    probabilities = [[row["probabilities"][name] for name in names] for row in found]
+    assert mine["average_precision"] == pytest.approx(average_precision_score(gold, probabilities, average="macro"), abs=1e-6)
+    sets = Counter(tuple(row["labels"]) for row in rows(planted, "subjects", "train"))
+    most = [[[name in labels for name in names]] * len(gold) for labels, count in sets.items() if count == max(sets.values())]
+    assert any(mine["majority_micro_f1"] == pytest.approx(f1_score(gold, told, average="micro"), abs=1e-6) for told in most)
+
+    given = rows(planted, "ornament")
+    found = [row["value"] for row in predict(run_dir, "ornament", [{"text": row["text"]} for row in given])]
+    gold = [row["value"] for row in given]
+    mine = scores["ornament"]
+    assert mine["mse"] == pytest.approx(mean_squared_error(gold, found), rel=1e-5)
+    assert mine["pearson"] == pytest.approx(pearsonr(gold, found).statistic, abs=1e-6)
+    assert mine["spearman"] == pytest.approx(spearmanr(gold, found).statistic, abs=1e-3)  # neighbours may swap by rounding
+    train_values = [row["value"] for row in rows(planted, "ornament", "train")]
+    mean = sum(train_values) / len(train_values)
+    assert mine["mean_mse"] == pytest.approx(mean_squared_error(gold, [mean] * len(gold)), rel=1e-9)
+    statistics = next(task["statistics"] for task in json.loads((newest(run_dir) / "state.json").read_text())["model"]["tasks"]
+                      if task["name"] == "ornament")
+    assert statistics["mean"] == pytest.approx([mean]) and statistics["deviation"] == pytest.approx([np.std(train_values)])
+
+
+def test_pairs_score_as_their_predictions_and_read_which_text_is_the_second(run_dir, planted, scores):
+    given = rows(planted, "reply")
+    found = predict(run_dir, "reply", [{"text": row["text"], "second": row["second"]} for row in given])
+    right = [row["label"] == gold["label"] for row, gold in zip(found, given)]
+    assert scores["reply"]["accuracy"] == pytest.approx(sum(right) / len(right), abs=1e-9)
+    assert "segment.weight" in parameters(run_dir)["encoder"]
+    assert abs(parameters(run_dir)["encoder"]["segment.weight"]).max() > 0.01
+    swapped = predict(run_dir, "reply", [{"text": row["second"], "second": row["text"]} for row in given])
+    assert sum(row["label"] == gold["label"] for row, gold in zip(swapped, given)) < len(given) / 3
 
 
 def test_majority_and_accuracy_are_the_predictions(run_dir, planted, scores):
@@ -171,7 +225,7 @@ def test_evaluate_chooses_tasks_samples_and_prints_a_table(run_dir):
 
 
 def test_evaluate_refusals(run_dir, tmp_path):
-    fails(78, "evaluate", "--run-dir", run_dir, "--tasks", "topics", says=["task topics", "topic, style, tags, dictionary, lines"])
+    fails(78, "evaluate", "--run-dir", run_dir, "--tasks", "topics", says=["task topics", "topic, style, tags, dictionary, lines, subjects, ornament, reply"])
     fails(78, "evaluate", "--run-dir", tmp_path / "none", says=[str(tmp_path / "none"), "--run-dir"])
     fails(2, "evaluate", says=["--run-dir"])
     fails(65, "evaluate", "--run-dir", run_dir, "--data", tmp_path / "none", says=[str(tmp_path / "none"), "dataset.json"])
@@ -233,6 +287,8 @@ def test_predict_every_kind(run_dir):
     assert by_words["tags"] == by_text["tags"] and len(by_words["tags"]) == 3
     assert set(by_words["tags"]) <= {"NAME", "DEED", "TRAIT", "PLACE", "OWNED", "FREE"}
     assert isinstance(predict(run_dir, "dictionary", [{"text": "futu pige satu kiri"}])[0]["translation"], str)
+    assert set(predict(run_dir, "subjects", [{"text": "futu"}])[0]) == {"text", "labels", "probabilities"}
+    assert set(predict(run_dir, "ornament", [{"text": "futu"}])[0]) == {"text", "value"}
     assert [len(row["tokens"]) for row in predict(run_dir, "lines", [{"text": "sule <mask> kopu <mask>"}, {"text": "sule"}])] == [2, 0]
 
 
@@ -303,7 +359,7 @@ def test_print_config(data, tmp_path):
             found[f"{section}.{key.strip()}"] = value
     for key, value, origin in (("run.seed", "5", "c.ini:2"), ("encoder.layers", "3", "c.ini:4"), ("task.tags.dropout", "0.25", "c.ini:6"),
                                ("encoder.dim", "48", "command line"), ("encoder.heads", "4", "default"),
-                               ("run.tasks", "topic, style, tags, dictionary, lines", "data set")):
+                               ("run.tasks", "topic, style, tags, dictionary, lines, subjects, ornament, reply", "data set")):
         assert found[key].startswith(value) and origin in found[key], found[key]
     assert not (tmp_path / "run").exists()
     (tmp_path / "again.ini").write_text(done.stdout)

@@ -36,9 +36,17 @@ def columns(spm, kind, rows, labels, wide, texts):
             tags += [65535, *sum(([labels.index(tag)] + [65535] * (len(p) - 1) for tag, p in zip(row["tags"], pieces)), []), 65535]
         data = ragged("input/", inputs, token) | {"target/tags": np.array(tags, "u2")}
     else:
-        data = ragged("input/", [[spm.bos_id(), *spm.encode(row["text"]), spm.eos_id()] for row in rows], token)
+        first = [[spm.bos_id(), *spm.encode(row["text"]), spm.eos_id()] for row in rows]
+        second = [[*spm.encode(row["second"]), spm.eos_id()] if "second" in row else [] for row in rows]
+        data = ragged("input/", [a + b for a, b in zip(first, second)], token)
+        if any(second):
+            data["input/second"] = np.array([len(a) if b else 0 for a, b in zip(first, second)], "u4")
     if kind == "classification":
         data["target/label"] = np.array([labels.index(row["label"]) for row in rows], "u4")
+    if kind == "multilabel":
+        data["target/labels"] = np.array([[name in row["labels"] for name in labels] for row in rows], "u1")
+    if kind == "regression":
+        data["target/value"] = np.array([row["value"] for row in rows], "f4")
     if kind == "translation":
         data |= ragged("target/", [[*spm.encode(row["target"]), spm.eos_id()] for row in rows], token)
     if texts:

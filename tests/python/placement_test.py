@@ -8,14 +8,15 @@ import pytest
 from program import POLYHEAD, environment, parameters, status, steps, train, train_words
 
 STEPS = 20
-ALL = "topic,style,tags,dictionary,lines"
+ALL = "topic,style,tags,dictionary,lines,subjects,ornament,reply"
 BOUND = {"float32": 1e-5, "float64": 1e-10}
 
 # name: tasks, samples a step, workers to compare with one, what the placement must say
 CASES = {
-    "five tasks on two": (ALL, 20, 2, ["worker 0: ", "worker 1: "]),
-    "five tasks on three": (ALL, 20, 3, ["worker 0: ", "worker 1: ", "worker 2: "]),
+    "all tasks on two": (ALL, 20, 2, ["worker 0: ", "worker 1: "]),
+    "all tasks on three": (ALL, 20, 3, ["worker 0: ", "worker 1: ", "worker 2: "]),
     "three tasks on two": ("topic,tags,dictionary", 20, 2, ["worker 0: ", "worker 1: "]),
+    "label sets, values and pairs on four": ("subjects,ornament,reply", 20, 4, ["worker 3: "]),
     "two tasks on four": ("dictionary,lines", 20, 4, ["dictionary (1/", "lines (1/", "worker 3: "]),
     # One sample a task a step, and every task on every worker: at least two workers have no tokens in each step.
     "workers without tokens": ("style,lines", 2, 4, [f"worker {rank}: style (1/4), lines (1/4)" for rank in range(4)]),
