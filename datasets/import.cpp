@@ -149,6 +149,7 @@ void write_new(const ImportOptions& options, const fs::path& folder, const Progr
     plans.push_back(make_plan(task, nullptr, threads_of(options), texts, progress));
   Manifest manifest;
   manifest.name = options.name;
+  manifest.max_length = static_cast<std::uint64_t>(options.max_length);
   manifest.tokenizer = make_tokenizer(options, folder, texts, progress);
   const std::unique_ptr<Tokenizer> tokenizer = load_tokenizer(folder, manifest.tokenizer);
   for (const ImportPlan& plan : plans)

@@ -186,6 +186,9 @@ Manifest read_manifest(const std::filesystem::path& folder) {
     root.fail(fmt::format("has version {}; this program reads version 1", root.number("version")));
   Manifest manifest;
   manifest.name = root.text("name");
+  manifest.max_length = root.number_or_zero("max_length");
+  if (root.has("max_length") && manifest.max_length < 4)
+    root.fail(fmt::format("has the max_length {}, expected at least 4 tokens", manifest.max_length));
   manifest.tokenizer = read_tokenizer(root.object("tokenizer"));
   std::set<std::string> names;
   for (const Node& task : root.objects("tasks")) {
@@ -198,6 +201,7 @@ Manifest read_manifest(const std::filesystem::path& folder) {
 void write_manifest(const std::filesystem::path& folder, const Manifest& manifest) {
   const TokenizerInfo& t = manifest.tokenizer;
   ordered_json root = {{"format", "polyhead-dataset"}, {"version", 1}, {"name", manifest.name}};
+  if (manifest.max_length > 0) root["max_length"] = manifest.max_length;
   root["tokenizer"] = {{"kind", t.kind}, {"file", t.file}, {"sha256", t.sha256}, {"vocab_size", t.vocab_size},
                        {"pad", t.pad},   {"unk", t.unk},   {"bos", t.bos},       {"eos", t.eos},
                        {"mask", t.mask}};

@@ -45,6 +45,7 @@ struct TokenizerInfo {
 
 struct Manifest {
   std::string name;
+  std::uint64_t max_length = 0;  // tokens, at which import cut; 0: not stated
   TokenizerInfo tokenizer;
   std::vector<TaskInfo> tasks;
 

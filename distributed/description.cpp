@@ -53,12 +53,17 @@ int ModelDescription::task(const std::string& name) const {
 }
 
 std::string to_json(const ModelDescription& description) {
-  return json(description).dump();
+  json out = description;
+  out["max_length"] = description.max_length;
+  return out.dump();
 }
 
 ModelDescription description_from_json(const std::string& text, const std::string& origin) {
   try {
-    return json::parse(text).get<ModelDescription>();
+    const json in = json::parse(text);
+    auto description = in.get<ModelDescription>();
+    description.max_length = in.value("max_length", description.max_length);  // older ones have none
+    return description;
   } catch (const std::exception& error) {
     throw Error(Exit::data, fmt::format("{}: the model's description cannot be read: {}", origin, error.what()));
   }

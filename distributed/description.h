@@ -30,7 +30,8 @@ struct ModelDescription {
   TokenizerInfo tokenizer;
   std::vector<TrainedTask> tasks;  // slot t + 1 of task attention is task t
   std::string dtype = "float32";
-  std::string data;  // folder of the data set it was trained on
+  std::string data;              // folder of the data set it was trained on
+  std::uint64_t max_length = 0;  // tokens, at which its texts were cut; 0: not known
 
   // Index of a task; throws Error(config) naming the tasks there are.
   int task(const std::string& name) const;

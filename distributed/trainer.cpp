@@ -92,6 +92,7 @@ class Training {
     description_.attention = options_.attention;
     description_.tokenizer = manifest_.tokenizer;
     description_.dtype = options_.dtype;
+    description_.max_length = manifest_.max_length;
     description_.data = fs::absolute(options_.data).lexically_normal().string();
     for (const std::string& name : options_.tasks) {
       const TaskInfo& info = manifest_.task(name);

@@ -218,7 +218,10 @@ int run_predict(const Config& config, Communicator& world) {
       load_trained(config.path("run-dir"), {task}, resolve_device(config.text("device")), threads);
   for (const std::string& warning : trained.warnings)
     fmt::print(stderr, "polyhead predict: a checkpoint is passed over: {}\n", warning);
-  const Predictor predictor(trained, task, static_cast<std::size_t>(config.integer("max-length")));
+  const std::uint64_t trained_length = trained.description.max_length > 0 ? trained.description.max_length : 128;
+  const Predictor predictor(
+      trained, task,
+      config.has("max-length") ? static_cast<std::size_t>(config.integer("max-length")) : trained_length);
 
   std::ifstream file;
   if (config.has("in")) {

@@ -27,7 +27,8 @@ std::span<const Option> predict_options() {
       {"", "in", path, "", "The JSONL file to read; standard input when not given."},
       {"", "out", path, "", "The JSONL file to write; standard output when not given."},
       {"", "batch", integer, "32", "Texts at a time.", false, ">=1"},
-      {"", "max-length", integer, "128", "Tokens of a text; what is longer is cut.", false, ">=2"},
+      {"", "max-length", integer, "",
+       "Tokens of a text, what is longer is cut; as import cut the run's data when not given.", false, ">=4"},
       {"", "threads", integer, "0", "Computing threads; 0: the cores that this process may use.", false, ">=0"},
       {"", "device", choice, "auto", "Where to compute; auto takes a GPU where there is one.", false, "auto|cpu|cuda"},
   };

@@ -15,7 +15,7 @@ using nlohmann::json;
 class ManifestTest : public FolderTest {
  protected:
   static json whole() {
-    return json::parse(R"({"format": "polyhead-dataset", "version": 1, "name": "x", "later": {"a": 1},
+    return json::parse(R"({"format": "polyhead-dataset", "version": 1, "name": "x", "max_length": 64, "later": {"a": 1},
       "tokenizer": {"kind": "sentencepiece", "file": "tokenizer.model", "sha256": "ab", "vocab_size": 100,
                     "pad": 0, "unk": 1, "bos": 2, "eos": 3, "mask": 4},
       "tasks": [
@@ -40,6 +40,7 @@ TEST_F(ManifestTest, IsReadAndWritten) {
   write_manifest(folder_, first);
   const Manifest m = read_manifest(folder_);
   EXPECT_EQ(m.name, "x");
+  EXPECT_EQ(m.max_length, 64U);
   EXPECT_EQ(m.tokenizer.vocab_size, 100);
   EXPECT_EQ(m.tokenizer.mask, 4);
   EXPECT_EQ(m.tokenizer.sha256, "ab");
@@ -60,6 +61,15 @@ TEST_F(ManifestTest, IsReadAndWritten) {
   expect_error(Exit::config, {"no task 'c'", "a, b"}, [&] { m.task("c"); });
 }
 
+TEST_F(ManifestTest, NeedsNoMaxLength) {
+  json content = whole();
+  content.erase("max_length");
+  write_file_atomically(folder_ / "dataset.json", content.dump());
+  write_manifest(folder_, read_manifest(folder_));
+  EXPECT_EQ(read_manifest(folder_).max_length, 0U);
+  EXPECT_FALSE(json::parse(read_file(folder_ / "dataset.json")).contains("max_length"));
+}
+
 TEST_F(ManifestTest, IsRefusedWithFileFieldAndCure) {
   expect_error(Exit::data, {"no dataset.json", "polyhead import"}, [&] { read_manifest(folder_); });
   write_file_atomically(folder_ / "dataset.json", "{");
@@ -71,6 +81,7 @@ TEST_F(ManifestTest, IsRefusedWithFileFieldAndCure) {
   refuse("version 2", [](json& m) { m["version"] = 2; });
   refuse("'version' that is not a whole number", [](json& m) { m["version"] = 1.5; });
   refuse("'name' that is not a string", [](json& m) { m["name"] = 1; });
+  refuse("the max_length 3, expected at least 4", [](json& m) { m["max_length"] = 3; });
   refuse("'tasks' that is not a list", [](json& m) { m["tasks"] = 1; });
   refuse("tasks[1] has the name of another", [](json& m) { m["tasks"][1]["name"] = "a"; });
   refuse("tasks[0] has an empty name", [](json& m) { m["tasks"][0]["name"] = ""; });

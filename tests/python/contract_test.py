@@ -301,6 +301,21 @@ def test_predict_long_and_strange_texts(run_dir):
     assert len(tags) == 1000 and tags[0] == "NAME" and tags[-1] is None  # too far behind to be read
 
 
+def test_predict_cuts_where_import_cut(run_dir, tmp_path):
+    """Words of which no piece is read have no tag."""
+    def tagged(folder, *more):
+        return sum(tag is not None for tag in predict(folder, "tags", [{"words": ["sesa"] * 300}], *more)[0]["tags"])
+    assert json.loads((newest(run_dir) / "state.json").read_text())["model"]["max_length"] == 64  # as synthetic says
+    assert tagged(run_dir) == tagged(run_dir, "--max-length", 64) < tagged(run_dir, "--max-length", 128)
+    shutil.copytree(run_dir, tmp_path / "run")
+    for file in (tmp_path / "run" / "checkpoints").glob("*/state.json"):  # of a data set that does not say
+        state = json.loads(file.read_text())
+        del state["model"]["max_length"]
+        file.write_text(json.dumps(state))
+    assert tagged(tmp_path / "run") == tagged(run_dir, "--max-length", 128)
+    fails(78, "predict", "--run-dir", run_dir, "--task", "tags", "--max-length", 3, says=["max-length", "3"])
+
+
 def test_predict_files(run_dir, tmp_path):
     (tmp_path / "in.jsonl").write_text('{"text": "tase vedesa"}\r\n\n{"text": "kateli"}')
     done = run("predict", "--run-dir", run_dir, "--task", "style", "--in", tmp_path / "in.jsonl", "--out", tmp_path / "out.jsonl")
