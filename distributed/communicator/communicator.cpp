@@ -90,6 +90,22 @@ void Communicator::all_reduce(std::string_view name, void* data, std::size_t cou
   });
 }
 
+void Communicator::all_reduce(std::string_view name, std::span<const Range> ranges, DType type, Reduce reduce) {
+  std::size_t count = 0;
+  std::vector<Range> filled;
+  for (const Range& range : ranges) {
+    count += range.count;
+    if (range.count > 0) filled.push_back(range);
+  }
+  funnel("all_reduce", name, count * size_of(type), [&] {
+    if (!filled.empty()) do_all_reduce_ranges(filled, type, reduce);
+  });
+}
+
+void Communicator::do_all_reduce_ranges(std::span<const Range> ranges, DType type, Reduce reduce) {
+  for (const Range& range : ranges) do_all_reduce(range.data, range.count, type, reduce);
+}
+
 void Communicator::broadcast(std::string_view name, void* data, std::size_t count, DType type, int root) {
   funnel("broadcast", name, count * size_of(type), [&] {
     if (root < 0 || root >= size())
@@ -102,6 +118,33 @@ void Communicator::all_gather(std::string_view name, const void* mine, void* all
   funnel("all_gather", name, count * size_of(type), [&] {
     if (count > 0) do_all_gather(mine, all, count, type);
   });
+}
+
+void Communicator::reduce_scatter(std::string_view name, const void* all, void* mine, std::size_t count, DType type,
+                                  Reduce reduce) {
+  funnel("reduce_scatter", name, count * static_cast<std::size_t>(size()) * size_of(type), [&] {
+    if (count > 0) do_reduce_scatter(all, mine, count, type, reduce);
+  });
+}
+
+void Communicator::all_to_all(std::string_view name, std::span<const Range> send, std::span<const Range> receive,
+                              DType type) {
+  std::size_t count = 0;
+  for (const Range& range : send) count += range.count;
+  funnel("all_to_all", name, count * size_of(type), [&] {
+    if (send.size() != static_cast<std::size_t>(size()) || receive.size() != send.size())
+      throw Error(Exit::internal, fmt::format("{} ranges to send and {} to receive, but the group has {} members",
+                                              send.size(), receive.size(), size()));
+    const auto own = static_cast<std::size_t>(rank());
+    if (send[own].count != receive[own].count)
+      throw Error(Exit::internal,
+                  fmt::format("{} elements to send to itself, {} to receive", send[own].count, receive[own].count));
+    do_all_to_all(send, receive, type);
+  });
+}
+
+void Communicator::synchronize(std::string_view name) {
+  funnel("synchronize", name, 0, [&] { do_synchronize(); });
 }
 
 void Communicator::barrier(std::string_view name) {

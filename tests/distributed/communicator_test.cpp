@@ -96,6 +96,41 @@ TYPED_TEST(EveryType, AllReduce) {
   }
 }
 
+TYPED_TEST(EveryType, ReduceScatter) {
+  using T = TypeParam;
+  const auto members = static_cast<std::size_t>(world().size()), rank = static_cast<std::size_t>(world().rank());
+  for (const Reduce reduce : {Reduce::sum, Reduce::max, Reduce::min}) {
+    for (const std::size_t count : {std::size_t{0}, std::size_t{5}, (std::size_t{1} << 18) + 3}) {
+      std::vector<T> all(count * members), mine(count + 1, T{99});
+      for (std::size_t i = 0; i < all.size(); ++i) all[i] = value_of<T>(world().rank(), i);
+      world().reduce_scatter("values", all.data(), mine.data(), count, dtype_of<T>(), reduce);
+      std::size_t wrong = 0;
+      for (std::size_t i = 0; i < count; ++i) wrong += mine[i] != expected<T>(rank * count + i, reduce, world().size());
+      EXPECT_EQ(wrong, 0u) << count << " elements";
+      EXPECT_EQ(mine[count], T{99});
+    }
+  }
+}
+
+TYPED_TEST(EveryType, AllToAllOfUnequalCounts) {
+  using T = TypeParam;
+  const int rank = world().rank(), members = world().size();
+  const auto count = [](int from, int to) { return static_cast<std::size_t>((from + 2 * to) % 3 * 50); };
+  std::vector<std::vector<T>> out(static_cast<std::size_t>(members)), in(out);
+  std::vector<Range> send, receive;
+  for (int peer = 0; peer < members; ++peer) {
+    const auto p = static_cast<std::size_t>(peer);
+    for (std::size_t i = 0; i < count(rank, peer); ++i) out[p].push_back(value_of<T>(rank, 1000 * p + i));
+    in[p].resize(count(peer, rank));
+    send.push_back({out[p].data(), out[p].size()});
+    receive.push_back({in[p].data(), in[p].size()});
+  }
+  world().all_to_all("values", send, receive, dtype_of<T>());
+  for (int peer = 0; peer < members; ++peer)
+    for (std::size_t i = 0; i < count(peer, rank); ++i)
+      ASSERT_EQ(in[static_cast<std::size_t>(peer)][i], value_of<T>(peer, 1000 * static_cast<std::size_t>(rank) + i));
+}
+
 TYPED_TEST(EveryType, BroadcastFromEachRoot) {
   using T = TypeParam;
   for (int root = 0; root < world().size(); ++root) {
@@ -287,6 +322,35 @@ TEST(Communicator, DifferentCountsAreReportedInMpisWords) {
     EXPECT_NE(message.find(part), std::string::npos) << message;
 }
 
+TEST(Communicator, SeveralRangesInOneCall) {
+  std::vector<double> values{1, 2, 3, 4, 5};
+  const std::vector<Range> ranges{{values.data(), 1}, {values.data() + 1, 0}, {values.data() + 3, 2}};
+  world().all_reduce("ranges", ranges, DType::f64, Reduce::sum);
+  const double n = world().size();
+  EXPECT_EQ(values, (std::vector<double>{n, 2, 3, 4 * n, 5 * n}));
+  EXPECT_EQ(world().record().back().bytes, 3 * sizeof(double));
+}
+
+TEST(Communicator, AllToAllNeedsARangeForEachMember) {
+  std::vector<double> values(4);
+  const std::vector<Range> too_many(static_cast<std::size_t>(world().size()) + 1);
+  EXPECT_NE(message_of([&] { world().all_to_all("slices", too_many, too_many, DType::f64); }, Exit::internal)
+                .find("but the group has"),
+            std::string::npos);
+  std::vector<Range> send(static_cast<std::size_t>(world().size())), receive(send);
+  send[static_cast<std::size_t>(world().rank())] = {values.data(), 2};
+  receive[static_cast<std::size_t>(world().rank())] = {values.data(), 1};
+  EXPECT_NE(message_of([&] { world().all_to_all("slices", send, receive, DType::f64); }, Exit::internal)
+                .find("2 elements to send to itself, 1 to receive"),
+            std::string::npos);
+}
+
+TEST(Communicator, HostMemoryNeedsNoWaiting) {
+  world().join();
+  world().synchronize("nothing");
+  EXPECT_EQ(world().record().back().name, "synchronize nothing");
+}
+
 TEST(SharedBuffer, IsZeroedAlignedAndMayBeEmpty) {
   for (const std::size_t bytes : {0, 1, 100'000}) {
     const auto buffer = world().allocate("buffer", bytes);
@@ -370,6 +434,12 @@ TEST(LocalCommunicator, IsAWorldOfOne) {
   std::vector<double> all(2);
   local->all_gather("values", values.data(), all.data(), 2, DType::f64);
   EXPECT_EQ(all, values);
+  std::vector<double> other(2);
+  local->reduce_scatter("values", values.data(), other.data(), 2, DType::f64, Reduce::sum);
+  EXPECT_EQ(other, values);
+  const Range from{values.data(), 1}, to{other.data() + 1, 1};
+  local->all_to_all("values", {&from, 1}, {&to, 1}, DType::f64);
+  EXPECT_EQ(other[1], values[0]);
   EXPECT_EQ(local->all_gather_strings("text", "abc"), std::vector<std::string>{"abc"});
   EXPECT_EQ(local->split("none", -1), nullptr);
   const auto group = local->split("group", 3);

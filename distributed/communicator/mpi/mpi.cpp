@@ -170,6 +170,40 @@ class MpiCommunicator : public Communicator {
     }
   }
 
+  void do_reduce_scatter(const void* all, void* mine, std::size_t count, DType type, Reduce reduce) override {
+    const auto members = static_cast<std::size_t>(size_), width = size_of(type);
+    constexpr std::size_t kElements = 1 << 18;
+    std::vector<std::byte> parts(std::min(count, kElements) * members * width);
+    in_pieces(count, kElements, [&](std::size_t first, int pieces) {
+      const auto n = static_cast<std::size_t>(pieces);
+      std::vector<Range> send, receive;
+      for (std::size_t member = 0; member < members; ++member) {
+        // Only read from.
+        send.push_back({at(const_cast<void*>(all), member * count + first, type), n});
+        receive.push_back({parts.data() + member * n * width, n});
+      }
+      do_all_to_all(send, receive, type);
+      combine_parts(parts.data(), at(mine, first, type), n, type, reduce);
+    });
+  }
+
+  void do_all_to_all(std::span<const Range> send, std::span<const Range> receive, DType type) override {
+    std::vector<MPI_Request> requests;
+    const auto own = static_cast<std::size_t>(rank_);
+    if (send[own].count > 0) std::memmove(receive[own].data, send[own].data, send[own].count * size_of(type));
+    const auto start = [&](std::size_t member, const Range& range, auto call) {
+      if (member == own) return;
+      in_pieces(range.count, kPiece, [&](std::size_t first, int n) {
+        requests.push_back(MPI_REQUEST_NULL);
+        POLYHEAD_MPI_CHECK(
+            call(at(range.data, first, type), n, type_of(type), static_cast<int>(member), 0, comm_, &requests.back()));
+      });
+    };
+    for (std::size_t i = 0; i < receive.size(); ++i) start(i, receive[i], MPI_Irecv);
+    for (std::size_t i = 0; i < send.size(); ++i) start(i, send[i], MPI_Isend);
+    POLYHEAD_MPI_CHECK(MPI_Waitall(static_cast<int>(requests.size()), requests.data(), MPI_STATUSES_IGNORE));
+  }
+
   void do_barrier() override { POLYHEAD_MPI_CHECK(MPI_Barrier(comm_)); }
 
   std::unique_ptr<Communicator> do_split(int color) override {
@@ -207,13 +241,20 @@ class MpiCommunicator : public Communicator {
     in_pieces(count, kElements, [&](std::size_t first, int pieces) {
       const auto n = static_cast<std::size_t>(pieces);
       do_all_gather(at(data, first, type), all.data(), n, type);
-      dispatch(type, reduce, [&]<class T, Reduce op>() {
-        T* result = static_cast<T*>(at(data, first, type));
-        const T* gathered = reinterpret_cast<const T*>(all.data());
-        std::copy_n(gathered, n, result);
-        for (std::size_t member = 1; member < members; ++member)
-          for (std::size_t i = 0; i < n; ++i) result[i] = combine<op>(result[i], gathered[member * n + i]);
-      });
+      combine_parts(all.data(), at(data, first, type), n, type, reduce);
+    });
+  }
+
+  // Reduces `n` elements of each member, which lie one after another.
+  void combine_parts(const std::byte* parts, void* into, std::size_t n, DType type, Reduce reduce) const {
+    dispatch(type, reduce, [&]<class T, Reduce op>() {
+      T* result = static_cast<T*>(into);
+      const T* part = reinterpret_cast<const T*>(parts);
+      std::copy_n(part, n, result);
+      for (int member = 1; member < size_; ++member) {
+        part += n;
+        for (std::size_t i = 0; i < n; ++i) result[i] = combine<op>(result[i], part[i]);
+      }
     });
   }
 

@@ -1,0 +1,31 @@
+# Finds NCCL: beside LibTorch, whose library must be the only one in the process, or else in the CUDA toolkit, where LibTorch's
+# wheel without its NVIDIA wheels finds it too.
+#
+#   NCCL_INCLUDE_DIR, NCCL_LIBRARY   nccl.h and libnccl.so.2
+#   CUDA_RUNTIME_INCLUDE_DIR         cuda_runtime_api.h, cuda_bf16.h, …
+#
+# Targets: NCCL::headers (both kinds of headers, nothing to link); NCCL::NCCL (and the library), where it exists.
+set(_nccl_beside "")
+foreach(dir IN LISTS LibTorch_NVIDIA_LIBRARY_DIRS)
+  list(APPEND _nccl_beside "${dir}/..")
+endforeach()
+if(NOT CUDAToolkit_FOUND)
+  find_package(CUDAToolkit QUIET)
+endif()
+set(_nccl_toolkit "${CUDAToolkit_LIBRARY_DIR}/.." "${CUDAToolkit_LIBRARY_ROOT}" "$ENV{CUDA_HOME}" /usr/local/cuda)
+find_file(NCCL_LIBRARY libnccl.so.2 HINTS ${_nccl_beside} ${_nccl_toolkit} PATHS /usr/lib /usr/lib64
+  PATH_SUFFIXES lib lib64 ${CMAKE_LIBRARY_ARCHITECTURE})
+find_path(NCCL_INCLUDE_DIR nccl.h HINTS ${_nccl_beside} ${_nccl_toolkit} PATH_SUFFIXES include)
+find_path(CUDA_RUNTIME_INCLUDE_DIR cuda_bf16.h HINTS ${CUDAToolkit_INCLUDE_DIRS} ${_nccl_toolkit} PATH_SUFFIXES include)
+
+include(FindPackageHandleStandardArgs)
+find_package_handle_standard_args(NCCL REQUIRED_VARS NCCL_INCLUDE_DIR CUDA_RUNTIME_INCLUDE_DIR)
+if(NCCL_FOUND AND NOT TARGET NCCL::headers)
+  add_library(NCCL::headers INTERFACE IMPORTED)
+  target_include_directories(NCCL::headers SYSTEM INTERFACE "${NCCL_INCLUDE_DIR}" "${CUDA_RUNTIME_INCLUDE_DIR}")
+  if(NCCL_LIBRARY)
+    add_library(NCCL::NCCL INTERFACE IMPORTED)
+    target_link_libraries(NCCL::NCCL INTERFACE NCCL::headers "${NCCL_LIBRARY}")
+  endif()
+endif()
+mark_as_advanced(NCCL_INCLUDE_DIR NCCL_LIBRARY CUDA_RUNTIME_INCLUDE_DIR)

@@ -1,0 +1,25 @@
+// What workers agree on before NCCL starts: one version, a device for each, a unique id.
+#pragma once
+
+#include <nccl.h>
+
+#include <string>
+#include <vector>
+
+#include "distributed/communicator/communicator.h"
+
+namespace polyhead {
+
+// Throw Error(config) with the same words on all members of `host`. Collective.
+void check_nccl_versions(Communicator& host);
+void check_devices(Communicator& host, int device);
+
+// Made by rank 0, known to all. Collective.
+ncclUniqueId share_unique_id(Communicator& host);
+
+// Files of this process's shared libraries whose name begins with `stem` ("libnccl.so").
+std::vector<std::string> loaded_libraries(const std::string& stem);
+// Throws Error(config) when there are two.
+void check_one_library(const std::vector<std::string>& files);
+
+}  // namespace polyhead

@@ -1,0 +1,239 @@
+// The nccl backend: device memory goes to NCCL on a stream of its own, host memory to the backend beneath. Each group
+// has a communicator from a unique id of its own, not from ncclCommSplit: only its members take part, and its state
+// does not hang on that of its parent.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdlib>
+#include <exception>
+#include <memory>
+#include <thread>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "core/base/error.h"
+#include "distributed/communicator/communicator.h"
+#include "distributed/communicator/nccl/bootstrap.h"
+#include "distributed/communicator/nccl/check.h"
+#include "distributed/communicator/nccl/device_queue.h"
+#include "distributed/communicator/nccl/nccl_comm.h"
+
+namespace polyhead {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// What the groups of one world share.
+struct NcclWorld {
+  explicit NcclWorld(const DeviceOptions& given)
+      : options(given), queue(given.device, static_cast<cudaStream_t>(given.stream)) {}
+
+  // An error of one is the end of all: the others' members are busy with it or gone.
+  void abort() {
+    broken = true;
+    NcclComm::abort(comms, queue.device(), 5);
+  }
+
+  // The host waits until the stream is empty, and looks after errors meanwhile: a plain wait for the stream would not
+  // end when a member is gone.
+  void wait() {
+    const auto start = Clock::now();
+    for (int polls = 0; !queue.idle(); ++polls) {
+      for (NcclComm* comm : comms) comm->check();
+      const auto waited = Clock::now() - start;
+      if (waited > std::chrono::duration<double>(options.timeout))
+        throw Error(
+            Exit::hang,
+            fmt::format("collectives on device {} have not ended after {} s: another worker is late, stopped, or "
+                        "called others",
+                        options.device, options.timeout));
+      // Short at first: a step's collectives take a few milliseconds.
+      if (waited < std::chrono::milliseconds(20))
+        std::this_thread::yield();
+      else
+        std::this_thread::sleep_for(std::chrono::microseconds(200));
+    }
+    for (NcclComm* comm : comms) comm->check();
+  }
+
+  DeviceOptions options;
+  DeviceQueue queue;
+  std::vector<NcclComm*> comms;  // alive
+  bool broken = false;
+};
+
+bool in_device_memory(const void* pointer) {
+  cudaPointerAttributes attributes{};
+  POLYHEAD_CUDA_CHECK(cudaPointerGetAttributes(&attributes, pointer));
+  return attributes.type == cudaMemoryTypeDevice || attributes.type == cudaMemoryTypeManaged;
+}
+
+// Whether a call is NCCL's, which is so if all of its memory is the device's.
+bool is_for_device(std::initializer_list<std::span<const Range>> lists) {
+  int device = 0, host = 0;
+  for (const auto& list : lists)
+    for (const Range& range : list)
+      if (range.count > 0) ++(in_device_memory(range.data) ? device : host);
+  if (device > 0 && host > 0) throw Error(Exit::internal, "one call was given host memory and device memory");
+  return device > 0;
+}
+
+bool is_for_device(const void* one, const void* other) {
+  // Only looked at.
+  const Range ranges[] = {{const_cast<void*>(one), 1}, {const_cast<void*>(other), 1}};
+  return is_for_device({ranges});
+}
+
+}  // namespace
+
+class NcclCommunicator : public Communicator {
+ public:
+  NcclCommunicator(std::shared_ptr<NcclWorld> world, Communicator& host, std::unique_ptr<Communicator> owned)
+      : world_(std::move(world)), owned_(std::move(owned)), host_(host) {
+    if (host_.size() == 1) return;  // copies, no communicator
+    comm_ =
+        std::make_unique<NcclComm>(share_unique_id(host_), host_.rank(), host_.size(), world_->options.init_timeout);
+    world_->comms.push_back(comm_.get());
+    host_.barrier("nccl.connected");
+  }
+  ~NcclCommunicator() override {
+    if (!comm_) return;
+    // NCCL finalises after the last collective.
+    if (!world_->broken && std::uncaught_exceptions() == 0) {
+      try {
+        world_->wait();
+      } catch (const Error&) {
+        world_->abort();
+      }
+    }
+    std::erase(world_->comms, comm_.get());
+  }
+
+  int rank() const override { return host_.rank(); }
+  int size() const override { return host_.size(); }
+  [[noreturn]] void abort(int code) override {
+    host_.abort(code);
+    std::_Exit(code);  // GCC does not see that the line above ends
+  }
+  void join() override { world_->queue.join(); }
+
+ protected:
+  void do_all_reduce(void* data, std::size_t count, DType type, Reduce reduce) override {
+    const Range range{data, count};
+    do_all_reduce_ranges({&range, 1}, type, reduce);
+  }
+
+  void do_all_reduce_ranges(std::span<const Range> ranges, DType type, Reduce reduce) override {
+    if (!is_for_device({ranges})) return host_.do_all_reduce_ranges(ranges, type, reduce);
+    const ncclRedOp_t operation = operation_of(type, reduce);
+    enqueue([&](cudaStream_t stream) {
+      if (comm_) comm_->all_reduce(ranges, nccl_type_of(type), operation, stream);
+    });
+  }
+
+  void do_broadcast(void* data, std::size_t count, DType type, int root) override {
+    if (!is_for_device(data, data)) return host_.do_broadcast(data, count, type, root);
+    enqueue([&](cudaStream_t stream) {
+      if (comm_) comm_->broadcast(data, count, nccl_type_of(type), root, stream);
+    });
+  }
+
+  void do_all_gather(const void* mine, void* all, std::size_t count, DType type) override {
+    if (!is_for_device(mine, all)) return host_.do_all_gather(mine, all, count, type);
+    enqueue([&](cudaStream_t stream) {
+      if (comm_)
+        comm_->all_gather(mine, all, count, nccl_type_of(type), stream);
+      else
+        copy(all, mine, count * size_of(type), stream);
+    });
+  }
+
+  void do_reduce_scatter(const void* all, void* mine, std::size_t count, DType type, Reduce reduce) override {
+    if (!is_for_device(all, mine)) return host_.do_reduce_scatter(all, mine, count, type, reduce);
+    const ncclRedOp_t operation = operation_of(type, reduce);
+    enqueue([&](cudaStream_t stream) {
+      if (comm_)
+        comm_->reduce_scatter(all, mine, count, nccl_type_of(type), operation, stream);
+      else
+        copy(mine, all, count * size_of(type), stream);
+    });
+  }
+
+  void do_all_to_all(std::span<const Range> send, std::span<const Range> receive, DType type) override {
+    if (!is_for_device({send, receive})) return host_.do_all_to_all(send, receive, type);
+    enqueue([&](cudaStream_t stream) {
+      if (comm_)
+        comm_->all_to_all(send, receive, nccl_type_of(type), stream);
+      else
+        copy(receive[0].data, send[0].data, send[0].count * size_of(type), stream);
+    });
+  }
+
+  void do_barrier() override {
+    do_synchronize();
+    host_.do_barrier();
+  }
+
+  void do_synchronize() override {
+    guarded([&] { world_->wait(); });
+  }
+
+  std::unique_ptr<Communicator> do_split(int color) override {
+    auto part = host_.do_split(color);
+    if (!part) return nullptr;
+    Communicator& members = *part;
+    return guarded([&] { return std::make_unique<NcclCommunicator>(world_, members, std::move(part)); });
+  }
+
+  std::unique_ptr<SharedBuffer> do_allocate(std::size_t bytes) override { return host_.do_allocate(bytes); }
+
+ private:
+  static ncclRedOp_t operation_of(DType type, Reduce reduce) {
+    if (reduce == Reduce::sum) return ncclSum;
+    // The contract: a NaN of any member is a NaN for all.
+    if (type == DType::f32 || type == DType::f64)
+      throw Error(Exit::internal, "NCCL's maxima and minima lose a NaN; reduce floating-point ones in host memory");
+    return reduce == Reduce::max ? ncclMax : ncclMin;
+  }
+
+  static void copy(void* to, const void* from, std::size_t bytes, cudaStream_t stream) {
+    if (to != from) POLYHEAD_CUDA_CHECK(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, stream));
+  }
+
+  // Calls; an error is the end of NCCL in this process.
+  template <class Call>
+  std::invoke_result_t<Call> guarded(Call call) {
+    if (world_->broken)
+      throw Error(Exit::internal, "NCCL was aborted after an error before; this process cannot go on");
+    try {
+      return call();
+    } catch (...) {
+      world_->abort();
+      throw;
+    }
+  }
+
+  template <class Call>
+  void enqueue(Call call) {
+    guarded([&] {
+      for (NcclComm* comm : world_->comms) comm->check();
+      world_->queue.enter();
+      call(world_->queue.stream());
+    });
+  }
+
+  std::shared_ptr<NcclWorld> world_;
+  std::unique_ptr<Communicator> owned_;  // of a part
+  Communicator& host_;
+  std::unique_ptr<NcclComm> comm_;  // null in a group of one
+};
+
+std::unique_ptr<Communicator> make_nccl_communicator(Communicator& host, const DeviceOptions& options) {
+  check_nccl_versions(host);
+  check_devices(host, options.device);
+  return std::make_unique<NcclCommunicator>(std::make_shared<NcclWorld>(options), host, nullptr);
+}
+
+}  // namespace polyhead
