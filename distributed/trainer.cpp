@@ -40,11 +40,22 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
+// Where workers compute on CUDA devices, gradients go from one to another by NCCL.
+std::unique_ptr<Communicator> device_world(Communicator& world, torch::Device device) {
+  if (!device.is_cuda() || world.size() == 1) return nullptr;
+  return make_nccl_communicator(world, {.device = device.index(), .stream = stream_of(device)});
+}
+
 // One training run as a worker sees it.
 class Training {
  public:
   Training(const TrainOptions& options, Communicator& world, Observer* observer, bool resume)
-      : options_(options), world_(world), observer_(observer), manifest_(read_manifest(options.data)) {
+      : options_(options),
+        device_(choose_device(options.device, options.local_rank)),
+        device_world_(device_world(world, device_)),
+        world_(device_world_ ? *device_world_ : world),
+        observer_(observer),
+        manifest_(read_manifest(options.data)) {
     at::set_num_threads(options.threads);
     at::globalContext().setFlushDenormal(true);
     check(options.optimizer);
@@ -170,10 +181,9 @@ class Training {
 
   void make_model() {
     model_ = build_model(description_, held_);
-    const torch::Device device = choose_device(options_.device, options_.local_rank);
-    const auto tensor_options = torch::TensorOptions().dtype(scalar_type(options_.dtype)).device(device);
+    const auto tensor_options = torch::TensorOptions().dtype(scalar_type(options_.dtype)).device(device_);
     void* memory = nullptr;
-    if (device.is_cpu()) {
+    if (device_.is_cpu()) {
       const auto elements = static_cast<std::size_t>(model_->encoder().arena().layout());
       gradients_ = world_.allocate("encoder.gradients", elements * torch::elementSize(scalar_type(options_.dtype)));
       memory = gradients_->data();
@@ -237,15 +247,10 @@ class Training {
     observer_->on_start(start);
   }
 
-  // Sums a gradient over a group. On a GPU with several workers it passes through host memory.
   static void sum_gradient(Communicator& group, const std::string& name, const torch::Tensor& gradient) {
+    if (gradient.is_cuda() && group.size() == 1) return;  // nothing to add, and NCCL is only there for several
     const DType type = gradient.scalar_type() == torch::kFloat64 ? DType::f64 : DType::f32;
-    const auto count = static_cast<std::size_t>(gradient.numel());
-    if (!gradient.is_cuda()) return group.all_reduce(name, gradient.data_ptr(), count, type, Reduce::sum);
-    if (group.size() == 1) return;
-    const torch::Tensor host = gradient.cpu();
-    group.all_reduce(name, host.data_ptr(), count, type, Reduce::sum);
-    gradient.copy_(host);
+    group.all_reduce(name, gradient.data_ptr(), static_cast<std::size_t>(gradient.numel()), type, Reduce::sum);
   }
 
   Agreed step(std::int64_t number, const std::atomic<bool>& interrupt) {
@@ -297,6 +302,7 @@ class Training {
       const auto i = static_cast<std::size_t>(task);
       if (counts[i] > 0) sum_gradient(*groups_[i], "head." + options_.tasks[i], model_->head(task).arena().gradients());
     }
+    world_.synchronize("gradients");  // the norms wait for the device anyway, but would not see an error of NCCL
     const double encoder_norm = flat_norm(encoder.gradients());
     std::map<int, double> head_norms;
     bool finite = std::isfinite(encoder_norm);
@@ -400,6 +406,8 @@ class Training {
   }
 
   const TrainOptions& options_;
+  torch::Device device_;
+  std::unique_ptr<Communicator> device_world_;  // null where the world is enough
   Communicator& world_;
   Observer* observer_;
   Manifest manifest_;

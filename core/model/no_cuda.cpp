@@ -20,4 +20,8 @@ std::string resolve_device(const std::string& name) {
   return name == "auto" ? "cpu" : name;
 }
 
+void* stream_of(torch::Device) {
+  return nullptr;
+}
+
 }  // namespace polyhead
