@@ -60,9 +60,13 @@ OpenFile::OpenFile(const std::filesystem::path& file, bool map) : file_(file) {
     throw Error(Exit::data,
                 fmt::format("cannot open the shard {}: {}. Is the data set complete?", file.string(), reason));
   };
-  descriptor_ = ::open(file.c_str(), O_RDONLY | O_CLOEXEC);
+  descriptor_ = ::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // not to wait for a pipe's writer
   struct stat about {};
   if (descriptor_ < 0 || ::fstat(descriptor_, &about) != 0) fail();
+  if (!S_ISREG(about.st_mode)) {
+    ::close(descriptor_);
+    throw Error(Exit::data, fmt::format("the shard {} is no regular file. Is the data set complete?", file.string()));
+  }
   bytes_ = static_cast<std::uint64_t>(about.st_size);
   if (!map || bytes_ == 0) return;
   void* mapped = ::mmap(nullptr, bytes_, PROT_READ, MAP_SHARED, descriptor_, 0);

@@ -39,11 +39,14 @@ SampleText decode(const SplitReader& reader, const TaskInfo& task, const Tokeniz
   text.index = index;
   std::vector<std::int64_t> tokens, more;
   std::vector<double> values;
-  reader.input_tokens(index, tokens);
+  if (reader.feature_width() == 0) reader.input_tokens(index, tokens);
   const std::span<const std::int64_t> all(tokens);
   const auto second = static_cast<std::size_t>(reader.second(index));
-  text.input = tokenizer.decode(second > 0 ? all.first(second) : all);
-  if (second > 0) text.second = tokenizer.decode(all.subspan(second));
+  if (reader.feature_width() > 0)
+    text.input = fmt::format("{} vectors of {} numbers", reader.input_length(index), reader.feature_width());
+  else
+    text.input = tokenizer.decode(second > 0 ? all.first(second) : all);
+  if (second > 0 && reader.feature_width() == 0) text.second = tokenizer.decode(all.subspan(second));
   switch (task.kind) {
     case Kind::classification:
       text.target = label_name(task, reader.label(index));
@@ -62,7 +65,7 @@ SampleText decode(const SplitReader& reader, const TaskInfo& task, const Tokeniz
       break;
     case Kind::tagging:
       reader.tags(index, more);
-      text.target = decode_tags(tokens, more, task, tokenizer);
+      if (reader.feature_width() == 0) text.target = decode_tags(tokens, more, task, tokenizer);
       break;
     case Kind::translation:
       reader.target_tokens(index, more);

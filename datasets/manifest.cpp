@@ -71,6 +71,8 @@ class Node {
   // A path inside the data set's folder: a manifest from a stranger must not point elsewhere.
   std::string inner_path(const char* key) const {
     const std::filesystem::path path = text(key);
+    if (path.native().find('\0') != std::string::npos)
+      fail(fmt::format("has a {} with a zero byte, which does not lie inside the data set's folder", key));
     if (path.empty() || path.is_absolute() || std::find(path.begin(), path.end(), "..") != path.end())
       fail(fmt::format("has the {} '{}', which does not lie inside the data set's folder", key, path.string()));
     return path.string();
@@ -175,7 +177,7 @@ Manifest read_manifest(const std::filesystem::path& folder) {
   json content;
   try {
     content = json::parse(read_file(file));
-  } catch (const json::parse_error& error) {
+  } catch (const json::exception& error) {
     throw Error(Exit::data, fmt::format("{} is not JSON: {}. Import the data set anew, or correct the file.",
                                         file.string(), error.what()));
   }

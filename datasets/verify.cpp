@@ -179,9 +179,6 @@ ShardExpectation shard_expectation(const Manifest& manifest, const TaskInfo& tas
 }
 
 ShardReport verify_shard(const fs::path& file, const ShardExpectation& expected, const TokenizerInfo& tokenizer) {
-  std::error_code none;
-  if (fs::exists(file, none) && !fs::is_regular_file(file, none))
-    throw Error(Exit::data, damaged(file, "it is no regular file"));
   const Shard shard(file, expected, {.access = Access::automatic, .verify = Verify::open, .pool = FilePool::shared()});
   ShardReport report;
   report.samples = shard.samples();

@@ -8,8 +8,8 @@ import h5py
 import numpy as np
 import pytest
 
-from program import fails, shard, survivors, train_words
-from shards_test import attribute, external_storage, huge_and_contiguous, rebuild, relink, retype, variable_length, virtual
+from program import fails, flip, shard, survivors, train_words
+from shards_test import attribute, external_storage, huge_and_contiguous, rebuild, relink, retype, variable_length
 
 
 @pytest.fixture
@@ -53,7 +53,6 @@ HARMS = {
     "soft link": (relink("target/label", h5py.SoftLink("/elsewhere")), "/target/label is a soft link"),
     "soft link on the way": (relink("target", h5py.SoftLink("/elsewhere")), "/target is a soft link"),
     "external storage": (external_storage, "external storage"),
-    "virtual dataset": (virtual, "virtual dataset"),
     "unknown filter": (rebuild("target/label", chunks=True, compression="lzf"), "lzf"),
     "variable length": (variable_length, "another type than u32"),
     "compound": (retype("target/label", np.zeros(300, [("a", "u2"), ("b", "u2")])), "another type than u32"),
@@ -61,7 +60,7 @@ HARMS = {
     "huge and contiguous": (huge_and_contiguous, "stores none"),
     "offsets decrease": (set_to("input/offsets", 7, 1 << 60), "/input/offsets decreases at sample 7"),
     "offsets start late": (set_to("input/offsets", 0, 1), "/input/offsets starts at 1"),
-    "offsets end elsewhere": (set_to("input/offsets", 300, 1 << 60), "/input/offsets ends at"),
+    "offsets end elsewhere": (set_to("input/offsets", 300, 1 << 60), "/input/offsets reaches"),
     "id out of range": (set_to("input/tokens", 5, 65535), "the id 65535 at 5"),
     "label out of range": (set_to("target/label", 9, 4_000_000_000), "of sample 9 is 4000000000"),
     "negative samples": (attribute("samples", -1), "'samples' is negative"),
@@ -113,7 +112,7 @@ def test_a_manifest_that_claims_more(copy):
     (b'{"format": "polyhead-dataset", "version": 1e400}', "is not JSON"),
     (b'{"format": "polyhead-dataset", "version": 18446744073709551617}', "'version' that is not a whole number"),
     (b'{"format": "polyhead-dataset", "version": 1, "name": "x", "tokenizer": null}', "tokenizer is not an object"),
-])
+], ids=["nested objects", "nested arrays", "no UTF-8", "empty", "a number too large", "an integer too large", "null"])
 def test_manifests_of_a_stranger(content, says, copy):
     (copy / "dataset.json").write_bytes(content)
     refused(copy, str(copy / "dataset.json"), says)
@@ -124,3 +123,22 @@ def test_no_shard_lies_outside(path, copy):
     (copy.parent / "secret.h5").write_bytes(shard(copy, "topic").read_bytes())
     edit(copy, lambda part: part.update(file=path))
     refused(copy, str(copy / "dataset.json"), "does not lie inside")
+
+
+# One bit
+
+
+@pytest.mark.parametrize("mode", ["blocks", "open"])
+@pytest.mark.parametrize("task, path", [
+    ("topic", "input/tokens"), ("topic", "input/offsets"), ("topic", "target/label"), ("tags", "target/tags"),
+    ("dictionary", "target/tokens"), ("dictionary", "target/offsets"), ("topic", "integrity/input.tokens"),
+])
+def test_training_finds_a_flipped_bit_in_what_it_reads(task, path, mode, data, tmp_path):
+    """The manifest states the hash: where it is not compared, the block's checksum is, when the block is first read."""
+    shutil.copytree(data, tmp_path / "data")
+    file = shard(tmp_path / "data", task)
+    with h5py.File(file) as f:
+        flip(file, f[path].id.get_offset() + f[path].id.get_storage_size() // 2)
+    said = fails(65, *train_words(tmp_path / "run", tmp_path / "data", "--run.steps", 30, "--run.tasks", task, "--run.verify_data", mode),
+                 says=[str(file), "SHA-256" if mode == "open" else f"/{path.replace('integrity/input.', 'input/')} "])
+    assert mode == "open" or "checksum in block 0" in said

@@ -17,7 +17,7 @@ CASES = {
     "all tasks on three": (ALL, 20, 3, ["worker 0: ", "worker 1: ", "worker 2: "]),
     "three tasks on two": ("topic,tags,dictionary", 20, 2, ["worker 0: ", "worker 1: "]),
     "label sets, values and pairs on four": ("subjects,ornament,reply", 20, 4, ["worker 3: "]),
-    "two tasks on four": ("dictionary,lines", 20, 4, ["dictionary (1/", "lines (1/", "worker 3: "]),
+    "two tasks on four": ("dictionary,lines", 20, 4, ["dictionary (1/", "worker 3: "]),
     # One sample a task a step, and every task on every worker: at least two workers have no tokens in each step.
     "workers without tokens": ("style,lines", 2, 4, [f"worker {rank}: style (1/4), lines (1/4)" for rank in range(4)]),
 }

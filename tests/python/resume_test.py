@@ -272,10 +272,14 @@ def test_divergence_ends_with_76_and_names_the_cause(workers, data, tmp_path):
 def test_ids_hash_follows_from_names_and_stream_positions(data, whole):
     folder = whole(OPTIONS, 2)
     assert {line["kind"] for line in lines(folder)} == {"step", "eval", "epochs"}
+    state = json.loads((newest(folder) / "state.json").read_text())
+    quotas = dict(zip((task["name"] for task in state["model"]["tasks"]), state["mixture"][0]["quota"]))
+    assert sum(quotas.values()) == 100 and min(quotas.values()) >= 12
     rolled = 0
     for line in steps(folder):
-        step_sum = sum(xxhash.xxh3_64_intdigest(task.encode(), seed=(line["step"] - 1) * 20 + i) for task in line["loss"] for i in range(20))
+        step_sum = sum(xxhash.xxh3_64_intdigest(task.encode(), seed=(line["step"] - 1) * quota + i)
+                       for task, quota in quotas.items() for i in range(quota))
         rolled = xxhash.xxh3_64_intdigest(rolled.to_bytes(8, "little") + (step_sum % 2**64).to_bytes(8, "little"))
         assert line["ids_hash"] == f"{rolled:016x}"
     assert len(steps(folder)) == STEPS
-    assert json.loads((newest(folder) / "state.json").read_text())["ids_hash"] == f"{rolled:016x}"
+    assert state["ids_hash"] == f"{rolled:016x}"
