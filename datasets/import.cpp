@@ -266,6 +266,8 @@ void append(const ImportOptions& options, const fs::path& folder, const fs::path
                           [&](const TaskInfo& task) { return task.name == added.name; }),
             added);
   }
+  if (manifest.max_length > 0)
+    manifest.max_length = std::max(manifest.max_length, static_cast<std::uint64_t>(options.max_length));
   Moved moved(out);
   for (const fs::path& file : files) moved.move(folder, file);
   write_manifest(out, manifest);

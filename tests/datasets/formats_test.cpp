@@ -248,8 +248,7 @@ TEST_F(FormatsTest, ChunkedAndFilteredShardsHoldTheSame) {
       const SplitReader in = reader(m, "t");
       for (std::uint64_t i = 0; i < 3000; ++i) ASSERT_EQ(tokens(in, i), expected[i]);
       if (storage.deflate > 0) {
-        EXPECT_LT(m.tasks[0].splits.at("train").shards[0].bytes,
-                  plain.tasks[0].splits.at("train").shards[0].bytes / 2);
+        EXPECT_LT(m.tasks[0].splits.at("train").shards[0].bytes, plain.tasks[0].splits.at("train").shards[0].bytes / 2);
       }
     }
   }
