@@ -447,7 +447,7 @@ TEST_F(Nccl, AnotherVersionIsRefusedByAll) {
   faults().version = NCCL_VERSION_CODE + (last ? 100 : 0);  // newer is good, but not on one alone
   if (!several_) return make()->barrier("newer");
   expect_error([&] { make(); }, Exit::config,
-               {"worker 0 has loaded NCCL ", "LD_LIBRARY_PATH", nccl_version_words(NCCL_VERSION_CODE + 100).c_str()});
+               {"worker 0 has loaded NCCL ", "LD_LIBRARY_PATH", nccl_version_words(NCCL_VERSION_CODE + 100)});
 }
 
 TEST_F(Nccl, TwoLibrariesAreRefused) {
@@ -465,10 +465,9 @@ TEST_F(Nccl, TooFewDevicesAreRefusedByAll) {
   const int last = world().size() - 1;
   const auto start = std::chrono::steady_clock::now();
   if (world().rank() == last) faults().devices = last;
-  expect_error(
-      [&] { make(); }, Exit::config,
-      {("worker " + std::to_string(last) + ": its CUDA device would be number " + std::to_string(last)).c_str(),
-       ("has " + std::to_string(last)), "CUDA_VISIBLE_DEVICES"});
+  expect_error([&] { make(); }, Exit::config,
+               {"worker " + std::to_string(last) + ": its CUDA device would be number " + std::to_string(last),
+                ("has " + std::to_string(last)), "CUDA_VISIBLE_DEVICES"});
   if (world().rank() == last) faults().devices = -1;
   expect_error([&] { make(); }, Exit::config, {"no CUDA-capable device"});
   EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(2));
