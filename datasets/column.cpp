@@ -247,9 +247,13 @@ void Column::check_rule(const std::byte* data, std::uint64_t first, std::uint64_
         if (rule_.what == Rule::What::filled && number(i) == number(i - 1))
           fail(first + i, fmt::format("sample {} of {} is an empty sequence", first + i - 1, name));
       }
+      if (first == 0 && number(0) != 0) fail(0, fmt::format("{} starts at {}, expected 0", name, number(0)));
       if (number(count - 1) > rule_.limit)
         fail(first + count - 1,
              fmt::format("{} reaches {}, but there are {} elements", name, number(count - 1), rule_.limit));
+      if (first + count == source_.size && number(count - 1) != rule_.limit)
+        fail(first + count - 1,
+             fmt::format("{} ends at {}, but there are {} elements", name, number(count - 1), rule_.limit));
       return;
   }
 }

@@ -34,7 +34,7 @@ struct Rule {
     tag,    // below `limit`, or kNotScored
     zero_one,
     finite,
-    offset,  // u64 that never decrease and do not exceed `limit`
+    offset,  // u64 that never decrease, from 0 to `limit`
     filled,  // the same, each larger than the one before
   };
   What what = What::anything;

@@ -2,6 +2,7 @@
 #include "datasets/dataset.h"
 
 #include <algorithm>
+#include <bit>
 
 #include <fmt/format.h>
 
@@ -16,13 +17,27 @@ struct SplitReader::Implementation {
   std::vector<std::uint64_t> ends;  // samples up to and with each shard
   std::uint64_t classes = 0, outputs = 1, feature_width = 0;
 
+  // Of every 2^shift samples the shard that holds the first, and the last shard: few are left to search.
+  std::vector<std::uint32_t> guesses;
+  int shift = 0;
+
+  std::uint64_t size() const { return ends.empty() ? 0 : ends.back(); }
+
+  void make_guesses() {
+    shift = std::max(0, static_cast<int>(std::bit_width(size())) - static_cast<int>(std::bit_width(4 * ends.size())));
+    for (std::uint64_t sample = 0; sample < size(); sample += 1ULL << shift)
+      guesses.push_back(static_cast<std::uint32_t>(std::upper_bound(ends.begin(), ends.end(), sample) - ends.begin()));
+    if (size() > 0) guesses.push_back(static_cast<std::uint32_t>(ends.size() - 1));
+  }
+
   // The shard of a sample and its index there.
   std::pair<const Shard*, std::uint64_t> locate(std::uint64_t sample) const {
-    const auto found = std::upper_bound(ends.begin(), ends.end(), sample);
-    if (found == ends.end())
-      throw Error(Exit::internal,
-                  fmt::format("sample {} was asked of a split of {}", sample, ends.empty() ? 0 : ends.back()));
-    const auto at = static_cast<std::size_t>(found - ends.begin());
+    if (sample >= size())
+      throw Error(Exit::internal, fmt::format("sample {} was asked of a split of {}", sample, size()));
+    const std::uint64_t bucket = sample >> shift;
+    std::uint64_t at = guesses[bucket];
+    if (sample >= ends[at])
+      at = static_cast<std::uint64_t>(std::upper_bound(&ends[at], &ends[guesses[bucket + 1]], sample) - ends.data());
     return {shards[at].get(), sample - (at > 0 ? ends[at - 1] : 0)};
   }
 };
@@ -100,12 +115,13 @@ SplitReader::SplitReader(const std::filesystem::path& folder, const Manifest& ma
                                            shard.feature_width(), self.feature_width));
     self.ends.push_back(end += info.samples);
   }
+  self.make_guesses();
 }
 
 SplitReader::~SplitReader() = default;
 
 std::uint64_t SplitReader::size() const {
-  return implementation_->ends.empty() ? 0 : implementation_->ends.back();
+  return implementation_->size();
 }
 
 std::uint64_t SplitReader::feature_width() const {

@@ -68,6 +68,7 @@ OpenFile::OpenFile(const std::filesystem::path& file, bool map) : file_(file) {
     throw Error(Exit::data, fmt::format("the shard {} is no regular file. Is the data set complete?", file.string()));
   }
   bytes_ = static_cast<std::uint64_t>(about.st_size);
+  changed_ = about.st_mtim.tv_sec * 1'000'000'000LL + about.st_mtim.tv_nsec;
   if (!map || bytes_ == 0) return;
   void* mapped = ::mmap(nullptr, bytes_, PROT_READ, MAP_SHARED, descriptor_, 0);
   if (mapped == MAP_FAILED) fail();
@@ -105,6 +106,7 @@ PooledFile::PooledFile(std::filesystem::path file, bool map, std::shared_ptr<Fil
     : file_(std::move(file)), map_(map), pool_(std::move(pool)) {
   const OpenFile now(file_, false);
   bytes_ = now.bytes();
+  changed_ = now.changed();
 }
 
 PooledFile::~PooledFile() {
@@ -123,10 +125,10 @@ std::shared_ptr<const OpenFile> PooledFile::pin() {
     return held_;
   }
   auto opened = std::make_shared<const OpenFile>(file_, map_);
-  if (opened->bytes() != bytes_)
+  if (opened->bytes() != bytes_ || opened->changed() != changed_)
     throw Error(Exit::data,
-                fmt::format("the shard {} had {} bytes when it was opened and has {} now: another program changes it; "
-                            "restore it, and do not write to a data set that is being trained on",
+                fmt::format("the shard {} had {} bytes when it was opened and has {} now, or is newer: another program "
+                            "changes it; restore it, and do not write to a data set that is being trained on",
                             file_.string(), bytes_, opened->bytes()));
   held_ = std::move(opened);
   if (pool_->residents_ < pool_->capacity_ / 2) {

@@ -21,6 +21,7 @@ class OpenFile {
 
   const std::byte* map() const { return map_; }  // null: read by pread
   std::uint64_t bytes() const { return bytes_; }
+  std::int64_t changed() const { return changed_; }  // when last, ns
   // Fills out[0:bytes] from `offset`.
   void read(std::uint64_t offset, std::uint64_t bytes, std::byte* out) const;
 
@@ -28,6 +29,7 @@ class OpenFile {
   std::filesystem::path file_;
   const std::byte* map_ = nullptr;
   std::uint64_t bytes_ = 0;
+  std::int64_t changed_ = 0;
   int descriptor_ = -1;  // of pread only: a map needs none
 };
 
@@ -64,8 +66,7 @@ class PooledFile {
   std::uint64_t bytes() const { return bytes_; }
   // The map of a file that stays open; null: take a pin.
   const std::byte* resident_map() const { return resident_map_.load(std::memory_order_acquire); }
-  // The open file, which stays so while the pin lives. Throws Error(data) when it cannot be opened, or has another size
-  // than before.
+  // The open file, which stays so while the pin lives. Throws Error(data) when it cannot be opened, or has changed.
   std::shared_ptr<const OpenFile> pin();
 
  private:
@@ -73,6 +74,7 @@ class PooledFile {
   const bool map_;
   const std::shared_ptr<FilePool> pool_;
   std::uint64_t bytes_ = 0;
+  std::int64_t changed_ = 0;
   // Under the pool's lock:
   std::shared_ptr<const OpenFile> held_;
   std::list<PooledFile*>::iterator place_;  // in recent_

@@ -71,6 +71,8 @@ class Training {
 
   TrainResult run(const std::atomic<bool>& interrupt) {
     announce();
+    // A worker that fails at its first step finds the run folder as rank 0 began it.
+    world_.barrier("announce");
     const std::int64_t last = options_.stop_at > 0 ? std::min(options_.stop_at, options_.steps) : options_.steps;
     batches_.emplace([this, mixture = state_.mixture](std::int64_t number) { return loader_->load(mixture, number); },
                      state_.step + 1, last, static_cast<std::size_t>(options_.prefetch));

@@ -3,6 +3,7 @@
 #include "datasets/shard.h"
 #include "datasets/shard_writer.h"
 
+#include <cstring>
 #include <fstream>
 #include <thread>
 
@@ -184,17 +185,25 @@ TEST_F(ShardTest, SeveralShardsAreOneSplit) {
 
 // Every way of reading gives the same rows, and a pool bounds what is open.
 TEST_F(ShardTest, APoolBoundsTheFilesThatAreOpen) {
-  constexpr int kShards = 600;
+  constexpr std::uint64_t kShards = 2000, kContents = 6, kThreads = 3;
   ShardContent c = content(Kind::masked_lm);
   Manifest m;
-  for (int i = 0; i < kShards; ++i) {
-    c.input = {};
-    c.input.push(std::vector<std::uint32_t>{2, 4 + static_cast<std::uint32_t>(i) % 6, 3});
+  for (std::uint64_t i = 0; i < kShards; ++i) {
     const std::string name = std::to_string(i) + ".h5";
-    write_shard(folder_ / name, c);
+    if (i < kContents) {
+      c.input = {};
+      c.input.push(std::vector<std::uint32_t>{2, 4 + static_cast<std::uint32_t>(i), 3});
+      write_shard(folder_ / name, c);
+    } else {
+      std::filesystem::copy_file(folder_ / (std::to_string(i % kContents) + ".h5"), folder_ / name);
+    }
     if (i == 0) m = manifest(c);
     if (i > 0) m.tasks[0].splits["train"].shards.push_back({name, 1, 0, ""});
   }
+  const auto check = [](const SplitReader& reader, std::uint64_t sample) {
+    const auto id = static_cast<std::int64_t>(4 + sample % kContents);
+    EXPECT_EQ(input_of(reader, sample), (std::vector<std::int64_t>{2, id, 3}));
+  };
   const auto count_open = [&] {
     std::size_t files = 0;
     for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
@@ -207,19 +216,69 @@ TEST_F(ShardTest, APoolBoundsTheFilesThatAreOpen) {
   };
   for (const Access access : {Access::map, Access::pread}) {
     const SplitReader reader = open(m, {access, Verify::blocks, std::make_shared<FilePool>(8)});
+    EXPECT_LE(count_open(), 1U);  // opening leaves nothing open; a thread holds what it read last
     std::size_t most = 0;
     for (std::uint64_t i = 0; i < 2 * kShards; ++i) {
-      const std::uint64_t sample = i * 7 % kShards;
-      EXPECT_EQ(input_of(reader, sample), (std::vector<std::int64_t>{2, 4 + static_cast<std::int64_t>(sample) % 6, 3}));
+      check(reader, i * 7 % kShards);
       if (i % 50 == 0) most = std::max(most, count_open());
     }
     EXPECT_GE(most, 4U);
     EXPECT_LE(most, 9U);  // one more while the newest replaces the oldest
+    std::vector<std::thread> threads;
+    threads.reserve(kThreads);
+    for (std::uint64_t t = 0; t < kThreads; ++t)
+      threads.emplace_back([&, t] {
+        for (std::uint64_t i = 0; i < kShards; ++i) check(reader, i * (7 + 4 * t) % kShards);
+      });
+    for (std::thread& one : threads) one.join();
+    EXPECT_LE(count_open(), 9U);
   }
   const SplitReader reader = open(m, {Access::map, Verify::blocks, std::make_shared<FilePool>(8)});
-  for (std::uint64_t i = 0; i < 100; ++i) input_of(reader, i);
+  for (std::uint64_t i = 0; i < 100; ++i) check(reader, i);
   std::filesystem::resize_file(folder_ / "300.h5", 900);
   expect_error(Exit::data, {"300.h5", "another program changes it"}, [&] { input_of(reader, 300); });
+  std::filesystem::last_write_time(folder_ / "301.h5", std::filesystem::file_time_type::clock::now());
+  expect_error(Exit::data, {"301.h5", "or is newer"}, [&] { input_of(reader, 301); });
+}
+
+// Opening looks at no row: damage is found when its block is touched, and not before.
+TEST_F(ShardTest, ABlockIsCheckedWhenItIsTouched) {
+  ShardContent c = content(Kind::masked_lm);
+  c.input = {};
+  c.input.values.assign(kIntegrityBlock, 7);  // u16: two blocks
+  const std::uint64_t half = kIntegrityBlock / 2, first = half - 10;
+  c.input.offsets = {0, first, half + 10, 2 * half};  // the second sequence lies in both
+  write_shard(folder_ / "0.h5", c);
+  Manifest m = manifest(c);
+  m.tasks[0].splits["train"].shards[0].sha256.clear();
+  const std::string whole = read_file(folder_ / "0.h5");
+  const std::size_t tokens = whole.find(std::string("\x07\0\x07\0\x07\0\x07\0", 8));
+  std::string offset(sizeof first, '\0');
+  std::memcpy(offset.data(), &first, sizeof first);
+  const std::size_t offsets = whole.find(offset);
+  ASSERT_NE(tokens, std::string::npos);
+  ASSERT_NE(offsets, std::string::npos);
+  for (const Access access : {Access::map, Access::pread}) {
+    const ReadOptions options = {access, Verify::blocks, FilePool::shared()};
+    std::string bytes = whole;
+    bytes[tokens + 2 * kIntegrityBlock - 2] = 6;  // an id as good as any
+    write_file_atomically(folder_ / "0.h5", bytes);
+    {
+      const SplitReader reader = open(m, options);
+      EXPECT_EQ(input_of(reader, 0).size(), first);
+      for (const std::uint64_t sample : {1, 2, 2})
+        expect_error(Exit::data, {"0.h5", "/input/tokens differs from its checksum in block 1"},
+                     [&] { input_of(reader, sample); });
+    }
+    bytes = whole;
+    bytes[offsets + 5] = 1;  // far behind the end
+    write_file_atomically(folder_ / "0.h5", bytes);
+    for (const Verify verify : {Verify::blocks, Verify::off}) {
+      const SplitReader reader = open(m, {access, verify, FilePool::shared()});
+      expect_error(Exit::data, {"0.h5", "/input/offsets", verify == Verify::off ? "decreases at sample 1" : "block 0"},
+                   [&] { reader.input_length(0); });
+    }
+  }
 }
 
 TEST_F(ShardTest, PreadReadsWhatAMapReads) {

@@ -162,6 +162,52 @@ def test_reads_what_h5py_wrote(tmp_path, storage):
         compare(found[kind]["valid"], kind, wrote[kind]["valid"][0])
 
 
+@pytest.mark.parametrize("storage", ["contiguous", "filtered"])
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "masked_lm"])
+def test_reads_sequences_of_vectors(tmp_path, kind, storage):
+    rng = np.random.default_rng(4)
+    data = columns(kind, rng, 9)
+    vectors = rng.normal(size=(len(data.pop("input/tokens")), 5)).astype("f4")
+    data["input/features"] = vectors
+    write_shard(tmp_path / kind / "train-00000-of-00001.h5", kind, data, **STORAGE[storage])
+    write_manifest(tmp_path, [kind])
+    found = read(tmp_path)[kind]["train"]
+    assert [s["input"] for s in found] == [[]] * 9
+    assert np.array_equal(np.concatenate([np.array(s["features"], "f4") for s in found]).reshape(-1, 5), vectors)
+    lengths = np.diff(data["input/offsets"].astype(int))
+    assert [len(s["features"]) for s in found] == (5 * lengths).tolist()
+
+
+def test_refuses_vectors_of_other_widths(tmp_path):
+    for shard, width in enumerate((5, 6)):
+        data = columns("regression", np.random.default_rng(4), 9)
+        data["input/features"] = np.ones((len(data.pop("input/tokens")), width), "f4")
+        write_shard(tmp_path / "regression" / f"train-{shard:05d}-of-00002.h5", "regression", data)
+    write_manifest(tmp_path, ["regression"])
+    refused(tmp_path, "train-00001-of-00002.h5", "6 numbers a row", "first shard 5")
+
+
+@pytest.mark.parametrize("filters", [{"fletcher32": True}, {"compression": "gzip", "shuffle": True}])
+def test_refuses_a_damaged_chunk(tmp_path, filters):
+    """Of many chunks one: what lies before it is read, the error names shard and dataset."""
+    path = tmp_path / "masked_lm" / "train-00000-of-00001.h5"
+    n = 1 << 21
+    data = {"input/tokens": np.random.default_rng(5).integers(0, VOCAB, n).astype("u2"), "input/offsets": np.array([0, 9, n], "u8")}
+    path.parent.mkdir()
+    with h5py.File(path, "w") as f:
+        f.attrs.update({"format": "polyhead-shard", "version": 1, "task": "masked_lm", "kind": "masked_lm", "split": "train", "samples": 2})
+        f["input/offsets"] = data["input/offsets"]
+        tokens = f.create_dataset("input/tokens", data=data["input/tokens"], chunks=(1 << 17,), **filters)
+        at = tokens.id.get_chunk_info(tokens.id.get_num_chunks() - 1).byte_offset
+    write_manifest(tmp_path, ["masked_lm"])
+    manifest = json.loads((tmp_path / "dataset.json").read_text())
+    del manifest["tasks"][0]["splits"]["train"]["shards"][0]["sha256"]
+    (tmp_path / "dataset.json").write_text(json.dumps(manifest))
+    whole = path.read_bytes()
+    path.write_bytes(whole[:at + 1000] + bytes([whole[at + 1000] ^ 64]) + whole[at + 1001:])
+    refused(tmp_path, str(path), "/input/tokens", "cannot be read at row")
+
+
 # --- files that break a rule -----------------------------------------------------------------------------------------------
 
 def broken(kind, change, **options):
@@ -254,6 +300,26 @@ def huge_and_contiguous(f, folder):
     h5py.h5d.create(f["target"].id, b"label", h5py.h5t.STD_U32LE, h5py.h5s.create_simple((1 << 50,)), create)
 
 
+def huge_chunk(f, folder):
+    del f["input/tokens"]
+    f.create_dataset("input/tokens", (1 << 28,), "u2", chunks=(1 << 28,))
+
+
+def wide_chunk(f, folder):
+    del f["input/tokens"]
+    f.create_dataset("input/features", (17, 1 << 25), "f4", chunks=(8, 1024))
+
+
+def vectors(kind, array):
+    def build(folder):
+        data = columns(kind, np.random.default_rng(2), 6)
+        rows = len(data.pop("input/tokens"))
+        data["input/features"] = array(rows)
+        write_shard(folder / kind / "train-00000-of-00001.h5", kind, data)
+        write_manifest(folder, [kind])
+    return build
+
+
 def variable_length(f, folder):
     del f["target/label"]
     f.create_dataset("target/label", data=["a"] * 6)
@@ -310,6 +376,13 @@ BROKEN = {
     "no tokens": (broken("classification", without("input/tokens")), "/input/tokens is missing"),
     "no label": (broken("classification", without("target/label")), "/target/label is missing"),
     "features": (edited("regression", lambda f, d: f.move("input/tokens", "input/features")), "/input/features"),
+    "features of masked_lm": (vectors("masked_lm", lambda n: np.ones((n, 3), "f4")), "masked_lm is of tokens"),
+    "features not finite": (vectors("regression", lambda n: np.full((n, 3), np.inf, "f4")), "is not a finite number"),
+    "too few features": (vectors("regression", lambda n: np.ones((n - 1, 3), "f4")), "/input/offsets reaches"),
+    "features in one dimension": (vectors("regression", lambda n: np.ones(n, "f4")), "1 dimensions, expected 2"),
+    "features of no width": (vectors("regression", lambda n: np.ones((n, 0), "f4")), "0 columns"),
+    "huge chunks": (edited("classification", huge_chunk), "decoded at once"),
+    "wide chunks": (edited("classification", wide_chunk), "decoded at once"),
     "signed tokens": (broken("masked_lm", lambda d: d.update({"input/tokens": d["input/tokens"].astype("i2")})), "u16 or u32"),
     "float label": (broken("classification", replacing("target/label", np.zeros(6, "f4"))), "another type than u32"),
     "integer value": (broken("regression", replacing("target/value", np.zeros((6, 2), "u4"))), "another type than f32"),

@@ -2,6 +2,7 @@
 // holds, as JSON.
 //   data read DIR | data import DESCRIPTION.json OUT | data tokenize KIND FILE (lines on stdin) | data safetensors FILE
 //   COPY
+#include <algorithm>
 #include <fstream>
 #include <iostream>
 #include <nlohmann/json.hpp>
@@ -24,7 +25,9 @@ json read_split(const SplitReader& reader) {
   for (std::uint64_t i = 0; i < reader.size(); ++i) {
     std::vector<std::int64_t> input, target, tags, labels;
     std::vector<double> values;
+    std::vector<float> features;
     reader.input_tokens(i, input);
+    reader.features(i, features);
     reader.target_tokens(i, target);
     reader.tags(i, tags);
     reader.labels(i, labels);
@@ -32,7 +35,9 @@ json read_split(const SplitReader& reader) {
     json sample = {
         {"input", input},   {"target", target},          {"tags", tags}, {"label", reader.label(i)}, {"labels", labels},
         {"values", values}, {"second", reader.second(i)}};
-    if (input.size() != reader.input_length(i) || target.size() != reader.target_length(i))
+    if (reader.feature_width() > 0) sample["features"] = features;
+    if (input.size() + features.size() != reader.input_length(i) * std::max<std::size_t>(reader.feature_width(), 1) ||
+        target.size() != reader.target_length(i))
       throw Error(Exit::internal, "lengths and tokens disagree");
     if (const auto text = reader.input_text(i)) sample["input_text"] = *text;
     if (const auto text = reader.target_text(i)) sample["target_text"] = *text;
