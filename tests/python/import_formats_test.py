@@ -4,14 +4,16 @@ number of threads; and examples/formats, all the way to training."""
 import csv
 import json
 import random
-from pathlib import Path
+import signal
+import subprocess
+import time
 
 import conllu
 import h5py
 import numpy as np
 import pytest
 
-from program import ROOT, fails, run, steps, train
+from program import ROOT, command, environment, fails, run, steps, train
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 
@@ -160,3 +162,25 @@ def test_append_from_the_command_line(tmp_path):
     assert json.loads((tmp_path / "data" / "dataset.json").read_text()) == manifest
     write(tmp_path, {"c": {"kind": "masked_lm"}})
     fails(65, "import", "-c", tmp_path / "d.ini", "--out", tmp_path / "data", "--append", says=["'c' has no train data"])
+
+
+def test_a_killed_append_leaves_the_data_set_as_it_was(tmp_path):
+    (tmp_path / "a.txt").write_text("a b c\nd e f\n" * 9 + "g h i j\n")
+    (tmp_path / "b.txt").write_text("".join(f"a {i} b\n" for i in range(200_000)))
+    before = imported(tmp_path, {"a": {"kind": "masked_lm", "train": "a.txt"}}, "vocab_size = 16")
+    write(tmp_path, {"a": {"kind": "masked_lm", "train": "b.txt"}}, "shard_size = 20000")
+    words = command("import", "-c", tmp_path / "d.ini", "--out", tmp_path / "data", "--append")
+    staging = tmp_path / "data" / ".importing"
+    with subprocess.Popen(words, env=environment(), stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        while process.poll() is None and not list(staging.rglob("*.h5")):
+            time.sleep(0.002)
+        process.send_signal(signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL and staging.exists()
+    assert json.loads((tmp_path / "data" / "dataset.json").read_text()) == before
+    assert run("verify", "--data", tmp_path / "data").returncode == 0
+    done = run(*words[1:])
+    assert done.returncode == 0, done.stderr
+    assert not staging.exists()
+    after = json.loads((tmp_path / "data" / "dataset.json").read_text())
+    assert after["tasks"][0]["splits"]["train"]["samples"] == 200_019
+    assert len(after["tasks"][0]["splits"]["train"]["shards"]) > 10
