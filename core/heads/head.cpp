@@ -1,6 +1,7 @@
 // What all heads share: cutting the encoder's output by task, and cross-entropy over a tied table.
 #include "core/heads/head.h"
 
+#include <algorithm>
 #include <numeric>
 
 namespace polyhead {
@@ -40,7 +41,9 @@ torch::Tensor tied_cross_entropy(const Tensor& hidden, const Tensor& table, cons
 }
 
 torch::Tensor to_device(const std::vector<std::int64_t>& values, const Tensor& like) {
-  return torch::tensor(values, torch::kInt64).to(like.device());
+  const Tensor host = staging({static_cast<std::int64_t>(values.size())}, torch::kInt64, like.device());
+  std::copy(values.begin(), values.end(), host.data_ptr<std::int64_t>());
+  return host.to(like.device(), true);
 }
 
 torch::Tensor to_device(const std::vector<double>& values, const Tensor& like) {

@@ -212,11 +212,15 @@ struct PackedAttention : torch::autograd::Function<PackedAttention> {
 
 }  // namespace
 
+Tensor staging(at::IntArrayRef sizes, torch::ScalarType type, torch::Device device) {
+  return torch::empty(sizes, torch::TensorOptions().dtype(type).pinned_memory(device.is_cuda()));
+}
+
 Segments Segments::from(std::vector<std::int64_t> offsets, torch::Device device) {
   Segments segments{.offsets = std::move(offsets), .lengths = {}, .positions = {}};
   const std::int64_t sequences = segments.sequences();
-  Tensor lengths = torch::empty({sequences}, torch::kInt64),
-         positions = torch::empty({segments.tokens()}, torch::kInt64);
+  const Tensor lengths = staging({sequences}, torch::kInt64, device),
+               positions = staging({segments.tokens()}, torch::kInt64, device);
   auto* length = lengths.data_ptr<std::int64_t>();
   auto* position = positions.data_ptr<std::int64_t>();
   for (std::int64_t i = 0; i < sequences; ++i) {
@@ -224,14 +228,14 @@ Segments Segments::from(std::vector<std::int64_t> offsets, torch::Device device)
     length[i] = segments.offsets[s + 1] - segments.offsets[s];
     for (std::int64_t j = 0; j < length[i]; ++j) *position++ = j;
   }
-  segments.lengths = lengths.to(device);
-  segments.positions = positions.to(device);
+  segments.lengths = lengths.to(device, true);
+  segments.positions = positions.to(device, true);
   return segments;
 }
 
 DropoutKeys::DropoutKeys(const Segments& segments, const std::vector<std::uint64_t>& sample_keys, std::uint64_t stream,
                          std::int64_t sites, torch::Device device) {
-  Tensor rows = torch::empty({sites, segments.tokens()}, torch::kInt64);
+  const Tensor rows = staging({sites, segments.tokens()}, torch::kInt64, device);
   auto* out = rows.data_ptr<std::int64_t>();
   for (std::int64_t site = 0; site < sites; ++site)
     for (std::size_t i = 0; i < sample_keys.size(); ++i) {
@@ -240,7 +244,7 @@ DropoutKeys::DropoutKeys(const Segments& segments, const std::vector<std::uint64
       for (std::int64_t token = 0; token < length; ++token)
         *out++ = static_cast<std::int64_t>(draw(key, static_cast<std::uint64_t>(token)) >> 32);
     }
-  rows_ = rows.to(device);
+  rows_ = rows.to(device, true);
 }
 
 torch::Tensor dropout_mask(const Tensor& keys, std::int64_t channels, double p, torch::ScalarType dtype) {

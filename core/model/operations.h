@@ -11,6 +11,10 @@
 
 namespace polyhead {
 
+// Host memory for values on their way to `device`: page-locked where that is a GPU, so that `.to(device, true)` waits
+// neither for the copy nor for the work queued before it.
+torch::Tensor staging(at::IntArrayRef sizes, torch::ScalarType type, torch::Device device);
+
 // Where sequences begin and end, on the host and as tensors.
 struct Segments {
   std::vector<std::int64_t> offsets;  // [sequences + 1], from 0

@@ -3,11 +3,14 @@
 import fcntl
 import json
 import os
+import re
 import shutil
 import subprocess
 
 import h5py
+import numpy as np
 import pytest
+import xxhash
 
 from program import POLYHEAD, command, environment, fails, flip, newest, run, shard, status, steps, survivors, train, train_words
 
@@ -198,3 +201,41 @@ def test_a_folder_in_which_another_training_runs(workers, data, tmp_path):
     refused(78, tmp_path / "run", data, says=["another training is running", str(tmp_path / "run")], workers=workers)
     os.close(held)
     train(tmp_path / "run", data, "--run.steps", 1)  # the cure works
+
+
+# Batches made ahead
+
+
+@pytest.mark.parametrize("ahead", [0, 2, 30])
+def test_a_damaged_block_ends_training_at_the_step_that_first_reads_it(ahead, copy, tmp_path):
+    """Whether its batch is made by the training thread or ahead of it: the steps before count, and the message is the same."""
+    path = shard(copy, "lines", "train")
+    with h5py.File(path) as f:
+        tokens, offsets, attributes = f["input/tokens"][:], f["input/offsets"][:], dict(f.attrs)
+    times = (2 << 20) // tokens.nbytes + 2  # a little more than two blocks: the third holds few samples
+    lengths = np.tile(np.diff(offsets), times)
+    tokens, offsets = np.tile(tokens, times), np.concatenate([[0], np.cumsum(lengths)]).astype("u8")
+    with h5py.File(path, "w") as f:
+        f.attrs.update(attributes | {"samples": len(lengths)})
+        for name, values in (("tokens", tokens), ("offsets", offsets)):
+            raw = values.tobytes()
+            f[f"input/{name}"] = values
+            f[f"integrity/input.{name}"] = np.array([xxhash.xxh3_64_intdigest(raw[i:i + (1 << 20)]) for i in range(0, len(raw), 1 << 20)], "u8")
+        assert f["integrity/input.tokens"].shape == (3,)
+        f["input/tokens"][1 << 20] ^= 1  # the third block's first
+
+    def enlarged(tasks, _):
+        train = tasks["lines"]["splits"]["train"]
+        train.pop("input_tokens", None)
+        train["samples"] = len(lengths)
+        train["shards"] = [{"file": "lines/" + path.name, "samples": len(lengths)}]
+    edit_manifest(copy, enlarged)
+    options = ["--run.tasks", "lines", "--run.steps", 300, "--run.prefetch", ahead]
+    done = train(tmp_path / "run", copy, *options, code=65)
+    assert re.search(rf"{path}: /input/tokens differs from its checksum in block 2 of 1 MiB", done.stderr), done.stderr
+    assert status(tmp_path / "run")["exit_code"] == 65
+    made = [line["step"] for line in steps(tmp_path / "run")]
+    assert made == list(range(1, len(made) + 1)) and 0 < len(made) < 300
+    # Unchecked, the run is the same and goes on; the damaged block is first read in the step after.
+    train(tmp_path / "unchecked", copy, *options, "--run.verify_data", "off", "--run.stop_at", len(made) + 1)
+    assert [line["loss"] for line in steps(tmp_path / "unchecked")[:-1]] == [line["loss"] for line in steps(tmp_path / "run")]
