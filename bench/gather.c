@@ -2,7 +2,7 @@
 // values.
 #include "bench/gather.h"
 
-enum { kValuesAhead = 8, kOffsetsAhead = 16, kNotScored = 65535, kIgnore = -100 };
+enum { kValuesAhead = 16, kOffsetsAhead = 64, kNotScored = 65535, kIgnore = -100 };
 
 static void prefetch_offsets(const struct gather_shard* shards, struct gather_row at) {
   const struct gather_shard* shard = &shards[at.shard];
@@ -12,8 +12,9 @@ static void prefetch_offsets(const struct gather_shard* shards, struct gather_ro
 }
 
 static void prefetch_lines(const uint16_t* values, const uint64_t* offsets, uint32_t row) {
-  const char* end = (const char*)(values + offsets[row + 1]);
-  for (const char* line = (const char*)(values + offsets[row]); line < end; line += 64) __builtin_prefetch(line);
+  const uintptr_t end = (uintptr_t)(values + offsets[row + 1]);
+  for (uintptr_t line = (uintptr_t)(values + offsets[row]) & ~(uintptr_t)63; line < end; line += 64)
+    __builtin_prefetch((const void*)line);
 }
 
 static void prefetch_values(const struct gather_shard* shards, struct gather_row at) {

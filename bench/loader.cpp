@@ -128,11 +128,11 @@ class Gather {
       if (shards_[first_shard_[task]].target.values == nullptr) slices_[task].target_offsets = nullptr;
   }
 
-  // Adds the rows of a batch to those that are to be gathered.
-  void prepare(const Batch& batch) {
-    for (const TaskSlice& slice : batch.slices)
-      for (std::uint64_t sample : slice.samples) {
-        std::size_t shard = first_shard_[static_cast<std::size_t>(slice.task)];
+  // Adds a batch's rows to those that are to be gathered.
+  void prepare(const std::vector<std::vector<std::uint64_t>>& rows) {
+    for (std::size_t task = 0; task < rows.size(); ++task)
+      for (std::uint64_t sample : rows[task]) {
+        std::size_t shard = first_shard_[task];
         for (; sample >= samples_[shard]; ++shard) sample -= samples_[shard];
         rows_.push_back({static_cast<std::uint32_t>(shard), static_cast<std::uint32_t>(sample)});
       }
@@ -219,6 +219,19 @@ void serve(const std::string& folder, std::int64_t samples, std::uint64_t seed) 
   Loader loader(setting.tasks, setting.manifest.tokenizer, seed);
   const auto load = [&](std::int64_t step) { return loader.load(setting.mixture, step).batch; };
   Gather gather(folder, setting);
+  std::vector<SampleStream> streams;
+  for (const LoaderTask& task : setting.tasks)
+    streams.emplace_back(task_key(seed, task.info.name), task.reader->size());
+  // The samples of a step, task by task, without a look at the data, which would warm the caches.
+  const auto rows_of = [&](std::int64_t step) {
+    std::vector<std::vector<std::uint64_t>> rows(streams.size());
+    for (std::size_t task = 0; task < rows.size(); ++task) {
+      const auto [first, count] = positions(setting.mixture, task, step);
+      rows[task].resize(static_cast<std::size_t>(count));
+      streams[task].read(first, rows[task]);
+    }
+    return rows;
+  };
   json about = {{"tasks", json::array()}, {"quotas", setting.mixture[0].quota}};
   for (const LoaderTask& task : setting.tasks) about["tasks"].push_back(task.info.name);
   std::cout << about.dump() << std::endl;
@@ -237,9 +250,9 @@ void serve(const std::string& folder, std::int64_t samples, std::uint64_t seed) 
     if (verb == "rows") {
       std::ofstream out(file, std::ios::binary);
       for (std::int64_t step = first; step < first + steps; ++step)
-        for (const TaskSlice& slice : load(step).slices)
-          out.write(reinterpret_cast<const char*>(slice.samples.data()),
-                    static_cast<std::streamsize>(slice.samples.size() * sizeof slice.samples[0]));
+        for (const std::vector<std::uint64_t>& rows : rows_of(step))
+          out.write(reinterpret_cast<const char*>(rows.data()),
+                    static_cast<std::streamsize>(rows.size() * sizeof rows[0]));
       if (!out.flush()) throw Error(Exit::cannot_write, "cannot write " + file);
     } else if (verb == "dump") {
       std::ofstream out(file, std::ios::binary);
@@ -247,7 +260,7 @@ void serve(const std::string& folder, std::int64_t samples, std::uint64_t seed) 
         const Batch batch = load(step);
         if (who == "gather") {
           gather.forget();
-          gather.prepare(batch);
+          gather.prepare(rows_of(step));
           gather.load(0);
         }
         write(out, who == "gather" ? gather.packed(batch) : batch);
@@ -258,7 +271,7 @@ void serve(const std::string& folder, std::int64_t samples, std::uint64_t seed) 
       if (who == "gather") {
         // Which rows come is known to it beforehand: it has no sampler.
         gather.forget();
-        for (std::int64_t step = first; step < first + steps; ++step) gather.prepare(load(step));
+        for (std::int64_t step = first; step < first + steps; ++step) gather.prepare(rows_of(step));
         measured = measure(0, steps, [&](std::int64_t step) { return gather.load(static_cast<std::size_t>(step)); });
       } else {
         measured = measure(first, steps, [&](std::int64_t step) { return load(step).token_count(); });

@@ -128,26 +128,24 @@ def time_python(peer, steps):
 
 def measure(program, python, seconds, repetitions, scratch):
     """Each contestant's figures, one entry a repetition. In a repetition all of them take their turn, in a drawn order, for
-    about `seconds`; each goes on where it stopped, so that none meets rows again."""
-    pool = program.rows(1, 100, scratch)
-    steps = {}
-    for who in COMPILED:
-        program.time(who, 1, 50)
-        steps[who] = program.time(who, 51, 50)["seconds"] / 50
-    for who, peer in python.items():
-        time_python(peer, pool[:5])
-        steps[who] = time_python(peer, pool[5:25])["seconds"] / 20
-    steps = {who: max(int(seconds / each), 2) for who, each in steps.items()}
-    pool = program.rows(1, max([steps[who] for who in python], default=1) * repetitions, scratch)
-    found = {who: [] for who in steps}
-    order = list(steps)
+    about `seconds`. No step is met twice, by the same or by another: caches of the processor would know its rows."""
+    def turn(who, first, steps):
+        if who in COMPILED:
+            return program.time(who, first, steps)
+        return time_python(python[who], program.rows(first, steps, scratch))
+
+    found = {who: [] for who in (*COMPILED, *python)}
+    steps, next_step = {}, CHECKED + 1
+    for who in found:
+        count = 200 if who in COMPILED else 20
+        turn(who, next_step, count)
+        steps[who] = max(int(seconds / turn(who, next_step + count, count)["seconds"] * count), 2)
+        next_step += 2 * count
     drawn = random.Random(1)
-    for repetition in range(repetitions):
-        drawn.shuffle(order)
-        for who in order:
-            first = repetition * steps[who]
-            found[who].append(program.time(who, first + 1, steps[who]) if who in COMPILED else
-                              time_python(python[who], pool[first:first + steps[who]]))
+    for _ in range(repetitions):
+        for who in drawn.sample(list(found), len(found)):
+            found[who].append(turn(who, next_step, steps[who]))
+            next_step += steps[who]
     return found
 
 

@@ -81,9 +81,10 @@ constexpr std::uint64_t kCacheLine = 64;
 
 // The lines of `count` elements; nothing of a column that is not there or not mapped.
 void prefetch_elements(const Column& column, std::uint64_t first, std::uint64_t count) {
-  const std::byte* line = column.address(first);
-  if (line == nullptr) return;
-  for (const std::byte* end = line + count * column.element(); line < end; line += kCacheLine) __builtin_prefetch(line);
+  const auto begin = reinterpret_cast<std::uintptr_t>(column.address(first));
+  if (begin == 0) return;
+  for (auto line = begin / kCacheLine * kCacheLine; line < begin + count * column.element(); line += kCacheLine)
+    __builtin_prefetch(reinterpret_cast<const void*>(line));
 }
 
 }  // namespace

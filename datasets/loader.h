@@ -39,12 +39,16 @@ class Loader {
     LoaderTask task;
     std::uint64_t key;
     SampleStream stream;
-    // Of the step that is being loaded: the quota, and of it what falls to this worker.
+    // The quota of the step that is being loaded.
     std::uint64_t first = 0;
     std::vector<std::uint64_t> samples = {}, lengths = {};
-    std::vector<std::size_t> mine = {};
+  };
+  struct Mine {
+    const Source* source;
+    std::uint64_t sample, position;
   };
   std::vector<Source> sources_;
+  std::vector<Mine> mine_;  // what falls to this worker of the step that is being loaded
   TokenizerInfo tokenizer_;
 };
 
