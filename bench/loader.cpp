@@ -4,8 +4,9 @@
 //   rows FIRST STEPS FILE       the samples of each step, in the batch's order: int64 [steps, batch]
 //   dump WHO FIRST STEPS FILE   each step's arrays as (length, values...) in int64: tokens, offsets, then for each task
 //                               labels, tags, target tokens and target offsets
-//   time WHO FIRST STEPS        WHO: polyhead | gather; prints wall seconds, the process's CPU seconds, tokens and
-//   steps
+//   time WHO FIRST STEPS        prints wall seconds, the process's CPU seconds, tokens and steps; WHO: polyhead |
+//   thread
+//                               (Polyhead reading ahead in a thread) | gather
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -28,6 +29,7 @@
 #include "core/base/error.h"
 #include "datasets/hdf5.h"
 #include "datasets/loader.h"
+#include "datasets/prefetch.h"
 
 namespace {
 
@@ -198,6 +200,8 @@ void write(std::ostream& out, const Batch& batch) {
       write(out, *values);
 }
 
+constexpr std::size_t kDepth = 2;  // steps made ahead, training's default
+
 struct Measured {
   std::int64_t tokens = 0, steps = 0;
   double seconds = 0, cpu_seconds = 0;
@@ -244,7 +248,7 @@ void serve(const std::string& folder, std::int64_t samples, std::uint64_t seed) 
     if (verb != "rows") words >> who;
     words >> first >> steps;
     if (verb != "time") words >> file;
-    if (!words || (verb != "rows" && who != "polyhead" && who != "gather"))
+    if (!words || (verb != "rows" && who != "polyhead" && who != "thread" && who != "gather"))
       throw Error(Exit::usage, fmt::format("the command '{}' is not understood", line));
     json answer = json::object();
     if (verb == "rows") {
@@ -273,6 +277,9 @@ void serve(const std::string& folder, std::int64_t samples, std::uint64_t seed) 
         gather.forget();
         for (std::int64_t step = first; step < first + steps; ++step) gather.prepare(rows_of(step));
         measured = measure(0, steps, [&](std::int64_t step) { return gather.load(static_cast<std::size_t>(step)); });
+      } else if (who == "thread") {
+        Prefetcher<Batch> batches(load, first, first + steps - 1, kDepth);
+        measured = measure(first, steps, [&](std::int64_t) { return batches.next().token_count(); });
       } else {
         measured = measure(first, steps, [&](std::int64_t step) { return load(step).token_count(); });
       }

@@ -28,7 +28,7 @@ import loader_peers as peers
 from loader_peers import FIELDS, Packed
 
 # Contestants: what they are called in the table; for Python's, the class and the packages that it stands for.
-COMPILED = {"polyhead": "Polyhead's Loader", "gather": "plain C loop"}
+COMPILED = {"polyhead": "Polyhead's Loader", "thread": "the same, ahead in a thread", "gather": "plain C loop"}
 PYTHON = {"h5py": ("h5py, a slice a sample", peers.H5py, ["h5py"]),
           "torch": ("DataLoader, a sample at a time", peers.Torch, ["torch"]),
           "torch-rows": ("DataLoader, batched, slices of maps", peers.TorchBatchedRows, ["torch"]),
