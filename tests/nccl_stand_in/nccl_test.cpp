@@ -467,9 +467,9 @@ TEST_F(Nccl, TooFewDevicesAreRefusedByAll) {
   if (world().rank() == last) faults().devices = last;
   expect_error([&] { make(); }, Exit::config,
                {"worker " + std::to_string(last) + ": its CUDA device would be number " + std::to_string(last),
-                ("has " + std::to_string(last)), "CUDA_VISIBLE_DEVICES"});
+                "has " + std::to_string(last), "CUDA_VISIBLE_DEVICES"});
   if (world().rank() == last) faults().devices = -1;
-  expect_error([&] { make(); }, Exit::config, {"no CUDA-capable device"});
+  expect_error([&] { make(); }, Exit::config, {"no CUDA-capable device", "nvidia-smi shows"});
   EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(2));
 }
 

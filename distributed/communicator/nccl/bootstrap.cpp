@@ -101,7 +101,8 @@ void check_devices(Communicator& host, int device) {
       place = fmt::format("{} of {}", bus, host_of_this_process());
     }
   } catch (const Error& error) {
-    complaint = error.what();
+    complaint =
+        fmt::format("{}; nvidia-smi shows whether {} has a driver and devices", error.what(), host_of_this_process());
   }
   agree(host, "nccl.devices", complaint);
   const std::vector<std::string> places = host.all_gather_strings("nccl.places", place);
