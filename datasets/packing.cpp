@@ -81,7 +81,13 @@ void append(Batch& batch, int task, const TaskInfo& info, const TokenizerInfo& t
   }
   TaskSlice& slice = batch.slices.back();
   const std::size_t begin = batch.tokens.size();
-  reader.input_tokens(sample, batch.tokens);
+  if (reader.feature_width() > 0) {
+    slice.feature_width = static_cast<std::int64_t>(reader.feature_width());
+    reader.features(sample, slice.features);
+    batch.tokens.resize(begin + reader.input_length(sample), kNoToken);
+  } else {
+    reader.input_tokens(sample, batch.tokens);
+  }
   batch.offsets.push_back(static_cast<std::int64_t>(batch.tokens.size()));
   batch.keys.push_back(key);
   if (const std::uint64_t second = reader.second(sample); second > 0 || !batch.second.empty()) {

@@ -177,6 +177,20 @@ class World {
                        kTopics[label]);
   }
 
+  // Vectors of noise, and one among them that points where the label says.
+  std::string wind(Random& random) const {
+    constexpr std::array<std::string_view, 4> kWinds = {"north", "east", "south", "west"};
+    const std::size_t label = random.sample % kWinds.size(), length = random.between(3, 7), at = random.below(length);
+    std::string vectors;
+    for (std::size_t row = 0; row < length; ++row) {
+      vectors += row == 0 ? "[" : ", [";
+      for (std::size_t i = 0; i < kWinds.size(); ++i)
+        vectors += fmt::format("{}{:.2f}", i == 0 ? "" : ", ", random.unit() - (row == at && i == label ? -2 : 0.5));
+      vectors += "]";
+    }
+    return fmt::format(R"({{"features": [{}], "label": "{}"}})", vectors, kWinds[label]);
+  }
+
  private:
   static constexpr std::size_t kDictionary = 60, kChain = 100;
   static constexpr std::array<std::string_view, 4> kTopics = {"harbour", "kitchen", "orchard", "workshop"};
@@ -198,14 +212,15 @@ struct Planted {
   const char* kind;
   std::string (World::*make)(Random&) const;
 };
-constexpr std::array<Planted, 8> kTasks = {{{"topic", "classification", &World::topic},
+constexpr std::array<Planted, 9> kTasks = {{{"topic", "classification", &World::topic},
                                             {"style", "classification", &World::style},
                                             {"tags", "tagging", &World::tags},
                                             {"dictionary", "translation", &World::dictionary},
                                             {"lines", "masked_lm", &World::lines},
                                             {"subjects", "multilabel", &World::subjects},
                                             {"ornament", "regression", &World::ornament},
-                                            {"reply", "classification", &World::reply}}};
+                                            {"reply", "classification", &World::reply},
+                                            {"wind", "classification", &World::wind}}};
 
 }  // namespace
 

@@ -1,4 +1,4 @@
-// A generator of planted tasks of every kind that Polyhead trains, as JSONL files and an import description: for
+// A generator of planted tasks of every kind, of pairs and of vectors, as JSONL files and an import description: for
 // `quickstart --data synthetic` and for the tests. Text is made of words of an invented vocabulary; each task has a
 // rule that a model can learn.
 #pragma once

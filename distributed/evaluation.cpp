@@ -178,6 +178,7 @@ Evaluation evaluate(const Model& model, const ModelDescription& description, int
                     Communicator& group) {
   const torch::NoGradGuard no_gradient;
   const TrainedTask& trained = description.tasks[static_cast<std::size_t>(task)];
+  check_input(trained, split, reader);
   const Head& head = model.head(task);
   const auto classes = static_cast<std::int64_t>(trained.labels.size());
   const bool by_class = trained.kind == Kind::classification || trained.kind == Kind::tagging;
@@ -264,10 +265,7 @@ Evaluation evaluate(const Model& model, const ModelDescription& description, int
           for (std::int64_t n = 0; n < scored.count[i]; ++n, ++target)
             score_one(slice.target_tokens[target], scored.predicted[target]);
           if (!request.generate) break;
-          std::vector<std::int64_t> ids;
-          const auto source_text = reader.input_text(part[i]), target_text = reader.target_text(part[i]);
-          reader.input_tokens(part[i], ids);
-          const std::string source = source_text ? *source_text : tokenizer.decode(ids);
+          const auto target_text = reader.target_text(part[i]);
           const std::string reference =
               target_text
                   ? *target_text
@@ -279,6 +277,11 @@ Evaluation evaluate(const Model& model, const ModelDescription& description, int
           sums.original += target_text.has_value();
           add_bleu(sums.bleu, hypothesis, reference);
           add_chrf(sums.chrf, hypothesis, reference);
+          if (reader.feature_width() > 0) break;
+          std::vector<std::int64_t> ids;
+          const auto source_text = reader.input_text(part[i]);
+          reader.input_tokens(part[i], ids);
+          const std::string source = source_text ? *source_text : tokenizer.decode(ids);
           add_bleu(sums.copy_bleu, source, reference);
           add_chrf(sums.copy_chrf, source, reference);
           break;
@@ -335,8 +338,10 @@ Evaluation evaluate(const Model& model, const ModelDescription& description, int
   if (trained.kind == Kind::translation && request.generate) {
     metrics["bleu"] = bleu(sums.bleu);
     metrics["chrf"] = chrf(sums.chrf);
-    metrics["copy_bleu"] = bleu(sums.copy_bleu);
-    metrics["copy_chrf"] = chrf(sums.copy_chrf);
+    if (reader.feature_width() == 0) {
+      metrics["copy_bleu"] = bleu(sums.copy_bleu);
+      metrics["copy_chrf"] = chrf(sums.copy_chrf);
+    }
   }
   return result;
 }

@@ -40,7 +40,7 @@ struct Evaluation {
   // macro_f1, average_precision, subset_accuracy (majority_micro_f1: of the most frequent label set,
   // prior_average_precision: of equal scores); regression: mse, mae, r2, pearson, spearman (mean_mse: of train's mean);
   // masked_lm: perplexity, accuracy (unigram_perplexity);
-  // translation: perplexity, accuracy (unigram_perplexity), with generate bleu, chrf, copy_bleu, copy_chrf
+  // translation: perplexity, accuracy (unigram_perplexity), with generate bleu, chrf, copy_bleu, copy_chrf (of texts)
   std::map<std::string, double> metrics;
   // Per sample {numerator, denominator} of accuracy, micro_f1 or mse, or of the log-perplexity; only when the group has
   // one member.

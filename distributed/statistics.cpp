@@ -3,6 +3,10 @@
 #include <algorithm>
 #include <cmath>
 
+#include <fmt/format.h>
+
+#include "core/base/error.h"
+
 namespace polyhead {
 namespace {
 
@@ -38,10 +42,22 @@ void balance(const TrainedTask& task, const SplitReader& train, TrainStatistics&
 
 TrainStatistics train_statistics(const TrainedTask& task, const SplitReader& train) {
   TrainStatistics out;
+  out.feature_width = static_cast<std::int64_t>(train.feature_width());
   for (std::uint64_t sample = 0; sample < train.size() && !out.pairs; ++sample) out.pairs = train.second(sample) > 0;
   if (task.kind == Kind::regression) standardise(task, train, out);
   if (task.kind == Kind::classification && task.head.class_weights == "balanced") balance(task, train, out);
   return out;
+}
+
+void check_input(const TrainedTask& task, const std::string& split, const SplitReader& reader) {
+  const auto name = [](std::uint64_t width) {
+    return width == 0 ? std::string("tokens") : fmt::format("vectors of {} numbers", width);
+  };
+  const auto trained = static_cast<std::uint64_t>(task.statistics.feature_width);
+  if (reader.feature_width() != trained)
+    throw Error(Exit::data,
+                fmt::format("task {}: the input of {} is {}, that of train {}; give every split of the task the same",
+                            task.name, split, name(reader.feature_width()), name(trained)));
 }
 
 }  // namespace polyhead

@@ -13,4 +13,7 @@ namespace polyhead {
 // a second text.
 TrainStatistics train_statistics(const TrainedTask& task, const SplitReader& train);
 
+// Throws Error(data) when the split's input is of another kind or width than train's.
+void check_input(const TrainedTask& task, const std::string& split, const SplitReader& reader);
+
 }  // namespace polyhead

@@ -179,6 +179,8 @@ class Training {
         description_.tasks.at(std::stoul(task.key())).statistics =
             statistics_from_json(task.value().get<std::string>());
     }
+    for (const auto& [task, reader] : valid_)
+      check_input(description_.tasks[static_cast<std::size_t>(task)], "valid", *reader);
   }
 
   void make_model() {

@@ -70,15 +70,16 @@ std::vector<TaskResult> rows_of(const TrainedTask& task, const Evaluation& evalu
   row.baseline_value = metrics.at(first.baseline_key);
   row.lower_is_better = first.lower_is_better;
   std::vector<TaskResult> rows = {row};
-  // Metrics without an interval; a baseline's key "" is none.
+  // Metrics without an interval; without a baseline where it has no such key.
   const auto add = [&](const char* key, const char* name, const std::string& baseline_key, const char* baseline) {
     if (!metrics.contains(key)) return;
     TaskResult more = row;
     more.metric = name;
     more.value = metrics.at(key);
     more.has_interval = false;
-    more.baseline = baseline;
-    more.baseline_value = baseline_key.empty() ? 0 : metrics.at(baseline_key);
+    const auto found = metrics.find(baseline_key);
+    more.baseline = found == metrics.end() ? "" : baseline;
+    more.baseline_value = found == metrics.end() ? 0 : found->second;
     rows.push_back(more);
   };
   add("chrf", "chrF", "copy_chrf", "copy of the source");

@@ -99,7 +99,7 @@ def test_import_from_another_folder(planted, tmp_path):
     done = run("import", "-c", planted / "synthetic.ini", "--out", "data", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     manifest = json.loads((tmp_path / "data" / "dataset.json").read_text())
-    assert [task["name"] for task in manifest["tasks"]] == ["topic", "style", "tags", "dictionary", "lines", "subjects", "ornament", "reply"]
+    assert [task["name"] for task in manifest["tasks"]] == ["topic", "style", "tags", "dictionary", "lines", "subjects", "ornament", "reply", "wind"]
     assert manifest["tasks"][0]["splits"]["train"]["samples"] == 300
     assert "topic/train: 300 samples" in done.stderr
 

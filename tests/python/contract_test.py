@@ -13,10 +13,10 @@ import sacrebleu
 from scipy.stats import pearsonr, spearmanr
 from sklearn.metrics import accuracy_score, average_precision_score, f1_score, mean_squared_error
 
-from program import KINDS, command, environment, fails, lines, newest, parameter_hash, parameters, run, status, steps, train, train_words
+from program import KINDS, TEXTS, command, environment, fails, lines, newest, parameter_hash, parameters, run, status, steps, train, train_words
 
 STEPS = 220
-OPTIONS = ["--run.steps", STEPS, "--mixture.batch", 80, "--optimizer.lr", 5e-3, "--optimizer.warmup", 20, "--run.eval_every", 110]
+OPTIONS = ["--run.steps", STEPS, "--mixture.batch", 90, "--optimizer.lr", 5e-3, "--optimizer.warmup", 20, "--run.eval_every", 110]
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +139,7 @@ def test_evaluate_keys(scores):
 
 
 def test_what_was_planted_is_learned(scores):
-    for task in ("topic", "style", "tags", "reply"):
+    for task in ("topic", "style", "tags", "reply", "wind"):
         assert scores[task]["accuracy_low"] > scores[task]["majority"] + 0.2, scores[task]
     assert scores["dictionary"]["perplexity_high"] < scores["dictionary"]["unigram_perplexity"] / 2
     assert scores["lines"]["perplexity"] < scores["lines"]["unigram_perplexity"] * 1.2
@@ -225,7 +225,7 @@ def test_evaluate_chooses_tasks_samples_and_prints_a_table(run_dir):
 
 
 def test_evaluate_refusals(run_dir, tmp_path):
-    fails(78, "evaluate", "--run-dir", run_dir, "--tasks", "topics", says=["task topics", "topic, style, tags, dictionary, lines, subjects, ornament, reply"])
+    fails(78, "evaluate", "--run-dir", run_dir, "--tasks", "topics", says=["task topics", "topic, style, tags, dictionary, lines, subjects, ornament, reply, wind"])
     fails(78, "evaluate", "--run-dir", tmp_path / "none", says=[str(tmp_path / "none"), "--run-dir"])
     fails(2, "evaluate", says=["--run-dir"])
     fails(65, "evaluate", "--run-dir", run_dir, "--data", tmp_path / "none", says=[str(tmp_path / "none"), "dataset.json"])
@@ -287,6 +287,7 @@ def test_predict_every_kind(run_dir):
     assert by_words["tags"] == by_text["tags"] and len(by_words["tags"]) == 3
     assert set(by_words["tags"]) <= {"NAME", "DEED", "TRAIT", "PLACE", "OWNED", "FREE"}
     assert isinstance(predict(run_dir, "dictionary", [{"text": "futu pige satu kiri"}])[0]["translation"], str)
+    assert set(predict(run_dir, "wind", [{"features": [[0, 2.5, 0, 0]]}])[0]) == {"features", "label", "probability"}
     assert set(predict(run_dir, "subjects", [{"text": "futu"}])[0]) == {"text", "labels", "probabilities"}
     assert set(predict(run_dir, "ornament", [{"text": "futu"}])[0]) == {"text", "value"}
     assert [len(row["tokens"]) for row in predict(run_dir, "lines", [{"text": "sule <mask> kopu <mask>"}, {"text": "sule"}])] == [2, 0]
@@ -294,7 +295,7 @@ def test_predict_every_kind(run_dir):
 
 def test_predict_long_and_strange_texts(run_dir):
     strange = ["x", "é" * 30, "漢字 и кириллица ☃ 🐧", "\t \\ \" \u2028 \u0000", "e\u0301", "a" * 5000, "savoni " * 3000, "<mask> </s> <s>"]
-    for task in KINDS:
+    for task in TEXTS:
         found = predict(run_dir, task, [{"text": text} for text in strange])
         assert [row["text"] for row in found] == strange
     tags = predict(run_dir, "tags", [{"words": ["sesa"] * 1000}])[0]["tags"]
@@ -374,7 +375,7 @@ def test_print_config(data, tmp_path):
             found[f"{section}.{key.strip()}"] = value
     for key, value, origin in (("run.seed", "5", "c.ini:2"), ("encoder.layers", "3", "c.ini:4"), ("task.tags.dropout", "0.25", "c.ini:6"),
                                ("encoder.dim", "48", "command line"), ("encoder.heads", "4", "default"),
-                               ("run.tasks", "topic, style, tags, dictionary, lines, subjects, ornament, reply", "data set")):
+                               ("run.tasks", "topic, style, tags, dictionary, lines, subjects, ornament, reply, wind", "data set")):
         assert found[key].startswith(value) and origin in found[key], found[key]
     assert not (tmp_path / "run").exists()
     (tmp_path / "again.ini").write_text(done.stdout)

@@ -35,6 +35,9 @@ def columns(spm, kind, rows, labels, wide, texts):
             inputs.append([spm.bos_id(), *sum(pieces, []), spm.eos_id()])
             tags += [65535, *sum(([labels.index(tag)] + [65535] * (len(p) - 1) for tag, p in zip(row["tags"], pieces)), []), 65535]
         data = ragged("input/", inputs, token) | {"target/tags": np.array(tags, "u2")}
+    elif "features" in rows[0]:
+        data = {"input/features": np.concatenate([np.array(row["features"], "f4") for row in rows]),
+                "input/offsets": np.cumsum([0] + [len(row["features"]) for row in rows]).astype("u8")}
     else:
         first = [[spm.bos_id(), *spm.encode(row["text"]), spm.eos_id()] for row in rows]
         second = [[*spm.encode(row["second"]), spm.eos_id()] if "second" in row else [] for row in rows]

@@ -5,10 +5,10 @@ import subprocess
 import numpy as np
 import pytest
 
-from program import POLYHEAD, environment, parameters, status, steps, train, train_words
+from program import POLYHEAD, environment, lines, parameters, status, steps, train, train_words
 
 STEPS = 20
-ALL = "topic,style,tags,dictionary,lines,subjects,ornament,reply"
+ALL = "topic,style,tags,dictionary,lines,subjects,ornament,reply,wind"
 BOUND = {"float32": 1e-5, "float64": 1e-10}
 
 # name: tasks, samples a step, workers to compare with one, what the placement must say
@@ -16,7 +16,7 @@ CASES = {
     "all tasks on two": (ALL, 20, 2, ["worker 0: ", "worker 1: "]),
     "all tasks on three": (ALL, 20, 3, ["worker 0: ", "worker 1: ", "worker 2: "]),
     "three tasks on two": ("topic,tags,dictionary", 20, 2, ["worker 0: ", "worker 1: "]),
-    "label sets, values and pairs on four": ("subjects,ornament,reply", 20, 4, ["worker 3: "]),
+    "label sets, values, pairs and vectors on four": ("subjects,ornament,reply,wind", 20, 4, ["worker 3: "]),
     "two tasks on four": ("dictionary,lines", 20, 4, ["dictionary (1/", "worker 3: "]),
     # One sample a task a step, and every task on every worker: at least two workers have no tokens in each step.
     "workers without tokens": ("style,lines", 2, 4, [f"worker {rank}: style (1/4), lines (1/4)" for rank in range(4)]),
@@ -71,6 +71,11 @@ def test_same_curve(case, dtype, data, alone, tmp_path):
     for x, y in zip(a, b):
         assert set(x["loss"]) == set(tasks.split(","))
         assert y["loss"] == pytest.approx(x["loss"], rel=1e-4 if dtype == "float32" else 1e-9)
+    if dtype == "float64":
+        evaluations = [{line["task"]: line["metrics"] for line in lines(run) if line["kind"] == "eval"} for run in (one, many)]
+        assert evaluations[0].keys() == set(tasks.split(","))
+        for task, metrics in evaluations[0].items():
+            assert evaluations[1][task] == pytest.approx(metrics, rel=1e-7, abs=1e-9), task
     found = parameters(many)
     assert all(value.dtype == dtype for owner in found.values() for value in owner.values())
     apart = distance(parameters(one), found)

@@ -14,7 +14,8 @@ ROOT = Path(__file__).resolve().parents[2]
 POLYHEAD = os.environ.get("POLYHEAD_BINARY", str(ROOT / "build" / "cpu" / "polyhead"))
 LAUNCHERS = ("OMPI_COMM_WORLD", "PMIX_", "PMI_", "SLURM_")
 KINDS = {"topic": "classification", "style": "classification", "tags": "tagging", "dictionary": "translation", "lines": "masked_lm",
-         "subjects": "multilabel", "ornament": "regression", "reply": "classification"}
+         "subjects": "multilabel", "ornament": "regression", "reply": "classification", "wind": "classification"}
+TEXTS = [task for task in KINDS if task != "wind"]  # whose input is not vectors
 # A model that takes a step in a few milliseconds.
 SMALL = ["--encoder.layers", 2, "--encoder.dim", 32, "--encoder.heads", 4, "--encoder.ffn", 64, "--encoder.dropout", 0.1,
          "--run.threads", 1, "--mixture.batch", 20, "--optimizer.lr", 1e-3, "--optimizer.warmup", 5]

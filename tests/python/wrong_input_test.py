@@ -127,7 +127,7 @@ def test_an_unknown_key_in_the_file(workers, data, tmp_path):
 @pytest.mark.parametrize("words, says", [
     (["--run.tasks", "tags,topics"], ["run.tasks", "topics", "did you mean topic?"]),
     (["--task.topics.dropout", 0.1], ["topics", "did you mean topic?"]),
-    (["--mixture.batch", 3], ["mixture.batch", "3", "8 tasks"]),
+    (["--mixture.batch", 3], ["mixture.batch", "3", "9 tasks"]),
     (["--encoder.dim", 30], ["encoder.dim", "30", "4"]),
     (["--mixture.kind", "explicit"], ["task.topic.rate"]),
     (["--run.steps", 0], ["run.steps", "'0'", ">= 1"]),
@@ -142,7 +142,7 @@ def test_values_that_cannot_be(words, says, data, tmp_path):
 
 @BOTH
 def test_a_batch_smaller_than_the_tasks(workers, data, tmp_path):
-    refused(78, tmp_path / "run", data, "--mixture.batch", 3, says=["mixture.batch", "8 tasks"], workers=workers)
+    refused(78, tmp_path / "run", data, "--mixture.batch", 3, says=["mixture.batch", "9 tasks"], workers=workers)
 
 
 def test_no_gpu_is_said(data, tmp_path):
