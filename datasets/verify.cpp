@@ -182,7 +182,8 @@ ShardReport verify_shard(const fs::path& file, const ShardExpectation& expected,
   const Shard shard(file, expected, {.access = Access::automatic, .verify = Verify::open, .pool = FilePool::shared()});
   ShardReport report;
   report.samples = shard.samples();
-  report.input_tokens = shard.input.size();
+  const std::uint64_t width = shard.feature_width();
+  report.input_tokens = width > 0 ? shard.features.size() / width : shard.input.size();
   report.target_tokens = shard.target.size();
   check_special_tokens(tokenizer, shard, report);
   return report;
