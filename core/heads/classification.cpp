@@ -3,7 +3,7 @@
 
 namespace polyhead {
 
-ClassificationHead::ClassificationHead(HeadSpec spec) : PooledHead(spec, spec.classes) {}
+ClassificationHead::ClassificationHead(const HeadSpec& spec) : PooledHead(spec, spec.classes) {}
 
 torch::Tensor ClassificationHead::loss(const HeadInput& input, const TaskSlice& slice) const {
   const torch::Tensor logits = output(input), labels = to_device(slice.labels, input.states);

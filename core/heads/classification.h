@@ -9,7 +9,7 @@ namespace polyhead {
 
 class ClassificationHead : public PooledHead {
  public:
-  explicit ClassificationHead(HeadSpec spec);
+  explicit ClassificationHead(const HeadSpec& spec);
   torch::Tensor loss(const HeadInput& input, const TaskSlice& slice) const override;
   Scored score(const HeadInput& input, const TaskSlice& slice) const override;
   Predicted predict(const HeadInput& input) const override;

@@ -13,7 +13,7 @@ torch::Tensor cross_entropies(const torch::Tensor& logits, const TaskSlice& slic
 
 }  // namespace
 
-MultilabelHead::MultilabelHead(HeadSpec spec) : PooledHead(spec, spec.classes) {}
+MultilabelHead::MultilabelHead(const HeadSpec& spec) : PooledHead(spec, spec.classes) {}
 
 torch::Tensor MultilabelHead::loss(const HeadInput& input, const TaskSlice& slice) const {
   return cross_entropies(output(input), slice).sum();

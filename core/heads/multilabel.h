@@ -8,7 +8,7 @@ namespace polyhead {
 
 class MultilabelHead : public PooledHead {
  public:
-  explicit MultilabelHead(HeadSpec spec);
+  explicit MultilabelHead(const HeadSpec& spec);
   torch::Tensor loss(const HeadInput& input, const TaskSlice& slice) const override;
   Scored score(const HeadInput& input, const TaskSlice& slice) const override;
   Predicted predict(const HeadInput& input) const override;

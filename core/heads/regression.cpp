@@ -6,7 +6,7 @@
 
 namespace polyhead {
 
-RegressionHead::RegressionHead(HeadSpec spec) : PooledHead(spec, spec.outputs) {
+RegressionHead::RegressionHead(const HeadSpec& spec) : PooledHead(spec, spec.outputs) {
   const auto outputs = static_cast<std::size_t>(spec_.outputs);
   if (spec_.statistics.mean.size() != outputs || spec_.statistics.deviation.size() != outputs)
     throw Error(Exit::data,

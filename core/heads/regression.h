@@ -10,7 +10,7 @@ namespace polyhead {
 
 class RegressionHead : public PooledHead {
  public:
-  explicit RegressionHead(HeadSpec spec);
+  explicit RegressionHead(const HeadSpec& spec);
   torch::Tensor loss(const HeadInput& input, const TaskSlice& slice) const override;
   Scored score(const HeadInput& input, const TaskSlice& slice) const override;
   Predicted predict(const HeadInput& input) const override;

@@ -7,7 +7,7 @@
 
 namespace polyhead {
 
-torch::Tensor random_tensor(std::vector<std::int64_t> shape, std::uint64_t seed) {
+torch::Tensor random_tensor(const std::vector<std::int64_t>& shape, std::uint64_t seed) {
   torch::Tensor values = torch::empty(shape, torch::kFloat64);
   auto* data = values.data_ptr<double>();
   for (std::int64_t i = 0; i < values.numel(); ++i) data[i] = 2 * unit(draw(seed, static_cast<std::uint64_t>(i))) - 1;

@@ -44,7 +44,7 @@ Batch only(const Batch& batch, std::size_t slice, std::int64_t sample = -1);
 Batch reordered(const Batch& batch, const std::vector<std::size_t>& order);
 
 // Uniform over -1..1, a function of (seed, shape) alone.
-torch::Tensor random_tensor(std::vector<std::int64_t> shape, std::uint64_t seed);
+torch::Tensor random_tensor(const std::vector<std::int64_t>& shape, std::uint64_t seed);
 
 // max |a - b| / max |b|, over tensors of equal shape
 double relative_difference(const torch::Tensor& a, const torch::Tensor& b);
