@@ -4,9 +4,8 @@
 //   rows FIRST STEPS FILE       the samples of each step, in the batch's order: int64 [steps, batch]
 //   dump WHO FIRST STEPS FILE   each step's arrays as (length, values...) in int64: tokens, offsets, then for each task
 //                               labels, tags, target tokens and target offsets
-//   time WHO FIRST STEPS        prints wall seconds, the process's CPU seconds, tokens and steps; WHO: polyhead |
-//   thread
-//                               (Polyhead reading ahead in a thread) | gather
+//   time WHO FIRST STEPS        prints wall seconds, the process's CPU seconds, tokens and steps
+// WHO: polyhead | thread (Polyhead reading ahead in a thread) | gather
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -79,7 +78,7 @@ const T* array(const std::byte* map, hid_t file, const char* group, const char* 
   if (POLYHEAD_HDF5(H5Lexists(file, group, H5P_DEFAULT)) == 0 ||
       POLYHEAD_HDF5(H5Lexists(file, path.c_str(), H5P_DEFAULT)) == 0)
     return nullptr;
-  const hdf5::Handle set(POLYHEAD_HDF5(H5Dopen2(file, path.c_str(), H5P_DEFAULT)), H5Dclose);
+  const hdf5::Handle set = hdf5::open_dataset(file, path);
   const hdf5::Handle type(POLYHEAD_HDF5(H5Dget_type(set)), H5Tclose);
   const haddr_t offset = H5Dget_offset(set);
   if (offset == HADDR_UNDEF || offset % alignof(T) != 0 || H5Tget_size(type) != sizeof(T))
@@ -99,7 +98,7 @@ class Gather {
         const std::filesystem::path path = std::filesystem::path(folder) / info.file;
         const std::byte* map = map_whole(path);
         const hdf5::Session session;
-        const hdf5::Handle file(POLYHEAD_HDF5(H5Fopen(path.c_str(), H5F_ACC_RDONLY, H5P_DEFAULT)), H5Fclose);
+        const hdf5::Handle file = hdf5::open_file(path);
         gather_shard& shard = shards_.emplace_back();
         shard.input = {array<std::uint16_t>(map, file, "input", "tokens"),
                        array<std::uint64_t>(map, file, "input", "offsets")};

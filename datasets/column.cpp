@@ -92,10 +92,8 @@ class DecodedPieces {
 // Rows [first, first + count) of a dataset, through HDF5.
 Bytes read_rows(const ColumnSource& source, std::uint64_t first, std::uint64_t count) {
   const hdf5::Session session;
-  const hdf5::Handle access(POLYHEAD_HDF5(H5Pcreate(H5P_FILE_ACCESS)), H5Pclose);
-  POLYHEAD_HDF5(H5Pset_file_locking(access, false, true));
-  const hdf5::Handle file(POLYHEAD_HDF5(H5Fopen(source.file->path().c_str(), H5F_ACC_RDONLY, access)), H5Fclose);
-  const hdf5::Handle set(POLYHEAD_HDF5(H5Dopen2(file, source.path.c_str(), H5P_DEFAULT)), H5Dclose);
+  const hdf5::Handle file = hdf5::open_file(source.file->path());
+  const hdf5::Handle set = hdf5::open_dataset(file, source.path);
   const hdf5::Handle space(POLYHEAD_HDF5(H5Dget_space(set)), H5Sclose);
   const int rank = source.width > 0 ? 2 : 1;
   const std::array<hsize_t, 2> start = {first, 0}, extent = {count, source.width};

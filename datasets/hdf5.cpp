@@ -1,4 +1,4 @@
-// HDF5's lock, and its error stack as one message.
+// HDF5's lock, its error stack as one message, and opening for reading.
 #include "datasets/hdf5.h"
 
 #include <fmt/format.h>
@@ -34,6 +34,21 @@ void fail(const char* expression, const char* file, int line) {
   H5Eclear2(H5E_DEFAULT);
   throw Error(Exit::data, fmt::format("HDF5 refused {} ({}:{}): {}", expression, file, line,
                                       reasons.empty() ? "no reason given" : reasons));
+}
+
+Handle open_file(const std::filesystem::path& file) {
+  const Handle access(POLYHEAD_HDF5(H5Pcreate(H5P_FILE_ACCESS)), H5Pclose);
+  POLYHEAD_HDF5(H5Pset_file_locking(access, false, true));
+  return {POLYHEAD_HDF5(H5Fopen(file.c_str(), H5F_ACC_RDONLY, access)), H5Fclose};
+}
+
+Handle open_dataset(hid_t file, const std::string& path) {
+  const Handle access(POLYHEAD_HDF5(H5Pcreate(H5P_DATASET_ACCESS)), H5Pclose);
+  const auto refuse = [](const char*, const char*, const char*, const char*, unsigned*, hid_t, void*) -> herr_t {
+    return -1;
+  };
+  POLYHEAD_HDF5(H5Pset_elink_cb(access, refuse, nullptr));
+  return {POLYHEAD_HDF5(H5Dopen2(file, path.c_str(), access)), H5Dclose};
 }
 
 }  // namespace polyhead::hdf5

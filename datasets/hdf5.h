@@ -3,6 +3,7 @@
 
 #include <hdf5.h>
 
+#include <filesystem>
 #include <mutex>
 #include <string>
 #include <utility>
@@ -53,5 +54,10 @@ Result check(Result result, const char* expression, const char* file, int line) 
 
 // The value of a call of HDF5's C API; throws when it is negative.
 #define POLYHEAD_HDF5(call) ::polyhead::hdf5::check((call), #call, __FILE__, __LINE__)
+
+// Opens a file for reading, without a lock on it. Throws Error(data), as the next one.
+Handle open_file(const std::filesystem::path& file);
+// A dataset by its path; a link to another file is never followed.
+Handle open_dataset(hid_t file, const std::string& path);
 
 }  // namespace polyhead::hdf5

@@ -148,7 +148,7 @@ class ShardReader {
   }
 
   Column column_here(const std::string& path, std::initializer_list<Type> types, Rule rule, std::uint64_t width) const {
-    const Handle set(POLYHEAD_HDF5(H5Dopen2(file_, path.c_str(), H5P_DEFAULT)), H5Dclose);
+    const Handle set = hdf5::open_dataset(file_, path);
     const Handle create(POLYHEAD_HDF5(H5Dget_create_plist(set)), H5Pclose);
     check_storage(path, create);
 
@@ -246,7 +246,7 @@ class ShardReader {
     const std::uint64_t blocks = bytes / kIntegrityBlock + (bytes % kIntegrityBlock > 0 ? 1 : 0);
     if (column.size() != blocks) fail(fmt::format("/{} has {} checksums, expected {}", name, column.size(), blocks));
     std::vector<std::uint64_t> hashes(blocks);
-    const Handle set(POLYHEAD_HDF5(H5Dopen2(file_, name.c_str(), H5P_DEFAULT)), H5Dclose);
+    const Handle set = hdf5::open_dataset(file_, name);
     if (blocks > 0) POLYHEAD_HDF5(H5Dread(set, memory_type(Type::u64), H5S_ALL, H5S_ALL, H5P_DEFAULT, hashes.data()));
     return hashes;
   }
@@ -333,9 +333,7 @@ Shard::Shard(const fs::path& file, const ShardExpectation& expected, const ReadO
     fail_shard(file, fmt::format("its SHA-256 is not the manifest's{}", changed));
   try {
     const Session session;
-    const Handle access(POLYHEAD_HDF5(H5Pcreate(H5P_FILE_ACCESS)), H5Pclose);
-    POLYHEAD_HDF5(H5Pset_file_locking(access, false, true));
-    const Handle opened(POLYHEAD_HDF5(H5Fopen(file.c_str(), H5F_ACC_RDONLY, access)), H5Fclose);
+    const Handle opened = hdf5::open_file(file);
     const ShardReader in(file_, opened, options);
     const auto expect = [&](const char* name, std::string_view value) {
       const std::string found = in.text_attribute(name);

@@ -336,5 +336,19 @@ TEST_F(ShardTest, Hdf5ErrorsCarryTheCallAndTheReason) {
                [&] { POLYHEAD_HDF5(H5Fopen((folder_ / "none").c_str(), H5F_ACC_RDONLY, H5P_DEFAULT)); });
 }
 
+// The check of links comes before; this holds even behind it.
+TEST_F(ShardTest, NoLinkLeadsToAnotherFile) {
+  for (const char* name : {"0.h5", "1.h5"}) write_shard(folder_ / name, content(Kind::masked_lm));
+  const hdf5::Session session;
+  {
+    const hdf5::Handle file(POLYHEAD_HDF5(H5Fopen((folder_ / "0.h5").c_str(), H5F_ACC_RDWR, H5P_DEFAULT)), H5Fclose);
+    POLYHEAD_HDF5(H5Lcreate_external("1.h5", "/input/tokens", file, "/input/elsewhere", H5P_DEFAULT, H5P_DEFAULT));
+    const hdf5::Handle followed(POLYHEAD_HDF5(H5Dopen2(file, "/input/elsewhere", H5P_DEFAULT)), H5Dclose);
+  }
+  const hdf5::Handle file = hdf5::open_file(folder_ / "0.h5");
+  hdf5::open_dataset(file, "input/tokens");
+  expect_error(Exit::data, {"H5Dopen2"}, [&] { hdf5::open_dataset(file, "input/elsewhere"); });
+}
+
 }  // namespace
 }  // namespace polyhead
