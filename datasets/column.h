@@ -48,6 +48,12 @@ struct Scratch {
   std::vector<std::byte> buffer;
 };
 
+// Elements [first, last) of a column.
+struct Extent {
+  std::uint64_t first = 0, last = 0;
+  std::uint64_t size() const { return last - first; }
+};
+
 // Where a column's bytes come from.
 struct ColumnSource {
   PooledFile* file = nullptr;

@@ -15,7 +15,7 @@ namespace polyhead {
 struct SplitReader::Implementation {
   std::vector<std::unique_ptr<Shard>> shards;
   std::vector<std::uint64_t> ends;  // samples up to and with each shard
-  std::uint64_t classes = 0, outputs = 1, feature_width = 0;
+  std::uint64_t feature_width = 0;
 
   // Of every 2^shift samples the shard that holds the first, and the last shard: few are left to search.
   std::vector<std::uint32_t> guesses;
@@ -47,44 +47,52 @@ namespace {
 thread_local Scratch t_scratch;
 
 // Ids to 64 bits; compiled for several instruction sets, the loader picks one.
-#define POLYHEAD_WIDEN(name, type)                                                                                   \
+#define POLYHEAD_WIDEN(name, type, result)                                                                           \
   __attribute__((target_clones("avx512f", "avx2", "default"))) void name(const std::byte* data, std::uint64_t count, \
                                                                          std::int64_t* out) {                        \
     for (std::uint64_t i = 0; i < count; ++i) {                                                                      \
-      type value;                                                                                                    \
-      std::memcpy(&value, data + i * sizeof value, sizeof value);                                                    \
-      out[i] = value;                                                                                                \
+      const auto value = Column::load<type>(data, i);                                                                \
+      out[i] = result;                                                                                               \
     }                                                                                                                \
   }
-POLYHEAD_WIDEN(widen_u16, std::uint16_t)
-POLYHEAD_WIDEN(widen_u32, std::uint32_t)
+POLYHEAD_WIDEN(widen_u16, std::uint16_t, value)
+POLYHEAD_WIDEN(widen_u32, std::uint32_t, value)
+POLYHEAD_WIDEN(widen_tags, std::uint16_t, value == kNotScored ? kIgnore : value)
 
-void copy_tokens(const Column& tokens, const Shard::Range& where, std::int64_t* out) {
-  const std::byte* data = tokens.view(where.first, where.size(), t_scratch);
-  (tokens.element() == 2 ? widen_u16 : widen_u32)(data, where.size(), out);
-}
+using Widen = void (*)(const std::byte*, std::uint64_t, std::int64_t*);
 
-void append_tokens(const Column& tokens, const Shard::Range& where, std::vector<std::int64_t>& out) {
+void append(const Column& column, const Extent& where, Widen widen, std::vector<std::int64_t>& out) {
   const std::size_t before = out.size();
   out.resize(before + where.size());
-  copy_tokens(tokens, where, out.data() + before);
+  widen(column.view(where.first, where.size(), t_scratch), where.size(), out.data() + before);
+}
+
+void append_tokens(const Column& tokens, const Extent& where, std::vector<std::int64_t>& out) {
+  append(tokens, where, tokens.element() == 2 ? widen_u16 : widen_u32, out);
 }
 
 std::optional<std::string> text_of(const Shard& shard, const Column& text, const Column& offsets, std::uint64_t i) {
   if (!text.present()) return std::nullopt;
-  const Shard::Range where = shard.range(offsets, text.size(), i, t_scratch);
+  const Extent where = shard.range(offsets, text.size(), i, t_scratch);
   if (where.size() == 0) return "";
   return std::string(reinterpret_cast<const char*>(text.view(where.first, where.size(), t_scratch)), where.size());
+}
+
+// Numbers a row.
+std::uint64_t width_of(const Column& column) {
+  return std::max<std::uint64_t>(column.width(), 1);
 }
 
 constexpr std::uint64_t kCacheLine = 64;
 
 // The lines of `count` elements; nothing of a column that is not there or not mapped.
 void prefetch_elements(const Column& column, std::uint64_t first, std::uint64_t count) {
-  const auto begin = reinterpret_cast<std::uintptr_t>(column.address(first));
-  if (begin == 0) return;
-  for (auto line = begin / kCacheLine * kCacheLine; line < begin + count * column.element(); line += kCacheLine)
-    __builtin_prefetch(reinterpret_cast<const void*>(line));
+  const std::byte* begin = column.address(first);
+  if (begin == nullptr) return;
+  const std::byte* end = begin + count * column.element();
+  for (const std::byte* line = begin - reinterpret_cast<std::uintptr_t>(begin) % kCacheLine; line < end;
+       line += kCacheLine)
+    __builtin_prefetch(line);
 }
 
 }  // namespace
@@ -104,8 +112,8 @@ SplitReader::SplitReader(const std::filesystem::path& folder, const Manifest& ma
   expected.split = split;
   expected.kind = task.kind;
   expected.vocab_size = static_cast<std::uint64_t>(manifest.tokenizer.vocab_size);
-  expected.classes = self.classes = task.labels.size();
-  expected.outputs = self.outputs = std::max<std::uint64_t>(task.outputs.size(), 1);
+  expected.classes = task.labels.size();
+  expected.outputs = std::max<std::uint64_t>(task.outputs.size(), 1);
   std::uint64_t end = 0;
   for (const ShardInfo& info : found->second.shards) {
     expected.info = info;
@@ -129,105 +137,94 @@ std::uint64_t SplitReader::feature_width() const {
   return implementation_->feature_width;
 }
 
-std::uint64_t SplitReader::input_length(std::uint64_t sample) const {
-  const auto [shard, i] = implementation_->locate(sample);
-  return shard->input_range(i, t_scratch).size();
+bool SplitReader::pairs() const {
+  return std::ranges::any_of(implementation_->shards, [](const auto& shard) {
+    for (std::uint64_t i = 0; i < shard->second.size(); ++i)
+      if (shard->second.template at<std::uint32_t>(i, t_scratch) > 0) return true;
+    return false;
+  });
 }
 
-std::uint64_t SplitReader::target_length(std::uint64_t sample) const {
-  const auto [shard, i] = implementation_->locate(sample);
-  return shard->target.present() ? shard->target_range(i, t_scratch).size() : 0;
+StoredSample SplitReader::sample(std::uint64_t index) const {
+  const auto [shard, row] = implementation_->locate(index);
+  return {*shard, row, index};
 }
 
-void SplitReader::input_tokens(std::uint64_t sample, std::vector<std::int64_t>& out) const {
-  const auto [shard, i] = implementation_->locate(sample);
-  if (shard->input.present()) append_tokens(shard->input, shard->input_range(i, t_scratch), out);
+void SplitReader::prefetch_place(std::uint64_t index) const {
+  const auto [shard, row] = implementation_->locate(index);
+  prefetch_elements(shard->input_offsets, row, 2);
+  if (shard->target_offsets.present()) prefetch_elements(shard->target_offsets, row, 2);
+  prefetch_elements(shard->label, row, 1);
+  prefetch_elements(shard->labels, row * shard->labels.width(), shard->labels.width());
+  prefetch_elements(shard->value, row * width_of(shard->value), width_of(shard->value));
 }
 
-void SplitReader::features(std::uint64_t sample, std::vector<float>& out) const {
-  const auto [shard, i] = implementation_->locate(sample);
-  if (!shard->features.present()) return;
-  const Shard::Range rows = shard->input_range(i, t_scratch);
-  const std::uint64_t width = implementation_->feature_width;
+StoredSample::StoredSample(const Shard& shard, std::uint64_t row, std::uint64_t index)
+    : shard_(&shard), row_(row), index_(index), input_(shard.input_range(row, t_scratch)) {
+  if (shard.target.present()) target_ = shard.target_range(row, t_scratch);
+}
+
+void StoredSample::prefetch() const {
+  const std::uint64_t width = width_of(shard_->features);
+  prefetch_elements(shard_->input, input_.first, input_.size());
+  prefetch_elements(shard_->features, input_.first * width, input_.size() * width);
+  prefetch_elements(shard_->tags, input_.first, input_.size());
+  prefetch_elements(shard_->target, target_.first, target_.size());
+}
+
+std::uint64_t StoredSample::feature_width() const {
+  return shard_->feature_width();
+}
+
+std::uint64_t StoredSample::second() const {
+  return shard_->second_of(row_, input_.size(), t_scratch);
+}
+
+void StoredSample::input_tokens(std::vector<std::int64_t>& out) const {
+  if (shard_->input.present()) append_tokens(shard_->input, input_, out);
+}
+
+void StoredSample::features(std::vector<float>& out) const {
+  if (!shard_->features.present()) return;
+  const std::uint64_t width = width_of(shard_->features), count = input_.size() * width;
   const std::size_t before = out.size();
-  out.resize(before + rows.size() * width);
-  std::memcpy(out.data() + before, shard->features.view(rows.first * width, rows.size() * width, t_scratch),
-              rows.size() * width * sizeof(float));
+  out.resize(before + count);
+  std::memcpy(out.data() + before, shard_->features.view(input_.first * width, count, t_scratch),
+              count * sizeof(float));
 }
 
-void SplitReader::target_tokens(std::uint64_t sample, std::vector<std::int64_t>& out) const {
-  const auto [shard, i] = implementation_->locate(sample);
-  if (shard->target.present()) append_tokens(shard->target, shard->target_range(i, t_scratch), out);
+void StoredSample::target_tokens(std::vector<std::int64_t>& out) const {
+  if (shard_->target.present()) append_tokens(shard_->target, target_, out);
 }
 
-void SplitReader::prefetch_place(std::uint64_t sample) const {
-  const auto [shard, i] = implementation_->locate(sample);
-  prefetch_elements(shard->input_offsets, i, 2);
-  if (shard->target_offsets.present()) prefetch_elements(shard->target_offsets, i, 2);
-  prefetch_elements(shard->label, i, 1);
-  prefetch_elements(shard->labels, i * implementation_->classes, implementation_->classes);
-  prefetch_elements(shard->value, i * implementation_->outputs, implementation_->outputs);
+void StoredSample::tags(std::vector<std::int64_t>& out) const {
+  if (shard_->tags.present()) append(shard_->tags, input_, widen_tags, out);
 }
 
-void SplitReader::prefetch(std::uint64_t sample) const {
-  const auto [shard, i] = implementation_->locate(sample);
-  const Shard::Range input = shard->input_range(i, t_scratch);
-  const std::uint64_t width = std::max<std::uint64_t>(implementation_->feature_width, 1);
-  prefetch_elements(shard->input, input.first, input.size());
-  prefetch_elements(shard->features, input.first * width, input.size() * width);
-  prefetch_elements(shard->tags, input.first, input.size());
-  if (!shard->target.present()) return;
-  const Shard::Range target = shard->target_range(i, t_scratch);
-  prefetch_elements(shard->target, target.first, target.size());
+std::int64_t StoredSample::label() const {
+  return shard_->label.present() ? shard_->label.at<std::uint32_t>(row_, t_scratch) : kIgnore;
 }
 
-void SplitReader::tags(std::uint64_t sample, std::vector<std::int64_t>& out) const {
-  const auto [shard, i] = implementation_->locate(sample);
-  if (!shard->tags.present()) return;
-  const Shard::Range where = shard->input_range(i, t_scratch);
-  const std::byte* tags = shard->tags.view(where.first, where.size(), t_scratch);
-  const std::size_t before = out.size();
-  out.resize(before + where.size());
-  for (std::uint64_t at = 0; at < where.size(); ++at) {
-    const auto tag = Column::load<std::uint16_t>(tags, at);
-    out[before + at] = tag == kNotScored ? kIgnore : tag;
-  }
-}
-
-std::int64_t SplitReader::label(std::uint64_t sample) const {
-  const auto [shard, i] = implementation_->locate(sample);
-  return shard->label.present() ? shard->label.at<std::uint32_t>(i, t_scratch) : kIgnore;
-}
-
-void SplitReader::labels(std::uint64_t sample, std::vector<std::int64_t>& out) const {
-  const auto [shard, i] = implementation_->locate(sample);
-  const std::uint64_t classes = implementation_->classes;
-  if (!shard->labels.present() || classes == 0) return;
-  const std::byte* row = shard->labels.view(i * classes, classes, t_scratch);
+void StoredSample::labels(std::vector<std::int64_t>& out) const {
+  const std::uint64_t classes = shard_->labels.width();
+  if (classes == 0) return;
+  const std::byte* row = shard_->labels.view(row_ * classes, classes, t_scratch);
   for (std::uint64_t c = 0; c < classes; ++c) out.push_back(Column::load<std::uint8_t>(row, c));
 }
 
-void SplitReader::values(std::uint64_t sample, std::vector<double>& out) const {
-  const auto [shard, i] = implementation_->locate(sample);
-  if (!shard->value.present()) return;
-  const std::uint64_t outputs = implementation_->outputs;
-  const std::byte* row = shard->value.view(i * outputs, outputs, t_scratch);
+void StoredSample::values(std::vector<double>& out) const {
+  if (!shard_->value.present()) return;
+  const std::uint64_t outputs = width_of(shard_->value);
+  const std::byte* row = shard_->value.view(row_ * outputs, outputs, t_scratch);
   for (std::uint64_t k = 0; k < outputs; ++k) out.push_back(Column::load<float>(row, k));
 }
 
-std::uint64_t SplitReader::second(std::uint64_t sample) const {
-  const auto [shard, i] = implementation_->locate(sample);
-  return shard->second_of(i, t_scratch);
+std::optional<std::string> StoredSample::input_text() const {
+  return text_of(*shard_, shard_->input_text, shard_->input_text_offsets, row_);
 }
 
-std::optional<std::string> SplitReader::input_text(std::uint64_t sample) const {
-  const auto [shard, i] = implementation_->locate(sample);
-  return text_of(*shard, shard->input_text, shard->input_text_offsets, i);
-}
-
-std::optional<std::string> SplitReader::target_text(std::uint64_t sample) const {
-  const auto [shard, i] = implementation_->locate(sample);
-  return text_of(*shard, shard->target_text, shard->target_text_offsets, i);
+std::optional<std::string> StoredSample::target_text() const {
+  return text_of(*shard_, shard_->target_text, shard_->target_text_offsets, row_);
 }
 
 }  // namespace polyhead

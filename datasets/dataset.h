@@ -13,6 +13,40 @@
 
 namespace polyhead {
 
+class Shard;
+
+// One sample of a split, by where it lies; valid while its reader lives. What reads a column throws Error(data) where a
+// block of it is damaged.
+class StoredSample {
+ public:
+  StoredSample(const Shard& shard, std::uint64_t row, std::uint64_t index);
+
+  std::uint64_t index() const { return index_; }                  // in the split
+  std::uint64_t input_length() const { return input_.size(); }    // tokens, or rows of features
+  std::uint64_t feature_width() const;                            // of a sequence of vectors; 0: tokens
+  std::uint64_t target_length() const { return target_.size(); }  // translation: tokens of the target, else 0
+  std::uint64_t second() const;  // where in the input its second text begins, 0: it has none
+  // Reading random samples waits for memory: ask for what lies here some samples ahead of use.
+  void prefetch() const;
+
+  // Each appends the sample's values to `out`.
+  void input_tokens(std::vector<std::int64_t>& out) const;
+  void features(std::vector<float>& out) const;              // [rows, feature_width]
+  void target_tokens(std::vector<std::int64_t>& out) const;  // translation
+  void tags(std::vector<std::int64_t>& out) const;           // tagging; kIgnore where not scored
+  std::int64_t label() const;                                // classification
+  void labels(std::vector<std::int64_t>& out) const;         // multilabel: [classes], 0 or 1
+  void values(std::vector<double>& out) const;               // regression: [outputs]
+  // The original texts, where the shard holds them.
+  std::optional<std::string> input_text() const;
+  std::optional<std::string> target_text() const;
+
+ private:
+  const Shard* shard_;
+  std::uint64_t row_, index_;  // in the shard, in the split
+  Extent input_, target_;
+};
+
 // One split of one task. Samples are numbered over the shards in the manifest's order. Opening checks every shard's
 // metadata against the format (attributes, types, extents, layouts, links and filters); what the rows hold is checked
 // when a block is first touched, or at opening (ReadOptions). Both throw Error(data) naming file and place. Readers are
@@ -25,28 +59,12 @@ class SplitReader {
   SplitReader(const SplitReader&) = delete;
   SplitReader& operator=(const SplitReader&) = delete;
 
-  std::uint64_t size() const;                               // samples
-  std::uint64_t feature_width() const;                      // of sequences of vectors; 0: tokens
-  std::uint64_t input_length(std::uint64_t sample) const;   // tokens, or rows of features
-  std::uint64_t target_length(std::uint64_t sample) const;  // translation: tokens of the target, else 0
-
-  // Reading random samples waits for memory: ask for where a sample lies some samples ahead of use, and a few samples
-  // later, when that has arrived, for what lies there.
-  void prefetch_place(std::uint64_t sample) const;
-  void prefetch(std::uint64_t sample) const;
-
-  // Each appends the sample's values to `out`.
-  void input_tokens(std::uint64_t sample, std::vector<std::int64_t>& out) const;
-  void features(std::uint64_t sample, std::vector<float>& out) const;              // [rows, feature_width]
-  void target_tokens(std::uint64_t sample, std::vector<std::int64_t>& out) const;  // translation
-  void tags(std::uint64_t sample, std::vector<std::int64_t>& out) const;           // tagging; kIgnore where not scored
-  std::int64_t label(std::uint64_t sample) const;                                  // classification
-  void labels(std::uint64_t sample, std::vector<std::int64_t>& out) const;         // multilabel: [classes], 0 or 1
-  void values(std::uint64_t sample, std::vector<double>& out) const;               // regression: [outputs]
-  std::uint64_t second(std::uint64_t sample) const;  // where in the input its second text begins, 0: it has none
-  // The original texts, where the shard holds them.
-  std::optional<std::string> input_text(std::uint64_t sample) const;
-  std::optional<std::string> target_text(std::uint64_t sample) const;
+  std::uint64_t size() const;           // samples
+  std::uint64_t feature_width() const;  // of sequences of vectors; 0: tokens
+  bool pairs() const;                   // whether any sample has a second text; reads all that say so
+  StoredSample sample(std::uint64_t index) const;
+  // Asks memory for what sample() reads, some samples ahead of it.
+  void prefetch_place(std::uint64_t index) const;
 
  private:
   struct Implementation;

@@ -37,22 +37,23 @@ std::string decode_tags(const std::vector<std::int64_t>& tokens, const std::vect
 SampleText decode(const SplitReader& reader, const TaskInfo& task, const Tokenizer& tokenizer, std::uint64_t index) {
   SampleText text;
   text.index = index;
+  const StoredSample sample = reader.sample(index);
   std::vector<std::int64_t> tokens, more;
   std::vector<double> values;
-  if (reader.feature_width() == 0) reader.input_tokens(index, tokens);
+  if (reader.feature_width() == 0) sample.input_tokens(tokens);
   const std::span<const std::int64_t> all(tokens);
-  const auto second = static_cast<std::size_t>(reader.second(index));
+  const auto second = static_cast<std::size_t>(sample.second());
   if (reader.feature_width() > 0)
-    text.input = fmt::format("{} vectors of {} numbers", reader.input_length(index), reader.feature_width());
+    text.input = fmt::format("{} vectors of {} numbers", sample.input_length(), reader.feature_width());
   else
     text.input = tokenizer.decode(second > 0 ? all.first(second) : all);
   if (second > 0 && reader.feature_width() == 0) text.second = tokenizer.decode(all.subspan(second));
   switch (task.kind) {
     case Kind::classification:
-      text.target = label_name(task, reader.label(index));
+      text.target = label_name(task, sample.label());
       break;
     case Kind::multilabel: {
-      reader.labels(index, more);
+      sample.labels(more);
       std::vector<std::string> names;
       for (std::size_t c = 0; c < more.size(); ++c)
         if (more[c] != 0) names.push_back(task.labels[c]);
@@ -60,15 +61,15 @@ SampleText decode(const SplitReader& reader, const TaskInfo& task, const Tokeniz
       break;
     }
     case Kind::regression:
-      reader.values(index, values);
+      sample.values(values);
       text.target = fmt::format("{:.4g}", fmt::join(values, ", "));
       break;
     case Kind::tagging:
-      reader.tags(index, more);
+      sample.tags(more);
       if (reader.feature_width() == 0) text.target = decode_tags(tokens, more, task, tokenizer);
       break;
     case Kind::translation:
-      reader.target_tokens(index, more);
+      sample.target_tokens(more);
       text.target = tokenizer.decode(more);
       break;
     case Kind::masked_lm:
@@ -128,19 +129,20 @@ SplitSummary inspect_split(const SplitReader& reader, const TaskInfo& task, cons
   std::vector<double> values;
   for (std::uint64_t i = 0; i < out.looked_at; ++i) {
     const std::uint64_t index = spread(i, out.looked_at);
-    inputs.push_back(reader.input_length(index));
-    if (task.kind == Kind::translation) targets.push_back(reader.target_length(index));
-    out.pairs += reader.second(index) > 0;
+    const StoredSample sample = reader.sample(index);
+    inputs.push_back(sample.input_length());
+    if (task.kind == Kind::translation) targets.push_back(sample.target_length());
+    out.pairs += sample.second() > 0;
     some.clear(), values.clear();
-    if (task.kind == Kind::classification) some.push_back(reader.label(index));
-    if (task.kind == Kind::tagging) reader.tags(index, some);
+    if (task.kind == Kind::classification) some.push_back(sample.label());
+    if (task.kind == Kind::tagging) sample.tags(some);
     if (task.kind == Kind::multilabel) {
-      reader.labels(index, some);
+      sample.labels(some);
       for (std::size_t c = 0; c < some.size(); ++c) some[c] = some[c] != 0 ? static_cast<std::int64_t>(c) : kIgnore;
     }
     for (const std::int64_t label : some)
       if (label != kIgnore) ++counts[static_cast<std::size_t>(label)];
-    reader.values(index, values);
+    sample.values(values);
     for (std::size_t k = 0; k < values.size(); ++k) moments[k].add(values[k]);
   }
   out.input = summarize_lengths(inputs, kBins);

@@ -22,32 +22,34 @@ Loader::Step Loader::load(const std::vector<MixtureEntry>& mixture, std::int64_t
   for (Source& source : sources_) {
     const auto [first, count] = positions(mixture, static_cast<std::size_t>(source.task.task), step);
     source.first = first;
-    source.samples.resize(static_cast<std::size_t>(count));
-    source.stream.read(first, source.samples);
-    for (const std::uint64_t sample : source.samples) source.task.reader->prefetch_place(sample);
+    source.indices.resize(static_cast<std::size_t>(count));
+    source.stream.read(first, source.indices);
+    for (const std::uint64_t index : source.indices) source.task.reader->prefetch_place(index);
   }
   std::size_t tokens = 0;
   mine_.clear();
   for (Source& source : sources_) {
     const LoaderTask& task = source.task;
-    source.lengths.clear();
-    for (const std::uint64_t sample : source.samples)
-      source.lengths.push_back(task.reader->input_length(sample) + task.reader->target_length(sample));
+    source.lengths.clear(), source.samples.clear();
+    for (const std::uint64_t index : source.indices) {
+      const StoredSample& sample = source.samples.emplace_back(task.reader->sample(index));
+      source.lengths.push_back(sample.input_length() + sample.target_length());
+    }
     const std::vector<int> parts = split_by_length(source.lengths, task.parts);
     for (std::size_t i = 0; i < source.samples.size(); ++i) {
       if (parts[i] != task.part) continue;
-      mine_.push_back({&source, source.samples[i], source.first + i});
+      mine_.push_back({&source, &source.samples[i], source.first + i});
       tokens += source.lengths[i];
     }
   }
   // A block at a time, and a block ahead: prefetches close together also overlap in looking up their pages.
   constexpr std::size_t kBlock = 64;  // samples
   const auto prefetch = [&](std::size_t begin) {
-    for (std::size_t n = begin; n < std::min(begin + kBlock, mine_.size()); ++n)
-      mine_[n].source->task.reader->prefetch(mine_[n].sample);
+    for (std::size_t n = begin; n < std::min(begin + kBlock, mine_.size()); ++n) mine_[n].sample->prefetch();
   };
   Step loaded;
   loaded.batch.tokens.reserve(tokens);
+  loaded.batch.slices.reserve(sources_.size());
   loaded.batch.keys.reserve(mine_.size());
   loaded.batch.offsets.reserve(mine_.size() + 1);
   loaded.batch.offsets.push_back(0);
@@ -56,8 +58,7 @@ Loader::Step Loader::load(const std::vector<MixtureEntry>& mixture, std::int64_t
     if (n % kBlock == 0) prefetch(n + kBlock);
     const auto& [source, sample, position] = mine_[n];
     const LoaderTask& task = source->task;
-    append(loaded.batch, task.task, task.info, tokenizer_, *task.reader, sample, derive(source->key, position),
-           task.masking);
+    append(loaded.batch, task.task, task.info, tokenizer_, *sample, derive(source->key, position), task.masking);
     loaded.ids += hash_id(task.info.name, position);
   }
   return loaded;

@@ -41,11 +41,13 @@ class Loader {
     SampleStream stream;
     // The quota of the step that is being loaded.
     std::uint64_t first = 0;
-    std::vector<std::uint64_t> samples = {}, lengths = {};
+    std::vector<std::uint64_t> indices = {}, lengths = {};
+    std::vector<StoredSample> samples = {};
   };
   struct Mine {
     const Source* source;
-    std::uint64_t sample, position;
+    const StoredSample* sample;
+    std::uint64_t position;
   };
   std::vector<Source> sources_;
   std::vector<Mine> mine_;  // what falls to this worker of the step that is being loaded

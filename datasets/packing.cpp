@@ -70,8 +70,8 @@ void mask_sequence(Batch& batch, TaskSlice& slice, std::size_t begin, const Toke
 
 }  // namespace
 
-void append(Batch& batch, int task, const TaskInfo& info, const TokenizerInfo& tokenizer, const SplitReader& reader,
-            std::uint64_t sample, std::uint64_t key, const MaskingOptions& masking) {
+void append(Batch& batch, int task, const TaskInfo& info, const TokenizerInfo& tokenizer, const StoredSample& sample,
+            std::uint64_t key, const MaskingOptions& masking) {
   if (batch.offsets.empty()) batch.offsets.push_back(0);
   if (batch.slices.empty() || batch.slices.back().task != task) {
     TaskSlice& opened = batch.slices.emplace_back();
@@ -81,30 +81,30 @@ void append(Batch& batch, int task, const TaskInfo& info, const TokenizerInfo& t
   }
   TaskSlice& slice = batch.slices.back();
   const std::size_t begin = batch.tokens.size();
-  if (reader.feature_width() > 0) {
-    slice.feature_width = static_cast<std::int64_t>(reader.feature_width());
-    reader.features(sample, slice.features);
-    batch.tokens.resize(begin + reader.input_length(sample), kNoToken);
+  if (sample.feature_width() > 0) {
+    slice.feature_width = static_cast<std::int64_t>(sample.feature_width());
+    sample.features(slice.features);
+    batch.tokens.resize(begin + sample.input_length(), kNoToken);
   } else {
-    reader.input_tokens(sample, batch.tokens);
+    sample.input_tokens(batch.tokens);
   }
   batch.offsets.push_back(static_cast<std::int64_t>(batch.tokens.size()));
   batch.keys.push_back(key);
-  if (const std::uint64_t second = reader.second(sample); second > 0 || !batch.second.empty()) {
+  if (const std::uint64_t second = sample.second(); second > 0 || !batch.second.empty()) {
     batch.second.resize(batch.keys.size());
     batch.second.back() = static_cast<std::int64_t>(second);
   }
-  slice.samples.push_back(sample);
+  slice.samples.push_back(sample.index());
   ++slice.sequences;
 
   switch (info.kind) {
     case Kind::classification:
-      slice.labels.push_back(reader.label(sample));
+      slice.labels.push_back(sample.label());
       ++slice.count;
       break;
     case Kind::tagging: {
       const std::size_t first = slice.tags.size();
-      reader.tags(sample, slice.tags);
+      sample.tags(slice.tags);
       for (std::size_t i = first; i < slice.tags.size(); ++i) slice.count += slice.tags[i] != kIgnore;
       break;
     }
@@ -113,18 +113,18 @@ void append(Batch& batch, int task, const TaskInfo& info, const TokenizerInfo& t
       break;
     case Kind::translation: {
       if (slice.target_offsets.empty()) slice.target_offsets.push_back(0);
-      reader.target_tokens(sample, slice.target_tokens);
+      sample.target_tokens(slice.target_tokens);
       const auto end = static_cast<std::int64_t>(slice.target_tokens.size());
       slice.count += end - slice.target_offsets.back();
       slice.target_offsets.push_back(end);
       break;
     }
     case Kind::multilabel:
-      reader.labels(sample, slice.labels);
+      sample.labels(slice.labels);
       ++slice.count;
       break;
     case Kind::regression:
-      reader.values(sample, slice.values);
+      sample.values(slice.values);
       ++slice.count;
       break;
   }

@@ -15,11 +15,11 @@ struct MaskingOptions {
   double random = 0.1;  // become a random token that is not special; the rest stay
 };
 
-// Adds `sample` of the split to the batch: as the newest sequence of the task's slice (opened when the last slice is
+// Adds a sample to the batch: as the newest sequence of the task's slice (opened when the last slice is
 // another task's). `key` keys dropout and masks: training gives derive(task_key, stream position), evaluation a key of
 // the sample's index alone.
-void append(Batch& batch, int task, const TaskInfo& info, const TokenizerInfo& tokenizer, const SplitReader& reader,
-            std::uint64_t sample, std::uint64_t key, const MaskingOptions& masking);
+void append(Batch& batch, int task, const TaskInfo& info, const TokenizerInfo& tokenizer, const StoredSample& sample,
+            std::uint64_t key, const MaskingOptions& masking);
 
 // Whether masked_lm may mask this token: it is not pad, bos, eos or mask.
 inline bool maskable(const TokenizerInfo& tokenizer, std::int64_t token) {

@@ -362,17 +362,16 @@ void Shard::check_everything() const {
                                &labels, &value, &tags, &target, &target_offsets, &target_text, &target_text_offsets})
     column->check_all();
   for (std::uint64_t i = 0; i < samples_; ++i) {
-    input_range(i, scratch);
-    second_of(i, scratch);
+    second_of(i, input_range(i, scratch).size(), scratch);
     if (target.present()) target_range(i, scratch);
     if (input_text.present()) range(input_text_offsets, input_text.size(), i, scratch);
     if (target_text.present()) range(target_text_offsets, target_text.size(), i, scratch);
   }
 }
 
-Shard::Range Shard::range(const Column& offsets, std::uint64_t rows, std::uint64_t sample, Scratch& scratch) const {
+Extent Shard::range(const Column& offsets, std::uint64_t rows, std::uint64_t sample, Scratch& scratch) const {
   const std::byte* pair = offsets.view(sample, 2, scratch);
-  const Range found{Column::load<std::uint64_t>(pair, 0), Column::load<std::uint64_t>(pair, 1)};
+  const Extent found{Column::load<std::uint64_t>(pair, 0), Column::load<std::uint64_t>(pair, 1)};
   // A pair of two blocks is in neither's check, and without a check what follows must stay inside.
   if (found.first > found.last) fail_shard(path(), fmt::format("/{} decreases at sample {}", offsets.path(), sample));
   if (found.last > rows)
@@ -381,18 +380,17 @@ Shard::Range Shard::range(const Column& offsets, std::uint64_t rows, std::uint64
   return found;
 }
 
-Shard::Range Shard::filled(const Column& offsets, std::uint64_t rows, std::uint64_t sample, Scratch& scratch) const {
-  const Range found = range(offsets, rows, sample, scratch);
+Extent Shard::filled(const Column& offsets, std::uint64_t rows, std::uint64_t sample, Scratch& scratch) const {
+  const Extent found = range(offsets, rows, sample, scratch);
   if (found.size() == 0)
     fail_shard(path(), fmt::format("sample {} of /{} is an empty sequence", sample, offsets.path()));
   return found;
 }
 
-std::uint64_t Shard::second_of(std::uint64_t sample, Scratch& scratch) const {
+std::uint64_t Shard::second_of(std::uint64_t sample, std::uint64_t length, Scratch& scratch) const {
   if (!second.present()) return 0;
   const auto at = second.at<std::uint32_t>(sample, scratch);
-  if (at >= input_range(sample, scratch).size())
-    fail_shard(path(), fmt::format("/input/second of sample {} lies behind its sequence", sample));
+  if (at >= length) fail_shard(path(), fmt::format("/input/second of sample {} lies behind its sequence", sample));
   return at;
 }
 

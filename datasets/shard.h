@@ -36,26 +36,22 @@ class Shard {
   const std::filesystem::path& path() const { return file_.path(); }
   std::uint64_t feature_width() const { return feature_width_; }  // k of /input/features, 0: tokens
 
-  // Elements [first, last) of `values` that are a sample's; checks them on use, whatever was checked before.
-  struct Range {
-    std::uint64_t first = 0, last = 0;
-    std::uint64_t size() const { return last - first; }
-  };
-  Range range(const Column& offsets, std::uint64_t rows, std::uint64_t sample, Scratch& scratch) const;
+  // The elements of a sample, of `rows` that there are; checks them on use, whatever was checked before.
+  Extent range(const Column& offsets, std::uint64_t rows, std::uint64_t sample, Scratch& scratch) const;
   // Of a sample's input: tokens, or rows of features.
-  Range input_range(std::uint64_t sample, Scratch& scratch) const {
+  Extent input_range(std::uint64_t sample, Scratch& scratch) const {
     return filled(input_offsets, input_rows_, sample, scratch);
   }
-  Range target_range(std::uint64_t sample, Scratch& scratch) const {
+  Extent target_range(std::uint64_t sample, Scratch& scratch) const {
     return filled(target_offsets, target.size(), sample, scratch);
   }
 
-  // Where a sample's input begins its second text, 0: nowhere.
-  std::uint64_t second_of(std::uint64_t sample, Scratch& scratch) const;
+  // Where a sample's input, of `length` tokens, begins its second text, 0: nowhere.
+  std::uint64_t second_of(std::uint64_t sample, std::uint64_t length, Scratch& scratch) const;
 
  private:
   void check_everything() const;
-  Range filled(const Column& offsets, std::uint64_t rows, std::uint64_t sample, Scratch& scratch) const;
+  Extent filled(const Column& offsets, std::uint64_t rows, std::uint64_t sample, Scratch& scratch) const;
 
   PooledFile file_;  // the columns read it
   std::uint64_t samples_ = 0, feature_width_ = 0, input_rows_ = 0;

@@ -131,7 +131,7 @@ Baseline train_baseline(const TrainedTask& task, const TokenizerInfo& tokenizer,
     std::map<std::vector<std::int64_t>, std::uint64_t> sets;
     for (std::uint64_t sample = 0; sample < train.size(); ++sample) {
       std::vector<std::int64_t> labels;
-      train.labels(sample, labels);
+      train.sample(sample).labels(labels);
       ++sets[labels];
     }
     const auto& most = std::ranges::max_element(sets, {}, [](const auto& entry) { return entry.second; })->first;
@@ -146,16 +146,16 @@ Baseline train_baseline(const TrainedTask& task, const TokenizerInfo& tokenizer,
     values.clear();
     switch (task.kind) {
       case Kind::classification:
-        values.push_back(train.label(sample));
+        values.push_back(train.sample(sample).label());
         break;
       case Kind::tagging:
-        train.tags(sample, values);
+        train.sample(sample).tags(values);
         break;
       case Kind::masked_lm:
-        train.input_tokens(sample, values);
+        train.sample(sample).input_tokens(values);
         break;
       case Kind::translation:
-        train.target_tokens(sample, values);
+        train.sample(sample).target_tokens(values);
         break;
       case Kind::multilabel:
       case Kind::regression:
@@ -191,11 +191,11 @@ Evaluation evaluate(const Model& model, const ModelDescription& description, int
   // This member's samples; neighbours in length share a batch, so that greedy search ends together.
   std::uint64_t limit = reader.size();
   if (request.samples > 0) limit = std::min(limit, static_cast<std::uint64_t>(request.samples));
-  std::vector<std::uint64_t> order;
+  std::vector<StoredSample> order;
   for (auto sample = static_cast<std::uint64_t>(group.rank()); sample < limit;
        sample += static_cast<std::uint64_t>(group.size()))
-    order.push_back(sample);
-  std::ranges::stable_sort(order, {}, [&](std::uint64_t sample) { return reader.input_length(sample); });
+    order.push_back(reader.sample(sample));
+  std::ranges::stable_sort(order, {}, &StoredSample::input_length);
 
   Sums sums;
   Scores scores;
@@ -206,12 +206,12 @@ Evaluation evaluate(const Model& model, const ModelDescription& description, int
   Evaluation result;
   if (group.size() == 1 && !by_table) result.rows.assign(2 * limit, 0);
   for (std::size_t begin = 0; begin < order.size(); begin += kBatchSamples) {
-    const std::span<const std::uint64_t> part(order.data() + begin,
-                                              std::min<std::size_t>(kBatchSamples, order.size() - begin));
+    const std::span<const StoredSample> part(order.data() + begin,
+                                             std::min<std::size_t>(kBatchSamples, order.size() - begin));
     Batch batch;
     batch.offsets = {0};
-    for (const std::uint64_t sample : part)
-      append(batch, task, info, description.tokenizer, reader, sample, evaluation_key(trained.name, split, sample),
+    for (const StoredSample& sample : part)
+      append(batch, task, info, description.tokenizer, sample, evaluation_key(trained.name, split, sample.index()),
              trained.masking);
     const TaskSlice& slice = batch.slices.front();
     const HeadInput input = model.forward(batch, false).front();
@@ -246,7 +246,7 @@ Evaluation evaluate(const Model& model, const ModelDescription& description, int
               score_one(slice.tags[target], scored.predicted[target]);
               ++words;
             }
-          if (const auto text = reader.target_text(part[i])) {
+          if (const auto text = part[i].target_text()) {
             ++sums.original;
             const auto gold = tags_of(*text, trained.labels);
             for (std::size_t word = words; word < gold.size(); ++word) {
@@ -265,7 +265,7 @@ Evaluation evaluate(const Model& model, const ModelDescription& description, int
           for (std::int64_t n = 0; n < scored.count[i]; ++n, ++target)
             score_one(slice.target_tokens[target], scored.predicted[target]);
           if (!request.generate) break;
-          const auto target_text = reader.target_text(part[i]);
+          const auto target_text = part[i].target_text();
           const std::string reference =
               target_text
                   ? *target_text
@@ -279,8 +279,8 @@ Evaluation evaluate(const Model& model, const ModelDescription& description, int
           add_chrf(sums.chrf, hypothesis, reference);
           if (reader.feature_width() > 0) break;
           std::vector<std::int64_t> ids;
-          const auto source_text = reader.input_text(part[i]);
-          reader.input_tokens(part[i], ids);
+          const auto source_text = part[i].input_text();
+          part[i].input_tokens(ids);
           const std::string source = source_text ? *source_text : tokenizer.decode(ids);
           add_bleu(sums.copy_bleu, source, reference);
           add_chrf(sums.copy_chrf, source, reference);
@@ -295,12 +295,12 @@ Evaluation evaluate(const Model& model, const ModelDescription& description, int
                                         slice.labels.begin() + static_cast<std::ptrdiff_t>(to))
                   : std::vector<double>(slice.values.begin() + static_cast<std::ptrdiff_t>(from),
                                         slice.values.begin() + static_cast<std::ptrdiff_t>(to));
-          table.add(part[i], gold, std::span(scored.values).subspan(from, table.width));
+          table.add(part[i].index(), gold, std::span(scored.values).subspan(from, table.width));
           break;
         }
       }
       if (group.size() == 1 && !by_table) {
-        double* row = result.rows.data() + 2 * part[i];
+        double* row = result.rows.data() + 2 * part[i].index();
         row[0] = by_class ? sums.right - right_before : scored.loss[i];
         row[1] = by_class ? sums.scored - scored_before : static_cast<double>(scored.count[i]);
       }

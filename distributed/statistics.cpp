@@ -17,7 +17,7 @@ void standardise(const TrainedTask& task, const SplitReader& train, TrainStatist
   const auto each = [&](const auto& use) {
     for (std::uint64_t sample = 0; sample < train.size(); ++sample) {
       values.clear();
-      train.values(sample, values);
+      train.sample(sample).values(values);
       for (std::size_t k = 0; k < outputs; ++k) use(k, values[k]);
     }
   };
@@ -32,7 +32,7 @@ void standardise(const TrainedTask& task, const SplitReader& train, TrainStatist
 void balance(const TrainedTask& task, const SplitReader& train, TrainStatistics& out) {
   std::vector<double> counts(task.labels.size(), 0);
   for (std::uint64_t sample = 0; sample < train.size(); ++sample)
-    ++counts[static_cast<std::size_t>(train.label(sample))];
+    ++counts[static_cast<std::size_t>(train.sample(sample).label())];
   const auto present = static_cast<double>(std::ranges::count_if(counts, [](double count) { return count > 0; }));
   for (const double count : counts)
     out.class_weights.push_back(count > 0 ? static_cast<double>(train.size()) / (present * count) : 1);
@@ -43,7 +43,7 @@ void balance(const TrainedTask& task, const SplitReader& train, TrainStatistics&
 TrainStatistics train_statistics(const TrainedTask& task, const SplitReader& train) {
   TrainStatistics out;
   out.feature_width = static_cast<std::int64_t>(train.feature_width());
-  for (std::uint64_t sample = 0; sample < train.size() && !out.pairs; ++sample) out.pairs = train.second(sample) > 0;
+  out.pairs = train.pairs();
   if (task.kind == Kind::regression) standardise(task, train, out);
   if (task.kind == Kind::classification && task.head.class_weights == "balanced") balance(task, train, out);
   return out;

@@ -143,7 +143,8 @@ TEST(Rotate, EqualsTheFormulaAndItsGradient) {
   const Tensor direction = random_tensor({tokens, heads, head}, 2);
   (out * direction).sum().backward();
   const std::int64_t positions[] = {0, 1, 2, 3, 0, 0, 1};
-  const Tensor in = wide.detach(), result = out.detach(), gradient = wide.grad();
+  const Tensor in = wide.detach(), result = out.detach();
+  const Tensor& gradient = wide.grad();
   const auto x = in.accessor<double, 4>();
   const auto y = result.accessor<double, 3>(), g = direction.accessor<double, 3>();
   const auto dx = gradient.accessor<double, 4>();

@@ -39,7 +39,7 @@ TEST(AdamW, EqualsItsFormula) {
     const double lr = 0.1 / step, scale = step % 2 == 0 ? 0.25 : 1;
     for (Plain& p : plain) {
       const torch::Tensor gradient =
-          random_tensor(p.parameter->shape, static_cast<std::uint64_t>(10 * step + (p.decay > 0)));
+          random_tensor(p.parameter->shape, 10 * static_cast<std::uint64_t>(step) + (p.decay > 0 ? 1 : 0));
       p.parameter->tensor.grad().copy_(gradient);
       for (std::size_t i = 0; i < p.value.size(); ++i) {
         const double g = scale * gradient.data_ptr<double>()[i];

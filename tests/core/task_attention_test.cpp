@@ -18,7 +18,7 @@ struct Inputs {
                 importance = random_tensor({kTasks + 1}, 4), value = random_tensor({kDim, kDim}, 5);
 };
 
-double at(const torch::Tensor& x, std::vector<std::int64_t> index) {
+double at(const torch::Tensor& x, const std::vector<std::int64_t>& index) {
   torch::Tensor element = x;
   for (const std::int64_t i : index) element = element[i];
   return element.item<double>();

@@ -72,10 +72,10 @@ TEST_F(AppendTest, AddsTasksAndShardsAndLeavesTheRestAlone) {
   EXPECT_EQ(train.input_tokens, 9U);
   const SplitReader in = reader(m, "t");
   ASSERT_EQ(in.size(), 3U);
-  EXPECT_EQ(in.label(0), 1);
-  EXPECT_EQ(in.label(2), 1);
+  EXPECT_EQ(in.sample(0).label(), 1);
+  EXPECT_EQ(in.sample(2).label(), 1);
   EXPECT_EQ(tokens(in, 2), (Ids{2, 7, 3}));
-  EXPECT_EQ(reader(m, "t", "valid").label(0), 0);
+  EXPECT_EQ(reader(m, "t", "valid").sample(0).label(), 0);
   EXPECT_EQ(tokens(reader(m, "u"), 0), (Ids{2, 5, 6, 3}));
 
   // Once more is refused, and so is what was there from the beginning.

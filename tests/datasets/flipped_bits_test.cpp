@@ -70,19 +70,20 @@ class FlippedBits : public FolderTest {
     const SplitReader reader(folder_, m, m.tasks[0], "train");
     std::string all;
     for (std::uint64_t i = 0; i < reader.size(); ++i) {
+      const StoredSample sample = reader.sample(i);
       std::vector<std::int64_t> numbers;
       std::vector<double> values;
       for (const auto read :
-           {&SplitReader::input_tokens, &SplitReader::target_tokens, &SplitReader::tags, &SplitReader::labels}) {
-        (reader.*read)(i, numbers);
+           {&StoredSample::input_tokens, &StoredSample::target_tokens, &StoredSample::tags, &StoredSample::labels}) {
+        (sample.*read)(numbers);
         numbers.push_back(-1);
       }
-      numbers.push_back(reader.label(i));
-      numbers.push_back(static_cast<std::int64_t>(reader.second(i)));
-      reader.values(i, values);
+      numbers.push_back(sample.label());
+      numbers.push_back(static_cast<std::int64_t>(sample.second()));
+      sample.values(values);
       all.append(reinterpret_cast<const char*>(numbers.data()), numbers.size() * sizeof(std::int64_t));
       all.append(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(double));
-      all += reader.input_text(i).value_or("none") + '\0' + reader.target_text(i).value_or("none") + '\0';
+      all += sample.input_text().value_or("none") + '\0' + sample.target_text().value_or("none") + '\0';
     }
     return hash_bytes(all);
   }

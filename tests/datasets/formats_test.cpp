@@ -24,10 +24,10 @@ TEST_F(FormatsTest, CsvFieldsHoldCommasQuotesAndLineBreaks) {
   const SplitReader in = reader(m, "t");
   ASSERT_EQ(in.size(), 3U);
   EXPECT_EQ(tokens(in, 0), (Ids{2, 5, 9, 6, 3}));
-  EXPECT_EQ(in.second(0), 0U);
+  EXPECT_EQ(in.sample(0).second(), 0U);
   EXPECT_EQ(tokens(in, 1), (Ids{2, 5, 6, 3, 7, 3}));
-  EXPECT_EQ(in.second(1), 4U);
-  EXPECT_EQ(in.label(1), 1);
+  EXPECT_EQ(in.sample(1).second(), 4U);
+  EXPECT_EQ(in.sample(1).label(), 1);
   EXPECT_EQ(tokens(in, 2), (Ids{2, 7, 3, 6, 3}));
 }
 
@@ -37,20 +37,20 @@ TEST_F(FormatsTest, TsvTakesFieldsAsTheyAre) {
   EXPECT_EQ(m.tasks[0].labels, (std::vector<std::string>{"p", "q"}));
   EXPECT_EQ(tokens(reader(m, "t"), 0), (Ids{2, 5, 10, 6, 3}));
   Ids labels;
-  reader(m, "t").labels(0, labels);
-  reader(m, "t").labels(1, labels);
+  reader(m, "t").sample(0).labels(labels);
+  reader(m, "t").sample(1).labels(labels);
   EXPECT_EQ(labels, (Ids{1, 1, 0, 0}));
 
   only(Kind::regression, "t.tsv", "0.5 -2\tx\ta\n1e1 3\ty\tb\n").columns = {"value", "id", "text"};
   m = import();
   std::vector<double> values;
-  for (const std::uint64_t i : {0, 1}) reader(m, "t").values(i, values);
+  for (const std::uint64_t i : {0, 1}) reader(m, "t").sample(i).values(values);
   EXPECT_EQ(values, (std::vector<double>{0.5, -2, 10, 3}));
 
   only(Kind::tagging, "t.dat", "words\ttags\na  bc\tX Y\n").format = Format::tsv;
   m = import();
   Ids tags;
-  reader(m, "t").tags(0, tags);
+  reader(m, "t").sample(0).tags(tags);
   EXPECT_EQ(tags, (Ids{-100, 0, 1, -100, -100}));
 }
 
@@ -114,7 +114,7 @@ TEST_F(FormatsTest, PlainTextAndItsTranslations) {
   const SplitReader in = reader(m, "t");
   ASSERT_EQ(in.size(), 2U);
   Ids target;
-  in.target_tokens(1, target);
+  in.sample(1).target_tokens(target);
   EXPECT_EQ(tokens(in, 1), (Ids{2, 6, 6, 3}));
   EXPECT_EQ(target, (Ids{7, 3}));
 
@@ -161,11 +161,11 @@ TEST_F(FormatsTest, ConlluHoldsWordsAndTags) {
   EXPECT_EQ(m.tasks[0].labels, (std::vector<std::string>{"ADP", "DET", "NUM"}));
   const SplitReader in = reader(m, "t", "test");
   ASSERT_EQ(in.size(), 2U);
-  EXPECT_EQ(in.input_text(0),
+  EXPECT_EQ(in.sample(0).input_text(),
             "a c b\xc2\xa0"
             "c");
-  EXPECT_EQ(in.target_text(0), "ADP DET NUM");
-  EXPECT_EQ(in.target_text(1), "ADP");
+  EXPECT_EQ(in.sample(0).target_text(), "ADP DET NUM");
+  EXPECT_EQ(in.sample(1).target_text(), "ADP");
   options_.tasks[0].xpos = true;
   refuse({"t.conllu, line 6", "no xpos ('_')", "tag_column = upos"});
   std::string tagged = kSentences;

@@ -52,7 +52,7 @@ class ImportFolderTest : public FolderTest {
   }
   static std::vector<std::int64_t> tokens(const SplitReader& reader, std::uint64_t sample) {
     std::vector<std::int64_t> out;
-    reader.input_tokens(sample, out);
+    reader.sample(sample).input_tokens(out);
     return out;
   }
   const std::filesystem::path out_ = folder_ / "out";

@@ -163,7 +163,7 @@ TEST_F(ImportTest, FillsAnEmptyFolderAndReplacesWhatAKilledImportLeft) {
   const SplitReader reader(folder_ / "out", m, m.tasks[0], "train");
   ASSERT_EQ(reader.size(), 2U);
   std::vector<std::int64_t> tokens;
-  reader.input_tokens(0, tokens);
+  reader.sample(0).input_tokens(tokens);
   EXPECT_EQ(tokens, (std::vector<std::int64_t>{2, 5, 6, 8, 3}));
 }
 
@@ -172,7 +172,7 @@ TEST_F(ImportTest, NumbersAreLabelsToo) {
   import_dataset(options_, folder_ / "out", kQuiet);
   const Manifest m = read_manifest(folder_ / "out");
   EXPECT_EQ(m.tasks[0].labels, (std::vector<std::string>{"-1", "4"}));
-  EXPECT_EQ(SplitReader(folder_ / "out", m, m.tasks[0], "train").label(0), 1);
+  EXPECT_EQ(SplitReader(folder_ / "out", m, m.tasks[0], "train").sample(0).label(), 1);
 }
 
 TEST_F(ImportTest, PlantedTasksFollowTheirRules) {
@@ -215,7 +215,7 @@ TEST_F(ImportTest, PlantedTasksFollowTheirRules) {
 
   const SplitReader topic(folder_ / "data", m, m.task("topic"), "train");
   std::map<std::int64_t, int> count;
-  for (std::uint64_t i = 0; i < topic.size(); ++i) ++count[topic.label(i)];
+  for (std::uint64_t i = 0; i < topic.size(); ++i) ++count[topic.sample(i).label()];
   EXPECT_EQ(count, (std::map<std::int64_t, int>{{0, 30}, {1, 30}, {2, 30}, {3, 30}}));
 
   // A word's translation is the same everywhere, at its swapped place.
@@ -228,16 +228,17 @@ TEST_F(ImportTest, PlantedTasksFollowTheirRules) {
     return words;
   };
   for (std::uint64_t i = 0; i < dictionary.size(); ++i) {
-    const auto from = split(dictionary.input_text(i).value()), to = split(dictionary.target_text(i).value());
+    const auto from = split(dictionary.sample(i).input_text().value()),
+               to = split(dictionary.sample(i).target_text().value());
     ASSERT_EQ(from.size(), to.size());
     for (std::size_t w = 0; w < from.size(); ++w) {
       const std::size_t place = (w ^ 1) < to.size() ? w ^ 1 : w;
       translations[from[w]].insert(to[place]);
     }
     std::vector<std::int64_t> target;
-    dictionary.target_tokens(i, target);
+    dictionary.sample(i).target_tokens(target);
     EXPECT_EQ(target.back(), m.tokenizer.eos);
-    EXPECT_EQ(tokenizer->decode(target), dictionary.target_text(i));
+    EXPECT_EQ(tokenizer->decode(target), dictionary.sample(i).target_text());
   }
   EXPECT_GT(translations.size(), 20U);
   for (const auto& [word, all] : translations) EXPECT_EQ(all.size(), 1U) << word;
@@ -245,8 +246,8 @@ TEST_F(ImportTest, PlantedTasksFollowTheirRules) {
   const SplitReader tags(folder_ / "data", m, m.task("tags"), "test");
   for (std::uint64_t i = 0; i < tags.size(); ++i) {
     std::vector<std::int64_t> row;
-    tags.tags(i, row);
-    const auto names = split(tags.target_text(i).value());
+    tags.sample(i).tags(row);
+    const auto names = split(tags.sample(i).target_text().value());
     std::erase(row, kIgnore);
     ASSERT_EQ(row.size(), names.size());
     for (std::size_t w = 0; w < row.size(); ++w)

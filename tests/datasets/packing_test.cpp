@@ -120,12 +120,12 @@ class Packing : public testing::Test {
   static void pack_with_key(Batch& batch, int task, std::uint64_t sample, std::uint64_t key,
                             const MaskingOptions& masking = {}) {
     const auto t = static_cast<std::size_t>(task);
-    append(batch, task, manifest_.tasks[t], manifest_.tokenizer, *readers_[t], sample, key, masking);
+    append(batch, task, manifest_.tasks[t], manifest_.tokenizer, readers_[t]->sample(sample), key, masking);
   }
   // The original tokens of a masked_lm sample.
   static Numbers original(std::uint64_t sample) {
     Numbers tokens;
-    readers_[kText]->input_tokens(sample, tokens);
+    readers_[kText]->sample(sample).input_tokens(tokens);
     return tokens;
   }
 
@@ -323,7 +323,7 @@ TEST_F(Packing, RandomTokensAvoidSpecialIdsWhereverTheyAre) {
   std::set<std::int64_t> found;
   for (std::uint64_t key = 0; key < 5; ++key) {
     Batch batch;
-    append(batch, kText, manifest_.tasks[kText], scattered, *readers_[kText], kLong, key, random);
+    append(batch, kText, manifest_.tasks[kText], scattered, readers_[kText]->sample(kLong), key, random);
     for (const std::int64_t row : batch.slices[0].masked_rows)
       found.insert(batch.tokens[static_cast<std::size_t>(row)]);
   }
@@ -340,7 +340,7 @@ TEST_F(Packing, Errors) {
     random.share = 1, random.mask = 0, random.random = 1;
     Batch batch;
     try {
-      append(batch, kText, info, tokenizer, *readers_[kText], sample, 1, random);
+      append(batch, kText, info, tokenizer, readers_[kText]->sample(sample), 1, random);
       ADD_FAILURE() << "no error; expected one with '" << part << "'";
     } catch (const Error& error) {
       EXPECT_EQ(error.code(), code) << error.what();

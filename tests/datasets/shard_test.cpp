@@ -49,7 +49,7 @@ class ShardTest : public FolderTest {
 
 std::vector<std::int64_t> input_of(const SplitReader& reader, std::uint64_t sample) {
   std::vector<std::int64_t> out;
-  reader.input_tokens(sample, out);
+  reader.sample(sample).input_tokens(out);
   return out;
 }
 
@@ -64,13 +64,13 @@ TEST_F(ShardTest, ClassificationWithSecondTexts) {
   EXPECT_EQ(input_of(reader, 0), (std::vector<std::int64_t>{2, 5, 3}));
   EXPECT_EQ(input_of(reader, 1), (std::vector<std::int64_t>{2, 6, 7, 3}));
   EXPECT_EQ(input_of(reader, 2), (std::vector<std::int64_t>{2, 3}));
-  EXPECT_EQ(reader.input_length(1), 4U);
-  EXPECT_EQ(reader.target_length(1), 0U);
-  EXPECT_EQ(reader.label(0), 1);
-  EXPECT_EQ(reader.label(1), 0);
-  EXPECT_EQ(reader.second(1), 2U);
-  EXPECT_EQ(reader.input_text(1), std::nullopt);
-  expect_error(Exit::internal, {"sample 3", "split of 3"}, [&] { reader.label(3); });
+  EXPECT_EQ(reader.sample(1).input_length(), 4U);
+  EXPECT_EQ(reader.sample(1).target_length(), 0U);
+  EXPECT_EQ(reader.sample(0).label(), 1);
+  EXPECT_EQ(reader.sample(1).label(), 0);
+  EXPECT_EQ(reader.sample(1).second(), 2U);
+  EXPECT_EQ(reader.sample(1).input_text(), std::nullopt);
+  expect_error(Exit::internal, {"sample 3", "split of 3"}, [&] { reader.sample(3).label(); });
 }
 
 TEST_F(ShardTest, MultilabelAndRegression) {
@@ -82,17 +82,17 @@ TEST_F(ShardTest, MultilabelAndRegression) {
     const Manifest m = manifest(c, {"p", "q"});
     const SplitReader reader = open(m);
     std::vector<std::int64_t> labels;
-    reader.labels(0, labels);
-    reader.labels(2, labels);
+    reader.sample(0).labels(labels);
+    reader.sample(2).labels(labels);
     EXPECT_EQ(labels, (std::vector<std::int64_t>{1, 0, 1, 1}));
-    EXPECT_EQ(reader.label(0), kIgnore);
+    EXPECT_EQ(reader.sample(0).label(), kIgnore);
   }
   c = content(Kind::regression);
   c.value = {0.5F, -1, 2};
   write_shard(folder_ / "0.h5", c);
   const Manifest m = manifest(c);
   std::vector<double> values;
-  open(m).values(1, values);
+  open(m).sample(1).values(values);
   EXPECT_EQ(values, (std::vector<double>{-1}));
 }
 
@@ -107,11 +107,11 @@ TEST_F(ShardTest, TaggingAndTranslationWithTexts) {
     const Manifest m = manifest(c, {"p", "q"});
     const SplitReader reader = open(m);
     std::vector<std::int64_t> tags;
-    reader.tags(1, tags);
+    reader.sample(1).tags(tags);
     EXPECT_EQ(tags, (std::vector<std::int64_t>{kIgnore, 0, kIgnore, kIgnore}));
-    EXPECT_EQ(reader.input_text(0), "fünf");
-    EXPECT_EQ(reader.input_text(1), "");
-    EXPECT_EQ(reader.target_text(2), "x y!");
+    EXPECT_EQ(reader.sample(0).input_text(), "fünf");
+    EXPECT_EQ(reader.sample(1).input_text(), "");
+    EXPECT_EQ(reader.sample(2).target_text(), "x y!");
   }
   c = content(Kind::translation);
   c.vocab_size = 100'000;  // u32 tokens
@@ -122,11 +122,11 @@ TEST_F(ShardTest, TaggingAndTranslationWithTexts) {
   const Manifest m = manifest(c);
   const SplitReader reader = open(m);
   std::vector<std::int64_t> target;
-  reader.target_tokens(2, target);
+  reader.sample(2).target_tokens(target);
   EXPECT_EQ(target, (std::vector<std::int64_t>{70'000, 3}));
-  EXPECT_EQ(reader.target_length(0), 2U);
+  EXPECT_EQ(reader.sample(0).target_length(), 2U);
   EXPECT_EQ(input_of(reader, 0)[1], 99'999);
-  EXPECT_EQ(reader.target_text(0), std::nullopt);
+  EXPECT_EQ(reader.sample(0).target_text(), std::nullopt);
 }
 
 TEST_F(ShardTest, SameContentSameBytes) {
@@ -145,7 +145,7 @@ TEST_F(ShardTest, ChecksumsCoverEveryBlock) {
   c.input.offsets = {0, c.input.values.size()};
   write_shard(folder_ / "0.h5", c);
   Manifest m = manifest(c);
-  EXPECT_EQ(open(m).input_length(0), kIntegrityBlock + 5);
+  EXPECT_EQ(open(m).sample(0).input_length(), kIntegrityBlock + 5);
   std::string bytes = read_file(folder_ / "0.h5");
   const std::size_t at = bytes.find(std::string("\x07\0\x07\0\x07\0\x07\0", 8));
   ASSERT_NE(at, std::string::npos);
@@ -276,7 +276,7 @@ TEST_F(ShardTest, ABlockIsCheckedWhenItIsTouched) {
     for (const Verify verify : {Verify::blocks, Verify::off}) {
       const SplitReader reader = open(m, {access, verify, FilePool::shared()});
       expect_error(Exit::data, {"0.h5", "/input/offsets", verify == Verify::off ? "decreases at sample 1" : "block 0"},
-                   [&] { reader.input_length(0); });
+                   [&] { reader.sample(0).input_length(); });
     }
   }
 }
@@ -290,9 +290,10 @@ TEST_F(ShardTest, PreadReadsWhatAMapReads) {
   const SplitReader mapped = open(m, {Access::map, Verify::blocks, FilePool::shared()}),
                     read = open(m, {Access::pread, Verify::blocks, FilePool::shared()});
   for (std::uint64_t i = 0; i < 3; ++i) {
-    read.prefetch_place(i), read.prefetch(i);
+    read.prefetch_place(i);
+    read.sample(i).prefetch();
     std::vector<std::int64_t> a, b;
-    mapped.target_tokens(i, a), read.target_tokens(i, b);
+    mapped.sample(i).target_tokens(a), read.sample(i).target_tokens(b);
     EXPECT_EQ(a, b);
     EXPECT_EQ(input_of(mapped, i), input_of(read, i));
   }

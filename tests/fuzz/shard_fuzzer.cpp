@@ -192,37 +192,38 @@ void read_everything(const std::string& path, const ShardExpectation& expected, 
                            {.access = access, .verify = Verify::blocks, .pool = std::make_shared<FilePool>(1)});
   if (reader.size() != info.samples) broken("another number of samples");
   for (std::uint64_t i = 0; i < reader.size(); ++i) {
+    const StoredSample sample = reader.sample(i);
     std::vector<std::int64_t> ids, tags, labels;
     std::vector<double> values;
     std::vector<float> features;
-    const std::uint64_t width = reader.feature_width(), length = reader.input_length(i);
-    width > 0 ? reader.features(i, features) : reader.input_tokens(i, ids);
+    const std::uint64_t width = reader.feature_width(), length = sample.input_length();
+    width > 0 ? sample.features(features) : sample.input_tokens(ids);
     if (length == 0 || (width > 0 ? features.size() != length * width : ids.size() != length)) broken("another length");
     for (const float value : features)
       if (!(value - value == 0)) broken("a feature that is not finite");
-    if (reader.second(i) >= length) broken("a second text behind the end");
-    reader.tags(i, tags);
+    if (sample.second() >= length) broken("a second text behind the end");
+    sample.tags(tags);
     if (expected.kind == Kind::tagging && tags.size() != length) broken("tags and tokens differ in number");
     for (const std::int64_t tag : tags)
       if (tag >= static_cast<std::int64_t>(expected.classes)) broken("a tag out of range");
     const std::size_t input = ids.size();
-    reader.target_tokens(i, ids);
+    sample.target_tokens(ids);
     if (expected.kind == Kind::translation && ids.size() == input) broken("an empty target");
     for (const std::int64_t id : ids)
       if (id < 0 || id >= static_cast<std::int64_t>(expected.vocab_size)) broken("an id out of range");
     if (expected.kind == Kind::classification &&
-        (reader.label(i) < 0 || reader.label(i) >= static_cast<std::int64_t>(expected.classes)))
+        (sample.label() < 0 || sample.label() >= static_cast<std::int64_t>(expected.classes)))
       broken("a label out of range");
-    reader.labels(i, labels);
+    sample.labels(labels);
     for (const std::int64_t label : labels)
       if (label != 0 && label != 1) broken("a label that is neither 0 nor 1");
-    reader.values(i, values);
+    sample.values(values);
     if (labels.size() != (expected.kind == Kind::multilabel ? expected.classes : 0)) broken("a number of labels");
     if (values.size() != (expected.kind == Kind::regression ? expected.outputs : 0)) broken("a number of values");
     for (const double value : values)
       if (!(value - value == 0)) broken("a value that is not finite");
-    static_cast<void>(reader.input_text(i));
-    static_cast<void>(reader.target_text(i));
+    static_cast<void>(sample.input_text());
+    static_cast<void>(sample.target_text());
   }
 }
 

@@ -26,21 +26,21 @@ json read_split(const SplitReader& reader) {
     std::vector<std::int64_t> input, target, tags, labels;
     std::vector<double> values;
     std::vector<float> features;
-    reader.input_tokens(i, input);
-    reader.features(i, features);
-    reader.target_tokens(i, target);
-    reader.tags(i, tags);
-    reader.labels(i, labels);
-    reader.values(i, values);
-    json sample = {
-        {"input", input},   {"target", target},          {"tags", tags}, {"label", reader.label(i)}, {"labels", labels},
-        {"values", values}, {"second", reader.second(i)}};
+    const StoredSample read = reader.sample(i);
+    read.input_tokens(input);
+    read.features(features);
+    read.target_tokens(target);
+    read.tags(tags);
+    read.labels(labels);
+    read.values(values);
+    json sample = {{"input", input},   {"target", target}, {"tags", tags},           {"label", read.label()},
+                   {"labels", labels}, {"values", values}, {"second", read.second()}};
     if (reader.feature_width() > 0) sample["features"] = features;
-    if (input.size() + features.size() != reader.input_length(i) * std::max<std::size_t>(reader.feature_width(), 1) ||
-        target.size() != reader.target_length(i))
+    if (input.size() + features.size() != read.input_length() * std::max<std::size_t>(reader.feature_width(), 1) ||
+        target.size() != read.target_length())
       throw Error(Exit::internal, "lengths and tokens disagree");
-    if (const auto text = reader.input_text(i)) sample["input_text"] = *text;
-    if (const auto text = reader.target_text(i)) sample["target_text"] = *text;
+    if (const auto text = read.input_text()) sample["input_text"] = *text;
+    if (const auto text = read.target_text()) sample["target_text"] = *text;
     samples.push_back(std::move(sample));
   }
   return samples;
