@@ -95,7 +95,9 @@ std::string write_owner(const fs::path& folder, const std::string& owner, const 
 
 }  // namespace
 
-Optimizers::Optimizers(const Model& model) : encoder(model.encoder().arena()) {
+Optimizers::Optimizers(const Model& model, const OptimizerOptions& options)
+    : encoder(model.encoder().arena(),
+              layer_scales(model.encoder().arena(), model.encoder().options().layers, options.layer_decay)) {
   for (const auto& [task, head] : model.heads()) heads.emplace(task, AdamW(head->arena()));
 }
 

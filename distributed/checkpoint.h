@@ -30,7 +30,7 @@ struct CheckpointState {
 struct Optimizers {
   AdamW encoder;
   std::map<int, AdamW> heads;  // by task
-  explicit Optimizers(const Model& model);
+  explicit Optimizers(const Model& model, const OptimizerOptions& options = {});
 };
 
 // xxh3 over the 8-byte hashes of the encoder, then of the heads by task name. Collective; `leads`: tasks whose head

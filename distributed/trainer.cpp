@@ -193,7 +193,7 @@ class Training {
       memory = gradients_->data();
     }
     model_->finish(options_.seed, tensor_options, memory);
-    optimizers_ = std::make_unique<Optimizers>(*model_);
+    optimizers_ = std::make_unique<Optimizers>(*model_, options_.optimizer);
     tokenizer_ = load_tokenizer(options_.data, manifest_.tokenizer);
     state_.model = description_;
     // The run folder can be used without the data set.

@@ -59,6 +59,8 @@ OptimizerOptions optimizer_options(const Config& config) {
   OptimizerOptions optimizer;
   optimizer.lr = config.number("optimizer.lr");
   optimizer.warmup = config.integer("optimizer.warmup");
+  optimizer.schedule = config.text("optimizer.schedule");
+  optimizer.layer_decay = config.number("optimizer.layer_decay");
   optimizer.weight_decay = config.number("optimizer.weight_decay");
   optimizer.beta1 = config.number("optimizer.beta1");
   optimizer.beta2 = config.number("optimizer.beta2");

@@ -64,6 +64,14 @@ std::span<const Option> train_options() {
 
       {"optimizer", "lr", number, "5e-4", "The largest learning rate.", true, ">0"},
       {"optimizer", "warmup", integer, "100", "Steps until the learning rate is reached.", true, ">=0"},
+      {"optimizer", "schedule", choice, "cosine",
+       "The learning rate after the warm-up: cosine and linear fall to 0 at run.steps, inverse_sqrt falls with the root "
+       "of the step, constant stays.",
+       true, "cosine|linear|inverse_sqrt|constant"},
+      {"optimizer", "layer_decay", number, "1",
+       "Layer-wise decay: the encoder's learning rate is multiplied by this once for the top block, twice for the one "
+       "below, and so on down to the embedding; heads and task attention keep theirs.",
+       true, ">0,<=1"},
       {"optimizer", "weight_decay", number, "0.01", "Decoupled weight decay; norms, biases and task queries have none.",
        true, ">=0"},
       {"optimizer", "beta1", number, "0.9", "Decay of the first moment.", true, ">=0,<1"},

@@ -1,10 +1,12 @@
 // The checks of the model's and the optimizer's options.
 #include "core/model/options.h"
 
+#include <algorithm>
 #include <cmath>
 #include <utility>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "core/base/error.h"
 
@@ -41,12 +43,18 @@ void check(const OptimizerOptions& options) {
   };
   require(options.lr > 0 && std::isfinite(options.lr), "lr", options.lr, "be above 0");
   require(options.warmup >= 0, "warmup", static_cast<double>(options.warmup), "be at least 0");
+  const std::vector<std::string> schedules = {"cosine", "linear", "inverse_sqrt", "constant"};
+  if (std::ranges::count(schedules, options.schedule) == 0)
+    throw Error(Exit::config, fmt::format("optimizer.schedule = {}: this schedule is not known; use {}",
+                                          options.schedule, fmt::join(schedules, ", ")));
+  require(options.layer_decay > 0 && options.layer_decay <= 1, "layer_decay", options.layer_decay, "lie in (0, 1]");
   require(options.weight_decay >= 0, "weight_decay", options.weight_decay, "be at least 0");
   require(options.beta1 >= 0 && options.beta1 < 1, "beta1", options.beta1, "lie in [0, 1)");
   require(options.beta2 >= 0 && options.beta2 < 1, "beta2", options.beta2, "lie in [0, 1)");
   require(options.epsilon > 0, "epsilon", options.epsilon, "be above 0");
   require(options.clip >= 0, "clip", options.clip, "be at least 0 (0: no bound)");
   require(options.head_clip >= 0, "head_clip", options.head_clip, "be at least 0 (0: no bound)");
+  require(options.ema >= 0 && options.ema < 1, "ema", options.ema, "lie in [0, 1)");
 }
 
 }  // namespace polyhead

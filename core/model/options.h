@@ -43,13 +43,16 @@ struct HeadOptions {
 
 struct OptimizerOptions {
   double lr = 5e-4;
-  std::int64_t warmup = 100;   // steps of linear warm-up
-  double weight_decay = 0.01;  // matrices only: no biases, norms, task queries, importance
+  std::int64_t warmup = 100;        // steps of linear warm-up
+  std::string schedule = "cosine";  // after it; or linear, inverse_sqrt, constant
+  double layer_decay = 1;           // the encoder's rates fall by this factor a block, from the top down
+  double weight_decay = 0.01;       // matrices only: no biases, norms, task queries, importance
   double beta1 = 0.9;
   double beta2 = 0.98;
   double epsilon = 1e-8;
   double clip = 1;       // bound of the encoder's gradient norm; 0: none
   double head_clip = 1;  // bound of each head's own gradient norm; 0: none
+  double ema = 0;        // decay of the moving average of the weights; 0: none is kept
 };
 
 // Each throws Error(config) naming the key that is out of range or does not fit with another; dim: the encoder's.

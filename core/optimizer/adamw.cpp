@@ -1,4 +1,4 @@
-// AdamW in two calls of LibTorch's fused kernel: the parameters that decay, then those that do not.
+// AdamW in a call of LibTorch's fused kernel for each stretch of the arena with one decay and one learning rate.
 #include "core/optimizer/adamw.h"
 
 #include <algorithm>
@@ -7,25 +7,58 @@
 
 namespace polyhead {
 
-AdamW::AdamW(const Arena& arena) : mean(torch::zeros_like(arena.values())), square(torch::zeros_like(arena.values())) {}
+AdamW::AdamW(const Arena& arena, const std::vector<double>& scales, bool with_average)
+    : mean(torch::zeros_like(arena.values())), square(torch::zeros_like(arena.values())) {
+  if (with_average) average = arena.values().clone();
+  struct Placed {
+    const Parameter* parameter;
+    double scale;
+  };
+  std::vector<Placed> placed;
+  for (std::size_t i = 0; i < arena.parameters().size(); ++i)
+    placed.push_back({&arena.parameters()[i], scales.empty() ? 1 : scales.at(i)});
+  std::ranges::sort(placed, {}, [](const Placed& p) { return p.parameter->offset; });
+  for (const auto& [parameter, scale] : placed) {
+    if (!slices_.empty()) slices_.back().end = parameter->offset;
+    if (slices_.empty() || slices_.back().decay != parameter->decay || slices_.back().scale != scale)
+      slices_.push_back({parameter->offset, 0, parameter->decay, scale});
+  }
+  if (!slices_.empty()) slices_.back().end = arena.values().numel();
+}
 
 void AdamW::step(Arena& arena, const OptimizerOptions& options, double lr, double scale) {
   if (scale != 1) arena.gradients().mul_(scale);
   ++steps;
   const torch::Tensor count =
       torch::full({}, static_cast<double>(steps), arena.values().options().dtype(torch::kFloat32));
-  const std::int64_t size = arena.values().numel();
-  const auto update = [&](std::int64_t begin, std::int64_t end, double decay) {
-    if (begin == end) return;
-    const auto slice = [&](const torch::Tensor& flat) {
-      return std::vector<torch::Tensor>{flat.narrow(0, begin, end - begin)};
+  for (const Slice& slice : slices_) {
+    const auto of = [&](const torch::Tensor& flat) {
+      return std::vector<torch::Tensor>{flat.narrow(0, slice.begin, slice.end - slice.begin)};
     };
     // lr is passed to the kernel as a plain number; the counter as a tensor, as it wants.
-    at::_fused_adamw_(slice(arena.values()), slice(arena.gradients()), slice(mean), slice(square), {}, {count}, lr,
-                      options.beta1, options.beta2, decay, options.epsilon, /*amsgrad=*/false, /*maximize=*/false);
-  };
-  update(0, arena.decayed(), options.weight_decay);
-  update(arena.decayed(), size, 0);
+    at::_fused_adamw_(of(arena.values()), of(arena.gradients()), of(mean), of(square), {}, {count}, lr * slice.scale,
+                      options.beta1, options.beta2, slice.decay ? options.weight_decay : 0, options.epsilon,
+                      /*amsgrad=*/false, /*maximize=*/false);
+  }
+  if (average.defined()) {
+    const auto number = static_cast<double>(steps);
+    average.lerp_(arena.values(), 1 - std::min(options.ema, (1 + number) / (10 + number)));
+  }
+}
+
+std::vector<double> layer_scales(const Arena& encoder, std::int64_t layers, double decay) {
+  std::vector<double> scales;
+  for (const Parameter& parameter : encoder.parameters()) {
+    const std::string& name = parameter.name;
+    const auto begins = [&](const char* prefix) { return name.starts_with(prefix); };
+    std::int64_t below = 0;  // blocks and one more
+    if (begins("layers."))
+      below = layers - std::stoll(name.substr(std::string("layers.").size()));
+    else if (begins("embedding") || begins("features.") || begins("segment."))
+      below = layers + 1;
+    scales.push_back(std::pow(decay, static_cast<double>(below)));
+  }
+  return scales;
 }
 
 double clip_scale(double norm, double clip) {
@@ -33,9 +66,13 @@ double clip_scale(double norm, double clip) {
 }
 
 double learning_rate(const OptimizerOptions& options, std::int64_t step, std::int64_t steps) {
-  if (step <= options.warmup) return options.lr * static_cast<double>(step) / static_cast<double>(options.warmup);
-  const double length = static_cast<double>(std::max<std::int64_t>(1, steps - options.warmup));
-  const double done = std::min(1.0, static_cast<double>(step - 1 - options.warmup) / length);
+  const auto warmup = static_cast<double>(options.warmup), number = static_cast<double>(step);
+  if (step <= options.warmup) return options.lr * number / warmup;
+  if (options.schedule == "constant") return options.lr;
+  if (options.schedule == "inverse_sqrt") return options.lr * std::sqrt(std::max(1.0, warmup) / number);
+  const double length = std::max(1.0, static_cast<double>(steps) - warmup);
+  const double done = std::min(1.0, (number - 1 - warmup) / length);
+  if (options.schedule == "linear") return options.lr * (1 - done);
   return options.lr * 0.5 * (1 + std::cos(std::numbers::pi * done));
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "core/model/arena.h"
 #include "core/model/options.h"
@@ -12,17 +13,37 @@ namespace polyhead {
 struct AdamW {
   torch::Tensor mean, square;  // first and second moments, as long as the arena
   std::int64_t steps = 0;
+  // Exponential moving average of the values after each update, from their start: average += (1 - d) (values - average)
+  // with d = min(options.ema, (1 + steps) / (10 + steps)), so that the start is soon forgotten. Undefined: none is
+  // kept.
+  torch::Tensor average;
 
-  explicit AdamW(const Arena& arena);
+  // scales: of the learning rate, by parameter, in the arena's order; empty: all 1
+  explicit AdamW(const Arena& arena, const std::vector<double>& scales = {}, bool with_average = false);
   // One update from the arena's gradients, which are multiplied by `scale` first.
   void step(Arena& arena, const OptimizerOptions& options, double lr, double scale);
+
+ private:
+  // Neighbours in the arena that are updated alike.
+  struct Slice {
+    std::int64_t begin = 0, end = 0;  // elements, padding included
+    bool decay = false;
+    double scale = 1;
+  };
+  std::vector<Slice> slices_;
 };
+
+// Layer-wise learning-rate decay (Howard and Ruder, 2018, in BEiT's form) of the encoder's parameters, by their names:
+// 1 for what lies above the blocks, `decay` for the top block, decay^2 for the one below, …, decay^(layers + 1) for
+// what makes the first states: embedding, features, segment.
+std::vector<double> layer_scales(const Arena& encoder, std::int64_t layers, double decay);
 
 // What to multiply a gradient of this norm by so that it is at most `clip` (0: no bound).
 double clip_scale(double norm, double clip);
 
-// Linear warm-up to `options.lr`, then a cosine that reaches 0 after `steps`: the last step still learns. step counts
-// from 1.
+// Linear warm-up to `options.lr`, then by `options.schedule`: a cosine or a straight line that reach 0 after `steps`,
+// so that the last step still learns; lr * sqrt(warmup / step) (inverse_sqrt: Vaswani et al., 2017; without warm-up 1 /
+// sqrt(step)); or lr. step counts from 1.
 double learning_rate(const OptimizerOptions& options, std::int64_t step, std::int64_t steps);
 
 }  // namespace polyhead
