@@ -220,7 +220,7 @@ Measured measure(std::int64_t first, std::int64_t steps, const std::function<std
 void serve(const std::string& folder, std::int64_t samples, std::uint64_t seed) {
   const Setting setting(folder, samples);
   Loader loader(setting.tasks, setting.manifest.tokenizer, seed);
-  const auto load = [&](std::int64_t step) { return loader.load(setting.mixture, step).batch; };
+  const auto load = [&](std::int64_t step) { return loader.load(setting.mixture, step).batches.front(); };
   Gather gather(folder, setting);
   std::vector<SampleStream> streams;
   for (const LoaderTask& task : setting.tasks)

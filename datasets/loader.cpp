@@ -8,8 +8,8 @@
 
 namespace polyhead {
 
-Loader::Loader(std::vector<LoaderTask> tasks, TokenizerInfo tokenizer, std::uint64_t seed)
-    : tokenizer_(std::move(tokenizer)) {
+Loader::Loader(std::vector<LoaderTask> tasks, TokenizerInfo tokenizer, std::uint64_t seed, std::int64_t micro_batches)
+    : micro_batches_(static_cast<std::size_t>(micro_batches)), tokenizer_(std::move(tokenizer)) {
   for (LoaderTask& task : tasks) {
     const std::uint64_t key = task_key(seed, task.info.name), samples = task.reader->size();
     sources_.push_back({std::move(task), key, SampleStream(key, samples)});
@@ -38,7 +38,7 @@ Loader::Step Loader::load(const std::vector<MixtureEntry>& mixture, std::int64_t
     const std::vector<int> parts = split_by_length(source.lengths, task.parts);
     for (std::size_t i = 0; i < source.samples.size(); ++i) {
       if (parts[i] != task.part) continue;
-      mine_.push_back({&source, &source.samples[i], source.first + i});
+      mine_.push_back({&source, &source.samples[i], source.first + i, tokens + source.lengths[i] / 2});
       tokens += source.lengths[i];
     }
   }
@@ -48,17 +48,23 @@ Loader::Step Loader::load(const std::vector<MixtureEntry>& mixture, std::int64_t
     for (std::size_t n = begin; n < std::min(begin + kBlock, mine_.size()); ++n) mine_[n].sample->prefetch();
   };
   Step loaded;
-  loaded.batch.tokens.reserve(tokens);
-  loaded.batch.slices.reserve(sources_.size());
-  loaded.batch.keys.reserve(mine_.size());
-  loaded.batch.offsets.reserve(mine_.size() + 1);
-  loaded.batch.offsets.push_back(0);
+  loaded.batches.resize(micro_batches_);
+  for (Batch& batch : loaded.batches) {
+    batch.tokens.reserve(tokens / micro_batches_);
+    batch.slices.reserve(sources_.size());
+    batch.keys.reserve(mine_.size() / micro_batches_);
+    batch.offsets.reserve(mine_.size() / micro_batches_ + 1);
+    batch.offsets.push_back(0);
+  }
+  std::size_t part = 0;
   prefetch(0);
   for (std::size_t n = 0; n < mine_.size(); ++n) {
     if (n % kBlock == 0) prefetch(n + kBlock);
-    const auto& [source, sample, position] = mine_[n];
+    const auto& [source, sample, position, middle] = mine_[n];
     const LoaderTask& task = source->task;
-    append(loaded.batch, task.task, task.info, tokenizer_, *sample, derive(source->key, position), task.masking);
+    while (middle * micro_batches_ >= (part + 1) * tokens) ++part;
+    append(loaded.batches[part], task.task, task.info, tokenizer_, *sample, derive(source->key, position),
+           task.masking);
     loaded.ids += hash_id(task.info.name, position);
   }
   return loaded;

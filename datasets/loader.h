@@ -24,14 +24,15 @@ struct LoaderTask {
 
 class Loader {
  public:
-  Loader(std::vector<LoaderTask> tasks, TokenizerInfo tokenizer, std::uint64_t seed);
+  // micro_batches: at least 1, into which a step is cut.
+  Loader(std::vector<LoaderTask> tasks, TokenizerInfo tokenizer, std::uint64_t seed, std::int64_t micro_batches = 1);
 
   struct Step {
-    Batch batch;
-    std::uint64_t ids = 0;  // sum mod 2^64 of hash_id over the samples here
+    std::vector<Batch> batches;  // [micro_batches], of about equally many tokens; some may be empty
+    std::uint64_t ids = 0;       // sum mod 2^64 of hash_id over the samples here
   };
   // What this worker trains on at `step`; a pure function of its arguments and the seed. Samples of a task are in the
-  // order of its stream. Not to be called by two threads at once.
+  // order of its stream, from one micro-batch to the next too. Not to be called by two threads at once.
   Step load(const std::vector<MixtureEntry>& mixture, std::int64_t step);
 
  private:
@@ -48,8 +49,10 @@ class Loader {
     const Source* source;
     const StoredSample* sample;
     std::uint64_t position;
+    std::size_t middle;  // tokens of the step, in order, that lie before the middle of this sample
   };
   std::vector<Source> sources_;
+  std::size_t micro_batches_;
   std::vector<Mine> mine_;  // what falls to this worker of the step that is being loaded
   TokenizerInfo tokenizer_;
 };

@@ -66,7 +66,7 @@ class Training {
     read_statistics();
     make_model();
     if (resume) restore();
-    loader_ = std::make_unique<Loader>(loader_tasks_, manifest_.tokenizer, options.seed);
+    loader_ = std::make_unique<Loader>(loader_tasks_, manifest_.tokenizer, options.seed, options.accumulate);
   }
 
   TrainResult run(const std::atomic<bool>& interrupt) {
@@ -260,12 +260,12 @@ class Training {
   Agreed step(std::int64_t number, const std::atomic<bool>& interrupt) {
     const auto start = Clock::now();
     const Loader::Step loaded = batches_->next();
-    const Batch& batch = loaded.batch;
-
     // Counts of valid targets over the whole group of each task, tokens, ids: all workers have them before backward.
     std::vector<std::int64_t> counts(task_count() + 2, 0);
-    for (const TaskSlice& slice : batch.slices) counts[static_cast<std::size_t>(slice.task)] += slice.count;
-    counts[task_count()] = batch.token_count();
+    for (const Batch& batch : loaded.batches) {
+      for (const TaskSlice& slice : batch.slices) counts[static_cast<std::size_t>(slice.task)] += slice.count;
+      counts[task_count()] += batch.token_count();
+    }
     counts[task_count() + 1] = static_cast<std::int64_t>(loaded.ids);
     world_.all_reduce("counts", counts);
 
@@ -280,7 +280,9 @@ class Training {
     for (const auto& [task, head] : model_->heads()) head->arena().gradients().zero_();
     // losses, then flags: not finite, interrupted, time to save; then seconds waited for data
     std::vector<double> agreed(task_count() + 4, 0);
-    if (!batch.slices.empty()) {
+    // Micro-batches add to the same gradients, one after another.
+    for (const Batch& batch : loaded.batches) {
+      if (batch.slices.empty()) continue;
       const std::vector<HeadInput> inputs = model_->forward(batch, true);
       torch::Tensor total;
       std::vector<torch::Tensor> sums;
@@ -297,7 +299,7 @@ class Training {
       }
       if (total.defined()) total.backward();
       for (std::size_t i = 0; i < sums.size(); ++i)
-        if (sums[i].defined()) agreed[static_cast<std::size_t>(batch.slices[i].task)] = sums[i].item<double>();
+        if (sums[i].defined()) agreed[static_cast<std::size_t>(batch.slices[i].task)] += sums[i].item<double>();
     }
 
     Arena& encoder = model_->encoder().arena();

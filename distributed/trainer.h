@@ -40,6 +40,7 @@ struct TrainOptions {
   std::string device = "cpu";         // or cuda
   int local_rank = 0;                 // among the workers of this host: the number of its CUDA device
   int threads = 1;
+  std::int64_t accumulate = 1;                      // micro-batches of a worker a step; their gradients are added up
   std::int64_t prefetch = 2;                        // steps whose batches are made ahead in a thread; 0: none
   std::vector<std::string> tasks;                   // names, in the data set's order; never empty
   std::map<std::string, TaskOptions> task_options;  // every task

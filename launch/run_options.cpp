@@ -161,6 +161,7 @@ TrainOptions train_options_of(Config& config, const Manifest& manifest) {
   options.device = config.text("run.device");
   options.threads = static_cast<int>(config.integer("run.threads"));
   options.prefetch = config.integer("run.prefetch");
+  options.accumulate = config.integer("run.accumulate");
   options.encoder = encoder_options(config);
   options.attention = attention_options(config);
   options.optimizer = optimizer_options(config);

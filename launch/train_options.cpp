@@ -46,6 +46,10 @@ std::span<const Option> train_options() {
        false, "blocks|open|off"},
       {"run", "prefetch", integer, "2",
        "Steps whose batches are made ahead, in a thread of their own; 0: in the training thread.", false, ">=0"},
+      {"run", "accumulate", integer, "1",
+       "Gradient accumulation: a worker's samples of a step are cut into so many micro-batches, which it processes one "
+       "after another before the one update; less memory, the same update up to rounding.",
+       true, ">=1"},
       {"run", "dtype", choice, "float32", "The type of parameters and arithmetic.", true, "float32|float64"},
       {"run", "device", choice, "auto", "Where to compute; auto takes a GPU where there is one.", false,
        "auto|cpu|cuda"},

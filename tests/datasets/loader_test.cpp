@@ -103,7 +103,7 @@ class LoaderTest : public testing::Test {
   }
 
   // One loader a worker. Groups of different sizes, spread over the workers; every worker is in one.
-  static std::vector<Loader> workers(int count) {
+  static std::vector<Loader> workers(int count, std::int64_t micro_batches = 1) {
     std::vector<std::vector<LoaderTask>> held(static_cast<std::size_t>(count));
     for (int task = 0; task < 5; ++task) {
       const int parts = 1 + (7 * task) % count;
@@ -119,7 +119,7 @@ class LoaderTest : public testing::Test {
     std::vector<Loader> loaders;
     for (auto& tasks : held) {
       EXPECT_FALSE(tasks.empty());
-      loaders.emplace_back(std::move(tasks), manifest_.tokenizer, kSeed);
+      loaders.emplace_back(std::move(tasks), manifest_.tokenizer, kSeed, micro_batches);
     }
     return loaders;
   }
@@ -175,7 +175,7 @@ Union load(std::vector<Loader>& workers, const std::vector<MixtureEntry>& mixtur
   Union all;
   for (Loader& worker : workers) {
     const Loader::Step loaded = worker.load(mixture, step);
-    add_seen(loaded.batch, all.samples);
+    for (const Batch& batch : loaded.batches) add_seen(batch, all.samples);
     all.ids += loaded.ids;
   }
   std::ranges::sort(all.samples);
@@ -233,7 +233,7 @@ TEST_F(LoaderTest, WorkersOfAGroupHaveEquallyManyTokensAndTheStreamsOrder) {
   for (std::int64_t step = 1; step <= 40; ++step) {
     std::vector<std::int64_t> tokens;
     for (Loader& worker : world) {
-      const Batch batch = worker.load(entries, step).batch;
+      const Batch batch = worker.load(entries, step).batches.front();
       for (const TaskSlice& slice : batch.slices) {
         const auto task = static_cast<std::size_t>(slice.task);
         const std::uint64_t key = task_key(kSeed, names()[task]);
@@ -254,14 +254,47 @@ TEST_F(LoaderTest, WorkersOfAGroupHaveEquallyManyTokensAndTheStreamsOrder) {
   EXPECT_LT(static_cast<double>(most), 1.3 * static_cast<double>(least));
 }
 
+TEST_F(LoaderTest, MicroBatchesAreTheStepCutInOrderIntoEqualParts) {
+  const std::vector<MixtureEntry> entries = mixture(160);
+  for (const std::int64_t parts : {2, 5}) {
+    std::vector<Loader> whole = workers(2), cut = workers(2, parts);
+    for (std::int64_t step = 1; step <= 40; ++step)
+      for (std::size_t worker = 0; worker < 2; ++worker) {
+        const Loader::Step expected = whole[worker].load(entries, step), found = cut[worker].load(entries, step);
+        ASSERT_EQ(found.batches.size(), static_cast<std::size_t>(parts));
+        EXPECT_EQ(found.ids, expected.ids);
+        std::vector<Seen> all, wanted;
+        add_seen(expected.batches.front(), wanted);
+        for (const Batch& batch : found.batches) {
+          add_seen(batch, all);
+          // Off by half a sample (at most 100 source and 100 target tokens) at both ends.
+          EXPECT_NEAR(static_cast<double>(batch.token_count()),
+                      static_cast<double>(expected.batches.front().token_count()) / static_cast<double>(parts), 204)
+              << "step " << step;
+        }
+        EXPECT_EQ(all, wanted) << "step " << step;
+      }
+  }
+  // More parts than samples: some are empty.
+  std::vector<Loader> fine = workers(1, 50);
+  std::vector<Seen> all;
+  std::int64_t empty = 0;
+  for (const Batch& batch : fine[0].load(mixture(16), 1).batches) {
+    add_seen(batch, all);
+    empty += batch.slices.empty();
+  }
+  EXPECT_EQ(all.size(), 16U);
+  EXPECT_GE(empty, 34);
+}
+
 TEST_F(LoaderTest, TheSameThroughAPrefetchThread) {
   const std::vector<MixtureEntry> entries = mixture(16);
   std::vector<Loader> one = workers(1), behind = workers(1);
   Prefetcher<Loader::Step> steps([&](std::int64_t step) { return behind[0].load(entries, step); }, 30, 120, 3);
   for (std::int64_t step = 30; step <= 120; ++step) {
     const Loader::Step expected = one[0].load(entries, step), found = steps.next();
-    EXPECT_EQ(found.batch.tokens, expected.batch.tokens);
-    EXPECT_EQ(found.batch.keys, expected.batch.keys);
+    EXPECT_EQ(found.batches.front().tokens, expected.batches.front().tokens);
+    EXPECT_EQ(found.batches.front().keys, expected.batches.front().keys);
     EXPECT_EQ(found.ids, expected.ids);
   }
 }
