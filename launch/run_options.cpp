@@ -42,6 +42,8 @@ EncoderOptions encoder_options(const Config& config) {
   encoder.heads = config.integer("encoder.heads");
   encoder.ffn = config.integer("encoder.ffn");
   encoder.dropout = config.number("encoder.dropout");
+  encoder.drop_path = config.number("encoder.drop_path");
+  encoder.activation_checkpointing = config.text("encoder.activation_checkpointing") == "blocks";
   check(encoder);
   return encoder;
 }

@@ -60,6 +60,15 @@ std::span<const Option> train_options() {
       {"encoder", "heads", integer, "4", "Heads of self-attention.", true, ">=1"},
       {"encoder", "ffn", integer, "1024", "Width of the feed-forward layer.", true, ">=1"},
       {"encoder", "dropout", number, "0.1", "Dropout rate.", true, ">=0,<1"},
+      {"encoder", "drop_path", number, "0",
+       "Stochastic depth: the rate at which a sample passes by both branches of the last block; it grows linearly from "
+       "0 at the first.",
+       true, ">=0,<1"},
+      {"encoder", "activation_checkpointing", choice, "off",
+       "Whether backward computes again what happened inside each block (blocks), which saves memory, costs a third "
+       "more "
+       "time in the encoder and changes no bit.",
+       false, "off|blocks"},
 
       {"attention", "heads", integer, "1", "Heads of the task attention.", true, ">=1"},
       {"attention", "temperature", number, "1", "Temperature of a word's weights over tasks.", true, ">0"},

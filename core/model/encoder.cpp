@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "core/model/activation_checkpointing.h"
 #include "core/model/task_attention.h"
 
 namespace polyhead {
@@ -81,10 +82,18 @@ Encoder::Output Encoder::forward(const Input& input, const Segments& segments, c
   const double dropout = options_.dropout;
   torch::Tensor x = dropout_add(embed(input), {}, keys, 0, dropout);
   const Rotary rotary = Rotary::at(segments.positions, options_.dim / options_.heads, x.scalar_type());
-  std::int64_t site = 1;
-  for (const Block& block : blocks_) {
-    x = block.attention(x, segments, rotary, false, keys, site++, dropout);
-    x = block.feed_forward(x, keys, site++, dropout);
+  for (std::size_t i = 0; i < blocks_.size(); ++i) {
+    const double drop_path =
+        i + 1 == blocks_.size() ? options_.drop_path
+                                : options_.drop_path * static_cast<double>(i) / static_cast<double>(blocks_.size() - 1);
+    // By value: backward may call it again.
+    const auto run = [&block = blocks_[i], site = static_cast<std::int64_t>(1 + 2 * i), drop_path, dropout, segments,
+                      rotary, keys](torch::Tensor states) {
+      const auto path = [&](std::int64_t at) { return keys.path(at, drop_path, segments, states.scalar_type()); };
+      states = block.attention(states, segments, rotary, false, keys, site, dropout, path(site));
+      return block.feed_forward(states, keys, site + 1, dropout, path(site + 1));
+    };
+    x = options_.activation_checkpointing && torch::GradMode::is_enabled() ? checkpointed(run, x) : run(x);
   }
   const torch::Tensor states = norm_(x);
   return {states, task_weights(states, task_key_->tensor, task_queries_->tensor, task_importance_->tensor,

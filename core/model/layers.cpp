@@ -26,8 +26,8 @@ FeedForward::FeedForward(Arena& arena, const std::string& name, std::int64_t dim
       down(arena, name + ".down", ffn, dim, gain) {}
 
 torch::Tensor FeedForward::operator()(const torch::Tensor& x, const DropoutKeys& keys, std::int64_t site,
-                                      double dropout) const {
-  return dropout_add(down(at::gelu(up(norm(x)))), x, keys, site, dropout);
+                                      double dropout, const torch::Tensor& path) const {
+  return dropout_add(down(at::gelu(up(norm(x)))), x, keys, site, dropout, path);
 }
 
 SelfAttention::SelfAttention(Arena& arena, const std::string& name, std::int64_t dim, std::int64_t heads, double gain)
@@ -37,13 +37,14 @@ SelfAttention::SelfAttention(Arena& arena, const std::string& name, std::int64_t
       heads(heads) {}
 
 torch::Tensor SelfAttention::operator()(const torch::Tensor& x, const Segments& segments, const Rotary& rotary,
-                                        bool causal, const DropoutKeys& keys, std::int64_t site, double dropout) const {
+                                        bool causal, const DropoutKeys& keys, std::int64_t site, double dropout,
+                                        const torch::Tensor& path) const {
   const std::int64_t dim = x.size(1);
   // unbind, not three slices: its backward is one pass.
   const auto parts = qkv(norm(x)).view({x.size(0), 3, heads, dim / heads}).unbind(1);
   const torch::Tensor read =
       packed_attention(rotate(parts[0], rotary), rotate(parts[1], rotary), parts[2], {}, segments, segments, causal);
-  return dropout_add(out(read.view({x.size(0), dim})), x, keys, site, dropout);
+  return dropout_add(out(read.view({x.size(0), dim})), x, keys, site, dropout, path);
 }
 
 }  // namespace polyhead

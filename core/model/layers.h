@@ -24,16 +24,17 @@ struct LayerNorm {
   torch::Tensor operator()(const torch::Tensor& x) const;
 };
 
-// x + dropout(down(gelu(up(norm(x))))).
+// x + path * dropout(down(gelu(up(norm(x))))); path: see DropoutKeys::path, undefined: 1.
 struct FeedForward {
   LayerNorm norm;
   Linear up, down;
   FeedForward() = default;
   FeedForward(Arena& arena, const std::string& name, std::int64_t dim, std::int64_t ffn, double gain);
-  torch::Tensor operator()(const torch::Tensor& x, const DropoutKeys& keys, std::int64_t site, double dropout) const;
+  torch::Tensor operator()(const torch::Tensor& x, const DropoutKeys& keys, std::int64_t site, double dropout,
+                           const torch::Tensor& path = {}) const;
 };
 
-// x + dropout(out(attention(norm(x)))) with rotary positions, over packed sequences.
+// x + path * dropout(out(attention(norm(x)))) with rotary positions, over packed sequences.
 struct SelfAttention {
   LayerNorm norm;
   Linear qkv, out;
@@ -41,7 +42,8 @@ struct SelfAttention {
   SelfAttention() = default;
   SelfAttention(Arena& arena, const std::string& name, std::int64_t dim, std::int64_t heads, double gain);
   torch::Tensor operator()(const torch::Tensor& x, const Segments& segments, const Rotary& rotary, bool causal,
-                           const DropoutKeys& keys, std::int64_t site, double dropout) const;
+                           const DropoutKeys& keys, std::int64_t site, double dropout,
+                           const torch::Tensor& path = {}) const;
 };
 
 }  // namespace polyhead

@@ -261,8 +261,17 @@ torch::Tensor dropout_add(const Tensor& x, const Tensor& residual, const Tensor&
   return DropoutAdd::apply(x, optional(residual), keys, p);
 }
 
-torch::Tensor dropout_add(const Tensor& x, const Tensor& residual, const DropoutKeys& keys, std::int64_t site,
-                          double p) {
+torch::Tensor DropoutKeys::path(std::int64_t site, double p, const Segments& segments, torch::ScalarType dtype) const {
+  if (!on() || p == 0) return {};
+  // Of the first token's key, as if for channel -1.
+  const Tensor first = rows_.select(0, site).index_select(0, segments.lengths.cumsum(0) - segments.lengths);
+  return dropout_mask(first + (0x100000000LL - 0x9e3779b9LL), 1, p, dtype)
+      .repeat_interleave(segments.lengths, 0, segments.tokens());
+}
+
+torch::Tensor dropout_add(const Tensor& x, const Tensor& residual, const DropoutKeys& keys, std::int64_t site, double p,
+                          const Tensor& path) {
+  if (path.defined()) return at::addcmul(residual, dropout_add(x, {}, keys, site, p), path);
   if (!keys.on() || p == 0) return residual.defined() ? residual + x : x;
   return dropout_add(x, residual, keys.site(site), p);
 }

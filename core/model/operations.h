@@ -36,6 +36,9 @@ class DropoutKeys {
               std::int64_t sites, torch::Device device);
   bool on() const { return rows_.defined(); }
   torch::Tensor site(std::int64_t site) const { return rows_.select(0, site); }  // [tokens] i64, each below 2^32
+  // Stochastic depth: what the rows of a branch are multiplied by, [tokens, 1]; 0 for all rows of a sequence that drops
+  // the branch at `site`, with probability p, else 1 / (1 - p). Undefined without keys or with p = 0.
+  torch::Tensor path(std::int64_t site, double p, const Segments& segments, torch::ScalarType dtype) const;
 
  private:
   torch::Tensor rows_;  // [sites, tokens]
@@ -43,9 +46,10 @@ class DropoutKeys {
 
 // residual + dropout(x); x: [tokens, channels]; residual may be undefined. keys: [tokens]; p in [0, 1).
 torch::Tensor dropout_add(const torch::Tensor& x, const torch::Tensor& residual, const torch::Tensor& keys, double p);
-// The same by way of `keys.site(site)`; without keys or with p = 0 plain addition.
+// The same by way of `keys.site(site)`; without keys or with p = 0 plain addition. path: of DropoutKeys, multiplies the
+// branch x.
 torch::Tensor dropout_add(const torch::Tensor& x, const torch::Tensor& residual, const DropoutKeys& keys,
-                          std::int64_t site, double p);
+                          std::int64_t site, double p, const torch::Tensor& path = {});
 
 // What dropout multiplies by, as a tensor: 1 / (1 - p) where kept, 0 elsewhere, [tokens, channels]. The form for a GPU;
 // dropout_add on the CPU has the same mask.

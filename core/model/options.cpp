@@ -26,6 +26,8 @@ void check(const EncoderOptions& options) {
                     options.dim, options.heads));
   if (!(options.dropout >= 0 && options.dropout < 1))
     fail(fmt::format("encoder.dropout = {}: it must lie in [0, 1)", options.dropout));
+  if (!(options.drop_path >= 0 && options.drop_path < 1))
+    fail(fmt::format("encoder.drop_path = {}: it must lie in [0, 1)", options.drop_path));
 }
 
 void check(const AttentionOptions& options, std::int64_t dim) {

@@ -14,6 +14,10 @@ struct EncoderOptions {
   std::int64_t heads = 4;  // dim / heads must be even (rotary positions turn pairs of channels)
   std::int64_t ffn = 1024;
   double dropout = 0.1;  // after the embedding and after both projections of a block
+  double drop_path = 0;  // stochastic depth: the last block's rate; it grows linearly from 0 at the first
+  // What a block computed inside is dropped after its forward pass and computed again in backward: less memory, more
+  // time, the same bits. No part of what the model is.
+  bool activation_checkpointing = false;
 };
 
 // What the encoder reads besides tokens.

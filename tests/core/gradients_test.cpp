@@ -286,6 +286,7 @@ TEST(Gradients, OfAWholeModelEqualPlainLibTorch) {
 SmallOptions with_dropout() {
   SmallOptions options;
   options.encoder.dropout = 0.2;
+  options.encoder.drop_path = 0.4;
   options.head.dropout = 0.3;
   return options;
 }
@@ -330,6 +331,20 @@ TEST(Gradients, OfASampleDoNotDependOnItsBatch) {
   const auto without = packed_pass(*model, batch, false);
   for (std::size_t task = 0; task < kTasks; ++task)
     EXPECT_GT(std::abs(without[task] - together[task]), 1e-4) << "task " << task;
+}
+
+TEST(Gradients, ActivationCheckpointingGivesTheSameBits) {
+  SmallOptions options = with_dropout();
+  const Batch batch = small_batch(6);
+  const auto kept = small_model(options, 6);
+  options.encoder.activation_checkpointing = true;
+  const auto again = small_model(options, 6);
+  EXPECT_EQ(packed_pass(*again, batch, true), packed_pass(*kept, batch, true));
+  const auto expected = gradients_of(*kept), found = gradients_of(*again);
+  for (std::size_t owner = 0; owner < found.size(); ++owner)
+    EXPECT_TRUE(found[owner].equal(expected[owner])) << "owner " << owner;
+  again->encoder().arena().check_gradients();
+  EXPECT_GT(expected[0].abs().max().item<double>(), 1e-3);
 }
 
 TEST(Gradients, TheOrderOfSlicesDoesNotMatter) {

@@ -298,6 +298,7 @@ TEST(EncoderOptions, OutOfRangeIsAnErrorThatNamesTheKey) {
   expect_error(with([](O& o) { o.dim = 12; }), Exit::config, {"encoder.dim = 12"});  // 3 channels a head: odd
   expect_error(with([](O& o) { o.dropout = 1; }), Exit::config, {"encoder.dropout = 1", "[0, 1)"});
   expect_error(with([](O& o) { o.dropout = std::nan(""); }), Exit::config, {"encoder.dropout"});
+  expect_error(with([](O& o) { o.drop_path = 1; }), Exit::config, {"encoder.drop_path = 1", "[0, 1)"});
 }
 
 TEST(AttentionOptions, OutOfRangeIsAnErrorThatNamesTheKey) {

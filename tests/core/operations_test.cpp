@@ -215,6 +215,68 @@ TEST(Dropout, SharesMeanAndIndependence) {
   }
 }
 
+TEST(DropPath, DropsWholeSequencesAsOftenAsAsked) {
+  std::vector<std::int64_t> offsets = {0};
+  std::vector<std::uint64_t> samples;
+  for (std::uint64_t i = 0; i < 4000; ++i) {
+    samples.push_back(mix64(i));
+    offsets.push_back(offsets.back() + 1 + static_cast<std::int64_t>(i % 3));
+  }
+  const Segments segments = Segments::from(offsets, torch::kCPU);
+  const DropoutKeys keys(segments, samples, 0, 3, torch::kCPU);
+  const auto by_sequence = [&](std::int64_t site) {
+    const Tensor path = keys.path(site, 0.3, segments, torch::kFloat64);
+    EXPECT_EQ(path.sizes(), (std::vector<std::int64_t>{segments.tokens(), 1}));
+    EXPECT_TRUE(torch::logical_or(path.eq(0), (path - 1 / 0.7).abs().lt(1e-12)).all().item<bool>());
+    const Tensor first = torch::tensor(std::vector<std::int64_t>(offsets.begin(), offsets.end() - 1));
+    EXPECT_TRUE(path.index_select(0, first).repeat_interleave(segments.lengths, 0).equal(path));
+    return path.index_select(0, first).eq(0).to(torch::kFloat64);
+  };
+  const Tensor one = by_sequence(1), two = by_sequence(2);
+  const double deviation = std::sqrt(0.3 * 0.7 / 4000);
+  EXPECT_NEAR(one.mean().item<double>(), 0.3, 4 * deviation);
+  EXPECT_LT(std::abs(((one - 0.3) * (two - 0.3)).mean().item<double>()), 4 * 0.3 * 0.7 / std::sqrt(4000.0));
+  // Nor does it go with the dropout of the first token.
+  const Tensor dropped = dropout_mask(keys.site(1), 1, 0.3, torch::kFloat64)
+                             .index_select(0, segments.lengths.cumsum(0) - segments.lengths)
+                             .squeeze(1)
+                             .eq(0)
+                             .to(torch::kFloat64);
+  EXPECT_LT(std::abs(((one.squeeze(1) - 0.3) * (dropped - 0.3)).mean().item<double>()),
+            4 * 0.3 * 0.7 / std::sqrt(4000.0));
+  EXPECT_FALSE(keys.path(1, 0, segments, torch::kFloat64).defined());
+  EXPECT_FALSE(DropoutKeys().path(1, 0.3, segments, torch::kFloat64).defined());
+}
+
+TEST(DropPath, ABlockWhoseBranchesAreDroppedPassesTheSequenceOn) {
+  const Segments segments = Segments::from({0, 6}, torch::kCPU);
+  const EncoderOptions two{.layers = 2, .dim = 16, .heads = 2, .ffn = 24, .dropout = 0, .drop_path = 0.5};
+  EncoderOptions one = two;
+  one.layers = 1;
+  one.drop_path = 0;
+  Encoder deep(two, {}, 23, 3), shallow(one, {}, 23, 3);
+  deep.arena().finish("encoder", 1, torch::kFloat64);
+  shallow.arena().finish("encoder", 1, torch::kFloat64);
+  const torch::NoGradGuard guard;
+  for (const Parameter& to : shallow.arena().parameters())
+    for (const Parameter& from : deep.arena().parameters())
+      if (from.name == to.name) to.tensor.copy_(from.tensor);
+  Encoder::Input input;
+  input.tokens = torch::arange(6);
+  int dropped = 0;
+  for (std::uint64_t sample = 0; sample < 20; ++sample) {
+    const DropoutKeys keys(segments, {sample}, 0, deep.dropout_sites(), torch::kCPU);
+    const auto kept = [&](std::int64_t site) {
+      return keys.path(site, 0.5, segments, torch::kFloat64)[0].item<double>() > 0;
+    };
+    const bool same = deep.forward(input, segments, keys).states.equal(shallow.forward(input, segments, keys).states);
+    EXPECT_EQ(same, !kept(3) && !kept(4));  // the first block is always there
+    dropped += same;
+  }
+  EXPECT_GT(dropped, 0);
+  EXPECT_LT(dropped, 20);
+}
+
 TEST(Dropout, TensorFormHasTheSameMaskAndBackwardUsesIt) {
   const DropoutKeys keys(Segments::from({0, 40, 41, 90}, torch::kCPU), {1, 2, 3}, 0, 1, torch::kCPU);
   for (const auto dtype : {torch::kFloat32, torch::kFloat64})

@@ -1,0 +1,82 @@
+"""What changes how a run trains: schedules, gradient accumulation, stochastic depth, activation checkpointing. Each keeps what every run
+has: the same update on any placement, and going on bit for bit."""
+
+import math
+
+import pytest
+
+from placement_test import BOUND, distance
+from program import fails, files, lines, log, parameters, status, steps, train, train_words
+
+STEPS = 12
+TASKS = ["--run.tasks", "topic,tags,dictionary,lines", "--run.steps", STEPS]
+
+
+def same_curve(one, two, dtype):
+    for x, y in zip(steps(one), steps(two), strict=True):
+        assert (x["ids_hash"], x["tokens"], x["lr"]) == (y["ids_hash"], y["tokens"], y["lr"])
+        assert y["loss"] == pytest.approx(x["loss"], rel=1e-4 if dtype == "float32" else 1e-9)
+        assert y["gradient_norm"] == pytest.approx(x["gradient_norm"], rel=1e-3 if dtype == "float32" else 1e-9)
+    assert distance(parameters(one), parameters(two)) <= BOUND[dtype]
+
+
+def test_every_schedule_reaches_the_metrics(data, tmp_path):
+    after = {"cosine": lambda n: 0.5 * (1 + math.cos(math.pi * (n - 1 - 5) / 7)), "linear": lambda n: 1 - (n - 1 - 5) / 7,
+             "inverse_sqrt": lambda n: math.sqrt(5 / n), "constant": lambda n: 1}
+    for schedule, rate in after.items():
+        train(tmp_path / schedule, data, "--run.tasks", "topic", "--run.steps", STEPS, "--optimizer.schedule", schedule)
+        assert [line["lr"] for line in steps(tmp_path / schedule)] == pytest.approx(
+            [1e-3 * (n / 5 if n <= 5 else rate(n)) for n in range(1, STEPS + 1)], rel=1e-12)
+
+
+@pytest.mark.parametrize("dtype", BOUND)
+def test_accumulation_gives_the_same_update(dtype, data, tmp_path):
+    options = [*TASKS, "--mixture.batch", 24, "--run.dtype", dtype]
+    train(tmp_path / "whole", data, *options)
+    for parts, workers in [(3, 1), (40, 1), (2, 3)]:  # 40: more micro-batches than samples
+        run_dir = tmp_path / f"{parts}-{workers}"
+        train(run_dir, data, *options, "--run.accumulate", parts, workers=workers)
+        same_curve(tmp_path / "whole", run_dir, dtype)
+
+
+def test_activation_checkpointing_changes_no_bit(data, tmp_path):
+    options = [*TASKS, "--encoder.drop_path", 0.3]
+    train(tmp_path / "kept", data, *options)
+    train(tmp_path / "again", data, *options, "--encoder.activation_checkpointing", "blocks", "--run.stop_at", 5)
+    train(tmp_path / "again", data, *options)  # it is no part of what the run is
+    assert files(tmp_path / "kept") == files(tmp_path / "again")
+    assert log(tmp_path / "kept") == log(tmp_path / "again")
+
+
+# All that changes the arithmetic of a step, together.
+MANY = [*TASKS, "--run.accumulate", 2, "--encoder.drop_path", 0.4, "--optimizer.schedule", "linear", "--optimizer.layer_decay", 0.7]
+
+
+@pytest.mark.parametrize("dtype", BOUND)
+def test_any_placement_follows_the_same_curve(dtype, data, tmp_path):
+    options = [*MANY, "--run.dtype", dtype]
+    train(tmp_path / "one", data, *options)
+    for workers in (2, 5):
+        train(tmp_path / f"{workers}", data, *options, workers=workers)
+        same_curve(tmp_path / "one", tmp_path / f"{workers}", dtype)
+    # Stochastic depth is part of the loss.
+    train(tmp_path / "deep", data, *[0 if word == 0.4 else word for word in options])
+    assert steps(tmp_path / "deep")[0]["loss"]["topic"] != pytest.approx(steps(tmp_path / "one")[0]["loss"]["topic"], rel=1e-3)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_stopped_and_going_on_equals_never_stopped(workers, data, tmp_path):
+    train(tmp_path / "whole", data, *MANY, workers=workers)
+    for stop in (4, 9, 0):
+        train(tmp_path / "run", data, *MANY, "--run.stop_at", stop, workers=workers)
+    assert status(tmp_path / "run")["state"] == "done"
+    assert files(tmp_path / "run") == files(tmp_path / "whole")
+    assert log(tmp_path / "run") == log(tmp_path / "whole")
+
+
+def test_what_a_run_was_begun_with_it_goes_on_with(data, tmp_path):
+    train(tmp_path, data, *MANY, "--run.stop_at", 2)
+    for change in (["--run.accumulate", 3], ["--encoder.drop_path", 0.1], ["--optimizer.schedule", "cosine"], ["--optimizer.layer_decay", 1]):
+        options = [*MANY]
+        options[options.index(change[0]) + 1] = change[1]
+        fails(78, *train_words(tmp_path, data, *options), says=["another configuration", change[0].removeprefix("--")])
