@@ -172,6 +172,37 @@ std::vector<MixtureEntry> entries_of(const MixtureOptions& options, const std::v
   return entries;
 }
 
+std::vector<MixtureEntry> without(const std::vector<MixtureEntry>& entries, const std::vector<bool>& left,
+                                  std::int64_t step, const MixtureOptions& options,
+                                  const std::vector<std::string>& tasks, const std::vector<std::uint64_t>& samples) {
+  std::vector<std::size_t> staying;
+  std::vector<std::string> names;
+  std::vector<std::uint64_t> sizes;
+  for (std::size_t t = 0; t < tasks.size(); ++t) {
+    if (left.at(t)) continue;
+    staying.push_back(t);
+    names.push_back(tasks[t]);
+    sizes.push_back(samples[t]);
+  }
+  std::vector<MixtureEntry> result;
+  std::ranges::copy_if(entries, std::back_inserter(result), [&](const MixtureEntry& e) { return e.step < step; });
+  for (std::size_t p = 0; p < options.phases.size(); ++p) {
+    if (p + 1 < options.phases.size() && options.phases[p + 1].step <= step) continue;
+    Mixture mixture = options.phases[p].mixture;
+    if (mixture.kind == "explicit" &&
+        std::ranges::none_of(names, [&](const std::string& name) { return mixture.rates.at(name) > 0; }))
+      mixture = {.kind = "uniform", .temperature = 1, .cap = 0, .rates = {}};
+    const std::vector<TaskQuota> taken = quotas(mixture, options.batch, names, sizes);
+    MixtureEntry entry{.step = std::max(step, options.phases[p].step), .quota = {}, .first = {}};
+    entry.quota.assign(tasks.size(), 0);
+    for (std::size_t i = 0; i < staying.size(); ++i) entry.quota[staying[i]] = taken[i].samples;
+    for (std::size_t t = 0; t < tasks.size(); ++t)
+      entry.first.push_back(result.empty() ? 0 : positions(result, t, entry.step).first);
+    result.push_back(std::move(entry));
+  }
+  return result;
+}
+
 PositionRange positions(const std::vector<MixtureEntry>& entries, std::size_t task, std::int64_t step) {
   const auto entry =
       std::find_if(entries.rbegin(), entries.rend(), [&](const MixtureEntry& e) { return e.step <= step; });

@@ -60,6 +60,13 @@ struct MixtureEntry {
 // A run's entries from its phases: each task's stream goes on where it stopped.
 std::vector<MixtureEntry> entries_of(const MixtureOptions& options, const std::vector<std::vector<TaskQuota>>& quotas);
 
+// The entries of the same run when tasks leave it: from `step` on those of `left` take nothing, and the others share
+// the batch by the rates of the step's phase and of the later ones; all alike in a phase whose tasks have all left.
+// Some task stays.
+std::vector<MixtureEntry> without(const std::vector<MixtureEntry>& entries, const std::vector<bool>& left,
+                                  std::int64_t step, const MixtureOptions& options,
+                                  const std::vector<std::string>& tasks, const std::vector<std::uint64_t>& samples);
+
 // The stream positions of a task at a step: [first, first + count).
 struct PositionRange {
   std::uint64_t first = 0;

@@ -19,6 +19,8 @@ namespace fs = std::filesystem;
 using nlohmann::json;
 
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(MixtureEntry, step, quota, first)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(BestValue, value, step, since)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ValidationState, run, tasks, finished)
 
 namespace {
 
@@ -157,6 +159,7 @@ fs::path save_checkpoint(const fs::path& run_dir, CheckpointState& state, const 
                       {"ids_hash", to_hex(state.ids_hash)},
                       {"parameter_hash", to_hex(state.parameter_hash)},
                       {"mixture", state.mixture},
+                      {"validation", state.validation},
                       {"optimizer_steps", state.optimizer_steps},
                       {"files", state.files},
                       {"workers", world.size()},
@@ -205,6 +208,7 @@ CheckpointState read_checkpoint_state(const fs::path& folder) {
     state.ids_hash = from_hex(in.at("ids_hash").get<std::string>());
     state.parameter_hash = from_hex(in.at("parameter_hash").get<std::string>());
     in.at("mixture").get_to(state.mixture);
+    state.validation = in.value("validation", state.validation);  // older ones have none
     in.at("optimizer_steps").get_to(state.optimizer_steps);
     in.at("files").get_to(state.files);
     state.model = description_from_json(in.at("model").dump(), file.string());

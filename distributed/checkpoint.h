@@ -13,6 +13,7 @@
 #include "datasets/mixture.h"
 #include "distributed/communicator/communicator.h"
 #include "distributed/description.h"
+#include "distributed/validation.h"
 
 namespace polyhead {
 
@@ -22,6 +23,7 @@ struct CheckpointState {
   std::uint64_t ids_hash = 0;
   std::uint64_t parameter_hash = 0;
   std::vector<MixtureEntry> mixture;
+  ValidationState validation;
   std::map<std::string, std::int64_t> optimizer_steps;  // "encoder", "head.NAME"
   std::map<std::string, std::string> files;             // name -> xxh3-64, 16 hexadecimal digits
 };

@@ -7,6 +7,7 @@
 #include <limits>
 #include <memory>
 #include <optional>
+#include <set>
 
 #include <fmt/format.h>
 
@@ -74,19 +75,32 @@ class Training {
     // A worker that fails at its first step finds the run folder as rank 0 began it.
     world_.barrier("announce");
     const std::int64_t last = options_.stop_at > 0 ? std::min(options_.stop_at, options_.steps) : options_.steps;
-    batches_.emplace([this, mixture = state_.mixture](std::int64_t number) { return loader_->load(mixture, number); },
-                     state_.step + 1, last, static_cast<std::size_t>(options_.prefetch));
+    const auto load_ahead = [&] {
+      batches_.emplace([this, mixture = state_.mixture](std::int64_t number) { return loader_->load(mixture, number); },
+                       state_.step + 1, last, static_cast<std::size_t>(options_.prefetch));
+    };
+    load_ahead();
     saved_at_ = Clock::now();
     const auto result = [&](Ending ending) {
-      return TrainResult{ending, state_.step, state_.parameter_hash, epochs_taken()};
+      return TrainResult{ending,
+                         state_.step,
+                         state_.parameter_hash,
+                         epochs_taken(),
+                         why_ended(options_.validation, state_.validation),
+                         state_.validation.run.step};
     };
-    while (state_.step < options_.steps) {
+    const auto ended = [&] {
+      return state_.step == options_.steps || !why_ended(options_.validation, state_.validation).empty();
+    };
+    while (!ended()) {
       if (options_.stop_at > 0 && state_.step >= options_.stop_at) return save(), result(Ending::stopped);
       const Agreed agreed = step(state_.step + 1, interrupt);
-      const bool last = state_.step == options_.steps;
-      if (last || (options_.eval_every > 0 && state_.step % options_.eval_every == 0)) evaluate_valid();
-      if (agreed.interrupted && !last) return save(), result(Ending::preempted);
-      if (!last && ((options_.checkpoint_every > 0 && state_.step % options_.checkpoint_every == 0) || agreed.save))
+      if (state_.step == options_.steps || (options_.eval_every > 0 && state_.step % options_.eval_every == 0))
+        if (evaluate_valid() && !ended()) load_ahead();
+      if (ended()) break;
+      if (agreed.interrupted) return save(), result(Ending::preempted);
+      if ((options_.checkpoint_every > 0 && state_.step % options_.checkpoint_every == 0) || agreed.save ||
+          state_.validation.run.step == state_.step)
         save();
     }
     save();
@@ -230,6 +244,7 @@ class Training {
     state_.ids_hash = state.ids_hash;
     state_.parameter_hash = state.parameter_hash;
     state_.mixture = state.mixture;
+    state_.validation = state.validation;
     saved_step_ = state.step;
   }
 
@@ -248,6 +263,8 @@ class Training {
       start.head_parameters[description_.tasks[i].name] = static_cast<std::int64_t>(sizes[i]);
     start.placement = describe(placement_, options_.tasks);
     start.mixture = describe(options_.mixture, quotas_, options_.tasks, samples_, options_.steps);
+    for (const auto& [task, step] : state_.validation.finished)
+      start.mixture += fmt::format("{} is finished since step {}\n", task, step);
     observer_->on_start(start);
   }
 
@@ -369,8 +386,8 @@ class Training {
     return {agreed[task_count() + 1] > 0, agreed[task_count() + 2] > 0};
   }
 
-  // Every group evaluates its tasks on valid; rank 0 hears all.
-  void evaluate_valid() {
+  // Every group evaluates its tasks on valid; all hear of it and decide alike. -> whether the mixture has changed
+  bool evaluate_valid() {
     nlohmann::json mine = nlohmann::json::object();
     for (const auto& [task, reader] : valid_) {
       const EvaluationRequest request{.samples = options_.eval_samples, .generate = false, .baseline = nullptr};
@@ -380,8 +397,7 @@ class Training {
         mine[description_.tasks[static_cast<std::size_t>(task)].name] = evaluation.metrics;
     }
     const auto all = world_.all_gather_strings("evaluate.results", mine.dump());
-    if (!observer_) return;
-    std::map<std::string, std::map<std::string, double>> results;
+    ValidationResults results;
     for (const std::string& text : all) {
       const auto theirs = nlohmann::json::parse(text);
       for (const auto& task : theirs.items())
@@ -389,8 +405,22 @@ class Training {
           results[task.key()][metric.key()] =
               metric.value().is_null() ? std::numeric_limits<double>::quiet_NaN() : metric.value().get<double>();
     }
-    for (const auto& [name, metrics] : results) observer_->on_eval(state_.step, "valid", name, metrics);
-    observer_->on_epochs(state_.step, epochs_taken());
+    if (observer_) {
+      for (const auto& [name, metrics] : results) observer_->on_eval(state_.step, "valid", name, metrics);
+      observer_->on_epochs(state_.step, epochs_taken());
+    }
+    if (!options_.validation.used()) return false;
+    std::set<std::string> active;
+    for (std::size_t i = 0; i < task_count(); ++i)
+      if (positions(state_.mixture, i, state_.step).count > 0) active.insert(options_.tasks[i]);
+    const auto finished = take_note(options_.validation, results, active, state_.step, state_.validation);
+    if (observer_)
+      for (const std::string& task : finished) observer_->on_finished(state_.step, task);
+    if (finished.empty() || state_.validation.finished.size() == task_count()) return false;
+    std::vector<bool> left;
+    for (const std::string& task : options_.tasks) left.push_back(state_.validation.finished.contains(task));
+    state_.mixture = without(state_.mixture, left, state_.step + 1, options_.mixture, options_.tasks, samples_);
+    return true;
   }
 
   std::map<std::string, double> epochs_taken() const {

@@ -15,6 +15,7 @@
 #include "datasets/mixture.h"
 #include "datasets/packing.h"
 #include "distributed/communicator/communicator.h"
+#include "distributed/validation.h"
 
 namespace polyhead {
 
@@ -49,6 +50,7 @@ struct TrainOptions {
   OptimizerOptions optimizer;
   MixtureOptions mixture;
   std::string balance = "equal";  // or static
+  ValidationOptions validation;   // early stopping and the best checkpoint
 };
 
 // What rank 0 hears while training. Called on rank 0 only, in order.
@@ -78,6 +80,8 @@ class Observer {
   virtual void on_step(const Step&) = 0;
   virtual void on_eval(std::int64_t step, const std::string& split, const std::string& task,
                        const std::map<std::string, double>& metrics) = 0;
+  // Early stopping: the task took part for the last time in `step`.
+  virtual void on_finished(std::int64_t /*step*/, const std::string& /*task*/) {}
   // With every evaluation: how often each task's samples have been taken.
   virtual void on_epochs(std::int64_t /*step*/, const std::map<std::string, double>& /*epochs*/) {}
   virtual void on_checkpoint(std::int64_t step, const std::filesystem::path& folder, std::uint64_t parameter_hash) = 0;
@@ -90,6 +94,8 @@ struct TrainResult {
   std::int64_t step = 0;
   std::uint64_t parameter_hash = 0;
   std::map<std::string, double> epochs = {};  // of each task, taken since step 1
+  std::string why = {};                       // done before the last step: why, in words
+  std::int64_t best_step = 0;                 // of the best checkpoint; 0: none is kept
 };
 
 // Trains; all workers of `world` call it with equal options. `interrupt` becomes true when a signal asks to save and

@@ -333,13 +333,13 @@ std::string Config::ini(bool annotated) const {
   return out;
 }
 
-std::vector<std::string> Config::differences(const Config& here) const {
+std::vector<std::string> Config::differences(const Config& here, const std::vector<std::string>& also) const {
   Config both(*this);
   for (const TaskMention& task : here.tasks_) both.add_task(task.name, task.origin);
   std::vector<std::string> lines;
   for (const std::string& name : names(both.tasks_)) {
     const Option& known = option(name);
-    if (!known.identity) continue;
+    if (!known.identity && std::ranges::count(also, name) == 0) continue;
     const auto shown = [&](const Config& config) -> std::string {
       if (!config.has(name)) return "not given";
       if (known.type == OptionType::path) return config.path(name).string();

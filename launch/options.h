@@ -75,8 +75,8 @@ class Config {
   // All values of sections as an INI file, paths absolute; `annotated` adds where each came from. Throws Error(config)
   // for a value that an INI file cannot hold.
   std::string ini(bool annotated = false) const;
-  // One line for each identity key whose value differs: "run.seed: 1 there, 2 here".
-  std::vector<std::string> differences(const Config& here) const;
+  // One line for each identity key, and each of `also`, whose value differs: "run.seed: 1 there, 2 here".
+  std::vector<std::string> differences(const Config& here, const std::vector<std::string>& also = {}) const;
 
  private:
   const Option& option(const std::string& name) const;

@@ -7,6 +7,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cmath>
@@ -41,6 +42,12 @@ Json numbers(const std::map<std::string, double>& values) {
   Json json = Json::object();
   for (const auto& [name, value] : values) json[name] = value;
   return json;
+}
+
+bool decides_by_valid(const Config& config) {
+  return config.has("run.best") || std::ranges::any_of(config.tasks(), [&](const TaskMention& task) {
+           return config.integer(fmt::format("task.{}.patience", task.name)) > 0;
+         });
 }
 
 // The lines that a resumed run keeps.
@@ -82,7 +89,10 @@ FolderState check_run_folder(const Config& config) {
                 fmt::format("the folder {} holds a run already and run.resume is never ({}); choose another with "
                             "--run-dir, go on with --run.resume auto, or delete the folder to begin anew",
                             folder.string(), config.origin("run.resume")));
-  const std::vector<std::string> differing = read_run_config(folder).differences(config);
+  // Where evaluations change what is trained, they are part of what the run is.
+  std::vector<std::string> also;
+  if (decides_by_valid(config)) also = {"run.eval_every", "run.eval_samples"};
+  const std::vector<std::string> differing = read_run_config(folder).differences(config, also);
   if (!differing.empty())
     throw Error(Exit::config,
                 fmt::format("the folder {} holds a run of another configuration: {}. Give the same values to go on, or "
@@ -195,6 +205,10 @@ void MetricsFile::write_eval(std::int64_t step, const std::string& split, const 
                              const std::map<std::string, double>& metrics) {
   write_line(
       Json({{"kind", "eval"}, {"step", step}, {"split", split}, {"task", task}, {"metrics", numbers(metrics)}}).dump());
+}
+
+void MetricsFile::write_finished(std::int64_t step, const std::string& task) {
+  write_line(Json({{"kind", "finished"}, {"step", step}, {"task", task}}).dump());
 }
 
 void MetricsFile::write_epochs(std::int64_t step, const std::map<std::string, double>& epochs) {

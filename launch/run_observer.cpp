@@ -55,6 +55,11 @@ void RunObserver::on_eval(std::int64_t step, const std::string& split, const std
   note(text);
 }
 
+void RunObserver::on_finished(std::int64_t step, const std::string& task) {
+  metrics_->write_finished(step, task);
+  note(fmt::format("step {}  {} is finished: its head is frozen, its data leave the mixture", step, task));
+}
+
 void RunObserver::on_epochs(std::int64_t step, const std::map<std::string, double>& epochs) {
   metrics_->write_epochs(step, epochs);
 }
@@ -80,9 +85,12 @@ int RunObserver::finish(const TrainResult& result) {
   for (const auto& [task, taken] : result.epochs)
     epochs += fmt::format("{} {} {:.2f}", epochs.empty() ? "epochs:" : ",", task, taken);
   if (!epochs.empty()) note(epochs);
+  if (result.best_step > 0) note(fmt::format("the best checkpoint is that of step {}", result.best_step));
   note(fmt::format("waited for data for {:.2f} of {:.1f} s", wait_, seconds_));
   note(fmt::format("{} after step {}{}", said, result.step,
-                   result.ending == Ending::done ? "" : "; the same command goes on from here"));
+                   result.ending != Ending::done ? "; the same command goes on from here"
+                   : result.why.empty()          ? ""
+                                                 : ": " + result.why));
   progress_.reset();
   return status_.exit_code;
 }

@@ -23,6 +23,7 @@ class RunObserver : public Observer {
   void on_step(const Step& step) override;
   void on_eval(std::int64_t step, const std::string& split, const std::string& task,
                const std::map<std::string, double>& metrics) override;
+  void on_finished(std::int64_t step, const std::string& task) override;
   void on_epochs(std::int64_t step, const std::map<std::string, double>& epochs) override;
   void on_checkpoint(std::int64_t step, const std::filesystem::path& folder, std::uint64_t parameter_hash) override;
 

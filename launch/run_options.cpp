@@ -96,6 +96,26 @@ TaskOptions task_options(Config& config, const TaskInfo& info) {
   return task;
 }
 
+ValidationOptions validation_options(Config& config, const std::vector<std::string>& tasks, const Manifest& manifest) {
+  ValidationOptions validation;
+  if (config.has("run.best")) validation.best = config.text("run.best");
+  validation.patience = config.integer("run.patience");
+  std::map<std::string, Kind> kinds;
+  for (const std::string& name : tasks) {
+    const std::string patience = fmt::format("task.{}.patience", name);
+    if (!config.has(patience)) config.resolve(patience, config.text("run.task_patience"), "run.task_patience");
+    validation.tasks[name] = {config.text(fmt::format("task.{}.metric", name)), config.integer(patience)};
+    const TaskInfo& info = manifest.task(name);
+    const auto valid = info.splits.find("valid");
+    if (valid != info.splits.end() && valid->second.samples > 0) kinds[name] = info.kind;
+  }
+  check(validation, kinds);
+  if (validation.used() && config.integer("run.eval_every") == 0)
+    fail(fmt::format("{}: early stopping and run.best go by evaluations while training: give run.eval_every",
+                     config.quote("run.eval_every")));
+  return validation;
+}
+
 // Of what the run trains on: the tokenizer and its tasks' kinds, labels and train shards. Other tasks that the data set
 // holds, or gains, do not matter.
 std::string data_hash(const Manifest& manifest, const std::vector<std::string>& tasks) {
@@ -169,6 +189,7 @@ TrainOptions train_options_of(Config& config, const Manifest& manifest) {
   options.optimizer = optimizer_options(config);
   options.mixture = mixture_options(config, options.tasks);
   options.balance = config.text("balance.method");
+  options.validation = validation_options(config, options.tasks, manifest);
   for (const std::string& name : options.tasks) options.task_options[name] = task_options(config, manifest.task(name));
   // Throws before a run folder is made.
   phase_quotas(options.mixture, options.tasks, train_samples(manifest, options.tasks));

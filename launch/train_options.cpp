@@ -27,6 +27,17 @@ std::span<const Option> train_options() {
       {"run", "steps", integer, "1000", "Steps to train; the learning rate's schedule ends there.", true, ">=1"},
       {"run", "eval_every", integer, "0", "Evaluate on valid every so many steps; 0: at the end only.", false, ">=0"},
       {"run", "eval_samples", integer, "500", "Samples of valid to evaluate on, for each task; 0: all.", false, ">=0"},
+      {"run", "patience", integer, "0",
+       "Early stopping: training ends after so many evaluations without a better run.best; 0: it does not.", true,
+       ">=0"},
+      {"run", "task_patience", integer, "0",
+       "Early stopping of each task: it is finished after so many evaluations without a better task.NAME.metric; its "
+       "head is frozen and its data leave the mixture. Training ends when all are. 0: never.",
+       true, ">=0"},
+      {"run", "best", text, "",
+       "What early stopping and the best checkpoint go by: TASK:METRIC on valid, or mean: the mean of all tasks' "
+       "task.NAME.metric, negative where lower is better; none when empty.",
+       true},
       {"run", "checkpoint_every", integer, "0", "Save a checkpoint every so many steps; 0: at the end only.", false,
        ">=0"},
       {"run", "checkpoint_seconds", number, "0", "Save a checkpoint when the newest is so old; 0: do not.", false,
@@ -78,7 +89,8 @@ std::span<const Option> train_options() {
       {"optimizer", "lr", number, "5e-4", "The largest learning rate.", true, ">0"},
       {"optimizer", "warmup", integer, "100", "Steps until the learning rate is reached.", true, ">=0"},
       {"optimizer", "schedule", choice, "cosine",
-       "The learning rate after the warm-up: cosine and linear fall to 0 at run.steps, inverse_sqrt falls with the root "
+       "The learning rate after the warm-up: cosine and linear fall to 0 at run.steps, inverse_sqrt falls with the "
+       "root "
        "of the step, constant stays.",
        true, "cosine|linear|inverse_sqrt|constant"},
       {"optimizer", "layer_decay", number, "1",
@@ -110,6 +122,9 @@ std::span<const Option> train_options() {
 
       {"task", "weight", number, "1", "Of balance.method static: the task's relative weight.", true, ">0"},
       {"task", "rate", number, "", "Of mixture.kind explicit: the task's relative rate; 0 leaves it out.", true, ">=0"},
+      {"task", "patience", integer, "", "As run.task_patience, which it is when not given.", true, ">=0"},
+      {"task", "metric", text, "loss",
+       "What early stopping of the task and run.best = mean go by: a metric that evaluations on valid give.", true},
       {"task", "dropout", number, "", "Dropout rate of the head; encoder.dropout when not given.", true, ">=0,<1"},
       {"task", "label_smoothing", number, "", "Label smoothing; when not given 0.1 for translation, else 0.", true,
        ">=0,<1"},

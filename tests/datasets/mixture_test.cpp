@@ -217,6 +217,32 @@ TEST(Phases, AMillionStepsTakeExactlyTheQuotasAndEveryEpochIsABijection) {
   }
 }
 
+TEST(Without, TasksThatLeaveTakeNothingAndTheOthersGoOn) {
+  const std::vector<std::string> tasks = {"a", "b", "c"};
+  const std::vector<std::uint64_t> sizes = {10, 20, 30};
+  const MixtureOptions options{
+      .batch = 9,
+      .phases = {{1, mixture("uniform")}, {11, rates({{"a", 2}, {"b", 1}, {"c", 0}})}, {21, mixture("proportional")}}};
+  const std::vector<MixtureEntry> all = entries_of(options, phase_quotas(options, tasks, sizes));
+  // b leaves in the first phase, a in the second, whose tasks have then all left.
+  const auto one = without(all, {false, true, false}, 6, options, tasks, sizes);
+  EXPECT_EQ(one, (std::vector<MixtureEntry>{{1, {3, 3, 3}, {0, 0, 0}},
+                                            {6, {5, 0, 4}, {15, 15, 15}},
+                                            {11, {9, 0, 0}, {40, 15, 35}},
+                                            {21, {2, 0, 7}, {130, 15, 35}}}));
+  const auto two = without(one, {true, true, false}, 16, options, tasks, sizes);
+  EXPECT_EQ(two, (std::vector<MixtureEntry>{{1, {3, 3, 3}, {0, 0, 0}},
+                                            {6, {5, 0, 4}, {15, 15, 15}},
+                                            {11, {9, 0, 0}, {40, 15, 35}},
+                                            {16, {0, 0, 9}, {85, 15, 35}},
+                                            {21, {0, 0, 9}, {85, 15, 80}}}));
+  // At the first step of a phase there is one entry for it, and nobody leaves without a change.
+  EXPECT_EQ(without(all, {false, false, false}, 11, options, tasks, sizes), all);
+  EXPECT_EQ(without(all, {false, true, true}, 1, options, tasks, sizes),
+            (std::vector<MixtureEntry>{
+                {1, {9, 0, 0}, {0, 0, 0}}, {11, {9, 0, 0}, {90, 0, 0}}, {21, {9, 0, 0}, {180, 0, 0}}}));
+}
+
 TEST(Positions, AcrossEntries) {
   // Task 1 stops at step 11 and starts again at step 21; each entry continues where the one before ends.
   const std::vector<MixtureEntry> entries = {{1, {3, 1}, {0, 0}}, {11, {4, 0}, {30, 10}}, {21, {2, 2}, {70, 10}}};

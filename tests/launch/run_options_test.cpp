@@ -86,6 +86,19 @@ TEST_F(RunOptions, FillsTheStructs) {
   EXPECT_EQ(c.tasks().size(), 2U);  // not those of the others
 }
 
+TEST_F(RunOptions, ATasksPatienceIsThatOfTheRunWhenNotGiven) {
+  for (std::size_t task = 0; task < 2; ++task) manifest_.tasks[task].splits["valid"].samples = 5;
+  Config c = config({"--run.tasks", "section, en-it", "--run.task_patience", "3", "--task.en-it.patience", "0",
+                     "--task.section.metric", "macro_f1", "--run.eval_every", "10", "--run.best", "en-it:perplexity"});
+  const ValidationOptions found = train_options_of(c, manifest_).validation;
+  EXPECT_EQ(found.best, "en-it:perplexity");
+  EXPECT_EQ(found.tasks.at("section").patience, 3);
+  EXPECT_EQ(found.tasks.at("section").metric, "macro_f1");
+  EXPECT_EQ(found.tasks.at("en-it").patience, 0);
+  EXPECT_EQ(found.tasks.at("en-it").metric, "loss");
+  EXPECT_EQ(c.text("task.section.patience"), "3");  // config.ini has it
+}
+
 TEST_F(RunOptions, AResolvedConfigurationResolvesToItself) {
   Config first = config({"--run.tasks", "section,en-it"});
   train_options_of(first, manifest_);
@@ -138,6 +151,10 @@ TEST_F(RunOptions, Errors) {
   expect_contains(error(Exit::config, {"--run.tasks", "section", "--task.section.mask_random", "0.3"}),
                   "together must be at most 1");
   expect_contains(error(Exit::config, {"--run.data_hash", "0"}), "it is another data set");
+  expect_contains(error(Exit::config, {"--run.tasks", "section", "--run.task_patience", "2"}),
+                  "task section has no valid samples");
+  manifest_.tasks[0].splits["valid"].samples = 5;
+  expect_contains(error(Exit::config, {"--run.tasks", "section", "--run.task_patience", "2"}), "give run.eval_every");
   manifest_.tasks.clear();
   expect_contains(error(Exit::data, {}), "has no task");
 }
