@@ -2,9 +2,11 @@
 #include "distributed/checkpoint.h"
 
 #include <algorithm>
+#include <charconv>
 #include <cstring>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <nlohmann/json.hpp>
 
@@ -23,6 +25,10 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(BestValue, value, step, since)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ValidationState, run, tasks, finished)
 
 namespace {
+
+std::string folder_name(std::int64_t step) {
+  return fmt::format("step-{:06}", step);
+}
 
 std::string owner_of(const Head& head) {
   return "head." + head.spec().task;
@@ -119,7 +125,7 @@ std::uint64_t parameter_hash(const Model& model, const ModelDescription& descrip
 fs::path save_checkpoint(const fs::path& run_dir, CheckpointState& state, const Model& model,
                          const Optimizers& optimizers, const std::vector<int>& leads, std::int64_t keep,
                          Communicator& world) {
-  const fs::path parent = run_dir / "checkpoints", folder = parent / fmt::format("step-{:06}", state.step);
+  const fs::path parent = run_dir / "checkpoints", folder = parent / folder_name(state.step);
   const fs::path beside = folder.string() + ".tmp";
   std::error_code error;
   if (world.rank() == 0) {
@@ -174,9 +180,11 @@ fs::path save_checkpoint(const fs::path& run_dir, CheckpointState& state, const 
                                                   beside.string(), error.message()));
     sync_path(parent);
     write_file_atomically(parent / "latest", folder.filename().string() + "\n");
+    const std::string best = state.validation.run.step > 0 ? folder_name(state.validation.run.step) : "";
+    if (!best.empty()) write_file_atomically(parent / "best", best + "\n");
     const auto all = checkpoints(run_dir);
     for (std::size_t i = static_cast<std::size_t>(std::max<std::int64_t>(1, keep)); i < all.size(); ++i)
-      fs::remove_all(all[i], error);
+      if (all[i].filename() != best) fs::remove_all(all[i], error);
   }
   world.barrier("checkpoint.end");
   return folder;
@@ -240,6 +248,33 @@ std::unique_ptr<FoundCheckpoint> find_checkpoint(const fs::path& run_dir, std::v
       Exit::data,
       fmt::format("{}: no checkpoint is whole; the newest: {}. Restore it from a copy, or start in another run folder",
                   (run_dir / "checkpoints").string(), warnings.front()));
+}
+
+std::unique_ptr<FoundCheckpoint> choose_checkpoint(const fs::path& run_dir, const std::string& which,
+                                                   std::vector<std::string>& warnings) {
+  const auto all = checkpoints(run_dir);
+  if (which == "latest" || all.empty()) return find_checkpoint(run_dir, warnings);
+  std::string name;
+  std::int64_t step = 0;
+  const auto [end, error] = std::from_chars(which.data(), which.data() + which.size(), step);
+  if (which == "best") {
+    std::error_code missing;
+    if (!fs::exists(run_dir / "checkpoints" / "best", missing))
+      throw Error(Exit::config, fmt::format("{}: the run keeps no best checkpoint, as it was trained without run.best",
+                                            run_dir.string()));
+    name = read_file(run_dir / "checkpoints" / "best");
+    while (name.ends_with('\n')) name.pop_back();
+  } else if (error == std::errc() && end == which.data() + which.size()) {
+    name = folder_name(step);
+  }
+  std::vector<std::string> names;
+  for (const fs::path& folder : all) {
+    if (folder.filename() == name)
+      return std::make_unique<FoundCheckpoint>(FoundCheckpoint{folder, verify_checkpoint(folder)});
+    names.push_back(folder.filename().string());
+  }
+  throw Error(Exit::config, fmt::format("{}: it holds no checkpoint '{}'; give latest, best or the step of one of {}",
+                                        run_dir.string(), which, fmt::join(names, ", ")));
 }
 
 void load_checkpoint(const fs::path& folder, const CheckpointState& state, Model& model, Optimizers* optimizers) {

@@ -40,7 +40,8 @@ struct Optimizers {
 std::uint64_t parameter_hash(const Model& model, const ModelDescription& description, const std::vector<int>& leads,
                              Communicator& world);
 
-// Saves; fills in state.files. Collective; rank 0 answers for the encoder. Keeps the `keep` newest. -> the checkpoint's
+// Saves; fills in state.files. Collective; rank 0 answers for the encoder. Keeps the `keep` newest, and that of
+// state.validation.run.step, whose name goes to checkpoints/best. -> the checkpoint's
 // folder. Throws Error(cannot_write); then the older checkpoints are still there.
 std::filesystem::path save_checkpoint(const std::filesystem::path& run_dir, CheckpointState& state, const Model& model,
                                       const Optimizers& optimizers, const std::vector<int>& leads, std::int64_t keep,
@@ -60,6 +61,11 @@ struct FoundCheckpoint {
 };
 std::unique_ptr<FoundCheckpoint> find_checkpoint(const std::filesystem::path& run_dir,
                                                  std::vector<std::string>& warnings);
+
+// The checkpoint that a person names: "latest" (as find_checkpoint), "best", or a step's number; null when there is
+// none at all. Throws Error(config) when there is no such checkpoint, Error(data) when it is damaged.
+std::unique_ptr<FoundCheckpoint> choose_checkpoint(const std::filesystem::path& run_dir, const std::string& which,
+                                                   std::vector<std::string>& warnings);
 
 // Fills the parameters of the encoder and of the heads that the model has; with `optimizers` their states too. Throws
 // Error(data) naming a file whose hash is not the state's, or the file and its tensor that is missing or does not fit.

@@ -10,12 +10,12 @@
 
 namespace polyhead {
 
-TrainedModel load_trained(const std::filesystem::path& run_dir, const std::vector<std::string>& tasks,
-                          const std::string& device, int threads) {
+TrainedModel load_trained(const std::filesystem::path& run_dir, const std::string& which,
+                          const std::vector<std::string>& tasks, const std::string& device, int threads) {
   at::set_num_threads(threads);
   at::globalContext().setFlushDenormal(true);
   TrainedModel trained;
-  const auto found = find_checkpoint(run_dir, trained.warnings);
+  const auto found = choose_checkpoint(run_dir, which, trained.warnings);
   if (!found)
     throw Error(Exit::config,
                 fmt::format("{}: it holds no checkpoint; give the --run-dir of a run that polyhead train has saved",

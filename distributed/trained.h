@@ -20,10 +20,10 @@ struct TrainedModel {
   std::vector<std::string> warnings;  // damaged checkpoints that were passed over
 };
 
-// Loads the newest whole checkpoint of a run with the heads of `tasks` (names; empty: all) on a device ("cpu", "cuda").
-// Throws Error(config) when the folder holds no checkpoint or the run has no such task, Error(data) when every
-// checkpoint is damaged.
-TrainedModel load_trained(const std::filesystem::path& run_dir, const std::vector<std::string>& tasks,
-                          const std::string& device, int threads);
+// Loads a checkpoint of a run (`which`: see choose_checkpoint) with the heads of `tasks` (names; empty: all) on a
+// device ("cpu", "cuda"). Throws Error(config) when the folder holds no checkpoint or the run has no such task,
+// Error(data) when every checkpoint is damaged.
+TrainedModel load_trained(const std::filesystem::path& run_dir, const std::string& which,
+                          const std::vector<std::string>& tasks, const std::string& device, int threads);
 
 }  // namespace polyhead

@@ -7,6 +7,8 @@ std::span<const Option> evaluate_options() {
   using enum OptionType;
   static const std::vector<Option> table = {
       {"", "run-dir", path, "", "The run's folder."},
+      {"", "checkpoint", text, "latest",
+       "Which checkpoint: latest, best (of run.best), or the step of one that is there."},
       {"", "data", path, "", "The data set's folder; the one that the run was trained on when not given."},
       {"", "split", choice, "test", "The split to evaluate on.", false, "train|valid|test"},
       {"", "tasks", list, "", "The tasks to evaluate, separated by commas; all of the run when empty."},
@@ -23,6 +25,8 @@ std::span<const Option> predict_options() {
   using enum OptionType;
   static const std::vector<Option> table = {
       {"", "run-dir", path, "", "The run's folder."},
+      {"", "checkpoint", text, "latest",
+       "Which checkpoint: latest, best (of run.best), or the step of one that is there."},
       {"", "task", text, "", "The task whose head predicts."},
       {"", "in", path, "", "The JSONL file to read; standard input when not given."},
       {"", "out", path, "", "The JSONL file to write; standard output when not given."},
