@@ -26,6 +26,8 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ValidationState, run, tasks, finished)
 
 namespace {
 
+constexpr const char* kAverage = ".ema.safetensors";  // of an owner's file
+
 std::string folder_name(std::int64_t step) {
   return fmt::format("step-{:06}", step);
 }
@@ -88,16 +90,23 @@ void read_into(const fs::path& path, const CheckpointState& state, const Arena& 
   }
 }
 
-// Writes the parameters and the optimizer state of one owner; -> lines "name hash".
+// Writes the parameters, the optimizer state and the average of one owner; -> lines "name hash".
 std::string write_owner(const fs::path& folder, const std::string& owner, const Arena& arena, const AdamW& optimizer) {
-  Stored values, moments;
+  Stored values, moments, average;
   values.add(arena, "", arena.values());
   moments.add(arena, "mean.", optimizer.mean);
   moments.add(arena, "square.", optimizer.square);
+  std::vector<std::pair<std::string, const Stored*>> files = {{".safetensors", &values},
+                                                              {".optimizer.safetensors", &moments}};
+  if (optimizer.average.defined()) {
+    average.add(arena, "", optimizer.average);
+    files.emplace_back(kAverage, &average);
+  }
   std::string lines;
-  for (const auto& [name, stored] :
-       {std::pair(owner + ".safetensors", &values), std::pair(owner + ".optimizer.safetensors", &moments)})
+  for (const auto& [ending, stored] : files) {
+    const std::string name = owner + ending;
     lines += name + " " + to_hex(write_safetensors(folder / name, stored->tensors, {{"format", "pt"}})) + "\n";
+  }
   return lines;
 }
 
@@ -105,8 +114,9 @@ std::string write_owner(const fs::path& folder, const std::string& owner, const 
 
 Optimizers::Optimizers(const Model& model, const OptimizerOptions& options)
     : encoder(model.encoder().arena(),
-              layer_scales(model.encoder().arena(), model.encoder().options().layers, options.layer_decay)) {
-  for (const auto& [task, head] : model.heads()) heads.emplace(task, AdamW(head->arena()));
+              layer_scales(model.encoder().arena(), model.encoder().options().layers, options.layer_decay),
+              options.ema > 0) {
+  for (const auto& [task, head] : model.heads()) heads.emplace(task, AdamW(head->arena(), {}, options.ema > 0));
 }
 
 std::uint64_t parameter_hash(const Model& model, const ModelDescription& description, const std::vector<int>& leads,
@@ -277,12 +287,25 @@ std::unique_ptr<FoundCheckpoint> choose_checkpoint(const fs::path& run_dir, cons
                                         run_dir.string(), which, fmt::join(names, ", ")));
 }
 
+void load_average(const fs::path& folder, const CheckpointState& state, Model& model) {
+  if (!state.files.contains(std::string("encoder") + kAverage))
+    throw Error(
+        Exit::config,
+        fmt::format("{}: it holds no averaged weights, as the run was trained without optimizer.ema", folder.string()));
+  const auto load = [&](const std::string& owner, const Arena& arena) {
+    read_into(folder / (owner + kAverage), state, arena, {{"", arena.values()}});
+  };
+  load("encoder", model.encoder().arena());
+  for (const auto& [task, head] : model.heads()) load(owner_of(*head), head->arena());
+}
+
 void load_checkpoint(const fs::path& folder, const CheckpointState& state, Model& model, Optimizers* optimizers) {
   const auto load = [&](const std::string& owner, Arena& arena, AdamW* optimizer) {
     read_into(folder / (owner + ".safetensors"), state, arena, {{"", arena.values()}});
     if (!optimizer) return;
     read_into(folder / (owner + ".optimizer.safetensors"), state, arena,
               {{"mean.", optimizer->mean}, {"square.", optimizer->square}});
+    if (optimizer->average.defined()) read_into(folder / (owner + kAverage), state, arena, {{"", optimizer->average}});
     const auto steps = state.optimizer_steps.find(owner);
     if (steps == state.optimizer_steps.end())
       throw Error(Exit::data,

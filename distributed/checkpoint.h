@@ -71,5 +71,7 @@ std::unique_ptr<FoundCheckpoint> choose_checkpoint(const std::filesystem::path& 
 // Error(data) naming a file whose hash is not the state's, or the file and its tensor that is missing or does not fit.
 void load_checkpoint(const std::filesystem::path& folder, const CheckpointState& state, Model& model,
                      Optimizers* optimizers);
+// Fills the parameters with their moving averages. Throws as load_checkpoint, and Error(config) when none were kept.
+void load_average(const std::filesystem::path& folder, const CheckpointState& state, Model& model);
 
 }  // namespace polyhead

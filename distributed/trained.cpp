@@ -10,12 +10,12 @@
 
 namespace polyhead {
 
-TrainedModel load_trained(const std::filesystem::path& run_dir, const std::string& which,
+TrainedModel load_trained(const std::filesystem::path& run_dir, const Weights& weights,
                           const std::vector<std::string>& tasks, const std::string& device, int threads) {
   at::set_num_threads(threads);
   at::globalContext().setFlushDenormal(true);
   TrainedModel trained;
-  const auto found = choose_checkpoint(run_dir, which, trained.warnings);
+  const auto found = choose_checkpoint(run_dir, weights.checkpoint, trained.warnings);
   if (!found)
     throw Error(Exit::config,
                 fmt::format("{}: it holds no checkpoint; give the --run-dir of a run that polyhead train has saved",
@@ -30,7 +30,10 @@ TrainedModel load_trained(const std::filesystem::path& run_dir, const std::strin
   const auto options =
       torch::TensorOptions().dtype(scalar_type(trained.description.dtype)).device(choose_device(device, 0));
   trained.model->finish(0, options);
-  load_checkpoint(found->folder, found->state, *trained.model, nullptr);
+  if (weights.average)
+    load_average(found->folder, found->state, *trained.model);
+  else
+    load_checkpoint(found->folder, found->state, *trained.model, nullptr);
   trained.tokenizer = load_tokenizer(run_dir, trained.description.tokenizer);
   return trained;
 }

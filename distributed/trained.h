@@ -20,10 +20,16 @@ struct TrainedModel {
   std::vector<std::string> warnings;  // damaged checkpoints that were passed over
 };
 
-// Loads a checkpoint of a run (`which`: see choose_checkpoint) with the heads of `tasks` (names; empty: all) on a
+// Which weights of a run.
+struct Weights {
+  std::string checkpoint = "latest";  // see choose_checkpoint
+  bool average = false;               // their moving average, of optimizer.ema
+};
+
+// Loads a checkpoint of a run with the heads of `tasks` (names; empty: all) on a
 // device ("cpu", "cuda"). Throws Error(config) when the folder holds no checkpoint or the run has no such task,
 // Error(data) when every checkpoint is damaged.
-TrainedModel load_trained(const std::filesystem::path& run_dir, const std::string& which,
+TrainedModel load_trained(const std::filesystem::path& run_dir, const Weights& weights,
                           const std::vector<std::string>& tasks, const std::string& device, int threads);
 
 }  // namespace polyhead

@@ -69,6 +69,7 @@ OptimizerOptions optimizer_options(const Config& config) {
   optimizer.epsilon = config.number("optimizer.epsilon");
   optimizer.clip = config.number("optimizer.clip");
   optimizer.head_clip = config.number("optimizer.head_clip");
+  optimizer.ema = config.number("optimizer.ema");
   return optimizer;
 }
 

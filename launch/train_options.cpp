@@ -104,6 +104,11 @@ std::span<const Option> train_options() {
       {"optimizer", "epsilon", number, "1e-8", "Added to the root of the second moment.", true, ">0"},
       {"optimizer", "clip", number, "1", "Largest norm of the encoder's gradient; 0: no bound.", true, ">=0"},
       {"optimizer", "head_clip", number, "1", "Largest norm of each head's gradient; 0: no bound.", true, ">=0"},
+      {"optimizer", "ema", number, "0",
+       "Decay of an exponential moving average of the weights, which checkpoints keep beside them (evaluate and "
+       "predict: "
+       "--weights average); in step n it is (1 + n) / (10 + n) at most; 0: none is kept.",
+       true, ">=0,<1"},
 
       {"mixture", "kind", choice, "temperature", "How a step's samples are shared out among tasks.", true,
        "proportional|uniform|temperature|explicit"},

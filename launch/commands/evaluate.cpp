@@ -96,8 +96,9 @@ int run_evaluate(const Config& config, Communicator& world) {
   if (!config.has("run-dir")) throw Error(Exit::usage, "--run-dir DIR is not given: the folder of a run");
   int threads = static_cast<int>(config.integer("threads"));
   if (threads == 0) threads = threads_from_affinity(world);
-  const TrainedModel trained = load_trained(config.path("run-dir"), config.text("checkpoint"), config.list("tasks"),
-                                            resolve_device(config.text("device")), threads);
+  const TrainedModel trained =
+      load_trained(config.path("run-dir"), {config.text("checkpoint"), config.text("weights") == "average"},
+                   config.list("tasks"), resolve_device(config.text("device")), threads);
   for (const std::string& warning : trained.warnings)
     fmt::print(stderr, "polyhead evaluate: a checkpoint is passed over: {}\n", warning);
   const std::filesystem::path data =

@@ -214,8 +214,9 @@ int run_predict(const Config& config, Communicator& world) {
   int threads = static_cast<int>(config.integer("threads"));
   if (threads == 0) threads = threads_from_affinity(world);
   const std::string task = config.text("task");
-  const TrainedModel trained = load_trained(config.path("run-dir"), config.text("checkpoint"), {task},
-                                            resolve_device(config.text("device")), threads);
+  const TrainedModel trained =
+      load_trained(config.path("run-dir"), {config.text("checkpoint"), config.text("weights") == "average"}, {task},
+                   resolve_device(config.text("device")), threads);
   for (const std::string& warning : trained.warnings)
     fmt::print(stderr, "polyhead predict: a checkpoint is passed over: {}\n", warning);
   const std::uint64_t trained_length = trained.description.max_length > 0 ? trained.description.max_length : 128;

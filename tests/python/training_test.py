@@ -1,12 +1,16 @@
-"""What changes how a run trains: schedules, gradient accumulation, stochastic depth, activation checkpointing. Each keeps what every run
-has: the same update on any placement, and going on bit for bit."""
+"""What changes how a run trains: schedules, gradient accumulation, stochastic depth, activation checkpointing, averaged weights. Each keeps
+what every run has: the same update on any placement, and going on bit for bit."""
 
+import json
 import math
+import shutil
 
+import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 from placement_test import BOUND, distance
-from program import fails, files, lines, log, parameters, status, steps, train, train_words
+from program import fails, files, log, newest, parameters, run, status, steps, train, train_words
 
 STEPS = 12
 TASKS = ["--run.tasks", "topic,tags,dictionary,lines", "--run.steps", STEPS]
@@ -49,7 +53,8 @@ def test_activation_checkpointing_changes_no_bit(data, tmp_path):
 
 
 # All that changes the arithmetic of a step, together.
-MANY = [*TASKS, "--run.accumulate", 2, "--encoder.drop_path", 0.4, "--optimizer.schedule", "linear", "--optimizer.layer_decay", 0.7]
+MANY = [*TASKS, "--run.accumulate", 2, "--encoder.drop_path", 0.4, "--optimizer.schedule", "linear", "--optimizer.layer_decay", 0.7,
+        "--optimizer.ema", 0.9]
 
 
 @pytest.mark.parametrize("dtype", BOUND)
@@ -76,7 +81,56 @@ def test_stopped_and_going_on_equals_never_stopped(workers, data, tmp_path):
 
 def test_what_a_run_was_begun_with_it_goes_on_with(data, tmp_path):
     train(tmp_path, data, *MANY, "--run.stop_at", 2)
-    for change in (["--run.accumulate", 3], ["--encoder.drop_path", 0.1], ["--optimizer.schedule", "cosine"], ["--optimizer.layer_decay", 1]):
+    for change in (["--run.accumulate", 3], ["--encoder.drop_path", 0.1], ["--optimizer.schedule", "cosine"], ["--optimizer.layer_decay", 1],
+                   ["--optimizer.ema", 0]):
         options = [*MANY]
         options[options.index(change[0]) + 1] = change[1]
         fails(78, *train_words(tmp_path, data, *options), says=["another configuration", change[0].removeprefix("--")])
+
+
+# The moving average of the weights
+
+
+@pytest.fixture(scope="module")
+def averaged(tmp_path_factory, data):
+    """A run with an average and a checkpoint after each step."""
+    folder = tmp_path_factory.mktemp("averaged") / "run"
+    train(folder, data, *TASKS, "--optimizer.ema", 0.5, "--run.checkpoint_every", 1, "--run.keep", 100)
+    return folder
+
+
+def test_the_average_is_that_of_the_weights(averaged):
+    def load(step, kind):
+        return load_file(averaged / "checkpoints" / f"step-{step:06}" / f"head.topic{kind}.safetensors")
+
+    expected = load(1, ".ema")
+    for n in range(2, STEPS + 1):
+        decay = min(0.5, (1 + n) / (10 + n))
+        expected = {name: decay * expected[name] + (1 - decay) * value for name, value in load(n, "").items()}
+    found, last = load(STEPS, ".ema"), load(STEPS, "")
+    for name in expected:
+        assert found[name] == pytest.approx(expected[name], abs=1e-6)
+    assert any(np.abs(found[name] - last[name]).max() > 1e-4 for name in found)
+
+
+def test_evaluate_and_predict_take_the_average_when_asked(averaged, tmp_path):
+    def evaluate(folder, *more):
+        done = run("evaluate", "--run-dir", folder, "--split", "valid", "--json", *more)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)["tasks"]
+
+    # The same run with the averages in the place of the weights.
+    swapped = tmp_path / "run"
+    shutil.copytree(averaged, swapped)
+    folder = newest(swapped)
+    state = json.loads((folder / "state.json").read_text())
+    for file in folder.glob("*.ema.safetensors"):
+        plain = file.name.replace(".ema", "")
+        file.rename(folder / plain)
+        state["files"][plain] = state["files"].pop(file.name)
+    (folder / "state.json").write_text(json.dumps(state))
+    assert evaluate(averaged, "--weights", "average") == evaluate(swapped) != evaluate(averaged)
+    said = [run("predict", "--run-dir", run_dir, "--task", "topic", *more, input='{"text": "a b c"}\n').stdout
+            for run_dir, more in ((averaged, ["--weights", "average"]), (swapped, []), (averaged, []))]
+    assert said[0] == said[1] != said[2] and "label" in said[0]
+    fails(78, "evaluate", "--run-dir", swapped, "--weights", "average", says=["no averaged weights", "optimizer.ema"])
