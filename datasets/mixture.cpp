@@ -1,3 +1,4 @@
+// Rates to quotas by largest remainder; quotas of phases to stream positions.
 #include "datasets/mixture.h"
 
 #include <fmt/format.h>

@@ -1,3 +1,4 @@
+// Fisher-Yates for small sizes, a tabled Feistel network with cycle walking above.
 #include "datasets/permutation.h"
 
 #include <fmt/format.h>

@@ -1,3 +1,4 @@
+// Stream positions to samples; samples to workers by length.
 #include "datasets/sampling.h"
 
 #include <algorithm>

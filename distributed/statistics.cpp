@@ -1,3 +1,4 @@
+// Means, deviations and class weights of train; checks of the other splits against it.
 #include "distributed/statistics.h"
 
 #include <algorithm>

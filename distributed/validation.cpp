@@ -1,3 +1,4 @@
+// Early stopping and the best step, from the results of evaluations.
 #include "distributed/validation.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// Options to a mixture and its phases.
 #include "launch/mixture_options.h"
 
 #include <fmt/format.h>

@@ -1,3 +1,4 @@
+// Multilabel: a binary cross-entropy for each class on the weighted synthesis of the text.
 #include "core/heads/multilabel.h"
 
 #include "core/metrics/scores.h"

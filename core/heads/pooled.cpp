@@ -1,3 +1,4 @@
+// Weighted synthesis of the text, one hidden layer, an output vector.
 #include "core/heads/pooled.h"
 
 #include "core/model/task_attention.h"

@@ -1,3 +1,4 @@
+// Regression: standardised targets, mean squared or Huber loss.
 #include "core/heads/regression.h"
 
 #include <fmt/format.h>

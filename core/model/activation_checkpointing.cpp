@@ -1,3 +1,4 @@
+// Activation checkpointing as one autograd function, whose backward runs forward once more.
 #include "core/model/activation_checkpointing.h"
 
 #include <utility>

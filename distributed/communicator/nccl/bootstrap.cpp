@@ -1,3 +1,4 @@
+// Checks and exchanges before the first NCCL call.
 #include "distributed/communicator/nccl/bootstrap.h"
 
 #include <cuda_runtime_api.h>

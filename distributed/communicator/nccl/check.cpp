@@ -1,3 +1,4 @@
+// Errors of NCCL and CUDA as exceptions.
 #include "distributed/communicator/nccl/check.h"
 
 #include <fmt/format.h>

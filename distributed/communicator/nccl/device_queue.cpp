@@ -1,3 +1,4 @@
+// A stream of its own, ordered against the caller's by events.
 #include "distributed/communicator/nccl/device_queue.h"
 
 #include "distributed/communicator/nccl/check.h"

@@ -1,3 +1,4 @@
+// Owns an ncclComm_t: made, split, watched, finalised or aborted.
 #include "distributed/communicator/nccl/nccl_comm.h"
 
 #include <fmt/format.h>
