@@ -1,11 +1,12 @@
-// Signals that ask a run to save and end, and the one of a mapped file that has become shorter. The handlers are
-// async-signal-safe.
+// Signals that ask a run to save and end, and the one of a mapped file that has become shorter.
 #include "launch/signals.h"
 
 #include <unistd.h>
 
 #include <csignal>
-#include <cstring>
+#include <cstdio>
+
+#include <fmt/format.h>
 
 #include "core/base/error.h"
 #include "datasets/file_pool.h"
@@ -15,8 +16,10 @@ namespace {
 
 std::atomic<bool> g_requested{false};
 std::atomic<int> g_terminated{0};
+std::function<void(const std::string&)> g_told;
 static_assert(std::atomic<bool>::is_always_lock_free && std::atomic<int>::is_always_lock_free);
 
+// Async-signal-safe.
 void on_signal(int signal) {
   g_requested = true;
   // Not the second: launchers and schedulers send one each, and the first's checkpoint is still being saved.
@@ -32,16 +35,20 @@ void on_lost_file(int signal, siginfo_t* about, void*) {
     std::signal(signal, SIG_DFL);
     return;  // the same access ends the process
   }
-  for (const char* part : {"polyhead: the shard ", file,
-                           " became shorter, or its disk failed, while it was read. Restore it, and do not write to a "
-                           "data set in use; --run.data_access pread reads without a map.\n"})
-    if (::write(STDERR_FILENO, part, std::strlen(part)) < 0) break;
+  const std::string what = fmt::format(
+      "the shard {} became shorter, or its disk failed, while it was read. Restore it, and do not write to a data set "
+      "in "
+      "use; --run.data_access pread reads without a map.",
+      file);
+  if (g_told) g_told(what);
+  std::fputs(("polyhead: " + what + "\n").c_str(), stderr);
   ::_exit(static_cast<int>(Exit::data));
 }
 
 }  // namespace
 
-void catch_lost_files() {
+void catch_lost_files(std::function<void(const std::string&)> told) {
+  g_told = std::move(told);
   struct sigaction action = {};
   action.sa_sigaction = on_lost_file;
   action.sa_flags = SA_SIGINFO;

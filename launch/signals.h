@@ -2,6 +2,8 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
+#include <string>
 
 namespace polyhead {
 
@@ -9,8 +11,9 @@ namespace polyhead {
 void catch_stop_signals();
 
 // From now on a mapped shard that becomes shorter while it is read (SIGBUS) ends the process with code 65 and a line
-// that names it.
-void catch_lost_files();
+// that names it, which `told` hears first. The signal is the reading thread's own, at its read, so `told` may do what
+// any code may.
+void catch_lost_files(std::function<void(const std::string&)> told = {});
 
 // True once a signal has come.
 const std::atomic<bool>& stop_requested();

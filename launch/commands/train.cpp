@@ -64,6 +64,9 @@ int run_train(const Config& given, Communicator& world) {
   world.all_reduce("launch.run_folder", resume, Reduce::max);
   try {
     catch_stop_signals();
+    catch_lost_files([run_dir = options.run_dir](const std::string& what) {
+      note_failure(run_dir, static_cast<int>(Exit::data), what);
+    });
     RankLog log(options.run_dir, world.rank());
     log.line(fmt::format("worker {} of {} on {}, process {}, {} threads, {}", world.rank(), world.size(), host_name(),
                          getpid(), options.threads, options.device));

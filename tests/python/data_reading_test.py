@@ -49,4 +49,6 @@ def test_a_shard_that_is_cut_while_it_is_read(access, says, workers, copy, tmp_p
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 65, errors
     assert str(file) in errors and says in errors
+    ended = status(tmp_path / "run")
+    assert (ended["state"], ended["exit_code"]) == ("failed", 65) and says in ended["error"]
     assert survivors(tmp_path / "run") == []
