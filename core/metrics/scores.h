@@ -33,6 +33,16 @@ double macro_f1(const Scores& scores, std::int64_t classes);
 // matthews_corrcoef: 0 where it is not defined.
 double matthews(const Scores& scores, std::int64_t classes);
 
+// Tagging with BIO labels: "O", and "B-TYPE" and "I-TYPE" or plain "B" and "I", some B among them.
+bool is_bio(const std::vector<std::string>& labels);
+// Entities of one sentence, its tags [words] as indices of labels, as 3 sums: right, gold, predicted. An entity begins
+// with B, or with an I that no word of its type comes before; -1 counts as O. F1 over all types as seqeval's f1_score
+// (micro average, default mode, which is conlleval's); 0 of no entities.
+inline constexpr std::size_t kEntitySums = 3;
+void add_entities(std::span<double> sums, std::span<const std::int64_t> gold, std::span<const std::int64_t> predicted,
+                  const std::vector<std::string>& labels);
+double entity_f1(std::span<const double> sums);
+
 // Multilabel: gold [samples, classes] of 0 and 1, probabilities of the same shape. A label is told from kThreshold on.
 // As scikit-learn's f1_score (micro; macro over all classes, zero_division 0), average_precision_score (macro over all
 // classes; one without a gold label counts as 0) and accuracy_score; all 0 of no samples, NaN with a probability that

@@ -1,4 +1,4 @@
-"""The metrics equal scikit-learn's, scipy's and sacrebleu's, on random and realistic cases, through tests/tools/score.cpp."""
+"""The metrics equal scikit-learn's, scipy's, sacrebleu's and seqeval's, on random and realistic cases, through tests/tools/score.cpp."""
 
 import json
 import math
@@ -13,6 +13,9 @@ import pytest
 from sacrebleu.metrics import BLEU, CHRF
 from sacrebleu.tokenizers.tokenizer_13a import Tokenizer13a
 from scipy.stats import pearsonr, spearmanr
+from seqeval.metrics import f1_score as entity_f1_score
+from sklearn.datasets import load_diabetes, load_digits
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import (accuracy_score, average_precision_score, f1_score, matthews_corrcoef, mean_absolute_error, mean_squared_error,
                              r2_score)
 
@@ -214,3 +217,86 @@ def test_values():
         for name, value in expected.items():
             assert mine[name] == pytest.approx(0 if math.isnan(value) else value, rel=1e-9, abs=1e-7), (name, gold, told)
     assert defined > 500
+
+
+def test_models_of_real_data():
+    """Digits and diabetes, as simple models of scikit-learn tell them."""
+    x, y = load_digits(return_X_y=True)
+    model = LogisticRegression(max_iter=20)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.fit(x[:300] / 16, y[:300])
+    told, sure = model.predict(x[300:] / 16), model.predict_proba(x[300:] / 16)
+    gold = np.eye(10, dtype=int)[y[300:]]
+    values = np.stack([load_diabetes().target, load_diabetes().data[:, 2]], 1)
+    guess = Ridge().fit(load_diabetes().data[:200, [0, 3, 8]], values[:200]).predict(load_diabetes().data[:, [0, 3, 8]])
+    classes, labels, numbers = score([
+        {"classes": 10, "gold": y[300:].tolist(), "predicted": told.tolist()},
+        {"width": 10, "labels": gold.ravel().tolist(), "probabilities": sure.ravel().tolist()},
+        {"width": 2, "values": values.ravel().tolist(), "predicted": guess.ravel().tolist()}])
+    assert 0.8 < classes["accuracy"] < 1
+    assert classes == pytest.approx({"accuracy": accuracy_score(y[300:], told), "macro_f1": f1_score(y[300:], told, average="macro"),
+                                     "matthews": matthews_corrcoef(y[300:], told)}, abs=1e-9)
+    assert labels["average_precision"] == pytest.approx(average_precision_score(gold, sure, average="macro"), abs=1e-9)
+    assert labels["micro_f1"] == pytest.approx(f1_score(gold, sure >= 0.5, average="micro", zero_division=0), abs=1e-9)
+    assert numbers["mse"] == pytest.approx(mean_squared_error(values, guess), rel=1e-9)
+    assert numbers["r2"] == pytest.approx(r2_score(values, guess), abs=1e-9)
+    for name, function in (("pearson", pearsonr), ("spearman", spearmanr)):
+        each = [function(values[:, k], guess[:, k]).statistic for k in range(2)]
+        assert numbers[name] == pytest.approx(np.mean(each), abs=1e-9) and np.mean(each) > 0.2
+
+
+REAL_TAGS = [  # "Ada Lovelace met Charles Babbage in London ." and the like
+    "B-PER I-PER O B-PER I-PER O B-LOC O",
+    "B-ORG I-ORG I-ORG O O B-LOC O B-LOC O O",
+    "B-LOC B-LOC I-LOC O",  # two places side by side
+    "O O O O O O",
+    "O O B-MISC I-MISC I-MISC I-MISC O O B-PER O O B-ORG",
+    "B-PER",
+    "B-a-b I-a-b O B-a O",  # a type with a hyphen
+]
+
+
+def compare_entities(cases):
+    """Each case is labels and sentences of (gold, predicted) tags."""
+    mine = score([{"bio": labels, "gold": [[labels.index(tag) for tag in gold] for gold, _ in sentences],
+                   "predicted": [[labels.index(tag) if tag else -1 for tag in told] for _, told in sentences]} for labels, sentences in cases])
+    between = 0
+    for (labels, sentences), found in zip(cases, mine, strict=True):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            gold, told = [gold for gold, _ in sentences], [[tag or "O" for tag in told] for _, told in sentences]
+            expected = entity_f1_score(gold, told) if any(gold) else 0
+        assert found["entity_f1"] == pytest.approx(expected, abs=1e-9), sentences
+        between += 0 < expected < 1
+    return between
+
+
+def test_entities():
+    rng = random.Random(7)
+    cases = []
+    for _ in range(1000):
+        types = rng.sample(["PER", "LOC", "ORG", "x", "a-b", "PERSON"], rng.randrange(1, 5))
+        labels = ["O"] + [f"{letter}-{name}" for name in types for letter in "BI"] if rng.random() < 0.9 else ["O", "B", "I"]
+        weights = [rng.choice([1, 5])] + [rng.choice([0.2, 1, 3]) for _ in labels[1:]]  # any order: an I may come first, or after another type
+        right = rng.choice([0.0, 0.5, 0.9, 1.0])
+        sentences = []
+        for _ in range(rng.choice([0, 1, 1, 3, 10])):
+            gold = rng.choices(labels, weights, k=rng.choice([0, 1, 2, 8, 30]))
+            told = [tag if rng.random() < right else rng.choice(labels) for tag in gold]
+            cut = rng.randrange(len(gold) + 1) if rng.random() < 0.1 else len(gold)  # the words after it were not shown
+            sentences.append((gold, told[:cut] + [None] * (len(gold) - cut)))
+        cases.append((labels, sentences))
+    assert compare_entities(cases) >= 300
+    real = [line.split() for line in REAL_TAGS]
+    labels = sorted({tag for tags in real for tag in tags} | {"I-a"})
+    damaged_tags = [[(gold, [tag if rng.random() < 0.8 else rng.choice(labels) for tag in gold]) for gold in real] for _ in range(200)]
+    assert compare_entities([(labels, [(gold, gold) for gold in real])] + [(labels, sentences) for sentences in damaged_tags]) >= 190
+
+
+def test_which_labels_are_bio():
+    yes = [["O", "B-x", "I-x"], ["B", "I", "O"], ["B-x"], ["I-x", "B-y"]]
+    no = [["NOUN", "O"], ["O"], ["O", "I-x"], ["O", "B-x", "L-x"], ["O", "B-"], ["O", "Bx"], ["O", "B-x", "-"], ["O", "B-x", ""], ["o", "B-x"], []]
+    told = score([{"bio": labels, "gold": [], "predicted": []} for labels in yes + no])
+    assert [case["is_bio"] for case in told] == [True] * len(yes) + [False] * len(no)
+    assert {case["entity_f1"] for case in told} == {0}

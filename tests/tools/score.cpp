@@ -63,7 +63,18 @@ json score_values(const json& request) {
   return {{"mse", all.mse}, {"mae", all.mae}, {"r2", all.r2}, {"pearson", all.pearson}, {"spearman", all.spearman}};
 }
 
+// A case: sentences of tags, by their index among labels.
+json score_entities(const json& request) {
+  const auto labels = request.at("bio").get<std::vector<std::string>>();
+  std::array<double, polyhead::kEntitySums> sums{};
+  for (std::size_t i = 0; i < request.at("gold").size(); ++i)
+    polyhead::add_entities(sums, request.at("gold").at(i).get<std::vector<std::int64_t>>(),
+                           request.at("predicted").at(i).get<std::vector<std::int64_t>>(), labels);
+  return {{"is_bio", polyhead::is_bio(labels)}, {"entity_f1", polyhead::entity_f1(sums)}};
+}
+
 json score(const json& request) {
+  if (request.contains("bio")) return score_entities(request);
   if (request.contains("classes")) return score_classes(request);
   if (request.contains("labels")) return score_labels(request);
   if (request.contains("values")) return score_values(request);

@@ -1,0 +1,57 @@
+// F1 of entities in BIO tags, as conlleval counts them.
+#include <algorithm>
+#include <set>
+#include <string_view>
+#include <tuple>
+
+#include "core/metrics/scores.h"
+
+namespace polyhead {
+namespace {
+
+bool is_tag(std::string_view label, char letter) {
+  return label.starts_with(letter) && (label.size() == 1 || (label[1] == '-' && label.size() > 2));
+}
+
+using Entity = std::tuple<std::string_view, std::size_t, std::size_t>;  // type, first word, the one after the last
+
+std::set<Entity> entities(std::span<const std::int64_t> tags, const std::vector<std::string>& labels) {
+  std::set<Entity> found;
+  std::string_view type;
+  std::size_t first = 0;
+  bool inside = false;
+  for (std::size_t word = 0; word <= tags.size(); ++word) {
+    const std::string_view tag =
+        word < tags.size() && tags[word] >= 0 ? std::string_view(labels[static_cast<std::size_t>(tags[word])]) : "O";
+    const std::string_view here = tag.substr(1);
+    if (inside && tag.starts_with('I') && here == type) continue;
+    if (inside) found.emplace(type, first, word);
+    inside = tag != "O";
+    type = here;
+    first = word;
+  }
+  return found;
+}
+
+}  // namespace
+
+bool is_bio(const std::vector<std::string>& labels) {
+  return std::ranges::any_of(labels, [](const std::string& label) { return is_tag(label, 'B'); }) &&
+         std::ranges::all_of(
+             labels, [](const std::string& label) { return label == "O" || is_tag(label, 'B') || is_tag(label, 'I'); });
+}
+
+void add_entities(std::span<double> sums, std::span<const std::int64_t> gold, std::span<const std::int64_t> predicted,
+                  const std::vector<std::string>& labels) {
+  const std::set<Entity> there = entities(gold, labels), told = entities(predicted, labels);
+  sums[0] += static_cast<double>(std::ranges::count_if(told, [&](const Entity& one) { return there.contains(one); }));
+  sums[1] += static_cast<double>(there.size());
+  sums[2] += static_cast<double>(told.size());
+}
+
+double entity_f1(std::span<const double> sums) {
+  const double either = sums[1] + sums[2];
+  return either == 0 ? 0 : 2 * sums[0] / either;
+}
+
+}  // namespace polyhead
