@@ -19,6 +19,7 @@ constexpr std::int64_t kBatchSamples = 64;
 struct Sums {
   double loss = 0, targets = 0, right = 0, scored = 0, samples = 0, majority_right = 0, unigram_loss = 0, original = 0;
   std::vector<double> classes;  // add_prediction
+  std::vector<double> entities = std::vector<double>(kEntitySums);
   std::vector<double> bleu = std::vector<double>(kBleuSums), copy_bleu = bleu;
   std::vector<double> chrf = std::vector<double>(kChrfSums), copy_chrf = chrf;
 
@@ -26,7 +27,7 @@ struct Sums {
   void each(const Use& use) {
     for (double* value : {&loss, &targets, &right, &scored, &samples, &majority_right, &unigram_loss, &original})
       use(*value);
-    for (auto* values : {&classes, &bleu, &copy_bleu, &chrf, &copy_chrf})
+    for (auto* values : {&classes, &entities, &bleu, &copy_bleu, &chrf, &copy_chrf})
       for (double& value : *values) use(value);
   }
 };
@@ -182,13 +183,14 @@ Evaluation evaluate(const Model& model, const ModelDescription& description, int
   const Head& head = model.head(task);
   const auto classes = static_cast<std::int64_t>(trained.labels.size());
   const bool by_class = trained.kind == Kind::classification || trained.kind == Kind::tagging;
+  const bool bio = trained.kind == Kind::tagging && is_bio(trained.labels);
   const bool by_table = trained.kind == Kind::multilabel || trained.kind == Kind::regression;
   TaskInfo info;
   info.name = trained.name;
   info.kind = trained.kind;
   info.labels = trained.labels;
 
-  // This member's samples; neighbours in length share a batch, so that greedy search ends together.
+  // This member's samples; neighbours in length share a batch, so that search ends together.
   std::uint64_t limit = reader.size();
   if (request.samples > 0) limit = std::min(limit, static_cast<std::uint64_t>(request.samples));
   std::vector<StoredSample> order;
@@ -217,7 +219,7 @@ Evaluation evaluate(const Model& model, const ModelDescription& description, int
     const HeadInput input = model.forward(batch, false).front();
     const Scored scored = head.score(input, slice);
     Predicted generated;
-    if (trained.kind == Kind::translation && request.generate) generated = head.predict(input);
+    if (trained.kind == Kind::translation && request.generate) generated = head.generate(input, request.search);
 
     std::size_t target = 0;  // walks through scored.predicted
     for (std::size_t i = 0; i < part.size(); ++i) {
@@ -240,21 +242,25 @@ Evaluation evaluate(const Model& model, const ModelDescription& description, int
           score_one(slice.labels[i], scored.predicted[i]);
           break;
         case Kind::tagging: {
-          std::size_t words = 0;
+          std::vector<std::int64_t> gold_tags, predicted_tags;
           for (const auto end = static_cast<std::size_t>(input.segments.offsets[i + 1]); target < end; ++target)
             if (slice.tags[target] != kIgnore) {
               score_one(slice.tags[target], scored.predicted[target]);
-              ++words;
+              gold_tags.push_back(slice.tags[target]);
+              predicted_tags.push_back(scored.predicted[target]);
             }
           if (const auto text = part[i].target_text()) {
             ++sums.original;
             const auto gold = tags_of(*text, trained.labels);
-            for (std::size_t word = words; word < gold.size(); ++word) {
+            for (std::size_t word = gold_tags.size(); word < gold.size(); ++word) {
               ++sums.scored;
               add_prediction(scores, classes, gold[word], -1);  // the model was not shown it
+              gold_tags.push_back(gold[word]);
+              predicted_tags.push_back(-1);
               if (request.baseline) sums.majority_right += gold[word] == request.baseline->majority;
             }
           }
+          if (bio) add_entities(sums.entities, gold_tags, predicted_tags, trained.labels);
           break;
         }
         case Kind::masked_lm:
@@ -329,6 +335,7 @@ Evaluation evaluate(const Model& model, const ModelDescription& description, int
   metrics["accuracy"] = sums.right / all;
   if (by_class) {
     metrics["macro_f1"] = macro_f1(scores, classes);
+    if (bio) metrics["entity_f1"] = entity_f1(sums.entities);
     if (trained.kind == Kind::classification) metrics["matthews"] = matthews(scores, classes);
     if (request.baseline) metrics["majority"] = sums.majority_right / all;
   } else {

@@ -62,7 +62,7 @@ struct Predicted {
   std::vector<std::vector<std::int64_t>> ids;  // label | labels from kThreshold on | tag per token | token per masked
                                                // position | generated tokens without eos
   std::vector<double> probability;             // classification: of the label
-  std::vector<double> values = {};             // as in Scored
+  std::vector<double> values = {};             // as in Scored; translation: log-probability of the tokens, eos included
 };
 
 class Head {
@@ -80,6 +80,8 @@ class Head {
   virtual torch::Tensor loss(const HeadInput& input, const TaskSlice& slice) const = 0;
   virtual Scored score(const HeadInput& input, const TaskSlice& slice) const = 0;
   virtual Predicted predict(const HeadInput& input) const = 0;
+  // The same for a kind that writes a sequence, which it searches for as it is told.
+  virtual Predicted generate(const HeadInput& input, const SearchOptions&) const { return predict(input); }
 
  protected:
   HeadSpec spec_;

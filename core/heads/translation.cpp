@@ -1,23 +1,24 @@
-// Translation: a pre-norm decoder whose cross-attention takes the task's word weights, and greedy search.
+// Translation: a pre-norm decoder whose cross-attention takes the task's word weights, and its search with a key/value
+// cache.
 #include "core/heads/translation.h"
 
+#include <algorithm>
 #include <cmath>
-#include <limits>
+#include <numeric>
 
 #include <fmt/format.h>
 
+#include "core/heads/beam_search.h"
 #include "core/model/task_attention.h"
 
 namespace polyhead {
 namespace {
 
-// softmax(q k^T / sqrt(head) + bias) v; q: [batch, heads, 1, head], k, v: [batch, heads, length, head] -> [batch, heads
-// * head]
-torch::Tensor read_cache(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v,
-                         const torch::Tensor& bias) {
-  torch::Tensor scores = at::matmul(q, k.transpose(2, 3)) / std::sqrt(static_cast<double>(q.size(3)));
-  if (bias.defined()) scores = scores + bias;
-  return at::matmul(at::softmax(scores, -1), v).transpose(1, 2).reshape({q.size(0), -1});
+// softmax(q k^T / sqrt(width)) v; q: [rows, heads, width], k, v: [rows, heads, steps, width] -> [rows, heads * width]
+torch::Tensor read_cache(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v) {
+  const torch::Tensor scores =
+      at::matmul(q.unsqueeze(2), k.transpose(2, 3)) / std::sqrt(static_cast<double>(q.size(2)));
+  return at::matmul(at::softmax(scores, -1), v).reshape({q.size(0), -1});
 }
 
 }  // namespace
@@ -111,56 +112,31 @@ Scored TranslationHead::score(const HeadInput& input, const TaskSlice& slice) co
   return scored;
 }
 
-Predicted TranslationHead::predict(const HeadInput& input) const {
-  const std::int64_t dim = spec_.encoder.dim, heads = spec_.encoder.heads, width = dim / heads,
-                     sequences = input.segments.sequences();
+Predicted TranslationHead::generate(const HeadInput& input, const SearchOptions& options) const {
+  const std::int64_t dim = spec_.encoder.dim, heads = spec_.encoder.heads, width = dim / heads;
   const Memory memory = this->memory(input);
-  std::int64_t longest = 0;
-  std::vector<std::int64_t> limit;
-  for (std::size_t i = 0; i + 1 < memory.segments.offsets.size(); ++i) {
-    const std::int64_t length = memory.segments.offsets[i + 1] - memory.segments.offsets[i];
-    longest = std::max(longest, length);
-    limit.push_back(std::min(spec_.options.max_target, 2 * (length - 1) + 8));  // the extra position is no word
-  }
-  // Cross-attention's keys and values, padded once: [sequences, heads, longest, width]; padding gets -inf.
-  const torch::Tensor place =
-      torch::repeat_interleave(memory.segments.lengths, std::optional<std::int64_t>(memory.segments.tokens())) *
-          longest +
-      memory.segments.positions;
-  const torch::Tensor bias =
-      torch::full({sequences * longest}, -std::numeric_limits<double>::infinity(), input.states.options())
-          .index_copy(0, place, memory.bias)
-          .view({sequences, 1, 1, longest});
+  std::vector<std::int64_t> limits;
+  for (std::size_t i = 0; i + 1 < input.segments.offsets.size(); ++i)
+    limits.push_back(
+        std::min(spec_.options.max_target, 2 * (input.segments.offsets[i + 1] - input.segments.offsets[i]) + 8));
   struct Cache {
-    torch::Tensor k, v, cross_k, cross_v;
+    torch::Tensor k, v;              // [rows, heads, steps, width]
+    torch::Tensor cross_k, cross_v;  // [tokens of the memory, heads, width]: once a sentence, not once a row
   };
   std::vector<Cache> caches;
   const Rotary source = Rotary::at(memory.segments.positions, width, input.states.scalar_type());
   for (const Layer& layer : layers_) {
     const auto kv = layer.key_value(memory.states).view({-1, 2, heads, width}).unbind(1);
-    const auto pad = [&](const torch::Tensor& x) {
-      return torch::zeros({sequences * longest, heads, width}, x.options())
-          .index_copy(0, place, x)
-          .view({sequences, longest, heads, width})
-          .transpose(1, 2)
-          .contiguous();
-    };
-    const torch::Tensor none = torch::empty({sequences, heads, 0, width}, input.states.options());
-    caches.push_back({none, none, pad(rotate(kv[0], source)), pad(kv[1])});
+    const torch::Tensor none = torch::empty({input.segments.sequences(), heads, 0, width}, input.states.options());
+    caches.push_back({none, none, rotate(kv[0], source), kv[1]});
   }
 
-  Predicted predicted{.ids = std::vector<std::vector<std::int64_t>>(static_cast<std::size_t>(sequences)),
-                      .probability = {},
-                      .values = {}};
-  std::vector<std::int64_t> alive, last;  // sequence of each row, and its newest token
-  for (std::int64_t i = 0; i < sequences; ++i) {
-    alive.push_back(i);
-    last.push_back(spec_.bos);
-  }
-  torch::Tensor row_bias = bias;
-  for (std::int64_t step = 0; !alive.empty(); ++step) {
-    torch::Tensor x = embed(input, to_device(last, input.states));
-    const auto rows = static_cast<std::int64_t>(alive.size());
+  BeamSearch search(options, std::move(limits), spec_.bos, spec_.eos);
+  for (std::int64_t step = 0; !search.done(); ++step) {
+    // A sentence that is done has no rows: its words cost nothing any more.
+    const Segments prefixes = Segments::from(search.offsets(), input.states.device());
+    const std::int64_t rows = prefixes.tokens();
+    torch::Tensor x = embed(input, to_device(search.last_tokens(), input.states));
     const Rotary rotary = Rotary::at(torch::full({rows}, step, input.tokens.options()), width, x.scalar_type());
     for (std::size_t i = 0; i < layers_.size(); ++i) {
       const Layer& layer = layers_[i];
@@ -168,31 +144,31 @@ Predicted TranslationHead::predict(const HeadInput& input) const {
       const auto parts = layer.self.qkv(layer.self.norm(x)).view({rows, 3, heads, width}).unbind(1);
       cache.k = torch::cat({cache.k, rotate(parts[1], rotary).unsqueeze(2)}, 2);
       cache.v = torch::cat({cache.v, parts[2].unsqueeze(2)}, 2);
-      x = x + layer.self.out(read_cache(rotate(parts[0], rotary).unsqueeze(2), cache.k, cache.v, {}));
+      x = x + layer.self.out(read_cache(rotate(parts[0], rotary), cache.k, cache.v));
       const torch::Tensor q = rotate(layer.query(layer.norm(x)).view({rows, heads, width}), rotary);
-      x = x + layer.out(read_cache(q.unsqueeze(2), cache.cross_k, cache.cross_v, row_bias));
-      x = layer.feed_forward(x, {}, 0, 0);
+      const torch::Tensor read =
+          packed_attention(q, cache.cross_k, cache.cross_v, memory.bias, prefixes, memory.segments, false);
+      x = layer.feed_forward(x + layer.out(read.view({rows, dim})), {}, 0, 0);
     }
-    const auto best = to_host(at::addmm(bias_->tensor, norm_(x), input.embedding.t()).argmax(1));
-    std::vector<std::int64_t> kept, next, tokens;
-    for (std::size_t row = 0; row < alive.size(); ++row) {
-      const auto sequence = static_cast<std::size_t>(alive[row]);
-      if (best[row] == spec_.eos) continue;
-      predicted.ids[sequence].push_back(best[row]);
-      if (static_cast<std::int64_t>(predicted.ids[sequence].size()) >= limit[sequence]) continue;
-      kept.push_back(static_cast<std::int64_t>(row));
-      next.push_back(alive[row]);
-      tokens.push_back(best[row]);
+    const torch::Tensor logits = at::addmm(bias_->tensor, norm_(x), input.embedding.t());
+    const std::int64_t most = std::min(options.beam, logits.size(1));
+    const auto [value, token] = most == 1 ? logits.max(1, true) : logits.topk(most, 1);
+    const std::vector<std::int64_t> parents = search.advance(
+        to_host(token), to_host_double(value - logits.logsumexp(1, true)), static_cast<std::size_t>(most));
+
+    std::vector<std::int64_t> same(static_cast<std::size_t>(rows));
+    std::iota(same.begin(), same.end(), 0);
+    if (parents == same) continue;
+    const torch::Tensor index = to_device(parents, input.states);
+    for (Cache& cache : caches) {
+      cache.k = cache.k.index_select(0, index);
+      cache.v = cache.v.index_select(0, index);
     }
-    if (kept.size() < alive.size()) {
-      const torch::Tensor index = to_device(kept, input.states);
-      for (Cache& cache : caches)
-        for (torch::Tensor* part : {&cache.k, &cache.v, &cache.cross_k, &cache.cross_v})
-          *part = part->index_select(0, index);
-      row_bias = row_bias.index_select(0, index);
-    }
-    alive = std::move(next);
-    last = std::move(tokens);
+  }
+  Predicted predicted;
+  for (const BeamSearch::Hypothesis& best : search.best()) {
+    predicted.ids.push_back(best.tokens);
+    predicted.values.push_back(best.log_probability);
   }
   return predicted;
 }

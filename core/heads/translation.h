@@ -14,9 +14,10 @@ class TranslationHead : public Head {
   explicit TranslationHead(HeadSpec spec);
   torch::Tensor loss(const HeadInput& input, const TaskSlice& slice) const override;
   Scored score(const HeadInput& input, const TaskSlice& slice) const override;
-  // Greedy search with a key/value cache, all sequences at once; at most options.max_target tokens and twice the source
-  // plus 8.
-  Predicted predict(const HeadInput& input) const override;
+  Predicted predict(const HeadInput& input) const override { return generate(input, {}); }
+  // Beam search with a key/value cache, all sequences at once; at most options.max_target tokens and twice the source
+  // plus 8, "eos" included.
+  Predicted generate(const HeadInput& input, const SearchOptions& options) const override;
 
  private:
   struct Memory {          // what cross-attention reads: the words and the extra position of each sequence

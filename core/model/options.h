@@ -42,7 +42,13 @@ struct HeadOptions {
   std::string loss = "mse";            // regression: or huber
   double delta = 1;                    // of huber: where it turns from square to straight, in deviations of the target
   std::int64_t decoder_layers = 2;     // translation
-  std::int64_t max_target = 128;       // translation: tokens that greedy search writes at most, "eos" included
+  std::int64_t max_target = 128;       // translation: tokens that search writes at most, "eos" included
+};
+
+// How a sequence is searched for (core/heads/beam_search.h).
+struct SearchOptions {
+  std::int64_t beam = 1;        // prefixes that compete at each step; 1: greedy
+  double length_penalty = 0.6;  // at least 0; as in Vaswani et al., 2017, with a beam of 4
 };
 
 struct OptimizerOptions {

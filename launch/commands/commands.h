@@ -3,6 +3,7 @@
 
 #include <span>
 
+#include "core/model/options.h"
 #include "distributed/communicator/communicator.h"
 #include "launch/options.h"
 
@@ -27,6 +28,8 @@ std::span<const Option> verify_options();
 int run_verify(const Config& config, Communicator& world);
 
 std::span<const Option> predict_options();
+// --beam and --length-penalty of evaluate and predict.
+SearchOptions search_options(const Config& config);
 int run_predict(const Config& config, Communicator& world);
 
 }  // namespace polyhead

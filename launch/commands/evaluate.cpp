@@ -82,6 +82,7 @@ std::vector<TaskResult> rows_of(const TrainedTask& task, const Evaluation& evalu
     more.baseline_value = found == metrics.end() ? 0 : found->second;
     rows.push_back(more);
   };
+  add("entity_f1", "entity F1", "", "");
   add("chrf", "chrF", "copy_chrf", "copy of the source");
   add("bleu", "BLEU", "copy_bleu", "copy of the source");
   add("average_precision", "average precision", "prior_average_precision", "prior");
@@ -126,7 +127,10 @@ int run_evaluate(const Config& config, Communicator& world) {
     }
     const Baseline baseline = train_baseline(task, manifest.tokenizer, SplitReader(data, manifest, info, "train"));
     const SplitReader reader(data, manifest, info, split);
-    const EvaluationRequest request{.samples = config.integer("samples"), .generate = true, .baseline = &baseline};
+    const EvaluationRequest request{.samples = config.integer("samples"),
+                                    .generate = true,
+                                    .search = search_options(config),
+                                    .baseline = &baseline};
     const Evaluation evaluation =
         evaluate(*trained.model, trained.description, index, split, reader, *trained.tokenizer, request, world);
     const Headline first = headline(task.kind);

@@ -37,11 +37,12 @@ std::vector<std::string> split_words(const std::string& text) {
 
 class Predictor {
  public:
-  Predictor(const TrainedModel& trained, const std::string& task, std::size_t max_length)
+  Predictor(const TrainedModel& trained, const std::string& task, std::size_t max_length, const SearchOptions& search)
       : trained_(trained),
         index_(trained.description.task(task)),
         task_(trained.description.tasks[static_cast<std::size_t>(index_)]),
-        max_length_(max_length) {}
+        max_length_(max_length),
+        search_(search) {}
 
   // Throws Error(data) naming line and cure.
   Line read(const std::string& text, const std::string& where) const {
@@ -111,7 +112,8 @@ class Predictor {
     slice.feature_width = task_.statistics.feature_width;
     batch.slices = {slice};
     const torch::NoGradGuard no_gradient;
-    const Predicted predicted = trained_.model->head(index_).predict(trained_.model->forward(batch, false).front());
+    const Predicted predicted =
+        trained_.model->head(index_).generate(trained_.model->forward(batch, false).front(), search_);
     for (std::size_t i = 0; i < lines.size(); ++i) {
       ordered_json& object = lines[i].object;
       static const std::vector<std::int64_t> none;
@@ -157,6 +159,7 @@ class Predictor {
         }
         case Kind::translation:
           object["translation"] = trained_.tokenizer->decode(ids);
+          object["log_probability"] = predicted.values[i];
           break;
       }
     }
@@ -204,6 +207,7 @@ class Predictor {
   int index_;
   const TrainedTask& task_;
   std::size_t max_length_;
+  SearchOptions search_;
 };
 
 }  // namespace
@@ -221,8 +225,8 @@ int run_predict(const Config& config, Communicator& world) {
     fmt::print(stderr, "polyhead predict: a checkpoint is passed over: {}\n", warning);
   const std::uint64_t trained_length = trained.description.max_length > 0 ? trained.description.max_length : 128;
   const Predictor predictor(
-      trained, task,
-      config.has("max-length") ? static_cast<std::size_t>(config.integer("max-length")) : trained_length);
+      trained, task, config.has("max-length") ? static_cast<std::size_t>(config.integer("max-length")) : trained_length,
+      search_options(config));
 
   std::ifstream file;
   if (config.has("in")) {

@@ -16,6 +16,10 @@ std::span<const Option> evaluate_options() {
       {"", "tasks", list, "", "The tasks to evaluate, separated by commas; all of the run when empty."},
       {"", "samples", integer, "0", "Samples of each task, the first ones of the split; 0: all.", false, ">=0"},
       {"", "json", flag, "", "Print one JSON object instead of a table."},
+      {"", "beam", integer, "1", "Of translation: prefixes that compete in beam search; 1: greedy.", false, ">=1"},
+      {"", "length-penalty", number, "0.6",
+       "Of beam search: alpha, by whose power of (5 + length) / 6 log-probabilities are divided; 0: none.", false,
+       ">=0"},
       {"", "threads", integer, "0", "Computing threads of a worker; 0: the cores that this worker may use.", false,
        ">=0"},
       {"", "device", choice, "auto", "Where to compute; auto takes a GPU where there is one.", false, "auto|cpu|cuda"},
@@ -37,10 +41,18 @@ std::span<const Option> predict_options() {
       {"", "batch", integer, "32", "Texts at a time.", false, ">=1"},
       {"", "max-length", integer, "",
        "Tokens of a text, what is longer is cut; as import cut the run's data when not given.", false, ">=4"},
+      {"", "beam", integer, "1", "Of translation: prefixes that compete in beam search; 1: greedy.", false, ">=1"},
+      {"", "length-penalty", number, "0.6",
+       "Of beam search: alpha, by whose power of (5 + length) / 6 log-probabilities are divided; 0: none.", false,
+       ">=0"},
       {"", "threads", integer, "0", "Computing threads; 0: the cores that this process may use.", false, ">=0"},
       {"", "device", choice, "auto", "Where to compute; auto takes a GPU where there is one.", false, "auto|cpu|cuda"},
   };
   return table;
+}
+
+SearchOptions search_options(const Config& config) {
+  return {.beam = config.integer("beam"), .length_penalty = config.number("length-penalty")};
 }
 
 }  // namespace polyhead

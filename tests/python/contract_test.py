@@ -2,6 +2,7 @@
 
 import json
 import math
+import random
 import re
 import shutil
 import subprocess
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 import sacrebleu
 from scipy.stats import pearsonr, spearmanr
+from seqeval.metrics import f1_score as entity_f1_score
 from sklearn.metrics import accuracy_score, average_precision_score, f1_score, mean_squared_error
 
 from program import KINDS, TEXTS, command, environment, fails, lines, newest, parameter_hash, parameters, run, status, steps, train, train_words
@@ -215,6 +217,58 @@ def test_bleu_and_chrf_are_sacrebleus(run_dir, planted, scores):
         assert scores["dictionary"][f"{prefix}chrf"] == pytest.approx(sacrebleu.corpus_chrf(texts, references).score, abs=1e-6)
 
 
+def test_beam_search_from_the_command_line(run_dir, planted):
+    gold = rows(planted, "dictionary")
+    given = [{"text": row["text"]} for row in gold]
+    greedy, wide = predict(run_dir, "dictionary", given), predict(run_dir, "dictionary", given, "--beam", 6, "--length-penalty", 0)
+    assert predict(run_dir, "dictionary", given, "--beam", 1, "--length-penalty", 3) == greedy
+    assert [row["translation"] for row in wide] != [row["translation"] for row in greedy]
+    assert sum(row["log_probability"] for row in wide) > sum(row["log_probability"] for row in greedy)
+    # Whatever shares a batch; rounding may turn a near tie.
+    alone = predict(run_dir, "dictionary", given, "--beam", 6, "--length-penalty", 0, "--batch", 1)
+    assert sum(a["translation"] == b["translation"] for a, b in zip(alone, wide, strict=True)) >= len(gold) - 1
+    assert [row["log_probability"] for row in alone] == pytest.approx([row["log_probability"] for row in wide], abs=1e-3)
+    longer = predict(run_dir, "dictionary", given, "--beam", 6, "--length-penalty", 4)
+    assert sum(len(row["translation"]) for row in longer) > sum(len(row["translation"]) for row in wide)
+    found = evaluate(run_dir, "--tasks", "dictionary", "--beam", 6, "--length-penalty", 0)["dictionary"]
+    references = [[row["target"] for row in gold]]
+    assert found["chrf"] == pytest.approx(sacrebleu.corpus_chrf([row["translation"] for row in wide], references).score, abs=0.3)
+    for option, value in (("--beam", 0), ("--length-penalty", -1)):
+        fails(78, "predict", "--run-dir", run_dir, "--task", "dictionary", option, value, says=[option[2:], str(value)])
+
+
+def test_entity_f1_of_bio_tags_is_seqevals(tmp_path):
+    rng = random.Random(8)
+    parts = [(["anna"], "PER"), (["anna", "lee"], "PER"), (["rome"], "LOC"), (["new", "york"], "LOC"), (["lee"], "ORG")]
+    gold = {}
+    for split, count in (("train", 200), ("valid", 20), ("test", 60)):
+        gold[split] = []
+        for _ in range(count):
+            words, tags = [], []
+            for _ in range(rng.choice([1, 3, 40])):  # the long ones are cut
+                if rng.random() < 0.5:
+                    entity, kind = rng.choice(parts)
+                    words += entity
+                    tags += [f"{letter}-{kind}" for letter in "BIIII"[:len(entity)]]
+                else:
+                    words.append(rng.choice(["saw", "left", "and"]))
+                    tags.append("O")
+            gold[split].append({"words": words, "tags": tags})
+        (tmp_path / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in gold[split]))
+    (tmp_path / "d.ini").write_text("[dataset]\nname = x\nvocab_size = 30\nmax_length = 40\n[task.names]\nkind = tagging\n"
+                                    "train = train.jsonl\nvalid = valid.jsonl\ntest = test.jsonl\n")
+    done = run("import", "-c", tmp_path / "d.ini", "--out", tmp_path / "data")
+    assert done.returncode == 0, done.stderr
+    train(tmp_path / "run", tmp_path / "data", "--run.steps", 60, "--optimizer.lr", 5e-3)
+    told = [row["tags"] for row in predict(tmp_path / "run", "names", [{"words": row["words"]} for row in gold["test"]])]
+    assert any(None in tags for tags in told)
+    expected = entity_f1_score([row["tags"] for row in gold["test"]], [[tag or "O" for tag in tags] for tags in told])
+    found = evaluate(tmp_path / "run")["names"]
+    assert found["entity_f1"] == pytest.approx(expected, abs=1e-9) and 0.1 < expected < 0.95
+    assert [line for line in lines(tmp_path / "run") if line["kind"] == "eval"][-1]["metrics"]["entity_f1"] > 0.1
+    assert "entity F1" in run("evaluate", "--run-dir", tmp_path / "run").stdout
+
+
 def test_evaluate_chooses_tasks_samples_and_prints_a_table(run_dir):
     chosen = evaluate(run_dir, "--tasks", "tags,style", "--samples", 10, "--split", "train")
     assert {task: found["samples"] for task, found in chosen.items()} == {"style": 10, "tags": 10}
@@ -286,7 +340,7 @@ def test_predict_every_kind(run_dir):
     by_words, by_text = predict(run_dir, "tags", [{"words": ["sesa", "feve", "kipa"]}, {"text": " sesa  feve kipa"}])
     assert by_words["tags"] == by_text["tags"] and len(by_words["tags"]) == 3
     assert set(by_words["tags"]) <= {"NAME", "DEED", "TRAIT", "PLACE", "OWNED", "FREE"}
-    assert isinstance(predict(run_dir, "dictionary", [{"text": "futu pige satu kiri"}])[0]["translation"], str)
+    assert set(predict(run_dir, "dictionary", [{"text": "futu pige satu kiri"}])[0]) == {"text", "translation", "log_probability"}
     assert set(predict(run_dir, "wind", [{"features": [[0, 2.5, 0, 0]]}])[0]) == {"features", "label", "probability"}
     assert set(predict(run_dir, "subjects", [{"text": "futu"}])[0]) == {"text", "labels", "probabilities"}
     assert set(predict(run_dir, "ornament", [{"text": "futu"}])[0]) == {"text", "value"}
