@@ -14,9 +14,10 @@ namespace polyhead {
 
 using nlohmann::json;
 
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(AttentionOptions, heads, temperature, floor)
 // What is missing has its default: runs of earlier versions can be read.
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(EncoderOptions, form, layers, dim, heads, ffn, dropout, drop_path)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(AttentionOptions, mode, heads, temperature, floor, entropy_bonus,
+                                                importance, importances)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(HeadOptions, dropout, label_smoothing, class_weights, focal_gamma, loss,
                                                 delta, decoder_layers, max_target)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(TrainStatistics, mean, deviation, class_weights, feature_width, pairs)

@@ -22,6 +22,7 @@ struct Sums {
   std::vector<double> entities = std::vector<double>(kEntitySums);
   std::vector<double> bleu = std::vector<double>(kBleuSums), copy_bleu = bleu;
   std::vector<double> chrf = std::vector<double>(kChrfSums), copy_chrf = chrf;
+  AttentionSums attention;
 
   template <class Use>
   void each(const Use& use) {
@@ -29,6 +30,7 @@ struct Sums {
       use(*value);
     for (auto* values : {&classes, &entities, &bleu, &copy_bleu, &chrf, &copy_chrf})
       for (double& value : *values) use(value);
+    attention.each(use);
   }
 };
 
@@ -218,6 +220,8 @@ Evaluation evaluate(const Model& model, const ModelDescription& description, int
     const TaskSlice& slice = batch.slices.front();
     const HeadInput input = model.forward(batch, false).front();
     const Scored scored = head.score(input, slice);
+    if (model.encoder().learned_weights())
+      sums.attention.add(attention_sums(model.encoder(), input.task_weights, task));
     Predicted generated;
     if (trained.kind == Kind::translation && request.generate) generated = head.generate(input, request.search);
 
@@ -323,6 +327,7 @@ Evaluation evaluate(const Model& model, const ModelDescription& description, int
 
   result.samples = static_cast<std::int64_t>(sums.samples);
   result.original_text = sums.original > 0;
+  result.attention = sums.attention;
   auto& metrics = result.metrics;
   const double targets = std::max(1.0, sums.targets), all = std::max(1.0, sums.scored);
   metrics["loss"] = sums.loss / targets;

@@ -11,6 +11,7 @@
 #include "core/metrics/scores.h"
 #include "datasets/dataset.h"
 #include "datasets/tokenizer.h"
+#include "distributed/attention_report.h"
 #include "distributed/communicator/communicator.h"
 #include "distributed/description.h"
 
@@ -45,6 +46,7 @@ struct Evaluation {
   // Per sample {numerator, denominator} of accuracy, micro_f1 or mse, or of the log-perplexity; only when the group has
   // one member.
   std::vector<double> rows;
+  AttentionSums attention;     // over the words of the samples; without words where weights are not learned
   bool original_text = false;  // tagging, translation: scored against the original, untruncated text
 };
 

@@ -21,6 +21,7 @@
 #include "core/base/hash.h"
 #include "core/heads/model.h"
 #include "core/model/device.h"
+#include "core/model/task_attention.h"
 #include "core/optimizer/adamw.h"
 #include "datasets/loader.h"
 #include "datasets/prefetch.h"
@@ -39,6 +40,11 @@ constexpr int kPatience = 10;  // steps in a row without a finite loss before th
 
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+std::int64_t words_of(const Batch& batch, const TaskSlice& slice) {
+  const auto first = static_cast<std::size_t>(slice.first_sequence);
+  return batch.offsets[first + static_cast<std::size_t>(slice.sequences)] - batch.offsets[first];
 }
 
 // Where workers compute on CUDA devices, gradients go from one to another by NCCL.
@@ -277,10 +283,15 @@ class Training {
   Agreed step(std::int64_t number, const std::atomic<bool>& interrupt) {
     const auto start = Clock::now();
     const Loader::Step loaded = batches_->next();
-    // Counts of valid targets over the whole group of each task, tokens, ids: all workers have them before backward.
-    std::vector<std::int64_t> counts(task_count() + 2, 0);
+    // Counts of valid targets over the whole group of each task, tokens, ids, then each task's words: all workers have
+    // them before backward.
+    const std::size_t words_at = task_count() + 2;
+    std::vector<std::int64_t> counts(words_at + task_count(), 0);
     for (const Batch& batch : loaded.batches) {
-      for (const TaskSlice& slice : batch.slices) counts[static_cast<std::size_t>(slice.task)] += slice.count;
+      for (const TaskSlice& slice : batch.slices) {
+        counts[static_cast<std::size_t>(slice.task)] += slice.count;
+        counts[words_at + static_cast<std::size_t>(slice.task)] += words_of(batch, slice);
+      }
       counts[task_count()] += batch.token_count();
     }
     counts[task_count() + 1] = static_cast<std::int64_t>(loaded.ids);
@@ -306,13 +317,19 @@ class Training {
       for (std::size_t i = 0; i < inputs.size(); ++i) {
         const TaskSlice& slice = batch.slices[i];
         const auto task = static_cast<std::size_t>(slice.task);
-        if (slice.count == 0) {
-          sums.emplace_back();
-          continue;
+        const auto add = [&](const torch::Tensor& sum, double weight, std::int64_t count) {
+          const torch::Tensor share = sum * (weight / static_cast<double>(count));
+          total = total.defined() ? total + share : share;
+        };
+        sums.emplace_back();
+        if (slice.count > 0) {
+          sums.back() = model_->head(slice.task).loss(inputs[i], slice);
+          add(sums.back(), weights[task], counts[task]);
         }
-        sums.push_back(model_->head(slice.task).loss(inputs[i], slice));
-        const torch::Tensor share = sums.back() * (weights[task] / static_cast<double>(counts[task]));
-        total = total.defined() ? total + share : share;
+        // Of an active task also on a worker whose words have no target: what is added depends on no placement.
+        if (options_.attention.entropy_bonus > 0 && counts[task] > 0)
+          add(task_entropy(inputs[i].task_weights, model_->encoder().first_slot()).sum(),
+              -weights[task] * options_.attention.entropy_bonus, counts[words_at + task]);
       }
       if (total.defined()) total.backward();
       for (std::size_t i = 0; i < sums.size(); ++i)
@@ -389,14 +406,25 @@ class Training {
   // Every group evaluates its tasks on valid; all hear of it and decide alike. -> whether the mixture has changed
   bool evaluate_valid() {
     nlohmann::json mine = nlohmann::json::object();
+    std::vector<AttentionSums> attention(task_count());
     for (const auto& [task, reader] : valid_) {
       const EvaluationRequest request{.samples = options_.eval_samples, .generate = false, .baseline = nullptr};
       const Evaluation evaluation = evaluate(*model_, description_, task, "valid", *reader, *tokenizer_, request,
                                              *groups_[static_cast<std::size_t>(task)]);
-      if (std::ranges::find(leads_, task) != leads_.end())
-        mine[description_.tasks[static_cast<std::size_t>(task)].name] = evaluation.metrics;
+      if (std::ranges::find(leads_, task) == leads_.end()) continue;
+      mine[description_.tasks[static_cast<std::size_t>(task)].name] = evaluation.metrics;
+      attention[static_cast<std::size_t>(task)] = evaluation.attention;
     }
     const auto all = world_.all_gather_strings("evaluate.results", mine.dump());
+    std::vector<double> flat;
+    for (AttentionSums& sums : attention) sums.each([&](double value) { flat.push_back(value); });
+    world_.all_reduce("evaluate.attention", flat);
+    std::size_t at = 0;
+    std::map<int, AttentionSums> measured;
+    for (std::size_t i = 0; i < task_count(); ++i) {
+      attention[i].each([&](double& value) { value = flat[at++]; });
+      if (attention[i].words > 0) measured[static_cast<int>(i)] = attention[i];
+    }
     ValidationResults results;
     for (const std::string& text : all) {
       const auto theirs = nlohmann::json::parse(text);
@@ -407,6 +435,8 @@ class Training {
     }
     if (observer_) {
       for (const auto& [name, metrics] : results) observer_->on_eval(state_.step, "valid", name, metrics);
+      if (!measured.empty())
+        observer_->on_attention(state_.step, "valid", attention_report(model_->encoder(), measured, options_.tasks));
       observer_->on_epochs(state_.step, epochs_taken());
     }
     if (!options_.validation.used()) return false;

@@ -14,6 +14,7 @@
 #include "datasets/manifest.h"
 #include "datasets/mixture.h"
 #include "datasets/packing.h"
+#include "distributed/attention_report.h"
 #include "distributed/communicator/communicator.h"
 #include "distributed/validation.h"
 
@@ -82,6 +83,8 @@ class Observer {
                        const std::map<std::string, double>& metrics) = 0;
   // Early stopping: the task took part for the last time in `step`.
   virtual void on_finished(std::int64_t /*step*/, const std::string& /*task*/) {}
+  // With every evaluation, where the weights are learned.
+  virtual void on_attention(std::int64_t /*step*/, const std::string& /*split*/, const AttentionReport& /*report*/) {}
   // With every evaluation: how often each task's samples have been taken.
   virtual void on_epochs(std::int64_t /*step*/, const std::map<std::string, double>& /*epochs*/) {}
   virtual void on_checkpoint(std::int64_t step, const std::filesystem::path& folder, std::uint64_t parameter_hash) = 0;

@@ -211,6 +211,12 @@ void MetricsFile::write_finished(std::int64_t step, const std::string& task) {
   write_line(Json({{"kind", "finished"}, {"step", step}, {"task", task}}).dump());
 }
 
+void MetricsFile::write_attention(std::int64_t step, const std::string& split, const AttentionReport& report) {
+  Json line = {{"kind", "attention"}, {"step", step}, {"split", split}};
+  line.update(Json::parse(to_json(report)));
+  write_line(line.dump());
+}
+
 void MetricsFile::write_epochs(std::int64_t step, const std::map<std::string, double>& epochs) {
   write_line(Json({{"kind", "epochs"}, {"step", step}, {"epochs", numbers(epochs)}}).dump());
 }

@@ -73,6 +73,7 @@ class MetricsFile {
   void write_eval(std::int64_t step, const std::string& split, const std::string& task,
                   const std::map<std::string, double>& metrics);
   void write_finished(std::int64_t step, const std::string& task);
+  void write_attention(std::int64_t step, const std::string& split, const AttentionReport& report);
   void write_epochs(std::int64_t step, const std::map<std::string, double>& epochs);
 
  private:

@@ -60,6 +60,11 @@ void RunObserver::on_finished(std::int64_t step, const std::string& task) {
   note(fmt::format("step {}  {} is finished: its head is frozen, its data leave the mixture", step, task));
 }
 
+void RunObserver::on_attention(std::int64_t step, const std::string& split, const AttentionReport& report) {
+  metrics_->write_attention(step, split, report);
+  attention_ = fmt::format("task attention on {} after step {}:\n{}", split, step, format_attention(report));
+}
+
 void RunObserver::on_epochs(std::int64_t step, const std::map<std::string, double>& epochs) {
   metrics_->write_epochs(step, epochs);
 }
@@ -81,6 +86,7 @@ int RunObserver::finish(const TrainResult& result) {
   const char* said = result.ending == Ending::done      ? "done"
                      : result.ending == Ending::stopped ? "stopped as run.stop_at says"
                                                         : "stopped by a signal, saved";
+  if (!attention_.empty()) note(attention_);
   std::string epochs;
   for (const auto& [task, taken] : result.epochs)
     epochs += fmt::format("{} {} {:.2f}", epochs.empty() ? "epochs:" : ",", task, taken);

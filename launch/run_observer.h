@@ -24,6 +24,7 @@ class RunObserver : public Observer {
   void on_eval(std::int64_t step, const std::string& split, const std::string& task,
                const std::map<std::string, double>& metrics) override;
   void on_finished(std::int64_t step, const std::string& task) override;
+  void on_attention(std::int64_t step, const std::string& split, const AttentionReport& report) override;
   void on_epochs(std::int64_t step, const std::map<std::string, double>& epochs) override;
   void on_checkpoint(std::int64_t step, const std::filesystem::path& folder, std::uint64_t parameter_hash) override;
 
@@ -38,6 +39,7 @@ class RunObserver : public Observer {
   std::int64_t last_step_;
   std::FILE* stream_;
   Status status_;
+  std::string attention_;          // the newest report, as a table
   double seconds_ = 0, wait_ = 0;  // of the steps of this start
   std::optional<MetricsFile> metrics_;
   std::optional<ProgressDisplay> progress_;

@@ -48,8 +48,14 @@ EncoderOptions encoder_options(const Config& config) {
   return encoder;
 }
 
-AttentionOptions attention_options(const Config& config) {
+AttentionOptions attention_options(const Config& config, const std::vector<std::string>& tasks) {
   AttentionOptions attention;
+  attention.mode = config.text("attention.mode");
+  attention.importance = config.text("attention.importance");
+  attention.entropy_bonus = config.number("attention.entropy_bonus");
+  for (const std::string& task : tasks)
+    attention.importances.push_back(config.number(fmt::format("task.{}.importance", task)));
+  if (std::ranges::count(attention.importances, 1) == std::ssize(tasks)) attention.importances.clear();
   attention.heads = config.integer("attention.heads");
   attention.temperature = config.number("attention.temperature");
   attention.floor = config.number("attention.floor");
@@ -186,7 +192,7 @@ TrainOptions train_options_of(Config& config, const Manifest& manifest) {
   options.prefetch = config.integer("run.prefetch");
   options.accumulate = config.integer("run.accumulate");
   options.encoder = encoder_options(config);
-  options.attention = attention_options(config);
+  options.attention = attention_options(config, options.tasks);
   options.optimizer = optimizer_options(config);
   options.mixture = mixture_options(config, options.tasks);
   options.balance = config.text("balance.method");

@@ -2,6 +2,7 @@
 #include "launch/table.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cmath>
@@ -65,6 +66,22 @@ std::string format_results(const std::vector<TaskResult>& results) {
   }
   return format_table({"task", "kind", "samples", "metric", "value", "95 % interval", "baseline", "verdict"}, rows,
                       "llrlrrll");
+}
+
+std::string format_attention(const AttentionReport& report) {
+  std::vector<std::vector<std::string>> rows;
+  const auto add = [&](const std::string& name, const std::map<std::string, double>& figures) {
+    std::vector<std::string>& row = rows.emplace_back(std::vector<std::string>{name});
+    for (const char* key : {"importance", "share", "no_task", "entropy", "effective_tasks", "focused"}) {
+      const auto found = figures.find(key);
+      row.push_back(found == figures.end() ? "" : fmt::format("{:.{}f}", found->second, key[1] == 'f' ? 2 : 4));
+    }
+  };
+  for (const auto& [name, figures] : report.tasks) add(name, figures);
+  add("all words", report.all);
+  return format_table({"words of", "importance", "share", "no task", "entropy", "effective tasks", "above 0.9"}, rows,
+                      "lrrrrrr") +
+         fmt::format("dead tasks: {}", report.dead.empty() ? "none" : fmt::format("{}", fmt::join(report.dead, ", ")));
 }
 
 std::string printable(std::string_view text) {

@@ -6,6 +6,8 @@
 #include <string_view>
 #include <vector>
 
+#include "distributed/attention_report.h"
+
 namespace polyhead {
 
 // Columns as wide as their widest cell (in characters of UTF-8), two spaces between; a column is right-aligned when
@@ -33,6 +35,9 @@ std::string verdict(const TaskResult& result);
 // One row a result: task, kind, samples, metric, value, 95 % interval, baseline, verdict. Perplexity,
 // BLEU and chrF with two digits, other metrics with four.
 std::string format_results(const std::vector<TaskResult>& results);
+
+// One row a task, one for all words, and the dead tasks.
+std::string format_attention(const AttentionReport& report);
 
 // Text from a file for a terminal: what is not UTF-8 and control characters other than line ends and tabs become
 // U+FFFD.

@@ -81,10 +81,20 @@ std::span<const Option> train_options() {
        "time in the encoder and changes no bit.",
        false, "off|blocks"},
 
+      {"attention", "mode", choice, "competitive",
+       "What a word weighs for a task: a share of it, for which tasks compete (competitive); by a softmax over the "
+       "text's words (independent); all the same (mean); only the first (first).",
+       true, "competitive|independent|mean|first"},
       {"attention", "heads", integer, "1", "Heads of the task attention.", true, ">=1"},
       {"attention", "temperature", number, "1", "Temperature of a word's weights over tasks.", true, ">0"},
-      {"attention", "floor", number, "0", "Epsilon: the share of a word's weight that is spread evenly over tasks.",
+      {"attention", "floor", number, "0",
+       "Epsilon: the share of a word's weight that is spread evenly over tasks (competitive) or words (independent).",
        true, ">=0,<1"},
+      {"attention", "entropy_bonus", number, "0",
+       "Times this, the mean entropy (nats) of its words' weights over tasks is taken from each task's loss; 0: none.",
+       true, ">=0"},
+      {"attention", "importance", choice, "learned",
+       "Of mode competitive: tasks' importances are learned, or fixed at task.NAME.importance.", true, "learned|fixed"},
 
       {"optimizer", "lr", number, "5e-4", "The largest learning rate.", true, ">0"},
       {"optimizer", "warmup", integer, "100", "Steps until the learning rate is reached.", true, ">=0"},
@@ -125,6 +135,10 @@ std::span<const Option> train_options() {
       {"balance", "method", choice, "equal",
        "How tasks' losses are weighted: equally, or by task.NAME.weight (static).", true, "equal|static"},
 
+      {"task", "importance", number, "1",
+       "Of attention.mode competitive: the task's importance at the start, relative to the other tasks' and to 1 for "
+       "no task.",
+       true, ">0"},
       {"task", "weight", number, "1", "Of balance.method static: the task's relative weight.", true, ">0"},
       {"task", "rate", number, "", "Of mixture.kind explicit: the task's relative rate; 0 leaves it out.", true, ">=0"},
       {"task", "patience", integer, "", "As run.task_patience, which it is when not given.", true, ">=0"},

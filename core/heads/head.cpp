@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <numeric>
 
+#include "core/model/task_attention.h"
+
 namespace polyhead {
 namespace {
 
@@ -61,7 +63,7 @@ std::vector<double> to_host_double(const Tensor& values) {
 }
 
 std::vector<HeadInput> head_inputs(const Encoder& encoder, const Encoder::Output& output, const Tensor& tokens,
-                                   const Batch& batch, const std::vector<std::int64_t>& slots, bool training) {
+                                   const Batch& batch, bool training) {
   std::vector<std::int64_t> rows;
   std::vector<HeadInput> inputs;
   for (const TaskSlice& slice : batch.slices) {
@@ -73,6 +75,8 @@ std::vector<HeadInput> head_inputs(const Encoder& encoder, const Encoder::Output
     rows.push_back(offsets.back());
     HeadInput input{.states = {},
                     .weights = {},
+                    .task_weights = {},
+                    .delta = encoder.attention().mode == "competitive" ? kDelta : 0,
                     .tokens = {},
                     .embedding = encoder.embedding(),
                     .segments = Segments::from(std::move(offsets), tokens.device()),
@@ -88,7 +92,8 @@ std::vector<HeadInput> head_inputs(const Encoder& encoder, const Encoder::Output
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     inputs[i].states = states[i];
     inputs[i].tokens = token_rows[i];
-    inputs[i].weights = weights[i].select(2, slots[i]);
+    inputs[i].task_weights = weights[i];
+    inputs[i].weights = weights[i].select(2, encoder.slot(batch.slices[i].task));
   }
   return inputs;
 }

@@ -38,10 +38,12 @@ struct HeadSpec {
 
 // What a head sees of the encoder's output: the rows of its own task's sequences.
 struct HeadInput {
-  torch::Tensor states;     // [tokens, dim]
-  torch::Tensor weights;    // [attention heads, tokens]: each word's weight for this task
-  torch::Tensor tokens;     // [tokens] i64, the encoder's input; kNoToken where it was a vector
-  torch::Tensor embedding;  // [vocabulary, dim], the encoder's table
+  torch::Tensor states;        // [tokens, dim]
+  torch::Tensor weights;       // [attention heads, tokens]: each word's weight for this task
+  torch::Tensor task_weights;  // [attention heads, tokens, slots]: for all, for who looks at the competition
+  double delta = 1;            // of the synthesis (core/model/task_attention.h)
+  torch::Tensor tokens;        // [tokens] i64, the encoder's input; kNoToken where it was a vector
+  torch::Tensor embedding;     // [vocabulary, dim], the encoder's table
   Segments segments;
   std::vector<std::uint64_t> sample_keys;  // [sequences] for dropout; empty: none (evaluation)
 };
@@ -92,10 +94,9 @@ class Head {
 // range.
 std::unique_ptr<Head> make_head(const HeadSpec& spec);
 
-// Cuts the encoder's output into the inputs of the batch's slices, in their order. `slots`[i]: the slot (1..T) of slice
-// i's task among the tasks that the encoder was trained with. training: with dropout keys.
+// Cuts the encoder's output into the inputs of the batch's slices, in their order. training: with dropout keys.
 std::vector<HeadInput> head_inputs(const Encoder& encoder, const Encoder::Output& output, const torch::Tensor& tokens,
-                                   const Batch& batch, const std::vector<std::int64_t>& slots, bool training);
+                                   const Batch& batch, bool training);
 
 // -log softmax(hidden table^T + bias) at `targets`, smoothed: [rows]. The logits exist once; the gradient is made in
 // their place. hidden: [rows, dim]; table: [vocabulary, dim]; bias: [vocabulary]; targets: [rows] i64; smoothing in [0,

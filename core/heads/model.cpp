@@ -38,9 +38,7 @@ std::vector<HeadInput> Model::forward(const Batch& batch, bool training) const {
   const Segments segments = Segments::from(batch.offsets, tokens.device());
   const DropoutKeys keys =
       training ? DropoutKeys(segments, batch.keys, 0, encoder_.dropout_sites(), tokens.device()) : DropoutKeys();
-  std::vector<std::int64_t> slots;
-  for (const TaskSlice& slice : batch.slices) slots.push_back(slice.task + 1);
-  return head_inputs(encoder_, encoder_.forward(input, segments, keys), tokens, batch, slots, training);
+  return head_inputs(encoder_, encoder_.forward(input, segments, keys), tokens, batch, training);
 }
 
 }  // namespace polyhead

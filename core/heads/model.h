@@ -13,7 +13,7 @@ namespace polyhead {
 
 class Model {
  public:
-  // heads: by the task's index; slots are index + 1. tasks: all that the encoder is trained with.
+  // heads: by the task's index. tasks: all that the encoder is trained with.
   Model(const EncoderOptions& encoder, const AttentionOptions& attention, std::int64_t vocab_size, std::int64_t tasks,
         const InputOptions& inputs = {})
       : encoder_(encoder, attention, vocab_size, tasks, inputs) {}

@@ -13,7 +13,7 @@ PooledHead::PooledHead(HeadSpec spec, std::int64_t outputs) : Head(std::move(spe
 }
 
 torch::Tensor PooledHead::output(const HeadInput& input) const {
-  const torch::Tensor read = synthesis(value_(input.states), input.weights, input.segments);
+  const torch::Tensor read = synthesis(value_(input.states), input.weights, input.segments, input.delta);
   torch::Tensor hidden = at::gelu(hidden_(read));
   if (!input.sample_keys.empty()) {
     // One row a sequence.

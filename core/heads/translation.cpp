@@ -48,8 +48,8 @@ TranslationHead::Memory TranslationHead::memory(const HeadInput& input) const {
     extended.push_back(static_cast<std::int64_t>(rows.size()));
   }
   const torch::Tensor index = to_device(rows, input.states);
-  const torch::Tensor bias =
-      torch::cat({input.weights.mean(0).log(), torch::full({1}, std::log(kDelta), input.states.options())});
+  const torch::Tensor bias = torch::cat({input.weights.mean(0).clamp_min(kLeastWeight).log(),
+                                         torch::full({1}, std::log(kDelta), input.states.options())});
   return {torch::cat({input.states, no_word_->tensor}).index_select(0, index), bias.index_select(0, index),
           Segments::from(std::move(extended), input.states.device())};
 }

@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "core/base/error.h"
 #include "core/model/activation_checkpointing.h"
 #include "core/model/task_attention.h"
 
@@ -12,7 +13,7 @@ namespace polyhead {
 
 Encoder::Encoder(const EncoderOptions& options, const AttentionOptions& attention, std::int64_t vocab_size,
                  std::int64_t tasks, const InputOptions& inputs)
-    : options_(options), attention_(attention) {
+    : options_(options), attention_(attention), tasks_(tasks) {
   check(options);
   check(attention, options.dim);
   const double dim = static_cast<double>(options.dim);
@@ -32,11 +33,16 @@ Encoder::Encoder(const EncoderOptions& options, const AttentionOptions& attentio
                        FeedForward(arena_, name + ".ffn", options.dim, options.ffn, gain)});
   }
   norm_ = LayerNorm(arena_, "norm", options.dim);
+  if (!attention.importances.empty() && std::ssize(attention.importances) != tasks)
+    throw Error(Exit::config,
+                fmt::format("{} importances are given for {} tasks", attention.importances.size(), tasks));
+  if (attention.mode == "mean" || attention.mode == "first") return;
   task_key_ = arena_.normal("tasks.key.weight", {options.dim, options.dim}, 1 / std::sqrt(dim), true);
   const std::int64_t width = options.dim / attention.heads;
-  task_queries_ = arena_.normal("tasks.queries", {tasks + 1, attention.heads, width},
+  task_queries_ = arena_.normal("tasks.queries", {slot(tasks), attention.heads, width},
                                 1 / std::sqrt(static_cast<double>(width)), false);
-  task_importance_ = arena_.constant("tasks.importance", {tasks + 1}, 0);
+  if (attention.mode == "competitive" && attention.importance == "learned")
+    task_importance_ = arena_.constant("tasks.importance", {tasks + 1}, 0);
 }
 
 torch::Tensor Encoder::embed(const Input& input) const {
@@ -96,12 +102,28 @@ Encoder::Output Encoder::forward(const Input& input, const Segments& segments, c
     x = options_.activation_checkpointing && torch::GradMode::is_enabled() ? checkpointed(run, x) : run(x);
   }
   const torch::Tensor states = norm_(x);
-  return {states, task_weights(states, task_key_->tensor, task_queries_->tensor, task_importance_->tensor,
-                               attention_.temperature, attention_.floor)};
+  return {states, weights(states, segments)};
+}
+
+torch::Tensor Encoder::weights(const torch::Tensor& states, const Segments& segments) const {
+  const auto& [mode, heads, temperature, floor, entropy_bonus, importance, importances] = attention_;
+  if (mode == "mean") return mean_weights(heads, tasks_, segments, states);
+  if (mode == "first") return first_weights(heads, tasks_, segments, states);
+  if (mode == "independent")
+    return independent_weights(states, task_key_->tensor, task_queries_->tensor, segments, temperature, floor);
+  return task_weights(states, task_key_->tensor, task_queries_->tensor, importance_logits(), temperature, floor);
+}
+
+torch::Tensor Encoder::importance_logits() const {
+  if (task_importance_ && attention_.importances.empty()) return task_importance_->tensor;
+  std::vector<double> given(static_cast<std::size_t>(tasks_) + 1, 0);
+  for (std::size_t i = 0; i < attention_.importances.size(); ++i) given[i + 1] = std::log(attention_.importances[i]);
+  const torch::Tensor logits = torch::tensor(given, torch::kFloat64).to(embedding_->tensor.options());
+  return task_importance_ ? task_importance_->tensor + logits : logits;
 }
 
 torch::Tensor Encoder::importance() const {
-  return at::softmax(task_importance_->tensor.narrow(0, 1, task_importance_->tensor.size(0) - 1), 0);
+  return at::softmax(importance_logits().narrow(0, 1, tasks_), 0);
 }
 
 }  // namespace polyhead

@@ -15,7 +15,7 @@ namespace polyhead {
 
 class Encoder {
  public:
-  // tasks: those that the model is trained with; slot t + 1 of the queries belongs to task t.
+  // tasks: those that the model is trained with; slot(t) of queries and weights belongs to task t.
   Encoder(const EncoderOptions& options, const AttentionOptions& attention, std::int64_t vocab_size, std::int64_t tasks,
           const InputOptions& inputs = {});
 
@@ -25,7 +25,7 @@ class Encoder {
 
   struct Output {
     torch::Tensor states;   // [tokens, dim], normalised
-    torch::Tensor weights;  // [attention heads, tokens, tasks + 1]
+    torch::Tensor weights;  // [attention heads, tokens, slots]: each word's weights over all tasks
   };
   // The rows of a packed batch, at least one, on the parameters' device. A row is a token or a vector; those of a pair
   // of texts also tell which of the two they belong to.
@@ -45,11 +45,18 @@ class Encoder {
 
   // The token table, [vocabulary, dim]; heads that predict words tie their output to it.
   torch::Tensor embedding() const { return embedding_->tensor; }
-  // softmax(b_1..b_T): [tasks].
+  const AttentionOptions& attention() const { return attention_; }
+  // Under competition slot 0 is "no task", and slots 1..T are the tasks; else there is no such slot.
+  std::int64_t first_slot() const { return attention_.mode == "competitive" ? 1 : 0; }
+  std::int64_t slot(std::int64_t task) const { return first_slot() + task; }
+  bool learned_weights() const { return task_queries_ != nullptr; }  // else they are the mode's constants
+  // softmax(b_1..b_T): [tasks]. competitive only.
   torch::Tensor importance() const;
 
  private:
   torch::Tensor embed(const Input& input) const;  // [tokens, dim]
+  torch::Tensor importance_logits() const;        // b: [tasks + 1]
+  torch::Tensor weights(const torch::Tensor& states, const Segments& segments) const;
 
   EncoderOptions options_;
   AttentionOptions attention_;
@@ -68,7 +75,9 @@ class Encoder {
   };
   std::vector<Block> blocks_;
   LayerNorm norm_;
-  Parameter *task_key_, *task_queries_, *task_importance_;
+  std::int64_t tasks_;
+  // Where the mode has them.
+  Parameter *task_key_ = nullptr, *task_queries_ = nullptr, *task_importance_ = nullptr;
 };
 
 }  // namespace polyhead

@@ -141,6 +141,24 @@ Tensor rows_of(const Tensor& x, const std::vector<std::int64_t>& offsets, std::s
   return x.narrow(0, offsets[sequence], offsets[sequence + 1] - offsets[sequence]).transpose(0, 1);
 }
 
+// Gathers rows and sums segments only: no scattered additions, whose order a GPU does not fix.
+struct SegmentSoftmax : torch::autograd::Function<SegmentSoftmax> {
+  static Tensor reduce(const char* kind, const Tensor& x, const Tensor& lengths) {
+    return at::segment_reduce(x, kind, lengths, {}, {}, 0, /*unsafe=*/true);
+  }
+  static Tensor forward(AutogradContext* context, const Tensor& x, const Tensor& lengths, const Tensor& rows) {
+    const Tensor e = (x - reduce("max", x, lengths).index_select(0, rows)).exp_();
+    const Tensor p = e / reduce("sum", e, lengths).index_select(0, rows);
+    context->save_for_backward({p, lengths, rows});
+    return p;
+  }
+  static tensor_list backward(AutogradContext* context, tensor_list gradient) {
+    const auto saved = context->get_saved_variables();
+    const Tensor &p = saved[0], &lengths = saved[1], &rows = saved[2], pg = p * gradient[0];
+    return {pg - p * reduce("sum", pg, lengths).index_select(0, rows), Tensor(), Tensor()};
+  }
+};
+
 // Per sequence on strided views, without gathering or padding; probabilities are kept for backward.
 struct PackedAttention : torch::autograd::Function<PackedAttention> {
   static Tensor forward(AutogradContext* context, const Tensor& q, const Tensor& k, const Tensor& v,
@@ -233,6 +251,10 @@ Segments Segments::from(std::vector<std::int64_t> offsets, torch::Device device)
   return segments;
 }
 
+Tensor Segments::sequence_of_rows() const {
+  return torch::repeat_interleave(lengths, std::optional<std::int64_t>(tokens()));
+}
+
 DropoutKeys::DropoutKeys(const Segments& segments, const std::vector<std::uint64_t>& sample_keys, std::uint64_t stream,
                          std::int64_t sites, torch::Device device) {
   const Tensor rows = staging({sites, segments.tokens()}, torch::kInt64, device);
@@ -298,7 +320,7 @@ torch::Tensor packed_attention(const Tensor& q, const Tensor& k, const Tensor& v
 torch::Tensor padded_attention(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& bias,
                                const Segments& queries, const Segments& keys, bool causal) {
   const auto place = [](const Segments& segments) {
-    const Tensor sequence = torch::repeat_interleave(segments.lengths, std::optional<std::int64_t>(segments.tokens()));
+    const Tensor sequence = segments.sequence_of_rows();
     std::int64_t longest = 0;
     for (std::size_t i = 0; i + 1 < segments.offsets.size(); ++i)
       longest = std::max(longest, segments.offsets[i + 1] - segments.offsets[i]);
@@ -325,6 +347,10 @@ torch::Tensor padded_attention(const Tensor& q, const Tensor& k, const Tensor& v
 
 torch::Tensor segment_sum(const Tensor& x, const Segments& segments) {
   return at::segment_reduce(x, "sum", segments.lengths, {}, {}, 0, /*unsafe=*/true);
+}
+
+torch::Tensor segment_softmax(const Tensor& x, const Segments& segments) {
+  return SegmentSoftmax::apply(x, segments.lengths, segments.sequence_of_rows());
 }
 
 }  // namespace polyhead

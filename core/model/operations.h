@@ -23,6 +23,7 @@ struct Segments {
 
   std::int64_t sequences() const { return static_cast<std::int64_t>(offsets.size()) - 1; }
   std::int64_t tokens() const { return offsets.back(); }
+  torch::Tensor sequence_of_rows() const;  // [tokens] i64, on the device
   static Segments from(std::vector<std::int64_t> offsets, torch::Device device);
 };
 
@@ -77,5 +78,8 @@ torch::Tensor padded_attention(const torch::Tensor& q, const torch::Tensor& k, c
 
 // Sums of rows over each sequence: [tokens, channels] -> [sequences, channels].
 torch::Tensor segment_sum(const torch::Tensor& x, const Segments& segments);
+
+// Softmax of each channel over the rows of each sequence: [tokens, channels] -> the same shape.
+torch::Tensor segment_softmax(const torch::Tensor& x, const Segments& segments);
 
 }  // namespace polyhead

@@ -37,6 +37,26 @@ void check(const AttentionOptions& options, std::int64_t dim) {
     throw Error(Exit::config, fmt::format("attention.temperature = {}: it must be above 0", options.temperature));
   if (!(options.floor >= 0 && options.floor < 1))
     throw Error(Exit::config, fmt::format("attention.floor = {}: it must lie in [0, 1)", options.floor));
+  const bool competitive = options.mode == "competitive", learned = competitive || options.mode == "independent";
+  if (!learned && options.mode != "mean" && options.mode != "first")
+    throw Error(Exit::config,
+                fmt::format("attention.mode = {}: use competitive, independent, mean or first", options.mode));
+  if (!(options.entropy_bonus >= 0 && std::isfinite(options.entropy_bonus)))
+    throw Error(Exit::config,
+                fmt::format("attention.entropy_bonus = {}: it must be at least 0 (0: none)", options.entropy_bonus));
+  if (options.entropy_bonus > 0 && !learned)
+    throw Error(Exit::config, fmt::format("attention.entropy_bonus = {}: the weights of attention.mode = {} are not "
+                                          "learned; use competitive or independent, or a bonus of 0",
+                                          options.entropy_bonus, options.mode));
+  if (options.importance != "learned" && options.importance != "fixed")
+    throw Error(Exit::config, fmt::format("attention.importance = {}: use learned or fixed", options.importance));
+  for (const double importance : options.importances)
+    if (!(importance > 0 && std::isfinite(importance)))
+      throw Error(Exit::config, fmt::format("task.NAME.importance = {}: it must be above 0", importance));
+  if (!competitive && (options.importance == "fixed" || !options.importances.empty()))
+    throw Error(Exit::config,
+                fmt::format("attention.mode = {} has no importances; leave out {}, or use competitive", options.mode,
+                            options.importance == "fixed" ? "attention.importance = fixed" : "task.NAME.importance"));
 }
 
 void check(const OptimizerOptions& options) {

@@ -29,9 +29,15 @@ struct InputOptions {
 // Task attention (core/model/task_attention.h: importance, weights per word over all tasks and the slot "no task",
 // weighted synthesis).
 struct AttentionOptions {
-  std::int64_t heads = 1;  // attention heads; must divide dim
-  double temperature = 1;  // tau > 0
-  double floor = 0;        // epsilon in [0, 1): w <- (1 - floor) w + floor / (tasks + 1)
+  std::string mode = "competitive";  // or independent, mean, first
+  std::int64_t heads = 1;            // attention heads; must divide dim
+  double temperature = 1;            // tau > 0
+  double floor = 0;                  // epsilon in [0, 1): the share of a word's weight that is spread evenly
+  // beta >= 0: task t's loss becomes L_t - beta B_t, where B_t is the mean over all words of its samples in the step of
+  // task_entropy, in nats.
+  double entropy_bonus = 0;
+  std::string importance = "learned";    // or fixed: the importances given are kept. competitive only
+  std::vector<double> importances = {};  // by task: a > 0, relative to the others' and to 1 for "no task"; empty: all 1
 };
 
 struct HeadOptions {

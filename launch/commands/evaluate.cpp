@@ -117,6 +117,7 @@ int run_evaluate(const Config& config, Communicator& world) {
   nlohmann::json tasks = nlohmann::json::object();
   std::vector<TaskResult> rows;
   std::string notes;
+  std::map<int, AttentionSums> attention;
   for (const auto& [index, head] : trained.model->heads()) {
     const TrainedTask& task = trained.description.tasks[static_cast<std::size_t>(index)];
     const TaskInfo& info = same_task(manifest, task, data.string());
@@ -133,6 +134,7 @@ int run_evaluate(const Config& config, Communicator& world) {
                                     .baseline = &baseline};
     const Evaluation evaluation =
         evaluate(*trained.model, trained.description, index, split, reader, *trained.tokenizer, request, world);
+    attention[index] = evaluation.attention;
     const Headline first = headline(task.kind);
     const Interval interval = bootstrap_interval(evaluation.rows, kDraws, kDrawSeed, first.exponential);
     nlohmann::json& out = tasks[task.name] = evaluation.metrics;
@@ -148,11 +150,20 @@ int run_evaluate(const Config& config, Communicator& world) {
     throw Error(Exit::config,
                 fmt::format("none of the tasks has {} samples in the data set {}; choose another with --split", split,
                             data.string()));
+  nlohmann::json out = {{"split", split}, {"step", trained.step}, {"tasks", tasks}};
+  std::string focus;
+  if (trained.model->encoder().learned_weights()) {
+    std::vector<std::string> names;
+    for (const TrainedTask& task : trained.description.tasks) names.push_back(task.name);
+    const AttentionReport report = attention_report(trained.model->encoder(), attention, names);
+    out["attention"] = nlohmann::json::parse(to_json(report));
+    focus = fmt::format("\ntask attention\n\n{}\n", format_attention(report));
+  }
   if (config.flag("json"))
-    std::puts(nlohmann::json{{"split", split}, {"step", trained.step}, {"tasks", tasks}}.dump().c_str());
+    std::puts(out.dump().c_str());
   else
-    fmt::print("{} after step {}, split {}\n\n{}{}", config.path("run-dir").string(), trained.step, split,
-               format_results(rows), notes);
+    fmt::print("{} after step {}, split {}\n\n{}{}{}", config.path("run-dir").string(), trained.step, split,
+               format_results(rows), notes, focus);
   return 0;
 }
 

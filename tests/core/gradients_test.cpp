@@ -100,17 +100,32 @@ struct Plain {
     return norm(encoder, "norm", x);
   }
 
-  // w_it of attention head m, for slot t: [length]
-  Tensor weights(const Tensor& states, std::int64_t m, std::int64_t slot) const {
-    const std::int64_t width = options.encoder.dim / options.attention.heads;
+  // w_it of attention head m, for task t: [length]
+  Tensor weights(const Tensor& states, std::int64_t m, std::int64_t task) const {
+    const std::string& mode = options.attention.mode;
+    const std::int64_t width = options.encoder.dim / options.attention.heads, length = states.size(0);
+    if (mode == "mean") return torch::ones({length}, torch::kFloat64);
+    if (mode == "first") {
+      Tensor first = torch::zeros({length}, torch::kFloat64);
+      first[0].fill_(1);
+      return first;
+    }
     const Tensor keys = states.matmul(encoder.at("tasks.key.weight").narrow(0, m * width, width).t());
     const Tensor scores = keys.matmul(encoder.at("tasks.queries").select(1, m).t()) /
-                              (options.attention.temperature * std::sqrt(static_cast<double>(width))) +
-                          encoder.at("tasks.importance");
-    const Tensor e = scores.exp();
+                          (options.attention.temperature * std::sqrt(static_cast<double>(width)));
     const double floor = options.attention.floor;
-    return ((1 - floor) * e / e.sum(1, true) + floor / static_cast<double>(scores.size(1))).select(1, slot);
+    if (mode == "independent") {
+      const Tensor e = scores.select(1, task).exp();
+      return (1 - floor) * static_cast<double>(length) * e / e.sum() + floor;
+    }
+    Tensor logits = torch::zeros({static_cast<std::int64_t>(kTasks) + 1}, torch::kFloat64);
+    for (std::size_t t = 0; t < options.attention.importances.size(); ++t)
+      logits[static_cast<std::int64_t>(t) + 1].fill_(std::log(options.attention.importances[t]));
+    if (options.attention.importance == "learned") logits = logits + encoder.at("tasks.importance");
+    const Tensor e = (scores + logits).exp();
+    return ((1 - floor) * e / e.sum(1, true) + floor / static_cast<double>(scores.size(1))).select(1, task + 1);
   }
+  double delta() const { return options.attention.mode == "competitive" ? 1 : 0; }
 
   // w_it V_t h_i, heads side by side: [length, dim]
   Tensor weighted(int task, const Tensor& states) const {
@@ -118,7 +133,7 @@ struct Plain {
     const Tensor values = linear(heads[task], "value", states);
     std::vector<Tensor> parts;
     for (std::int64_t m = 0; m < options.attention.heads; ++m)
-      parts.push_back(weights(states, m, task + 1).unsqueeze(1) * values.narrow(1, m * width, width));
+      parts.push_back(weights(states, m, task).unsqueeze(1) * values.narrow(1, m * width, width));
     return torch::cat(parts, 1);
   }
 
@@ -139,7 +154,7 @@ struct Plain {
     const Tensor sum = weighted(task, states).sum(0);
     std::vector<Tensor> read;
     for (std::int64_t m = 0; m < options.attention.heads; ++m)
-      read.push_back(sum.narrow(0, m * width, width) / (1 + weights(states, m, task + 1).sum()));
+      read.push_back(sum.narrow(0, m * width, width) / (delta() + weights(states, m, task).sum()));
     return linear(heads[task], "out", gelu(linear(heads[task], "hidden", torch::cat(read).unsqueeze(0))))[0];
   }
 
@@ -202,8 +217,8 @@ struct Plain {
     const Tensor memory = torch::cat({states, p.at("no_word")});
     Tensor mean = torch::zeros({states.size(0)}, torch::kFloat64);
     for (std::int64_t m = 0; m < options.attention.heads; ++m)
-      mean = mean + weights(states, m, 4) / static_cast<double>(options.attention.heads);
-    const Tensor bias = torch::cat({mean.log(), torch::zeros({1}, torch::kFloat64)});
+      mean = mean + weights(states, m, 3) / static_cast<double>(options.attention.heads);
+    const Tensor bias = torch::cat({mean.clamp_min(1e-30).log(), torch::zeros({1}, torch::kFloat64)});
     Tensor x = table.index_select(0, torch::tensor(read_tokens));
     for (std::int64_t i = 0; i < options.head.decoder_layers; ++i) {
       const std::string name = "layers." + std::to_string(i);
@@ -251,12 +266,19 @@ void expect_equal_gradients(const Arena& arena, const std::map<std::string, Tens
 }
 
 TEST(Gradients, OfAWholeModelEqualPlainLibTorch) {
-  for (const std::uint64_t seed : {1, 2, 3}) {
+  const std::vector<AttentionOptions> attentions = {
+      SmallOptions().attention,
+      {.heads = 1},
+      {.heads = 4, .importances = {1, 0.3, 2, 1, 0.5, 4, 1, 1, 3}},
+      {.heads = 2, .importance = "fixed", .importances = {1, 0.3, 2, 1, 0.5, 4, 1, 1, 3}},
+      {.mode = "independent", .heads = 2, .temperature = 0.7, .floor = 0.1},
+      {.mode = "mean", .heads = 2},
+      {.mode = "first"},
+  };
+  for (std::size_t seed = 1; seed <= attentions.size(); ++seed) {
     SmallOptions options;
-    if (seed == 2) {
-      options.attention = {.heads = 1, .temperature = 1, .floor = 0};
-      options.head.label_smoothing = 0;
-    }
+    options.attention = attentions[seed - 1];
+    if (seed == 2) options.head.label_smoothing = 0;
     const auto model = small_model(options, seed);
     const Batch batch = small_batch(seed);
     const auto losses = packed_pass(*model, batch, true);  // with keys, but dropout is 0
@@ -302,8 +324,13 @@ void zero_gradients(Model& model) {
   for (const auto& [task, head] : model.heads()) head->arena().gradients().zero_();
 }
 
-TEST(Gradients, OfASampleDoNotDependOnItsBatch) {
-  const auto model = small_model(with_dropout(), 4);
+class GradientsOfMode : public ::testing::TestWithParam<const char*> {};
+INSTANTIATE_TEST_SUITE_P(All, GradientsOfMode, ::testing::Values("competitive", "independent", "mean", "first"));
+
+TEST_P(GradientsOfMode, OfASampleDoNotDependOnItsBatch) {
+  SmallOptions options = with_dropout();
+  options.attention.mode = GetParam();
+  const auto model = small_model(options, 4);
   const Batch batch = small_batch(4);
   const auto together = packed_pass(*model, batch, true);
   const auto packed = gradients_of(*model);

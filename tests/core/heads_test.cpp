@@ -310,6 +310,24 @@ TEST(AttentionOptions, OutOfRangeIsAnErrorThatNamesTheKey) {
   expect_error(with({.temperature = std::nan("")}), Exit::config, {"attention.temperature"});
   expect_error(with({.floor = 1}), Exit::config, {"attention.floor = 1", "[0, 1)"});
   expect_error(with({.floor = -0.1}), Exit::config, {"attention.floor"});
+  expect_error(with({.mode = "max"}), Exit::config,
+               {"attention.mode = max", "competitive, independent, mean or first"});
+  expect_error(with({.entropy_bonus = -1}), Exit::config, {"attention.entropy_bonus = -1", "at least 0"});
+  expect_error(with({.mode = "first", .entropy_bonus = 0.1}), Exit::config,
+               {"attention.entropy_bonus = 0.1", "attention.mode = first", "competitive or independent"});
+  expect_error(with({.importance = "equal"}), Exit::config, {"attention.importance = equal", "learned or fixed"});
+  expect_error(with({.importances = {1, 0}}), Exit::config, {"task.NAME.importance = 0", "above 0"});
+  expect_error(with({.mode = "mean", .importance = "fixed"}), Exit::config,
+               {"attention.mode = mean", "attention.importance = fixed"});
+  expect_error(with({.mode = "independent", .importances = {2, 1}}), Exit::config,
+               {"attention.mode = independent", "task.NAME.importance"});
+  for (const char* mode : {"competitive", "independent", "mean", "first"})
+    EXPECT_NO_THROW(check(AttentionOptions{.mode = mode}, 16));
+  expect_error(
+      [] {
+        Encoder({.dim = 16}, {.importances = {1, 2}}, 23, 3);
+      },
+      Exit::config, {"2 importances", "3 tasks"});
 }
 
 TEST(Device, CpuIsThereAndOthersAreErrors) {

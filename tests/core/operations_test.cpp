@@ -320,6 +320,30 @@ TEST(Segments, LengthsPositionsAndSums) {
   }
 }
 
+TEST(Segments, SoftmaxOverTheRowsOfEachEqualsLibTorch) {
+  const Segments segments = Segments::from({0, 3, 3, 4, 8}, torch::kCPU);
+  EXPECT_TRUE(segments.sequence_of_rows().equal(torch::tensor({0, 0, 0, 2, 3, 3, 3, 3}, torch::kInt64)));
+  const Tensor x = (random_tensor({8, 5}, 1) * 300).requires_grad_(), direction = random_tensor({8, 5}, 2);
+  const Tensor plain = x.detach().clone().requires_grad_();
+  const Tensor found = segment_softmax(x / 100, segments), large = segment_softmax(x.detach() * 100, segments);
+  const Tensor expected = torch::cat({at::softmax(plain.slice(0, 0, 3) / 100, 0), at::softmax(plain.slice(0, 3, 4), 0),
+                                      at::softmax(plain.slice(0, 4, 8) / 100, 0)});
+  EXPECT_LT(relative_difference(found, expected), 1e-14);
+  EXPECT_TRUE(large.isfinite().all().item<bool>());
+  (found * direction).sum().backward();
+  (expected * direction).sum().backward();
+  EXPECT_LT(relative_difference(x.grad(), plain.grad()), 1e-13);
+
+  // The hand-written backward by finite differences.
+  const torch::NoGradGuard guard;
+  const double h = 1e-4;
+  const Tensor step = random_tensor({8, 5}, 3) * h;
+  const auto loss = [&](const Tensor& at) {
+    return (segment_softmax(at / 100, segments) * direction).sum().item<double>();
+  };
+  EXPECT_NEAR(loss(x + step) - loss(x - step), 2 * (x.grad() * step).sum().item<double>(), 1e-12);
+}
+
 TEST(TiedCrossEntropy, EqualsLibTorchLossAndGradients) {
   for (const double smoothing : {0.0, 0.1, 0.6}) {
     std::vector<std::vector<Tensor>> found;

@@ -101,7 +101,7 @@ Batch small_batch(std::uint64_t seed) {
         batch.tokens.push_back(width > 0 ? kNoToken : token());
         for (std::int64_t k = 0; k < width; ++k) slice.features.push_back(static_cast<float>(below(9) - 4) / 4);
         if (kSmallTasks[task] == Kind::tagging) slice.tags.push_back(i % 3 == 1 ? kIgnore : below(kTags));
-        if (task == 2 && i % 3 == 2) {
+        if (task == 2 && (i % 3 == 2 || slice.masked_rows.empty())) {
           slice.masked_rows.push_back(batch.offsets.back() + i);
           slice.masked_tokens.push_back(batch.tokens.back());
           batch.tokens.back() = 4;

@@ -89,6 +89,72 @@ TEST(TaskAttention, SynthesisEqualsTheFormula) {
   }
 }
 
+TEST(TaskAttention, IndependentWeightsEqualTheFormula) {
+  const Inputs in;
+  const Segments segments = Segments::from(in.offsets, torch::kCPU);
+  for (const auto& [temperature, floor] : {std::pair(1.0, 0.0), std::pair(0.4, 0.15)}) {
+    const torch::Tensor weights = independent_weights(in.states, in.key, in.queries, segments, temperature, floor);
+    ASSERT_EQ(weights.sizes(), torch::IntArrayRef({kHeads, 11, kTasks + 1}));
+    const torch::Tensor keys = in.states.matmul(in.key.t()).view({11, kHeads, kWidth});
+    for (std::int64_t m = 0; m < kHeads; ++m)
+      for (std::int64_t t = 0; t <= kTasks; ++t) {
+        const torch::Tensor scores = keys.select(1, m).matmul(in.queries[t][m]);
+        for (std::size_t s = 0; s < 3; ++s) {
+          double sum = 0;
+          std::vector<double> e;
+          for (std::int64_t i = in.offsets[s]; i < in.offsets[s + 1]; ++i) {
+            e.push_back(std::exp(at(scores, {i}) / (temperature * std::sqrt(double{kWidth}))));
+            sum += e.back();
+          }
+          for (std::size_t i = 0; i < e.size(); ++i)
+            EXPECT_NEAR(at(weights, {m, in.offsets[s] + static_cast<std::int64_t>(i), t}),
+                        (1 - floor) * static_cast<double>(e.size()) * e[i] / sum + floor, 1e-12);
+        }
+      }
+  }
+}
+
+TEST(TaskAttention, MeanAndFirstReadTheMeanAndTheFirst) {
+  const Inputs in;
+  const Segments segments = Segments::from(in.offsets, torch::kCPU);
+  const torch::Tensor values = at::linear(in.states, in.value);
+  const torch::Tensor mean = mean_weights(kHeads, kTasks, segments, values),
+                      first = first_weights(kHeads, kTasks, segments, values);
+  EXPECT_EQ(mean.sizes(), torch::IntArrayRef({kHeads, 11, kTasks}));
+  EXPECT_EQ(first.sizes(), torch::IntArrayRef({kHeads, 11, kTasks}));
+  for (std::int64_t s = 0; s < 3; ++s) {
+    const torch::Tensor rows =
+        values.slice(0, in.offsets[static_cast<std::size_t>(s)], in.offsets[static_cast<std::size_t>(s) + 1]);
+    EXPECT_TRUE(synthesis(values, mean.select(2, 1), segments, 0)[s].allclose(rows.mean(0), 1e-13, 1e-13));
+    EXPECT_TRUE(synthesis(values, first.select(2, 1), segments, 0)[s].allclose(rows[0], 1e-13, 1e-13));
+  }
+}
+
+TEST(TaskAttention, EntropyEqualsTheFormulaAndStaysFinite) {
+  const Inputs in;
+  const torch::Tensor weights = task_weights(in.states, in.key, in.queries, in.importance, 0.4, 0);
+  const torch::Tensor entropy = task_entropy(weights, 1);
+  for (std::int64_t i = 0; i < 11; ++i) {
+    double expected = 0;
+    for (std::int64_t m = 0; m < kHeads; ++m) {
+      double sum = 0;
+      for (std::int64_t t = 1; t <= kTasks; ++t) sum += at(weights, {m, i, t});
+      for (std::int64_t t = 1; t <= kTasks; ++t) {
+        const double p = at(weights, {m, i, t}) / sum;
+        expected -= p * std::log(p) / kHeads;
+      }
+    }
+    EXPECT_NEAR(at(entropy, {i}), expected, 1e-13);
+  }
+  EXPECT_NEAR(at(task_entropy(torch::ones({1, 1, 5}, torch::kFloat64), 0), {0}), std::log(5.0), 1e-14);
+  // All on one task, and all on no task.
+  torch::Tensor one_sided = torch::tensor({{{0.0, 1.0, 0.0}, {1.0, 0.0, 0.0}}}, torch::kFloat32).requires_grad_();
+  const torch::Tensor none = task_entropy(one_sided, 1);
+  EXPECT_TRUE(none.equal(torch::zeros({2})));
+  none.sum().backward();
+  EXPECT_TRUE(one_sided.grad().isfinite().all().item<bool>());
+}
+
 TEST(TaskAttention, ALoneTaskCanAttend) {
   const Inputs in;
   const torch::Tensor weights =
@@ -141,10 +207,13 @@ TEST(TaskAttention, GradientsEqualFiniteDifferences) {
   std::vector<torch::Tensor> leaves = {in.states.clone(), in.key.clone(), in.queries.clone(), in.importance.clone(),
                                        in.value.clone()};
   for (torch::Tensor& leaf : leaves) leaf.requires_grad_();
-  const torch::Tensor direction = random_tensor({3, kDim}, 6);
+  const torch::Tensor direction = random_tensor({3, kDim}, 6), spread = random_tensor({kHeads, 11, kTasks + 1}, 20);
   const auto loss = [&] {
     const torch::Tensor weights = task_weights(leaves[0], leaves[1], leaves[2], leaves[3], 0.8, 0.1).select(2, 2);
-    return (synthesis(at::linear(leaves[0], leaves[4]), weights, segments) * direction).sum();
+    const torch::Tensor independent = independent_weights(leaves[0], leaves[1], leaves[2], segments, 0.8, 0.1);
+    return (synthesis(at::linear(leaves[0], leaves[4]), weights, segments) * direction).sum() +
+           (independent * spread).sum() +
+           0.3 * task_entropy(task_weights(leaves[0], leaves[1], leaves[2], leaves[3], 0.8, 0.1), 1).sum();
   };
   loss().backward();
   const torch::NoGradGuard guard;

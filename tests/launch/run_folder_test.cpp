@@ -183,12 +183,16 @@ TEST(RunObserver, KeepsStatusAndMetrics) {
     for (step.step = 1; step.step <= 2; ++step.step) observer.on_step(step);
     observer.on_warning("slow disk");
     observer.on_eval(2, "valid", "a", {{"accuracy", 0.5}});
+    observer.on_attention(2, "valid", {.all = {{"entropy", 0.5}}, .tasks = {{"a", {{"share", 0.25}}}}, .dead = {"b"}});
     observer.on_epochs(2, {{"a", 1.25}, {"b", 0.5}});
     observer.on_checkpoint(2, folder.path() / "checkpoints" / "step-2", 255);
     EXPECT_EQ(read_status(folder.path())->last_checkpoint, "checkpoints/step-2");
     EXPECT_EQ(observer.finish(
                   {.ending = Ending::stopped, .step = 2, .parameter_hash = 255, .epochs = {{"a", 1.25}, {"b", 0.5}}}),
               0);
+    expect_contains(
+        read_file(folder.path() / "metrics.jsonl"),
+        R"({"kind":"attention","step":2,"split":"valid","all":{"entropy":0.5},"dead":["b"],"tasks":{"a":{"share":0.25}}})");
     expect_contains(read_file(folder.path() / "metrics.jsonl"),
                     R"({"kind":"epochs","step":2,"epochs":{"a":1.25,"b":0.5}})");
     EXPECT_EQ(read_status(folder.path())->epochs, (std::map<std::string, double>{{"a", 1.25}, {"b", 0.5}}));
@@ -220,9 +224,10 @@ TEST(RunObserver, KeepsStatusAndMetrics) {
   std::fclose(stream);
   const std::string said = read_file(folder.path() / "said"), metrics = read_file(folder.path() / "metrics.jsonl");
   for (const char* part : {"2 workers, 2 tasks; encoder 1,234,567 parameters, heads 15", "worker 0: a", "mix",
-                           "step 2/2", "warning: slow disk\n", "epochs: a 1.25, b 0.50\n", "valid a:  accuracy 0.5",
-                           "stopped as run.stop_at says after step 2", "going on after step 1", "not finite",
-                           "saved after step 2", "done after step 3"})
+                           "step 2/2", "warning: slow disk\n", "epochs: a 1.25, b 0.50\n",
+                           "task attention on valid after step 2:\n", "\na                      0.2500\n",
+                           "dead tasks: b\n", "valid a:  accuracy 0.5", "stopped as run.stop_at says after step 2",
+                           "going on after step 1", "not finite", "saved after step 2", "done after step 3"})
     expect_contains(said, part);
   EXPECT_EQ(std::count(metrics.begin(), metrics.end(), '\n'), 2);  // step 1, and step 2 of the second start
 }

@@ -61,6 +61,12 @@ TEST_F(RunOptions, FillsTheStructs) {
                      "2",
                      "--attention.floor",
                      "0.05",
+                     "--attention.importance",
+                     "fixed",
+                     "--attention.entropy_bonus",
+                     "0.2",
+                     "--task.en-it.importance",
+                     "3",
                      "--optimizer.head_clip",
                      "0",
                      "--run.seed",
@@ -71,6 +77,10 @@ TEST_F(RunOptions, FillsTheStructs) {
   EXPECT_EQ(options.seed, 9U);
   EXPECT_EQ(options.encoder.dropout, 0.3);
   EXPECT_EQ(options.attention.floor, 0.05);
+  EXPECT_EQ(options.attention.mode, "competitive");
+  EXPECT_EQ(options.attention.importance, "fixed");
+  EXPECT_EQ(options.attention.entropy_bonus, 0.2);
+  EXPECT_EQ(options.attention.importances, (std::vector<double>{1, 3}));  // of the run's tasks, in their order
   EXPECT_EQ(options.optimizer.head_clip, 0);
   EXPECT_EQ(options.optimizer.beta2, 0.98);
   EXPECT_EQ(options.task_options.at("section").head.dropout, 0.2);

@@ -271,7 +271,7 @@ def test_divergence_ends_with_76_and_names_the_cause(workers, data, tmp_path):
 
 def test_ids_hash_follows_from_names_and_stream_positions(data, whole):
     folder = whole(OPTIONS, 2)
-    assert {line["kind"] for line in lines(folder)} == {"step", "eval", "epochs"}
+    assert {line["kind"] for line in lines(folder)} == {"step", "eval", "attention", "epochs"}
     state = json.loads((newest(folder) / "state.json").read_text())
     quotas = dict(zip((task["name"] for task in state["model"]["tasks"]), state["mixture"][0]["quota"]))
     assert sum(quotas.values()) == 100 and min(quotas.values()) >= 11
