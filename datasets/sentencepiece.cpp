@@ -50,6 +50,8 @@ class SentencePiece : public Tokenizer {
     return {ids.begin(), ids.end()};
   }
 
+  std::string piece(std::int64_t id) const override { return processor_.IdToPiece(static_cast<int>(id)); }
+
   std::string decode(std::span<const std::int64_t> ids) const override {
     std::vector<int> plain;
     for (const std::int64_t id : ids)

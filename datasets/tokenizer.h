@@ -20,6 +20,8 @@ class Tokenizer {
   virtual std::vector<std::int64_t> encode(std::string_view text) const = 0;
   // Text from ids; special tokens are left out.
   virtual std::string decode(std::span<const std::int64_t> ids) const = 0;
+  // As the vocabulary writes it: "▁fast", "##er", "<s>". 0 <= id < vocab_size.
+  virtual std::string piece(std::int64_t id) const = 0;
 };
 
 // What a tokenizer's file says itself: kind, the file's name, its SHA-256, size and special ids. Throws Error(data)

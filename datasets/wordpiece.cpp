@@ -132,6 +132,8 @@ class WordPiece : public Tokenizer {
     return ids;
   }
 
+  std::string piece(std::int64_t id) const override { return std::string(pieces_[static_cast<std::size_t>(id)]); }
+
   std::string decode(std::span<const std::int64_t> ids) const override {
     std::string text;
     for (const std::int64_t id : ids) {

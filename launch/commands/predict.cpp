@@ -37,12 +37,14 @@ std::vector<std::string> split_words(const std::string& text) {
 
 class Predictor {
  public:
-  Predictor(const TrainedModel& trained, const std::string& task, std::size_t max_length, const SearchOptions& search)
+  Predictor(const TrainedModel& trained, const std::string& task, std::size_t max_length, const SearchOptions& search,
+            bool attention)
       : trained_(trained),
         index_(trained.description.task(task)),
         task_(trained.description.tasks[static_cast<std::size_t>(index_)]),
         max_length_(max_length),
-        search_(search) {}
+        search_(search),
+        attention_(attention) {}
 
   // Throws Error(data) naming line and cure.
   Line read(const std::string& text, const std::string& where) const {
@@ -112,8 +114,9 @@ class Predictor {
     slice.feature_width = task_.statistics.feature_width;
     batch.slices = {slice};
     const torch::NoGradGuard no_gradient;
-    const Predicted predicted =
-        trained_.model->head(index_).generate(trained_.model->forward(batch, false).front(), search_);
+    const HeadInput input = trained_.model->forward(batch, false).front();
+    const Predicted predicted = trained_.model->head(index_).generate(input, search_);
+    const std::vector<double> weights = attention_ ? to_host_double(input.task_weights.mean(0)) : std::vector<double>();
     for (std::size_t i = 0; i < lines.size(); ++i) {
       ordered_json& object = lines[i].object;
       static const std::vector<std::int64_t> none;
@@ -162,10 +165,31 @@ class Predictor {
           object["log_probability"] = predicted.values[i];
           break;
       }
+      if (attention_) object["attention"] = attention(lines[i], weights, input.segments.offsets[i]);
     }
   }
 
  private:
+  // weights: [tokens of all lines, slots], the mean over attention heads.
+  ordered_json attention(const Line& line, const std::vector<double>& weights, std::int64_t first_token) const {
+    ordered_json words = ordered_json::array(), tasks = ordered_json::object();
+    for (const std::int64_t token : line.tokens)
+      words.push_back(token == kNoToken ? ordered_json() : ordered_json(trained_.tokenizer->piece(token)));
+    const Encoder& encoder = trained_.model->encoder();
+    const std::int64_t slots = encoder.slot(std::ssize(trained_.description.tasks));
+    const auto of = [&](std::int64_t slot) {
+      ordered_json out = ordered_json::array();
+      for (std::int64_t i = 0; i < std::ssize(line.tokens); ++i)  // digits beyond these are rounding of 32-bit floats
+        out.push_back(std::round(weights[static_cast<std::size_t>((first_token + i) * slots + slot)] * 1e6) / 1e6);
+      return out;
+    };
+    for (std::size_t t = 0; t < trained_.description.tasks.size(); ++t)
+      tasks[trained_.description.tasks[t].name] = of(encoder.slot(static_cast<std::int64_t>(t)));
+    ordered_json out = {{"words", words}, {"weights", tasks}};
+    if (encoder.first_slot() > 0) out["no_task"] = of(0);
+    return out;
+  }
+
   template <class Fail>
   void read_features(Line& line, const Fail& fail) const {
     const auto width = static_cast<std::size_t>(task_.statistics.feature_width);
@@ -208,6 +232,7 @@ class Predictor {
   const TrainedTask& task_;
   std::size_t max_length_;
   SearchOptions search_;
+  bool attention_;
 };
 
 }  // namespace
@@ -226,7 +251,7 @@ int run_predict(const Config& config, Communicator& world) {
   const std::uint64_t trained_length = trained.description.max_length > 0 ? trained.description.max_length : 128;
   const Predictor predictor(
       trained, task, config.has("max-length") ? static_cast<std::size_t>(config.integer("max-length")) : trained_length,
-      search_options(config));
+      search_options(config), config.flag("attention"));
 
   std::ifstream file;
   if (config.has("in")) {

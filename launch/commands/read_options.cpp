@@ -38,6 +38,8 @@ std::span<const Option> predict_options() {
       {"", "task", text, "", "The task whose head predicts."},
       {"", "in", path, "", "The JSONL file to read; standard input when not given."},
       {"", "out", path, "", "The JSONL file to write; standard output when not given."},
+      {"", "attention", flag, "",
+       "Add \"attention\" to each line: its words (pieces) and what each weighs for every task."},
       {"", "batch", integer, "32", "Texts at a time.", false, ">=1"},
       {"", "max-length", integer, "",
        "Tokens of a text, what is longer is cut; as import cut the run's data when not given.", false, ">=4"},
