@@ -1,0 +1,297 @@
+"""The model in PyTorch, written from its formulas only (core/model/task_attention.h, README): padded batches, one task at a time,
+autograd. `reference.py FOLDER` writes for each case CASE.json (description, batch), CASE.parameters.safetensors and
+CASE.expected.safetensors: states, weights over tasks, losses, and the gradient of every parameter, in float64."""
+
+import json
+import math
+import sys
+import zlib
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import save_file
+
+from torch_of_cache import load
+
+torch = load()
+F = torch.nn.functional
+
+VOCABULARY, BOS, EOS, MASK = 23, 2, 3, 4
+DIM, FFN, LAYERS, HEADS, DECODER_LAYERS = 16, 24, 2, 2, 2
+# name: kind, lengths of its texts, and what else is special about it
+TASKS = {
+    "topic": dict(kind="classification", lengths=[7, 1, 4], labels=3, smoothing=0.1),
+    "tags": dict(kind="tagging", lengths=[5, 9], labels=4),
+    "lines": dict(kind="masked_lm", lengths=[6, 3, 8]),
+    "dictionary": dict(kind="translation", lengths=[4, 10, 1], targets=[6, 1, 9], smoothing=0.1),
+    "subjects": dict(kind="multilabel", lengths=[2, 6], labels=5),
+    "reply": dict(kind="classification", lengths=[4, 8, 5], second=[2, 5, 0], labels=3, class_weights=[0.5, 2, 1.25], focal_gamma=1.5),
+    "rating": dict(kind="regression", lengths=[4, 7], outputs=2, mean=[3, -20], deviation=[0.5, 7]),
+    "wind": dict(kind="regression", lengths=[9, 2, 3], outputs=2, mean=[3, -20], deviation=[0.5, 7], delta=0.4, width=3),
+    "steps": dict(kind="tagging", lengths=[2, 5], labels=4, width=5),
+}
+NAMES = list(TASKS)
+LOSS_WEIGHTS = [0.4, 0.1, 0.3, 0.2, 0.35, 0.15, 0.25, 0.45, 0.12]
+IMPORTANCES = [1, 0.3, 2, 1, 0.5, 4, 1, 1, 3]
+CASES = {
+    "competitive": dict(heads=2, temperature=1.3, floor=0.02),
+    "competitive-given": dict(heads=4, importances=IMPORTANCES, entropy_bonus=0.3),
+    "competitive-fixed": dict(importance="fixed", importances=IMPORTANCES, temperature=0.6),
+    "independent": dict(mode="independent", heads=2, temperature=0.7, floor=0.1, entropy_bonus=0.2),
+    "mean": dict(mode="mean", heads=2),
+    "first": dict(mode="first", heads=2),
+}
+DEFAULTS = dict(mode="competitive", heads=1, temperature=1.0, floor=0.0, entropy_bonus=0.0, importance="learned", importances=[])
+
+
+class Parameters(dict):
+    """Made when first asked for: random, numbers that float32 can hold."""
+
+    def __call__(self, name, *shape):
+        if name not in self:
+            generator = torch.Generator().manual_seed(zlib.crc32(name.encode()))
+            values = torch.randn(*shape, generator=generator, dtype=torch.float64)
+            if name.endswith("norm.weight"):
+                values = 1 + 0.2 * values
+            elif len(shape) == 1:
+                values = 0.2 * values
+            elif "queries" not in name:
+                values = values / math.sqrt(shape[-1])
+            self[name] = values.float().double().requires_grad_()
+        assert self[name].shape == shape, name
+        return self[name]
+
+    def linear(self, name, x, outputs):
+        return x @ self(name + ".weight", outputs, x.shape[-1]).T + self(name + ".bias", outputs)
+
+    def norm(self, name, x):
+        return F.layer_norm(x, (DIM,), self(name + ".weight", DIM), self(name + ".bias", DIM), 1e-5)
+
+
+def rotate(x):
+    """Positions along the last dimension but one; channel pairs (c, c + half)."""
+    half = x.shape[-1] // 2
+    angle = torch.arange(x.shape[-2]).double()[:, None] * 10000.0 ** (-torch.arange(half).double() / half)
+    a, b = x[..., :half], x[..., half:]
+    return torch.cat([a * angle.cos() - b * angle.sin(), b * angle.cos() + a * angle.sin()], -1)
+
+
+def split(x, heads):
+    return x.unflatten(-1, (heads, -1)).transpose(1, 2)  # [texts, heads, length, width]
+
+
+def attend(q, k, v, bias):
+    scores = rotate(q) @ rotate(k).transpose(2, 3) / math.sqrt(q.shape[-1]) + bias
+    return (torch.softmax(scores, -1) @ v).transpose(1, 2).flatten(2)
+
+
+def block(p, name, x, bias, cross=None):
+    """Pre-norm: self-attention, in a decoder attention to the source, feed-forward."""
+    attention = name + (".self" if cross else ".attention")
+    q, k, v = p.linear(attention + ".qkv", p.norm(attention + ".norm", x), 3 * DIM).chunk(3, -1)
+    x = x + p.linear(attention + ".out", attend(split(q, HEADS), split(k, HEADS), split(v, HEADS), bias), DIM)
+    if cross:
+        memory, memory_bias = cross
+        q = p.linear(name + ".cross.query", p.norm(name + ".cross.norm", x), DIM)
+        k, v = p.linear(name + ".cross.key_value", memory, 2 * DIM).chunk(2, -1)
+        x = x + p.linear(name + ".cross.out", attend(split(q, HEADS), split(k, HEADS), split(v, HEADS), memory_bias), DIM)
+    hidden = F.gelu(p.linear(name + ".ffn.up", p.norm(name + ".ffn.norm", x), FFN))
+    return x + p.linear(name + ".ffn.down", hidden, DIM)
+
+
+def hide(mask):
+    """0 where the mask is true, else minus infinity."""
+    return torch.zeros(mask.shape, dtype=torch.float64).masked_fill(~mask, -math.inf)
+
+
+def encode(p, data):
+    if data["width"]:
+        x = p.linear(f"features.{data['width']}", data["vectors"], DIM)
+    else:
+        x = p("embedding.weight", VOCABULARY, DIM)[data["ids"]] * math.sqrt(DIM)
+    segment = p("segment.weight", 2, DIM)
+    for i, second in enumerate(data["second"]):
+        if second:
+            which = (torch.arange(x.shape[1]) >= second).long()
+            x = x + segment[which] * (torch.arange(len(x)) == i)[:, None, None]
+    for i in range(LAYERS):
+        x = block(p, f"layers.{i}", x, hide(data["mask"])[:, None, None, :])
+    return p.norm("norm", x)
+
+
+def word_weights(p, states, mask, options):
+    """w: [texts, words, slots, attention heads]; padding weighs nothing."""
+    mode, m, tasks = options["mode"], options["heads"], len(TASKS)
+    real = mask[:, :, None, None].double()
+    if mode == "mean":
+        return real.expand(-1, -1, tasks, m)
+    if mode == "first":
+        return (real * (torch.arange(mask.shape[1]) == 0)[None, :, None, None]).expand(-1, -1, tasks, m)
+    slots = tasks + (mode == "competitive")
+    keys = (states @ p("tasks.key.weight", DIM, DIM).T).unflatten(-1, (m, DIM // m))
+    scores = torch.einsum("slmd,tmd->sltm", keys, p("tasks.queries", slots, m, DIM // m)) / (options["temperature"] * math.sqrt(DIM // m))
+    floor = options["floor"]
+    if mode == "independent":
+        length = mask.sum(1)[:, None, None, None]
+        w = length * torch.softmax(scores + hide(mask)[:, :, None, None], 1)
+        return real * ((1 - floor) * w + floor)
+    b = torch.tensor([1, *(options["importances"] or [1] * tasks)], dtype=torch.float64).log()
+    if options["importance"] == "learned":
+        b = b + p("tasks.importance", slots)
+    return real * ((1 - floor) * torch.softmax(scores + b[:, None], 2) + floor / slots)
+
+
+def head_loss(p, embedding, states, w, data, task, delta):
+    """The sum of a task's losses. w: [texts, words, attention heads], of this task."""
+    kind, mask, m = task["kind"], data["mask"], w.shape[-1]
+
+    def valued():
+        return (p.linear("value", states, DIM).unflatten(-1, (m, -1)) * w[..., None]).flatten(2)
+
+    def pooled(outputs):
+        total = (delta + w.sum(1)).repeat_interleave(DIM // m, 1)
+        return p.linear("out", F.gelu(p.linear("hidden", valued().sum(1) / total, DIM)), outputs)
+
+    if kind == "classification":
+        gold = torch.tensor(data["labels"])
+        log_p = torch.log_softmax(pooled(task["labels"]), 1)
+        own, smoothing = log_p.gather(1, gold[:, None])[:, 0], task.get("smoothing", 0)
+        loss = -(1 - smoothing) * own - smoothing * log_p.mean(1)
+        loss = loss * (1 - own.exp()) ** task.get("focal_gamma", 0)
+        return (loss * torch.tensor(task.get("class_weights", [1.0] * task["labels"]), dtype=torch.float64)[gold]).sum()
+    if kind == "multilabel":
+        p_yes, gold = torch.sigmoid(pooled(task["labels"])), torch.tensor(data["labels"])
+        return -(torch.where(gold == 1, p_yes, 1 - p_yes)).log().sum()
+    if kind == "regression":
+        gold = (torch.tensor(data["values"], dtype=torch.float64) - torch.tensor(task["mean"])) / torch.tensor(task["deviation"])
+        error, d = (pooled(task["outputs"]) - gold).abs(), task.get("delta")
+        return (error ** 2 if d is None else torch.where(error <= d, error ** 2 / 2, d * (error - d / 2))).mean(1).sum()
+    if kind == "tagging":
+        log_p, gold = torch.log_softmax(p.linear("out", states + valued(), task["labels"]), -1), data["tags"]
+        return -(log_p.gather(2, gold.clamp(min=0)[..., None])[..., 0] * (gold >= 0)).sum()
+    if kind == "masked_lm":
+        hidden = p.norm("norm", F.gelu(p.linear("transform", states + valued(), DIM)))
+        log_p = torch.log_softmax(hidden @ embedding.T + p("bias", VOCABULARY), -1)
+        return -(log_p.gather(2, data["original"][..., None])[..., 0] * (data["ids"] == MASK)).sum()
+    # translation: the decoder reads "<s> t_0 ...", and the source with one position more, right behind the words
+    targets, lengths = data["targets"], mask.sum(1)
+    memory = torch.cat([states, torch.zeros(len(states), 1, DIM, dtype=torch.float64)], 1)
+    bias = torch.cat([w.mean(-1).clamp(min=1e-30).log() + hide(mask), torch.full((len(states), 1), -math.inf, dtype=torch.float64)], 1)
+    behind = torch.arange(memory.shape[1]) == lengths[:, None]
+    memory = torch.where(behind[..., None], p("no_word", 1, DIM), torch.where(torch.arange(memory.shape[1])[None, :, None] < lengths[:, None, None], memory, 0.0))
+    bias = torch.where(behind, 0.0, bias)
+    x = embedding[torch.cat([torch.full((len(targets), 1), BOS), targets[:, :-1].clamp(min=0)], 1)]
+    length = targets.shape[1]
+    causal = hide(torch.ones(length, length, dtype=torch.bool).tril())[None, None]
+    for i in range(DECODER_LAYERS):
+        x = block(p, f"layers.{i}", x, causal, (memory, bias[:, None, None, :]))
+    log_p = torch.log_softmax(p.norm("norm", x) @ embedding.T + p("bias", VOCABULARY), -1)
+    smoothing = task["smoothing"]
+    loss = -(1 - smoothing) * log_p.gather(2, targets.clamp(min=0)[..., None])[..., 0] - smoothing * log_p.mean(-1)
+    return (loss * (targets >= 0)).sum()
+
+
+def pad(rows, filler):
+    longest = max(map(len, rows))
+    return torch.tensor([row + [filler] * (longest - len(row)) for row in rows])
+
+
+def make_data():
+    """Random samples of every task: as padded tensors for the reference, and packed as core/base/batch.h has them."""
+    random = np.random.default_rng(7)
+    batch, padded = {"tokens": [], "offsets": [0], "second": [], "slices": []}, []
+    for index, task in enumerate(TASKS.values()):
+        kind, lengths, width = task["kind"], task["lengths"], task.get("width", 0)
+        part = {"task": index, "first_sequence": len(batch["offsets"]) - 1, "sequences": len(lengths), "first_token": batch["offsets"][-1]}
+        ids = [[int(x) for x in random.integers(5, VOCABULARY, n)] for n in lengths]
+        data = {"width": width, "second": task.get("second", [0] * len(lengths))}
+        if width:
+            vectors = [[[float(x) for x in random.integers(-4, 5, width) / 4] for _ in range(n)] for n in lengths]
+            part |= {"feature_width": width, "features": [x for text in vectors for vector in text for x in vector]}
+            longest = max(lengths)
+            data["vectors"] = torch.tensor([text + [[0.0] * width] * (longest - len(text)) for text in vectors], dtype=torch.float64)
+            ids = [[-1] * n for n in lengths]
+        if kind == "masked_lm":
+            data["original"] = pad(ids, 0)
+            at = [(i, j) for i, text in enumerate(ids) for j in range(len(text)) if j % 3 == (2 if i else 0)]
+            part["masked_tokens"] = [ids[i][j] for i, j in at]
+            part["masked_rows"] = [part["first_token"] + sum(lengths[:i]) + j for i, j in at]
+            for i, j in at:
+                ids[i][j] = MASK
+        data |= {"ids": pad(ids, 0), "mask": torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]}
+        if kind in ("classification", "multilabel"):
+            shape = (len(lengths), task["labels"]) if kind == "multilabel" else len(lengths)
+            data["labels"] = random.integers(0, 2 if kind == "multilabel" else task["labels"], shape).tolist()
+            part["labels"] = np.ravel(data["labels"]).tolist()
+        if kind == "regression":
+            data["values"] = [[mean + deviation * x for mean, deviation, x in zip(task["mean"], task["deviation"], random.integers(-3, 4, 2) * 0.6)]
+                              for _ in lengths]
+            part["values"] = np.ravel(data["values"]).tolist()
+        if kind == "tagging":
+            tags = [[-100 if i % 3 == 1 else int(random.integers(task["labels"])) for i in range(n)] for n in lengths]
+            data["tags"], part["tags"] = pad(tags, -100), sum(tags, [])
+        if kind == "translation":
+            targets = [[int(x) for x in random.integers(5, VOCABULARY, n - 1)] + [EOS] for n in task["targets"]]
+            data["targets"], part["target_tokens"] = pad(targets, -1), sum(targets, [])
+            part["target_offsets"] = [0, *np.cumsum(task["targets"]).tolist()]
+        part["count"] = {"tagging": sum(tag >= 0 for tag in part.get("tags", [])), "masked_lm": len(part.get("masked_rows", [])),
+                         "translation": sum(task.get("targets", []))}.get(kind, len(lengths))
+        for text in ids:
+            batch["tokens"] += text
+            batch["offsets"].append(len(batch["tokens"]))
+        batch["second"] += data["second"]
+        batch["slices"].append(part)
+        padded.append(data)
+    return batch, padded
+
+
+def describe(options):
+    """As state.json holds a model."""
+    tasks = []
+    for name, task in TASKS.items():
+        statistics = {key: task[key] for key in ("mean", "deviation", "class_weights") if key in task}
+        statistics |= {"feature_width": task.get("width", 0), "pairs": "second" in task}
+        head = {"dropout": 0.0, "label_smoothing": task.get("smoothing", 0), "class_weights": "none", "focal_gamma": task.get("focal_gamma", 0),
+                "loss": "huber" if "delta" in task else "mse", "delta": task.get("delta", 1), "decoder_layers": DECODER_LAYERS, "max_target": 40}
+        tasks.append({"name": name, "kind": task["kind"], "labels": [str(i) for i in range(task.get("labels", 0))],
+                      "outputs": [str(i) for i in range(task.get("outputs", 0))], "head": head, "statistics": statistics,
+                      "masking": {"share": 0.15, "mask": 0.8, "random": 0.1}})
+    encoder = {"form": "pre_norm", "layers": LAYERS, "dim": DIM, "heads": HEADS, "ffn": FFN, "dropout": 0.0}
+    tokenizer = {"kind": "", "file": "", "sha256": "", "vocab_size": VOCABULARY, "pad": 0, "unk": 1, "bos": BOS, "eos": EOS, "mask": MASK}
+    return {"encoder": encoder, "attention": options, "tokenizer": tokenizer, "tasks": tasks, "dtype": "float64", "data": ""}
+
+
+def run_case(options, padded, batch):
+    owners = {"encoder": Parameters(), **{f"head.{name}": Parameters() for name in NAMES}}
+    p, out, total = owners["encoder"], {}, 0.0
+    delta, first = (1, 1) if options["mode"] == "competitive" else (0, 0)
+    for index, (name, task) in enumerate(TASKS.items()):
+        data, count = padded[index], batch["slices"][index]["count"]
+        states = encode(p, data)
+        w = word_weights(p, states, data["mask"], options)
+        embedding = p("embedding.weight", VOCABULARY, DIM)
+        loss = head_loss(owners[f"head.{name}"], embedding, states, w[:, :, first + index], data, task, delta)
+        total = total + LOSS_WEIGHTS[index] * loss / count
+        words = w[data["mask"]]  # [words of all texts, slots, attention heads]
+        if options["entropy_bonus"]:
+            share = words[:, first:] / words[:, first:].sum(1, True)
+            total = total - LOSS_WEIGHTS[index] * options["entropy_bonus"] * -(share * share.log()).sum(1).mean()
+        out |= {f"loss/{name}": loss[None], f"states/{name}": states[data["mask"]], f"weights/{name}": words.permute(2, 0, 1)}
+    total.backward()
+    parameters = {f"{owner}/{name}": value for owner, values in owners.items() for name, value in values.items()}
+    out |= {f"gradient/{name}": value.grad for name, value in parameters.items()}
+    return ({name: value.detach().numpy() for name, value in tensors.items()} for tensors in (parameters, out))
+
+
+def main(folder):
+    batch, padded = make_data()
+    for name, changed in CASES.items():
+        options = DEFAULTS | changed
+        parameters, expected = run_case(options, padded, batch)
+        (folder / f"{name}.json").write_text(json.dumps({"model": describe(options), "batch": batch, "loss_weights": LOSS_WEIGHTS}))
+        save_file({key: np.ascontiguousarray(value) for key, value in parameters.items()}, folder / f"{name}.parameters.safetensors")
+        save_file({key: np.ascontiguousarray(value) for key, value in expected.items()}, folder / f"{name}.expected.safetensors")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,67 @@
+"""Forward, losses and every gradient of the packed model equal a padded PyTorch reference that is written from the formulas
+(tests/parity/reference.py), for all modes of task attention and all kinds of heads."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from program import ROOT
+
+TOOL = Path(os.environ["POLYHEAD_BINARY"]).parent / "tests" / "parity"
+CASES = ["competitive", "competitive-given", "competitive-fixed", "independent", "mean", "first"]
+BOUND = {"float64": 1e-10, "float32": 1e-5}
+
+
+@pytest.fixture(scope="module")
+def fixtures(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("parity")
+    done = subprocess.run([sys.executable, ROOT / "tests" / "parity" / "reference.py", folder], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert sorted(file.stem for file in folder.glob("*.json")) == sorted(CASES)
+    return folder
+
+
+def compare(case, expected, dtype, out):
+    """Error of every tensor: max|a - b| / max(max|b|, 1e-3 max|b| over all gradients)."""
+    done = subprocess.run([TOOL, case, dtype, out], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    found = load_file(out)
+    assert found.keys() == expected.keys()
+    largest = max(np.abs(value).max() for name, value in expected.items() if name.startswith("gradient/"))
+    errors = {}
+    for name, b in expected.items():
+        assert found[name].shape == b.shape and np.isfinite(b).all(), name
+        floor = 1e-3 * largest if name.startswith("gradient/") else 0
+        errors[name] = np.abs(found[name] - b).max() / max(np.abs(b).max(), floor)
+    return errors
+
+
+@pytest.mark.parametrize("dtype", BOUND)
+@pytest.mark.parametrize("case", CASES)
+def test_parity(case, dtype, fixtures, tmp_path):
+    expected = load_file(fixtures / f"{case}.expected.safetensors")
+    errors = compare(fixtures / case, expected, dtype, tmp_path / "found")
+    worst = max(errors, key=errors.get)
+    print(f"{case}, {dtype}: {len(errors)} tensors, worst {worst} {errors[worst]:.1e}")
+    assert errors[worst] <= BOUND[dtype], worst
+    for name, gradient in expected.items():  # nothing passes by being zero
+        assert np.abs(gradient).max() > 1e-7, name
+
+
+@pytest.mark.parametrize("change", [{"temperature": 1.31}, {"floor": 0.021}, {"mode": "independent", "heads": 2}, {"entropy_bonus": 0.01}])
+def test_the_comparison_sees_another_model(change, fixtures, tmp_path):
+    case = json.loads((fixtures / "competitive.json").read_text())
+    case["model"]["attention"] |= change
+    (tmp_path / "case.json").write_text(json.dumps(case))
+    os.symlink(fixtures / "competitive.parameters.safetensors", tmp_path / "case.parameters.safetensors")
+    expected = load_file(fixtures / "competitive.expected.safetensors")
+    if "mode" in change:  # it has other parameters
+        assert subprocess.run([TOOL, tmp_path / "case", "float64", tmp_path / "found"], capture_output=True).returncode != 0
+        return
+    assert max(compare(tmp_path / "case", expected, "float64", tmp_path / "found").values()) > 1e-5
