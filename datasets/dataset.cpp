@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "core/base/batch.h"
+#include "core/base/clones.h"
 #include "core/base/error.h"
 #include "datasets/shard.h"
 
@@ -46,14 +47,13 @@ namespace {
 
 thread_local Scratch t_scratch;
 
-// Ids to 64 bits; compiled for several instruction sets, the loader picks one.
-#define POLYHEAD_WIDEN(name, type, result)                                                                           \
-  __attribute__((target_clones("avx512f", "avx2", "default"))) void name(const std::byte* data, std::uint64_t count, \
-                                                                         std::int64_t* out) {                        \
-    for (std::uint64_t i = 0; i < count; ++i) {                                                                      \
-      const auto value = Column::load<type>(data, i);                                                                \
-      out[i] = result;                                                                                               \
-    }                                                                                                                \
+// Ids to 64 bits.
+#define POLYHEAD_WIDEN(name, type, result)                                                   \
+  POLYHEAD_CLONES void name(const std::byte* data, std::uint64_t count, std::int64_t* out) { \
+    for (std::uint64_t i = 0; i < count; ++i) {                                              \
+      const auto value = Column::load<type>(data, i);                                        \
+      out[i] = result;                                                                       \
+    }                                                                                        \
   }
 POLYHEAD_WIDEN(widen_u16, std::uint16_t, value)
 POLYHEAD_WIDEN(widen_u32, std::uint32_t, value)

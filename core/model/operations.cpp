@@ -7,6 +7,7 @@
 #include <cmath>
 #include <limits>
 
+#include "core/base/clones.h"
 #include "core/base/counter_random.h"
 
 namespace polyhead {
@@ -33,9 +34,7 @@ std::uint32_t drop_threshold(double p) {
   return static_cast<std::uint32_t>(p * 4294967296.0);
 }
 
-// The inner loops, compiled for several instruction sets; the loader picks one. Each does the same operations in the
-// same order.
-#define POLYHEAD_CLONES __attribute__((target_clones("avx512f", "avx2", "default")))
+// The inner loops; each clone does the same operations in the same order.
 #define POLYHEAD_DROPOUT_ROW(T)                                                                                      \
   POLYHEAD_CLONES void dropout_row(const T* x, const T* residual, std::uint32_t key, T* out, std::uint32_t channels, \
                                    std::uint32_t threshold, T scale) {                                               \
