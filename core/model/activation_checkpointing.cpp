@@ -38,8 +38,8 @@ struct Checkpointed : torch::autograd::Function<Checkpointed> {
 
 }  // namespace
 
-torch::Tensor checkpointed(Computation f, const Tensor& x) {
-  return Checkpointed::apply(x, std::move(f));
+torch::Tensor checkpointed(const Computation& f, const Tensor& x) {
+  return Checkpointed::apply(x, f);
 }
 
 }  // namespace polyhead
