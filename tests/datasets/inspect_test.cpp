@@ -41,6 +41,7 @@ class Numerals : public Tokenizer {
     for (const std::int64_t id : ids) out += std::to_string(id);
     return out;
   }
+  std::string piece(std::int64_t id) const override { return std::to_string(id); }
 };
 
 class InspectSplit : public FolderTest {};
