@@ -303,7 +303,7 @@ TEST(EncoderOptions, OutOfRangeIsAnErrorThatNamesTheKey) {
 
 TEST(AttentionOptions, OutOfRangeIsAnErrorThatNamesTheKey) {
   EXPECT_NO_THROW(check(AttentionOptions(), 16));
-  const auto with = [](AttentionOptions options) { return [options] { check(options, 16); }; };
+  const auto with = [](const AttentionOptions& options) { return [options] { check(options, 16); }; };
   expect_error(with({.heads = 3}), Exit::config, {"attention.heads = 3", "encoder.dim = 16"});
   expect_error(with({.heads = 0}), Exit::config, {"attention.heads = 0"});
   expect_error(with({.temperature = 0}), Exit::config, {"attention.temperature = 0", "above 0"});
