@@ -107,17 +107,10 @@ SplitReader::SplitReader(const std::filesystem::path& folder, const Manifest& ma
                 fmt::format("task '{}' of the data set {} has no split '{}'; add '{} = FILE' to its section of the "
                             "import description and import again",
                             task.name, folder.string(), split, split));
-  ShardExpectation expected;
-  expected.task = task.name;
-  expected.split = split;
-  expected.kind = task.kind;
-  expected.vocab_size = static_cast<std::uint64_t>(manifest.tokenizer.vocab_size);
-  expected.classes = task.labels.size();
-  expected.outputs = std::max<std::uint64_t>(task.outputs.size(), 1);
   std::uint64_t end = 0;
   for (const ShardInfo& info : found->second.shards) {
-    expected.info = info;
-    const Shard& shard = *self.shards.emplace_back(std::make_unique<Shard>(folder / info.file, expected, options));
+    const Shard& shard = *self.shards.emplace_back(
+        std::make_unique<Shard>(folder / info.file, shard_expectation(manifest, task, split, info), options));
     if (self.shards.size() == 1) self.feature_width = shard.feature_width();
     if (shard.feature_width() != self.feature_width)
       fail_shard(shard.path(), fmt::format("its inputs have {} numbers a row (0: tokens), those of the first shard {}",

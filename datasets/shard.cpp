@@ -64,6 +64,19 @@ bool mapped(const fs::path& file, Access access) {
 
 }  // namespace
 
+ShardExpectation shard_expectation(const Manifest& manifest, const TaskInfo& task, const std::string& split,
+                                   const ShardInfo& info) {
+  ShardExpectation expected;
+  expected.task = task.name;
+  expected.split = split;
+  expected.kind = task.kind;
+  expected.vocab_size = static_cast<std::uint64_t>(manifest.tokenizer.vocab_size);
+  expected.classes = task.labels.size();
+  expected.outputs = std::max<std::uint64_t>(task.outputs.size(), 1);
+  expected.info = info;
+  return expected;
+}
+
 // Reads and checks the metadata through HDF5.
 class ShardReader {
  public:

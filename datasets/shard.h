@@ -23,6 +23,9 @@ struct ShardExpectation {
   ShardInfo info;             // samples, and bytes and sha256 where stated
 };
 
+ShardExpectation shard_expectation(const Manifest& manifest, const TaskInfo& task, const std::string& split,
+                                   const ShardInfo& info);
+
 // An open shard. The constructor checks its metadata against the format and the manifest, and with Verify::open all of
 // it; else a block of a column is checked when it is first touched. Both throw Error(data) naming file and place.
 // Columns that the kind or the file does not have are not present(). Reading is thread-safe.

@@ -165,19 +165,6 @@ void look_around(const fs::path& folder, const Manifest& manifest, VerifyReport&
 
 }  // namespace
 
-ShardExpectation shard_expectation(const Manifest& manifest, const TaskInfo& task, const std::string& split,
-                                   const ShardInfo& info) {
-  ShardExpectation expected;
-  expected.task = task.name;
-  expected.split = split;
-  expected.kind = task.kind;
-  expected.vocab_size = static_cast<std::uint64_t>(manifest.tokenizer.vocab_size);
-  expected.classes = task.labels.size();
-  expected.outputs = std::max<std::uint64_t>(task.outputs.size(), 1);
-  expected.info = info;
-  return expected;
-}
-
 ShardReport verify_shard(const fs::path& file, const ShardExpectation& expected, const TokenizerInfo& tokenizer) {
   const Shard shard(file, expected, {.access = Access::automatic, .verify = Verify::open, .pool = FilePool::shared()});
   ShardReport report;

@@ -12,10 +12,6 @@
 
 namespace polyhead {
 
-// What the manifest says of one of a split's shards.
-ShardExpectation shard_expectation(const Manifest& manifest, const TaskInfo& task, const std::string& split,
-                                   const ShardInfo& info);
-
 struct ShardReport {
   std::string task, split, file;  // the file as the manifest names it
   std::uint64_t samples = 0, input_tokens = 0, target_tokens = 0, bytes = 0;

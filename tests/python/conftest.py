@@ -2,7 +2,7 @@
 
 import pytest
 
-from program import run
+from program import run, train
 
 
 @pytest.fixture(scope="session")
@@ -19,3 +19,18 @@ def planted(tmp_path_factory):
 @pytest.fixture(scope="session")
 def data(planted):
     return planted / "data"
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, data):
+    """The run that nothing interrupts, kept: by options and number of workers."""
+    runs = {}
+
+    def get(options, workers):
+        key = str(options), workers
+        if key not in runs:
+            runs[key] = tmp_path_factory.mktemp("whole") / "run"
+            train(runs[key], data, *options, workers=workers)
+        return runs[key]
+
+    return get

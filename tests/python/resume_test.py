@@ -17,21 +17,6 @@ OPTIONS = ["--run.steps", STEPS, "--mixture.batch", 100, "--run.eval_every", 8, 
 LONG = ["--run.steps", 100, "--run.checkpoint_every", 30, "--run.eval_samples", 20]  # seconds, so that a signal finds it training
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory, data):
-    """The run that nothing interrupts, kept: of OPTIONS or LONG, on some workers."""
-    runs = {}
-
-    def get(options, workers):
-        key = str(options), workers
-        if key not in runs:
-            runs[key] = tmp_path_factory.mktemp("whole") / "run"
-            train(runs[key], data, *options, workers=workers)
-        return runs[key]
-
-    return get
-
-
 def same(folder, expected):
     """Every bit: parameters, optimizer states, metrics; and the hash is what the contract says."""
     one, two = status(folder), status(expected)

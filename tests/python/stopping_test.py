@@ -34,21 +34,6 @@ def expected_end(values, patience, sign):
             return step
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory, data):
-    """The run that nothing interrupts, kept: by options and number of workers."""
-    runs = {}
-
-    def get(options, workers):
-        key = str(options), workers
-        if key not in runs:
-            runs[key] = tmp_path_factory.mktemp("whole") / "run"
-            train(runs[key], data, *options, workers=workers)
-        return runs[key]
-
-    return get
-
-
 def test_tasks_leave_when_their_patience_has_run_out(data, whole):
     folder = whole(OPTIONS, 1)
     ends = finished(folder)
