@@ -7,6 +7,21 @@
 #include "core/base/hash.h"
 
 namespace polyhead {
+namespace {
+
+// Room for `samples` like the one that a slice holds: growing by and by would copy them several times.
+void reserve(TaskSlice& slice, std::size_t samples, std::size_t inputs, std::size_t targets) {
+  slice.samples.reserve(samples);
+  slice.labels.reserve(slice.labels.size() * samples);
+  slice.values.reserve(slice.values.size() * samples);
+  if (slice.feature_width > 0) slice.features.reserve(inputs * static_cast<std::size_t>(slice.feature_width));
+  if (!slice.tags.empty()) slice.tags.reserve(inputs);
+  if (slice.target_offsets.empty()) return;
+  slice.target_tokens.reserve(targets);
+  slice.target_offsets.reserve(samples + 1);
+}
+
+}  // namespace
 
 Loader::Loader(std::vector<LoaderTask> tasks, TokenizerInfo tokenizer, std::uint64_t seed, std::int64_t micro_batches)
     : micro_batches_(static_cast<std::size_t>(micro_batches)), tokenizer_(std::move(tokenizer)) {
@@ -31,6 +46,7 @@ Loader::Step Loader::load(const std::vector<MixtureEntry>& mixture, std::int64_t
   for (Source& source : sources_) {
     const LoaderTask& task = source.task;
     source.lengths.clear(), source.samples.clear();
+    source.own = source.inputs = source.targets = 0;
     for (const std::uint64_t index : source.indices) {
       const StoredSample& sample = source.samples.emplace_back(task.reader->sample(index));
       source.lengths.push_back(sample.input_length() + sample.target_length());
@@ -40,6 +56,9 @@ Loader::Step Loader::load(const std::vector<MixtureEntry>& mixture, std::int64_t
       if (parts[i] != task.part) continue;
       mine_.push_back({&source, &source.samples[i], source.first + i, tokens + source.lengths[i] / 2});
       tokens += source.lengths[i];
+      ++source.own;
+      source.inputs += source.samples[i].input_length();
+      source.targets += source.samples[i].target_length();
     }
   }
   // A block at a time, and a block ahead: prefetches close together also overlap in looking up their pages.
@@ -65,6 +84,8 @@ Loader::Step Loader::load(const std::vector<MixtureEntry>& mixture, std::int64_t
     while (middle * micro_batches_ >= (part + 1) * tokens) ++part;
     append(loaded.batches[part], task.task, task.info, tokenizer_, *sample, derive(source->key, position),
            task.masking);
+    if (TaskSlice& slice = loaded.batches[part].slices.back(); slice.sequences == 1)
+      reserve(slice, source->own / micro_batches_, source->inputs / micro_batches_, source->targets / micro_batches_);
     loaded.ids += hash_id(task.info.name, position);
   }
   return loaded;

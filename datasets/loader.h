@@ -44,6 +44,7 @@ class Loader {
     std::uint64_t first = 0;
     std::vector<std::uint64_t> indices = {}, lengths = {};
     std::vector<StoredSample> samples = {};
+    std::size_t own = 0, inputs = 0, targets = 0;  // samples of it that fall to this worker, and their lengths
   };
   struct Mine {
     const Source* source;
