@@ -9,6 +9,7 @@
 #include <fmt/ranges.h>
 
 #include "core/base/error.h"
+#include "core/metrics/scores.h"
 
 namespace polyhead {
 namespace {
@@ -24,11 +25,11 @@ Target target_of(const std::string& best) {
   return {best.substr(0, colon), best.substr(colon + 1)};
 }
 
-void check_metric(const std::string& where, const std::string& task, Kind kind, const std::string& metric) {
-  const std::vector<std::string> known = valid_metrics(kind);
+void check_metric(const std::string& where, const TaskInfo& task, const std::string& metric) {
+  const std::vector<std::string> known = valid_metrics(task);
   if (std::ranges::count(known, metric) == 0)
-    throw Error(Exit::config, fmt::format("{}: task {} of kind {} has no metric '{}' on valid; it has {}", where, task,
-                                          name_of(kind), metric, fmt::join(known, ", ")));
+    throw Error(Exit::config, fmt::format("{}: task {} of kind {} has no metric '{}' on valid; it has {}", where,
+                                          task.name, name_of(task.kind), metric, fmt::join(known, ", ")));
 }
 
 // The value with its sign such that higher is better; nullopt where there is none.
@@ -47,12 +48,13 @@ void note(BestValue& best, double value, std::int64_t step) {
 
 }  // namespace
 
-std::vector<std::string> valid_metrics(Kind kind) {
-  switch (kind) {
+std::vector<std::string> valid_metrics(const TaskInfo& task) {
+  switch (task.kind) {
     case Kind::classification:
       return {"loss", "accuracy", "macro_f1", "matthews"};
     case Kind::tagging:
-      return {"loss", "accuracy", "macro_f1"};
+      return is_bio(task.labels) ? std::vector<std::string>{"loss", "accuracy", "macro_f1", "entity_f1"}
+                                 : std::vector<std::string>{"loss", "accuracy", "macro_f1"};
     case Kind::multilabel:
       return {"loss", "micro_f1", "macro_f1", "average_precision", "subset_accuracy"};
     case Kind::regression:
@@ -72,11 +74,11 @@ bool ValidationOptions::used() const {
   return !best.empty() || std::ranges::any_of(tasks, [](const auto& task) { return task.second.patience > 0; });
 }
 
-void check(const ValidationOptions& options, const std::map<std::string, Kind>& kinds) {
+void check(const ValidationOptions& options, const std::map<std::string, TaskInfo>& tasks) {
   for (const auto& [name, task] : options.tasks) {
-    const auto kind = kinds.find(name);
-    if (kind != kinds.end())
-      check_metric(fmt::format("task.{}.metric", name), name, kind->second, task.metric);
+    const auto found = tasks.find(name);
+    if (found != tasks.end())
+      check_metric(fmt::format("task.{}.metric", name), found->second, task.metric);
     else if (task.patience > 0)
       throw Error(Exit::config, fmt::format("task {} has no valid samples, by which early stopping could tell that it "
                                             "is finished: import some, or give task.{}.patience = 0",
@@ -88,17 +90,17 @@ void check(const ValidationOptions& options, const std::map<std::string, Kind>& 
                             "given: give it, as mean or TASK:METRIC",
                             options.patience));
   if (options.best.empty()) return;
-  if (kinds.empty()) throw Error(Exit::config, fmt::format("run.best = {}: no task has valid samples", options.best));
+  if (tasks.empty()) throw Error(Exit::config, fmt::format("run.best = {}: no task has valid samples", options.best));
   if (options.best == "mean") return;
   const auto [task, metric] = target_of(options.best);
-  const auto kind = kinds.find(task);
-  if (kind == kinds.end()) {
+  const auto found = tasks.find(task);
+  if (found == tasks.end()) {
     std::vector<std::string> names;
-    for (const auto& [name, of] : kinds) names.push_back(name);
+    for (const auto& [name, of] : tasks) names.push_back(name);
     throw Error(Exit::config, fmt::format("run.best = {}: '{}' is no task of the run with valid samples; these are {}",
                                           options.best, task, fmt::join(names, ", ")));
   }
-  check_metric("run.best", task, kind->second, metric);
+  check_metric("run.best", found->second, metric);
 }
 
 std::vector<std::string> take_note(const ValidationOptions& options, const ValidationResults& results,

@@ -8,12 +8,12 @@
 #include <string>
 #include <vector>
 
-#include "core/base/kind.h"
+#include "datasets/manifest.h"
 
 namespace polyhead {
 
-// The metrics of a task that evaluations on valid give; the first is "loss".
-std::vector<std::string> valid_metrics(Kind kind);
+// The metrics of a task that evaluations on valid give, by its kind and labels; the first is "loss".
+std::vector<std::string> valid_metrics(const TaskInfo& task);
 bool lower_is_better(const std::string& metric);
 
 struct ValidationOptions {
@@ -29,8 +29,8 @@ struct ValidationOptions {
 
   bool used() const;  // anything is decided
 };
-// Throws Error(config) for an unknown metric or task. kinds: of the run's tasks that have valid samples.
-void check(const ValidationOptions& options, const std::map<std::string, Kind>& kinds);
+// Throws Error(config) for an unknown metric or task. tasks: those of the run that have valid samples, by name.
+void check(const ValidationOptions& options, const std::map<std::string, TaskInfo>& tasks);
 
 struct BestValue {
   double value = 0;

@@ -107,16 +107,16 @@ ValidationOptions validation_options(Config& config, const std::vector<std::stri
   ValidationOptions validation;
   if (config.has("run.best")) validation.best = config.text("run.best");
   validation.patience = config.integer("run.patience");
-  std::map<std::string, Kind> kinds;
+  std::map<std::string, TaskInfo> with_valid;
   for (const std::string& name : tasks) {
     const std::string patience = fmt::format("task.{}.patience", name);
     if (!config.has(patience)) config.resolve(patience, config.text("run.task_patience"), "run.task_patience");
     validation.tasks[name] = {config.text(fmt::format("task.{}.metric", name)), config.integer(patience)};
     const TaskInfo& info = manifest.task(name);
     const auto valid = info.splits.find("valid");
-    if (valid != info.splits.end() && valid->second.samples > 0) kinds[name] = info.kind;
+    if (valid != info.splits.end() && valid->second.samples > 0) with_valid[name] = info;
   }
-  check(validation, kinds);
+  check(validation, with_valid);
   if (validation.used() && config.integer("run.eval_every") == 0)
     fail(fmt::format("{}: early stopping and run.best go by evaluations while training: give run.eval_every",
                      config.quote("run.eval_every")));

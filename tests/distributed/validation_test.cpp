@@ -70,8 +70,16 @@ TEST(Validation, TheBestStepIsThatOfAMetricOrOfTheMean) {
 }
 
 TEST(Validation, ErrorsNameTheMetricAndThoseThereAre) {
-  const std::map<std::string, Kind> kinds = {{"a", Kind::masked_lm}, {"b", Kind::classification}};
-  const auto error = [&](const ValidationOptions& given, const std::map<std::string, Kind>& of) {
+  const auto task = [](const std::string& name, Kind kind, const std::vector<std::string>& labels = {}) {
+    TaskInfo info;
+    info.name = name;
+    info.kind = kind;
+    info.labels = labels;
+    return std::pair(name, info);
+  };
+  using Tasks = std::map<std::string, TaskInfo>;
+  const Tasks kinds = {task("a", Kind::masked_lm), task("b", Kind::classification)};
+  const auto error = [&](const ValidationOptions& given, const Tasks& of) {
     return error_of(Exit::config, [&] { check(given, of); });
   };
   EXPECT_NO_THROW(check(options("mean", 3, 3), kinds));
@@ -83,10 +91,13 @@ TEST(Validation, ErrorsNameTheMetricAndThoseThereAre) {
   expect_contains(error(options("", 2, 0), kinds),
                   "run.patience = 2 counts evaluations without a better value of run.best");
   expect_contains(error(options("mean", 0, 0), {}), "no task has valid samples");
-  expect_contains(error(options("", 0, 2), {{"a", Kind::masked_lm}}), "task b has no valid samples");
+  expect_contains(error(options("", 0, 2), {task("a", Kind::masked_lm)}), "task b has no valid samples");
   ValidationOptions wrong = options("", 0, 0);
   wrong.tasks.at("a").metric = "bleu";
   expect_contains(error(wrong, kinds), "task.a.metric: task a of kind masked_lm has no metric 'bleu'");
+  EXPECT_NO_THROW(check(options("b:entity_f1", 0, 0), {task("b", Kind::tagging, {"B-x", "I-x", "O"})}));
+  expect_contains(error(options("b:entity_f1", 0, 0), {task("b", Kind::tagging, {"NOUN", "VERB"})}),
+                  "no metric 'entity_f1' on valid; it has loss, accuracy, macro_f1");
 }
 
 }  // namespace
