@@ -5,6 +5,7 @@
 
 #include "core/model/options.h"
 #include "distributed/communicator/communicator.h"
+#include "distributed/trained.h"
 #include "launch/options.h"
 
 namespace polyhead {
@@ -28,8 +29,12 @@ std::span<const Option> verify_options();
 int run_verify(const Config& config, Communicator& world);
 
 std::span<const Option> predict_options();
-// --beam and --length-penalty of evaluate and predict.
+// Of both evaluate and predict: --beam and --length-penalty; and the model of --run-dir, --checkpoint, --weights,
+// --threads and --device with the heads of `tasks` (names; empty: all). Damaged checkpoints that are passed over are
+// named on stderr. Throws as load_trained.
 SearchOptions search_options(const Config& config);
+TrainedModel load_run(std::string_view command, const Config& config, const std::vector<std::string>& tasks,
+                      Communicator& world);
 int run_predict(const Config& config, Communicator& world);
 
 }  // namespace polyhead

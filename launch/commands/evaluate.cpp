@@ -6,11 +6,8 @@
 #include <nlohmann/json.hpp>
 
 #include "core/base/error.h"
-#include "core/model/device.h"
 #include "distributed/evaluation.h"
-#include "distributed/trained.h"
 #include "launch/commands/commands.h"
-#include "launch/run_options.h"
 #include "launch/table.h"
 
 namespace polyhead {
@@ -95,13 +92,7 @@ std::vector<TaskResult> rows_of(const TrainedTask& task, const Evaluation& evalu
 
 int run_evaluate(const Config& config, Communicator& world) {
   if (!config.has("run-dir")) throw Error(Exit::usage, "--run-dir DIR is not given: the folder of a run");
-  int threads = static_cast<int>(config.integer("threads"));
-  if (threads == 0) threads = threads_from_affinity(world);
-  const TrainedModel trained =
-      load_trained(config.path("run-dir"), {config.text("checkpoint"), config.text("weights") == "average"},
-                   config.list("tasks"), resolve_device(config.text("device")), threads);
-  for (const std::string& warning : trained.warnings)
-    fmt::print(stderr, "polyhead evaluate: a checkpoint is passed over: {}\n", warning);
+  const TrainedModel trained = load_run("evaluate", config, config.list("tasks"), world);
   const std::filesystem::path data =
       config.has("data") ? config.path("data") : std::filesystem::path(trained.description.data);
   const Manifest manifest = read_manifest(data);

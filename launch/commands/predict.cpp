@@ -8,10 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/base/error.h"
-#include "core/model/device.h"
-#include "distributed/trained.h"
 #include "launch/commands/commands.h"
-#include "launch/run_options.h"
 
 namespace polyhead {
 namespace {
@@ -240,14 +237,8 @@ class Predictor {
 int run_predict(const Config& config, Communicator& world) {
   for (const char* name : {"run-dir", "task"})
     if (!config.has(name)) throw Error(Exit::usage, fmt::format("--{} is not given", name));
-  int threads = static_cast<int>(config.integer("threads"));
-  if (threads == 0) threads = threads_from_affinity(world);
   const std::string task = config.text("task");
-  const TrainedModel trained =
-      load_trained(config.path("run-dir"), {config.text("checkpoint"), config.text("weights") == "average"}, {task},
-                   resolve_device(config.text("device")), threads);
-  for (const std::string& warning : trained.warnings)
-    fmt::print(stderr, "polyhead predict: a checkpoint is passed over: {}\n", warning);
+  const TrainedModel trained = load_run("predict", config, {task}, world);
   const std::uint64_t trained_length = trained.description.max_length > 0 ? trained.description.max_length : 128;
   const Predictor predictor(
       trained, task, config.has("max-length") ? static_cast<std::size_t>(config.integer("max-length")) : trained_length,

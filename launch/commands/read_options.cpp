@@ -1,5 +1,11 @@
 // The options of the commands that read a finished run: evaluate and predict.
+#include <fmt/format.h>
+
+#include <cstdio>
+
+#include "core/model/device.h"
 #include "launch/commands/commands.h"
+#include "launch/run_options.h"
 
 namespace polyhead {
 
@@ -51,6 +57,18 @@ std::span<const Option> predict_options() {
       {"", "device", choice, "auto", "Where to compute; auto takes a GPU where there is one.", false, "auto|cpu|cuda"},
   };
   return table;
+}
+
+TrainedModel load_run(std::string_view command, const Config& config, const std::vector<std::string>& tasks,
+                      Communicator& world) {
+  int threads = static_cast<int>(config.integer("threads"));
+  if (threads == 0) threads = threads_from_affinity(world);
+  TrainedModel trained =
+      load_trained(config.path("run-dir"), {config.text("checkpoint"), config.text("weights") == "average"}, tasks,
+                   resolve_device(config.text("device")), threads);
+  for (const std::string& warning : trained.warnings)
+    fmt::print(stderr, "polyhead {}: a checkpoint is passed over: {}\n", command, warning);
+  return trained;
 }
 
 SearchOptions search_options(const Config& config) {
