@@ -1,3 +1,4 @@
+// Sums over words, and the means that the report tells.
 #include "distributed/attention_report.h"
 
 #include <nlohmann/json.hpp>

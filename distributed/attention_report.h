@@ -37,7 +37,7 @@ struct AttentionSums {
   }
 };
 
-// weights: HeadInput::task_weights of samples of `task`.
+// weights: HeadInput::task_weights of samples of `task`, [attention heads, words, slots].
 AttentionSums attention_sums(const Encoder& encoder, const torch::Tensor& weights, int task);
 
 // Means over the words of each task's samples, and over all words: entropy, effective_tasks, focused, share, no_task;

@@ -41,8 +41,8 @@ std::uint64_t parameter_hash(const Model& model, const ModelDescription& descrip
                              Communicator& world);
 
 // Saves; fills in state.files. Collective; rank 0 answers for the encoder. Keeps the `keep` newest, and that of
-// state.validation.run.step, whose name goes to checkpoints/best. -> the checkpoint's
-// folder. Throws Error(cannot_write); then the older checkpoints are still there.
+// state.validation.run.step, whose name goes to checkpoints/best. -> the checkpoint's folder. Throws
+// Error(cannot_write); then the older checkpoints are still there.
 std::filesystem::path save_checkpoint(const std::filesystem::path& run_dir, CheckpointState& state, const Model& model,
                                       const Optimizers& optimizers, const std::vector<int>& leads, std::int64_t keep,
                                       Communicator& world);

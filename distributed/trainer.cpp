@@ -283,6 +283,7 @@ class Training {
   Agreed step(std::int64_t number, const std::atomic<bool>& interrupt) {
     const auto start = Clock::now();
     const Loader::Step loaded = batches_->next();
+
     // Counts of valid targets over the whole group of each task, tokens, ids, then each task's words: all workers have
     // them before backward.
     const std::size_t words_at = task_count() + 2;

@@ -37,8 +37,7 @@ void on_lost_file(int signal, siginfo_t* about, void*) {
   }
   const std::string what = fmt::format(
       "the shard {} became shorter, or its disk failed, while it was read. Restore it, and do not write to a data set "
-      "in "
-      "use; --run.data_access pread reads without a map.",
+      "in use; --run.data_access pread reads without a map.",
       file);
   if (g_told) g_told(what);
   std::fputs(("polyhead: " + what + "\n").c_str(), stderr);

@@ -76,9 +76,8 @@ std::span<const Option> train_options() {
        "0 at the first.",
        true, ">=0,<1"},
       {"encoder", "activation_checkpointing", choice, "off",
-       "Whether backward computes again what happened inside each block (blocks), which saves memory, costs a third "
-       "more "
-       "time in the encoder and changes no bit.",
+       "Whether backward computes again what happened inside each block (blocks), which saves memory, costs a "
+       "third more time in the encoder and changes no bit.",
        false, "off|blocks"},
 
       {"attention", "mode", choice, "competitive",
@@ -100,8 +99,7 @@ std::span<const Option> train_options() {
       {"optimizer", "warmup", integer, "100", "Steps until the learning rate is reached.", true, ">=0"},
       {"optimizer", "schedule", choice, "cosine",
        "The learning rate after the warm-up: cosine and linear fall to 0 at run.steps, inverse_sqrt falls with the "
-       "root "
-       "of the step, constant stays.",
+       "root of the step, constant stays.",
        true, "cosine|linear|inverse_sqrt|constant"},
       {"optimizer", "layer_decay", number, "1",
        "Layer-wise decay: the encoder's learning rate is multiplied by this once for the top block, twice for the one "
@@ -116,8 +114,7 @@ std::span<const Option> train_options() {
       {"optimizer", "head_clip", number, "1", "Largest norm of each head's gradient; 0: no bound.", true, ">=0"},
       {"optimizer", "ema", number, "0",
        "Decay of an exponential moving average of the weights, which checkpoints keep beside them (evaluate and "
-       "predict: "
-       "--weights average); in step n it is (1 + n) / (10 + n) at most; 0: none is kept.",
+       "predict: --weights average); in step n it is (1 + n) / (10 + n) at most; 0: none is kept.",
        true, ">=0,<1"},
 
       {"mixture", "kind", choice, "temperature", "How a step's samples are shared out among tasks.", true,
