@@ -1,0 +1,68 @@
+#!/usr/bin/env python3
+"""Planted data for the studies of task attention: planted.py keywords|shortcut FOLDER (README.md beside this file says what is in them)
+
+Writes TASK.SPLIT.jsonl, vocab.txt (every word is one piece) and FOLDER/SET.ini for `polyhead import`. Each line also says which of its words
+are its task's key words ("keys"). The same bytes every time. Standard library only.
+"""
+import json
+import random
+import sys
+from pathlib import Path
+
+SETS = {
+    "keywords": {"tasks": ["one", "two", "three", "four", "five", "six"], "classes": 4, "words": 6,
+                 "splits": {"train": 2000, "valid": 200, "test": 500}},
+    "shortcut": {"tasks": ["shortcut", "alpha", "beta", "gamma"], "classes": 4, "words": 8,
+                 "splits": {"train": 800, "valid": 200, "test": 500}},
+}
+NOISE = [f"noise{i}" for i in range(200)]
+CUES = [f"cue{i}" for i in range(4)]
+
+
+def key_word(task, label, draw, count):
+    return f"{task}{'abcd'[label]}{draw.randrange(count)}"
+
+
+def keywords_sample(task, about, label, split, draw):
+    """One key word of every task, of a drawn class for the other tasks, among 8 to 14 words of noise."""
+    words = draw.choices(NOISE, k=draw.randint(8, 14))
+    words += [key_word(other, label if other == task else draw.randrange(4), draw, about["words"]) for other in about["tasks"]]
+    return words
+
+
+def shortcut_sample(task, about, label, split, draw):
+    """Two key words of the label's class, one of another class, one of each other task; a cue; 6 to 10 words of noise."""
+    other_class = (label + draw.randint(1, 3)) % 4
+    words = draw.choices(NOISE, k=draw.randint(6, 10))
+    words += [key_word(task, c, draw, about["words"]) for c in (label, label, other_class)]
+    words += [key_word(other, draw.randrange(4), draw, about["words"]) for other in about["tasks"] if other != task]
+    holds = task == "shortcut" and split == "train"
+    return [*words, CUES[label if holds else draw.randrange(4)]]
+
+
+def write(name, folder):
+    about, sample = SETS[name], {"keywords": keywords_sample, "shortcut": shortcut_sample}[name]
+    folder.mkdir(parents=True, exist_ok=True)
+    ini = [f"[dataset]\nname = {name}\ntokenizer = wordpiece\nvocab = vocab.txt\nmax_length = 64\n"]
+    for task in about["tasks"]:
+        ini.append(f"[task.{task}]\nkind = classification\nlicense = generated")
+        for split, count in about["splits"].items():
+            draw = random.Random(f"{name} {task} {split}")
+            with open(folder / f"{task}.{split}.jsonl", "w", encoding="utf-8") as file:
+                for i in range(count):
+                    label = i % about["classes"]
+                    words = sample(task, about, label, split, draw)
+                    draw.shuffle(words)
+                    line = {"text": " ".join(words), "label": "abcd"[label], "keys": sorted({w for w in words if w.startswith(task)})}
+                    file.write(json.dumps(line) + "\n")
+            ini.append(f"{split} = {task}.{split}.jsonl")
+        ini.append("")
+    keys = [f"{task}{c}{i}" for task in about["tasks"] for c in "abcd" for i in range(about["words"])]
+    (folder / "vocab.txt").write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *NOISE, *CUES, *keys]) + "\n")
+    (folder / f"{name}.ini").write_text("\n".join(ini))
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 3 or sys.argv[1] not in SETS:
+        sys.exit(__doc__)
+    write(sys.argv[1], Path(sys.argv[2]))

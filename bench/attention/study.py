@@ -1,0 +1,246 @@
+#!/usr/bin/env python3
+"""The studies that README.md describes: study.py keywords|shortcut WORK [--seeds N] [--steps N] [--jobs N]
+
+Each run's figures are kept in WORK/STUDY/CONFIGURATION.SEED.json; runs that are there are not made again.
+"""
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+import planted
+
+HERE = Path(__file__).resolve().parent
+PROGRAM = Path(os.environ.get("POLYHEAD_BINARY", HERE.parents[1] / "build" / "cpu" / "polyhead"))
+HONEST = ["alpha", "beta", "gamma"]
+DRAWS = 10_000
+
+STUDIES = {
+    "keywords": {"batch": 72, "steps": 500, "configurations": {mode: [f"attention.mode={mode}"] for mode in ("competitive", "independent", "mean", "first")}},
+    "shortcut": {"batch": 64, "steps": 400, "configurations": {
+        "default": [],
+        **{f"importance {text}": [f"task.shortcut.importance={value}"] for text, value in (("1/16", 0.0625), ("1/4", 0.25), ("4", 4), ("16", 16))},
+        "importance 16, fixed": ["task.shortcut.importance=16", "attention.importance=fixed"],
+        **{f"τ = {value}": [f"attention.temperature={value}"] for value in (0.25, 0.5, 2, 4)},
+        **{f"ε = {value}": [f"attention.floor={value}"] for value in (0.05, 0.2, 0.5)},
+        **{f"bonus {value}": [f"attention.entropy_bonus={value}"] for value in (0.01, 0.1, 1)},
+        "independent": ["attention.mode=independent"]}},
+}
+
+
+def polyhead(*words, **more):
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
+    done = subprocess.run([PROGRAM, *map(str, words)], env=environment, capture_output=True, text=True, **more)
+    if done.returncode != 0:
+        sys.exit(f"polyhead {words[0]} ended with {done.returncode}: {done.stderr[-2000:]}")
+    return done.stdout
+
+
+def samples(data, task, split):
+    with open(data / f"{task}.{split}.jsonl", encoding="utf-8") as file:
+        return [json.loads(line) for line in file]
+
+
+def precision_at_1(keys, words, weights):
+    """1 if the word that weighs most is a key word; words that weigh the same share it."""
+    most = max(weights)
+    best = [word for word, weight in zip(words, weights) if weight == most]
+    return sum(word in keys for word in best) / len(best)
+
+
+def measure(run, data, task, split, attention):
+    """One task's predictions on a split: which are right, and precision at 1 of each sample."""
+    gold = samples(data, task, split)
+    text = "".join(json.dumps({"text": sample["text"]}) + "\n" for sample in gold)
+    more = ["--attention"] if attention else []
+    found = [json.loads(line) for line in polyhead("predict", "--run-dir", run, "--task", task, "--threads", 1, "--batch", 128, *more, input=text).splitlines()]
+    assert len(found) == len(gold)
+    out = {"right": "".join(str(int(a["label"] == b["label"])) for a, b in zip(gold, found))}
+    if attention:
+        out["precision"] = [precision_at_1(a["keys"], b["attention"]["words"], b["attention"]["weights"][task]) for a, b in zip(gold, found)]
+    return out
+
+
+def make_run(job):
+    """Trains and measures one configuration with one seed, unless that was done."""
+    file, study, work, name, options, tasks, seed, steps = job
+    if file.exists():
+        return
+    data, run, about = work / study / "data", file.with_suffix(".run"), STUDIES[study]
+    every_task = planted.SETS[study]["tasks"]
+    batch = about["batch"] // len(every_task) * len(tasks)
+    words = [word for option in options for word in ("--" + option.split("=")[0], option.split("=")[1])]
+    polyhead("train", "-c", HERE / "base.ini", "--data", work / study / "set", "--run-dir", run, "--run.tasks", ", ".join(tasks), "--run.seed", seed,
+             "--run.steps", steps, "--mixture.batch", batch, "--run.threads", 1, *words)
+    result = {"name": name, "seed": seed, "steps": steps,
+              "test": {task: measure(run, data, task, "test", study == "keywords") for task in tasks},
+              "train": {task: measure(run, data, task, "train", False) for task in tasks} if study == "shortcut" else {},
+              "report": json.loads(polyhead("evaluate", "--run-dir", run, "--split", "test", "--json", "--threads", 1)).get("attention")}
+    partial = file.with_suffix(".part")
+    partial.write_text(json.dumps(result))
+    partial.rename(file)
+    shutil.rmtree(run)
+    print(name, seed, {task: round(found["right"].count("1") / len(found["right"]), 3) for task, found in result["test"].items()}, flush=True)
+
+
+def right(results, split, task):
+    """[seeds, samples] of 0 and 1."""
+    return np.array([[int(c) for c in result[split][task]["right"]] for result in results], dtype=float)
+
+
+def draws(seeds, count, tasks, size):
+    """How often each seed and each sample of each task is drawn: [draws, seeds], {task: [draws, samples]}."""
+    random = np.random.default_rng(1)
+    return random.multinomial(seeds, [1 / seeds] * seeds, count), {task: random.multinomial(size, [1 / size] * size, count) for task in tasks}
+
+
+def accuracies(table, by_seed, by_sample):
+    """Of each draw: [draws]."""
+    return ((by_seed @ table) * by_sample).sum(1) / (by_seed.sum(1) * by_sample.sum(1))
+
+
+def delta_m(joint, alone, split, tasks, drawn):
+    """Mean over tasks of 100 (joint - alone) / alone, of the data and of each draw."""
+    def of(by_seed, by_samples):
+        parts = []
+        for task in tasks:
+            j, a = (accuracies(right(runs, split, task), by_seed, by_samples[task]) for runs in (joint, alone[task]))
+            parts.append(100 * (j - a) / a)
+        return np.mean(parts, axis=0)
+    ones = np.ones((1, len(joint))), {task: np.ones((1, len(joint[0][split][task]["right"]))) for task in tasks}
+    return of(*ones)[0], of(*drawn)
+
+
+def interval(values):
+    return tuple(np.percentile(values, [2.5, 97.5]))
+
+
+def table(rows):
+    return "\n".join(["| " + " | ".join(map(str, row)) + " |" for row in [rows[0], ["---"] * len(rows[0]), *rows[1:]]]) + "\n"
+
+
+def keywords_report(results):
+    rows = [["mode", "precision at 1", "least and largest of the seeds", "accuracy"]]
+    for name, runs in results.items():
+        by_seed = [np.mean([np.mean(found["precision"]) for found in run["test"].values()]) for run in runs]
+        accuracy = np.mean([right(runs, "test", task).mean() for task in runs[0]["test"]])
+        rows.append([name, f"{np.mean(by_seed):.4f}", f"{min(by_seed):.4f} to {max(by_seed):.4f}", f"{accuracy:.4f}"])
+    return table(rows)
+
+
+def shortcut_rows(results, alone):
+    """Figures of every configuration, for table and picture."""
+    tasks = planted.SETS["shortcut"]["tasks"]
+    seeds, sizes = len(results["default"]), planted.SETS["shortcut"]["splits"]
+    drawn = {split: draws(seeds, DRAWS, tasks, sizes[split]) for split in ("train", "test")}
+    rows, default = [], None
+    for name, runs in results.items():
+        mean = lambda key: np.mean([run["report"]["all"][key] for run in runs])
+        row = {"name": name, "effective": mean("effective_tasks"), "focused": mean("focused"),
+               "dead": np.mean([len(run["report"]["dead"]) for run in runs]),
+               "to shortcut": np.mean([run["report"]["tasks"]["shortcut"]["importance"] for run in runs]) if name != "independent" else None}
+        for key, split, of in (("train", "train", HONEST), ("test", "test", HONEST), ("own train", "train", ["shortcut"]), ("own test", "test", ["shortcut"])):
+            value, sampled = delta_m(runs, alone, split, of, drawn[split])
+            row[key] = (value, *interval(sampled))
+            if key == "test":
+                default = (value, sampled) if default is None else default
+                row["against default"] = (value - default[0], *interval(sampled - default[1]))
+        rows.append(row)
+    return rows
+
+
+def verdict(row):
+    _, low, high = row["against default"]
+    return "" if row["name"] == "default" else "harm" if high < 0 else "cure" if low > 0 else "undecided"
+
+
+def show(triple):
+    return "{:+.2f} ({:+.2f} to {:+.2f})".format(*triple)
+
+
+def shortcut_report(rows, alone):
+    single = [["task alone", "train accuracy", "test accuracy"]]
+    for task, runs in alone.items():
+        single.append([task, f"{right(runs, 'train', task).mean():.3f}", f"{right(runs, 'test', task).mean():.3f}"])
+    out = [["configuration", "effective tasks", "words above 0.9", "dead tasks", "importance of shortcut", "Δm honest, train", "Δm honest, test", "against default",
+            "", "Δm shortcut, train", "Δm shortcut, test"]]
+    for row in rows:
+        out.append([row["name"], f"{row['effective']:.2f}", f"{row['focused']:.3f}", f"{row['dead']:.1f}",
+                    "" if row["to shortcut"] is None else f"{row['to shortcut']:.3f}", show(row["train"]), show(row["test"]),
+                    "" if row["name"] == "default" else show(row["against default"]), verdict(row), show(row["own train"]), show(row["own test"])])
+    return table(single) + "\n" + table(out)
+
+
+def shortcut_picture(rows):
+    """Effective tasks as bars, the honest tasks' and shortcut's test Δm as points with intervals."""
+    left, top, step, wide, gap = 150, 50, 24, 210, 40
+    height = top + step * len(rows) + 20
+    out = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {left + 4 * (wide + gap)} {height}" font-family="sans-serif" font-size="12">',
+           f'<rect width="{left + 4 * (wide + gap)}" height="{height}" fill="white"/>']
+    panels = [("effective tasks a word", "effective", "#888"), ("Δm of the honest tasks, train (%)", "train", "#1f77b4"),
+              ("Δm of the honest tasks, test (%)", "test", "#1f77b4"), ("Δm of shortcut, test (%)", "own test", "#d62728")]
+    for p, (title, key, colour) in enumerate(panels):
+        x0 = left + p * (wide + gap)
+        bounds = [v for row in rows for v in (row[key] if isinstance(row[key], tuple) else (0, row[key]))] + [0]
+        low, high = min(bounds), max(bounds)
+        x = lambda value: x0 + wide * (value - low) / ((high - low) or 1)
+        out.append(f'<text x="{x0}" y="20">{title}</text>')
+        for tick in (low, 0, high) if low < 0 < high else (low, high):
+            out.append(f'<text x="{x(tick):.0f}" y="38" text-anchor="middle" fill="#666">{tick:.1f}</text>')
+        out.append(f'<line x1="{x(0):.1f}" x2="{x(0):.1f}" y1="{top - 6}" y2="{height - 14}" stroke="#bbb"/>')
+        for i, row in enumerate(rows):
+            y = top + step * i + 8
+            if p == 0:
+                out.append(f'<text x="{left - 10}" y="{y + 4}" text-anchor="end">{row["name"]}</text>')
+            if isinstance(row[key], tuple):
+                value, least, most = row[key]
+                out.append(f'<line x1="{x(least):.1f}" x2="{x(most):.1f}" y1="{y}" y2="{y}" stroke="{colour}" stroke-width="1.5"/>'
+                           f'<circle cx="{x(value):.1f}" cy="{y}" r="4" fill="{colour}"/>')
+            else:
+                out.append(f'<rect x="{x(0):.1f}" y="{y - 6}" width="{x(row[key]) - x(0):.1f}" height="12" fill="{colour}"/>')
+    return "\n".join([*out, "</svg>"]) + "\n"
+
+
+def main(arguments):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("study", choices=STUDIES)
+    parser.add_argument("work", type=Path)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--steps", type=int, help="instead of the study's own number")
+    parser.add_argument("--jobs", type=int, default=1, help="runs at a time")
+    options = parser.parse_args(arguments)
+    study, about = options.study, STUDIES[options.study]
+    folder, tasks = options.work / study, planted.SETS[study]["tasks"]
+    if not (folder / "set" / "dataset.json").exists():
+        planted.write(study, folder / "data")
+        polyhead("import", "-c", folder / "data" / f"{study}.ini", "--out", folder / "set")
+    seeds, steps = range(1, options.seeds + 1), options.steps or about["steps"]
+    runs = {name: (words, tasks) for name, words in about["configurations"].items()}
+    if study == "shortcut":
+        runs |= {f"alone {task}": ([], [task]) for task in tasks}
+    file = lambda name, seed: folder / f"{name.replace('/', ' of ')}.{seed}.json"
+    jobs = [(file(name, seed), study, options.work, name, words, of, seed, steps) for seed in seeds for name, (words, of) in runs.items()]
+    with ThreadPoolExecutor(options.jobs) as pool:
+        list(pool.map(make_run, jobs))
+    results = {name: [json.loads(file(name, seed).read_text()) for seed in seeds] for name in runs}
+    if any(run["steps"] != steps for found in results.values() for run in found):
+        sys.exit(f"{folder}: it holds runs of another number of steps; use another WORK")
+    if study == "keywords":
+        report = keywords_report(results)
+    else:
+        alone = {task: results.pop(f"alone {task}") for task in tasks}
+        rows = shortcut_rows(results, alone)
+        report = shortcut_report(rows, alone)
+        (options.work / "shortcut.svg").write_text(shortcut_picture(rows), encoding="utf-8")
+    (options.work / f"{study}.md").write_text(report, encoding="utf-8")
+    print(report)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
