@@ -1,0 +1,103 @@
+"""The planted studies of task attention (bench/attention): what the generators plant, the statistics, and two runs of a few steps."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+
+from program import POLYHEAD, ROOT
+
+sys.path.insert(0, str(ROOT / "bench" / "attention"))
+import planted
+import study
+
+
+def read(folder, task, split):
+    return [json.loads(line) for line in (folder / f"{task}.{split}.jsonl").read_text().splitlines()]
+
+
+def classes_of(sample, task):
+    return [word[len(task)] for word in sample["text"].split() if word.startswith(task)]
+
+
+@pytest.mark.parametrize("name", planted.SETS)
+def test_the_same_bytes_every_time(name, tmp_path):
+    for folder in ("one", "two"):
+        planted.write(name, tmp_path / folder)
+    files = sorted(path.name for path in (tmp_path / "one").iterdir())
+    assert all((tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes() for file in files)
+    vocabulary = (tmp_path / "one" / "vocab.txt").read_text().split()
+    assert len(set(vocabulary)) == len(vocabulary)
+    train = read(tmp_path / "one", planted.SETS[name]["tasks"][0], "train")
+    assert {word for sample in train for word in sample["text"].split()} <= set(vocabulary)
+
+
+def test_keywords(tmp_path):
+    planted.write("keywords", tmp_path)
+    tasks = planted.SETS["keywords"]["tasks"]
+    for sample in read(tmp_path, "three", "test"):
+        assert classes_of(sample, "three") == [sample["label"]] and len(sample["keys"]) == 1
+        assert all(len(classes_of(sample, task)) == 1 for task in tasks)
+
+
+def test_the_cue_holds_in_train_only(tmp_path):
+    planted.write("shortcut", tmp_path)
+    agree = {}
+    for task in planted.SETS["shortcut"]["tasks"]:
+        for split in ("train", "test"):
+            samples = read(tmp_path, task, split)
+            cues = [next(word for word in sample["text"].split() if word.startswith("cue")) for sample in samples]
+            agree[task, split] = np.mean(["abcd"[int(cue[3:])] == sample["label"] for cue, sample in zip(cues, samples)])
+            for sample in samples:
+                found = classes_of(sample, task)
+                assert len(found) == 3 and found.count(sample["label"]) == 2
+    assert agree.pop(("shortcut", "train")) == 1
+    assert all(0.15 < share < 0.35 for share in agree.values()), agree
+
+
+def test_precision_at_1():
+    assert study.precision_at_1(["b"], ["a", "b"], [0.2, 0.3]) == 1
+    assert study.precision_at_1(["b"], ["a", "b"], [0.3, 0.2]) == 0
+    assert study.precision_at_1(["b"], ["a", "b", "c", "b"], [0.5, 0.5, 0.5, 0.5]) == 0.5
+
+
+def runs(*rights):
+    return [{"test": {"t": {"right": text}}} for text in rights]
+
+
+def test_delta_m_and_its_interval():
+    joint, alone = runs("1110" * 10, "1100" * 10), {"t": runs("1000" * 10, "1100" * 10)}
+    value, sampled = study.delta_m(joint, alone, "test", ["t"], study.draws(2, 2000, ["t"], 40))
+    assert value == pytest.approx(100 * (5 - 3) / 3)
+    low, high = study.interval(sampled)
+    assert low < value < high and low == pytest.approx(0)  # both seeds the second: equal runs
+    joint = runs("1110", "1100")
+    same, of_draws = study.delta_m(joint, {"t": joint}, "test", ["t"], study.draws(2, 100, ["t"], 4))
+    assert same == 0 and not np.nan_to_num(of_draws).any()
+    # One draw, by hand: seed 1 twice; samples 0 and 1 twice each.
+    table = study.right(joint, "test", "t")
+    assert study.accuracies(table, np.array([[0, 2]]), np.array([[2, 2, 0, 0]])) == [1]
+    assert study.accuracies(table, np.array([[2, 0]]), np.array([[0, 0, 1, 3]])) == [0.25]
+
+
+@pytest.mark.parametrize("difference, said", [((-2, -3, -1), "harm"), ((2, 1, 3), "cure"), ((1, -1, 2), "undecided")])
+def test_a_claim_needs_an_interval_without_0(difference, said):
+    assert study.verdict({"name": "τ = 4", "against default": difference}) == said
+
+
+@pytest.mark.parametrize("name, configurations", [("keywords", ["competitive", "mean"]), ("shortcut", ["default", "independent"])])
+def test_a_study_runs_and_goes_on(name, configurations, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(study, "PROGRAM", POLYHEAD)
+    monkeypatch.setattr(study, "DRAWS", 100)
+    monkeypatch.setitem(planted.SETS[name], "splits", {"train": 40, "valid": 8, "test": 20})
+    monkeypatch.setitem(study.STUDIES[name], "configurations", {key: study.STUDIES[name]["configurations"][key] for key in configurations})
+    study.main([name, str(tmp_path), "--seeds", "1", "--steps", "2"])
+    report = (tmp_path / f"{name}.md").read_text()
+    assert all(f"\n| {key} | " in report for key in configurations)
+    assert (tmp_path / "shortcut.svg").exists() == (name == "shortcut")
+    capsys.readouterr()
+    study.main([name, str(tmp_path), "--seeds", "1", "--steps", "2"])  # nothing is run again
+    assert capsys.readouterr().out.strip() == report.strip()
+    with pytest.raises(SystemExit, match="another number of steps"):
+        study.main([name, str(tmp_path), "--seeds", "1", "--steps", "3"])
