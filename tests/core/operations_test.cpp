@@ -9,6 +9,7 @@
 
 #include "core/base/counter_random.h"
 #include "core/heads/head.h"
+#include "core/model/activation_checkpointing.h"
 #include "small_model.h"
 
 namespace polyhead {
@@ -377,6 +378,28 @@ TEST(TiedCrossEntropy, NoRowsGiveNoGradient) {
                table = random_tensor({17, 6}, 2).requires_grad_();
   tied_cross_entropy(hidden, table, random_tensor({17}, 3), torch::zeros({0}, torch::kInt64), 0).sum().backward();
   EXPECT_EQ(table.grad().abs().max().item<double>(), 0);
+}
+
+// The operations whose own tests compare with formulas and plain LibTorch, as all of them.
+TEST(Operations, GradientsEqualFiniteDifferences) {
+  const Segments segments = Segments::from({0, 4, 5, 9}, torch::kCPU);
+  const Tensor x = random_tensor({9, 8}, 1).requires_grad_(), other = random_tensor({9, 8}, 2).requires_grad_(),
+               table = random_tensor({17, 8}, 3).requires_grad_(), bias = random_tensor({17}, 4).requires_grad_(),
+               direction = random_tensor({9, 8}, 5);
+  const DropoutKeys keys(segments, {3, 4, 5}, 0, 1, torch::kCPU);
+  const Rotary rotary = Rotary::at(segments.positions, 4, torch::kFloat64);
+  const Tensor targets = torch::tensor({0, 16, 3, 3, 5, 9, 1, 0, 8}, torch::kInt64);
+  const auto turned = [&](const Tensor& states) { return rotate(states.view({9, 2, 4}), rotary).reshape({9, 8}); };
+  expect_finite_differences([&] { return (dropout_add(x, other, keys.site(0), 0.3) * direction).sum(); }, {x, other},
+                            1e-6);
+  expect_finite_differences([&] { return (turned(x) * direction).sum(); }, {x}, 1e-6);
+  expect_finite_differences(
+      [&] { return (checkpointed([&](Tensor states) { return turned(states).tanh() * other; }, x) * direction).sum(); },
+      {x, other}, 1e-6);
+  for (const double smoothing : {0.0, 0.1})
+    expect_finite_differences(
+        [&] { return (tied_cross_entropy(x, table, bias, targets, smoothing) * direction.select(1, 0)).sum(); },
+        {x, table, bias}, 1e-6);
 }
 
 }  // namespace
