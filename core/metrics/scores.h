@@ -72,6 +72,20 @@ struct Interval {
 };
 Interval bootstrap_interval(std::span<const double> rows, int draws, std::uint64_t seed, bool exponential);
 
+// The 95 % percentile interval of draws; NaN is left out, {0, 0} when nothing is left.
+Interval interval_of(std::vector<double> draws);
+
+// Two systems, each trained with the same n seeds and scored on the same samples: rows[seed] is [samples, 2] as above.
+// The paired bootstrap draws seeds and samples with replacement, the same ones for both systems; a system's metric in a
+// draw is the mean, over the drawn seeds, of its ratio over the drawn samples; NaN where denominators add to 0. Draw d,
+// with key = derive(seed, d), takes the samples bounded(draw(key, i)) for i < samples, and the seeds
+// bounded(draw(derive(key, 1), j)) for j < n: the same seeds for every task.
+struct PairedDraw {
+  double first = 0, second = 0;
+};
+std::vector<PairedDraw> paired_bootstrap(std::span<const std::vector<double>> first,
+                                         std::span<const std::vector<double>> second, int draws, std::uint64_t seed);
+
 // Texts are UTF-8; invalid bytes become U+FFFD. Metrics of no text are 0.
 
 // BLEU (sacrebleu's defaults: 13a tokenization, 4-grams, exponential smoothing, one reference) as 10 sums:

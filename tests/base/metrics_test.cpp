@@ -2,6 +2,7 @@
 // normal approximation. tests/python/metrics_test.py compares with sacrebleu and scikit-learn.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <functional>
@@ -196,6 +197,41 @@ TEST(Bootstrap, IsAPureFunctionOfRowsAndSeed) {
   const Interval exponential = bootstrap_interval(rows, 300, 1, true);
   EXPECT_NEAR(exponential.low, std::exp(a.low), 1e-4);
   EXPECT_NEAR(exponential.high, std::exp(a.high), 1e-4);
+}
+
+TEST(PairedBootstrap, SystemsThatAreAlikeAreAlikeInEveryDraw) {
+  std::vector<std::vector<double>> rows(3);
+  for (std::uint64_t s = 0; s < 3; ++s)
+    for (std::uint64_t i = 0; i < 100; ++i) rows[s].insert(rows[s].end(), {unit(draw(s, i)), 1});
+  std::vector<std::vector<double>> better = rows;
+  for (auto& of_seed : better)
+    for (std::size_t i = 0; i < of_seed.size(); i += 2) of_seed[i] += 0.25;
+  double lowest = 1, highest = 0;
+  for (const auto& [one, same] : paired_bootstrap(rows, rows, 200, 5)) {
+    EXPECT_EQ(one, same);
+    lowest = std::min(lowest, one), highest = std::max(highest, one);
+  }
+  EXPECT_LT(lowest, highest - 0.05) << "the draws differ, the pairs do not";
+  // A constant gain on every sample and seed has no width, however wide the metric itself is.
+  for (const auto& [one, other] : paired_bootstrap(rows, better, 200, 5)) EXPECT_NEAR(other - one, 0.25, 1e-12);
+}
+
+TEST(PairedBootstrap, EdgeCases) {
+  const std::vector<std::vector<double>> one = {{3, 4}}, two = {{3, 4}, {1, 4}}, mixed = {{0, 0, 1, 1}};
+  const auto draws = paired_bootstrap(one, std::vector<std::vector<double>>{{1, 4}}, 3, 1);
+  ASSERT_EQ(draws.size(), 3U);
+  EXPECT_EQ(draws[0].first, 0.75);
+  EXPECT_EQ(draws[0].second, 0.25);
+  // Draws of the unscored row alone are not a number, and interval_of leaves them out.
+  std::vector<double> values;
+  for (const PairedDraw& draw : paired_bootstrap(mixed, mixed, 50, 1)) values.push_back(draw.first);
+  EXPECT_TRUE(std::ranges::any_of(values, [](double v) { return std::isnan(v); }));
+  EXPECT_EQ(interval_of(values).low, 1);
+  EXPECT_EQ(interval_of({}).high, 0);
+  expect_internal([&] { paired_bootstrap(one, two, 10, 1); }, "1 and 2 seeds");
+  expect_internal([&] { paired_bootstrap(one, mixed, 10, 1); }, "rows of two");
+  expect_internal([&] { paired_bootstrap({}, {}, 10, 1); }, "0 and 0 seeds");
+  expect_internal([&] { paired_bootstrap(one, one, 0, 1); }, "0 draws");
 }
 
 TEST(Metrics, WhatIsNotFiniteGivesMetricsThatAreNot) {

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from sacrebleu.metrics import BLEU, CHRF
 from sacrebleu.tokenizers.tokenizer_13a import Tokenizer13a
-from scipy.stats import pearsonr, spearmanr
+from scipy.stats import bootstrap, pearsonr, spearmanr
 from seqeval.metrics import f1_score as entity_f1_score
 from sklearn.datasets import load_diabetes, load_digits
 from sklearn.linear_model import LogisticRegression, Ridge
@@ -300,3 +300,67 @@ def test_which_labels_are_bio():
     told = score([{"bio": labels, "gold": [], "predicted": []} for labels in yes + no])
     assert [case["is_bio"] for case in told] == [True] * len(yes) + [False] * len(no)
     assert {case["entity_f1"] for case in told} == {0}
+
+
+def mix64(x):
+    """splitmix64's finaliser, of the generator that the program draws by."""
+    x = x + np.uint64(0x9E3779B97F4A7C15)
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))
+
+
+def derive(key, what):
+    return mix64(np.uint64(key) ^ mix64(np.asarray(what, np.uint64)))
+
+
+def taken(key, n):
+    """n numbers below n, as a draw of the bootstrap takes them."""
+    return ((derive(key, np.arange(n)) >> np.uint64(32)) * np.uint64(n) >> np.uint64(32)).astype(int)
+
+
+@pytest.mark.filterwarnings("ignore:overflow encountered")
+def test_paired_bootstrap_equals_numpy():
+    rng = np.random.default_rng(6)
+    cases = []
+    for seeds, samples in [(1, 1), (1, 40), (2, 7), (3, 250), (5, 33)]:
+        first, second = rng.random((2, seeds, samples, 2))
+        first[..., 1], second[..., 1] = rng.integers(1, 4, (seeds, samples)), 1
+        cases.append((first, second))
+    given = [{"first": a.reshape(len(a), -1).tolist(), "second": b.reshape(len(b), -1).tolist(), "draws": 300, "seed": 11 + i}
+             for i, (a, b) in enumerate(cases)]
+    for i, ((first, second), mine) in enumerate(zip(cases, score(given), strict=True)):
+        expected = []
+        for d in range(300):
+            key = derive(11 + i, d)
+            rows, seeds = taken(key, first.shape[1]), taken(derive(key, 1), len(first))
+            expected.append([np.mean([each[s, rows, 0].sum() / each[s, rows, 1].sum() for s in seeds]) for each in (first, second)])
+        expected = np.array(expected)
+        assert mine["first"] == pytest.approx(expected[:, 0], rel=1e-12)
+        assert mine["second"] == pytest.approx(expected[:, 1], rel=1e-12)
+        assert [mine["low"], mine["high"]] == pytest.approx(np.percentile(expected[:, 1] - expected[:, 0], [2.5, 97.5]), rel=1e-10)
+
+
+def test_paired_bootstrap_agrees_with_scipy():
+    """Other random numbers, so the ends agree up to the error of 10,000 draws."""
+    rng = np.random.default_rng(7)
+    first = (rng.random(400) < 0.7).astype(float)
+    second = np.where(rng.random(400) < 0.85, first, rng.random(400) < 0.8)
+    mine, = score([{"first": [np.stack([first, np.ones(400)], 1).ravel().tolist()],
+                    "second": [np.stack([second, np.ones(400)], 1).ravel().tolist()], "draws": 10000, "seed": 1}])
+    theirs = bootstrap((first, second), lambda a, b, axis: np.mean(b, axis) - np.mean(a, axis), paired=True, vectorized=True,
+                       n_resamples=10000, method="percentile", rng=np.random.default_rng(8)).confidence_interval
+    width = theirs.high - theirs.low
+    assert 0.02 < width < 0.08
+    assert [mine["low"], mine["high"]] == pytest.approx([theirs.low, theirs.high], abs=0.06 * width)
+
+
+def test_paired_bootstrap_of_seeds():
+    """Systems that differ by the seed alone: the interval is that of numpy's draws of seeds."""
+    gains = np.array([0.0, 0.1, 0.3, 0.2])
+    first = [[0.5, 1] * 6 for _ in gains]
+    second = [[0.5 + gain, 1] * 6 for gain in gains]
+    mine, = score([{"first": first, "second": second, "draws": 10000, "seed": 3}])
+    drawn = np.random.default_rng(9).choice(gains, (20000, 4)).mean(1)
+    assert [mine["low"], mine["high"]] == pytest.approx(np.percentile(drawn, [2.5, 97.5]), abs=0.0251)
+    assert np.mean(mine["second"]) - 0.5 == pytest.approx(gains.mean(), abs=0.005)

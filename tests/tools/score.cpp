@@ -73,7 +73,26 @@ json score_entities(const json& request) {
   return {{"is_bio", polyhead::is_bio(labels)}, {"entity_f1", polyhead::entity_f1(sums)}};
 }
 
+json score_pairs(const json& request) {
+  const auto first = request.at("first").get<std::vector<std::vector<double>>>();
+  const auto second = request.at("second").get<std::vector<std::vector<double>>>();
+  const auto draws = polyhead::paired_bootstrap(first, second, request.at("draws").get<int>(),
+                                                request.at("seed").get<std::uint64_t>());
+  json out = {{"first", json::array()}, {"second", json::array()}};
+  std::vector<double> differences;
+  for (const auto& [one, other] : draws) {
+    out["first"].push_back(one);
+    out["second"].push_back(other);
+    differences.push_back(other - one);
+  }
+  const auto [low, high] = polyhead::interval_of(differences);
+  out["low"] = low;
+  out["high"] = high;
+  return out;
+}
+
 json score(const json& request) {
+  if (request.contains("first")) return score_pairs(request);
   if (request.contains("bio")) return score_entities(request);
   if (request.contains("classes")) return score_classes(request);
   if (request.contains("labels")) return score_labels(request);
