@@ -287,6 +287,13 @@ void Config::add_task(const std::string& name, const std::string& origin) {
     tasks_.push_back({name, origin});
 }
 
+void Config::take_sections(const Config& from, bool command_line_only) {
+  if (!command_line_only)
+    for (const auto& [task, origin] : from.tasks_) add_task(task, origin);
+  for (const auto& [name, given] : from.values_)
+    if (!from.option(name).section.empty() && (!command_line_only || given.origin == "command line")) set(name, given);
+}
+
 void Config::keep_tasks(const std::vector<std::string>& names) {
   std::vector<TaskMention> kept;
   for (const std::string& name : names) {

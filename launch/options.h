@@ -69,6 +69,8 @@ class Config {
     set(name, {value, origin, {}});
   }
   void add_task(const std::string& name, const std::string& origin);
+  // Sets what stands in sections of `from`, whose table may have more; all of it, or what the command line gave.
+  void take_sections(const Config& from, bool command_line_only);
   // Makes tasks() exactly these, in this order; values of others are dropped.
   void keep_tasks(const std::vector<std::string>& names);
 

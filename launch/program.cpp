@@ -101,6 +101,8 @@ std::span<const Command> commands() {
        run_verify},
       {"train", "Trains, or goes on with a run.", train_options(), true, run_train},
       {"evaluate", "Takes the metrics of a run's tasks on a split.", evaluate_options(), false, run_evaluate},
+      {"compare", "Trains each task alone and all together, or two configurations, and tells the difference.",
+       compare_options(), false, run_compare},
       {"predict", "Reads JSONL, writes it with a run's predictions.", predict_options(), false, run_predict},
   };
   return list;

@@ -22,6 +22,9 @@ int run_train(const Config& config, Communicator& world);
 std::span<const Option> evaluate_options();
 int run_evaluate(const Config& config, Communicator& world);
 
+std::span<const Option> compare_options();  // its own, and the sections of train_options()
+int run_compare(const Config& config, Communicator& world);
+
 std::span<const Option> inspect_options();
 int run_inspect(const Config& config, Communicator& world);
 

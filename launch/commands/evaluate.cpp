@@ -8,6 +8,7 @@
 #include "core/base/error.h"
 #include "distributed/evaluation.h"
 #include "launch/commands/commands.h"
+#include "launch/headline.h"
 #include "launch/table.h"
 
 namespace polyhead {
@@ -27,28 +28,6 @@ const TaskInfo& same_task(const Manifest& manifest, const TrainedTask& trained, 
             "the data set of the run with --data",
             trained.name, data));
   return info;
-}
-
-// A kind's first metric, the one that has an interval, beside what costs nothing.
-struct Headline {
-  const char *key, *name, *baseline_key, *baseline;
-  bool lower_is_better, exponential;
-};
-
-Headline headline(Kind kind) {
-  switch (kind) {
-    case Kind::classification:
-    case Kind::tagging:
-      return {"accuracy", "accuracy", "majority", "majority class", false, false};
-    case Kind::multilabel:
-      return {"micro_f1", "micro F1", "majority_micro_f1", "most frequent set", false, false};
-    case Kind::regression:
-      return {"mse", "mean squared error", "mean_mse", "mean", true, false};
-    case Kind::masked_lm:
-    case Kind::translation:
-      return {"perplexity", "perplexity", "unigram_perplexity", "unigram", true, true};
-  }
-  throw Error(Exit::internal, "a kind of task without a metric");
 }
 
 std::vector<TaskResult> rows_of(const TrainedTask& task, const Evaluation& evaluation, const Interval& interval) {

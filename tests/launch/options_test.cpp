@@ -43,6 +43,22 @@ TEST(Options, CommandLineOverFileOverDefault) {
   EXPECT_EQ(config.path("run.run_dir"), std::filesystem::current_path() / "r");
 }
 
+TEST(Options, SectionsAreTakenByAnotherTable) {
+  const TemporaryFolder folder;
+  const std::string file =
+      folder.write("a.ini", "[run]\ndata = d\nsteps = 7\n[task.none]\n[task.x]\nrate = 1\n").string();
+  const Config from = train({"-c", file, "--run.seed", "4", "--task.y.rate", "2"});
+  Config all(train_options()), some(train_options());
+  all.take_sections(from, false);
+  EXPECT_EQ(all.ini(true), from.ini(true)) << "values, origins and the order of tasks";
+  EXPECT_FALSE(all.has("config"));
+  some.take_sections(from, true);
+  EXPECT_EQ(some.integer("run.seed"), 4);
+  EXPECT_EQ(some.number("task.y.rate"), 2);
+  EXPECT_EQ(some.integer("run.steps"), 1000);
+  EXPECT_EQ(some.tasks().size(), 1U);
+}
+
 TEST(Options, PathsInAFileAreRelativeToIt) {
   const TemporaryFolder folder;
   const std::string file = folder.write("a.ini", "[run]\ndata = sub/../data\n").string();

@@ -48,7 +48,7 @@ def test_help_and_version():
     assert run("--version").stdout.startswith("polyhead ")
 
 
-@pytest.mark.parametrize("command", ["import", "synthetic", "inspect", "verify", "train", "evaluate", "predict"])
+@pytest.mark.parametrize("command", ["import", "synthetic", "inspect", "verify", "train", "evaluate", "compare", "predict"])
 def test_help_of_a_command(command):
     done = run(command, "--help")
     assert done.returncode == 0 and done.stderr == ""
@@ -215,3 +215,7 @@ def test_the_configuration_page_is_the_programs_help():
         shown = page.split(f"## polyhead {command}\n```\n")[1].split("\n```\n")[0]
         said = run(command, "--help").stdout.rstrip("\n")
         assert shown.rstrip("\n") == said, f"docs/configuration.md is out of date; type: docs/write-configuration {POLYHEAD}"
+    shown = page.split("## polyhead compare\n")[1].split("```\n")[1]
+    own, shared = run("compare", "--help").stdout.split("\n[run]\n")
+    assert shown.rstrip("\n") == own.rstrip("\n"), f"docs/configuration.md is out of date; type: docs/write-configuration {POLYHEAD}"
+    assert run("train", "--help").stdout.endswith(shared)

@@ -1,0 +1,64 @@
+// fork, exec, and a wait that passes a signal on.
+#include "launch/child_program.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <csignal>
+#include <cstring>
+#include <thread>
+
+#include "core/base/error.h"
+
+namespace polyhead {
+
+int run_child_program(const std::vector<std::string>& words, const std::filesystem::path& log,
+                      const std::atomic<bool>& stop) {
+  std::vector<std::string> copies = words;
+  std::vector<char*> arguments;
+  for (std::string& word : copies) arguments.push_back(word.data());
+  arguments.push_back(nullptr);
+  const int out = ::open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+  if (out < 0) throw Error(Exit::cannot_write, fmt::format("cannot write {}: {}", log.string(), std::strerror(errno)));
+  std::array<int, 2> failed{};  // through which exec's failure is told; it closes when exec works
+  const pid_t parent = ::getpid();
+  pid_t child = -1;
+  if (::pipe2(failed.data(), O_CLOEXEC) == 0 && (child = ::fork()) == 0) {
+    ::prctl(PR_SET_PDEATHSIG, SIGUSR1);
+    const int in = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
+    if (::getppid() == parent && in >= 0 && ::dup2(in, STDIN_FILENO) >= 0 && ::dup2(out, STDOUT_FILENO) >= 0 &&
+        ::dup2(out, STDERR_FILENO) >= 0)
+      ::execvp(arguments[0], arguments.data());
+    const int reason = errno;
+    if (::write(failed[1], &reason, sizeof reason) < 0) ::_exit(1);
+    ::_exit(1);
+  }
+  const int reason = errno;
+  ::close(out);
+  if (child < 0) throw Error(Exit::internal, fmt::format("cannot make a child process: {}", std::strerror(reason)));
+  ::close(failed[1]);
+  int told = 0;
+  ssize_t got = 0;
+  while ((got = ::read(failed[0], &told, sizeof told)) < 0 && errno == EINTR) {
+  }
+  ::close(failed[0]);
+  int status = 0;
+  for (bool passed_on = false; ::waitpid(child, &status, WNOHANG) == 0;) {
+    if (stop && !passed_on) {
+      ::kill(child, SIGUSR1);
+      passed_on = true;
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
+  if (got == sizeof told)
+    throw Error(Exit::config, fmt::format("cannot start '{}': {}", words[0], std::strerror(told)));
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+}  // namespace polyhead

@@ -1,0 +1,341 @@
+// `polyhead compare`: trains each task alone and all together, or two configurations, over several seeds, one run after
+// another as `polyhead train` would, and tells the differences on a split. OUT/NAME/ holds one run: run.ini, its
+// configuration, run/, its run folder, log, what training printed, and SPLIT.rows.json, its evaluation.
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "core/base/error.h"
+#include "core/base/files.h"
+#include "core/base/hash.h"
+#include "core/model/device.h"
+#include "distributed/evaluation.h"
+#include "distributed/trained.h"
+#include "launch/child_program.h"
+#include "launch/commands/commands.h"
+#include "launch/comparison.h"
+#include "launch/launcher.h"
+#include "launch/run_folder.h"
+#include "launch/run_options.h"
+#include "launch/signals.h"
+#include "launch/table.h"
+
+namespace polyhead {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Run {
+  std::string name;
+  fs::path folder;
+  Config config;                   // resolved, as train would
+  std::vector<std::string> tasks;  // to evaluate
+};
+
+// All runs in the order of training; of_first[task][i] is the run of seed i that the first system has for a task.
+struct Plan {
+  std::string first, second;
+  std::vector<std::uint64_t> seeds;
+  std::vector<Run> runs;
+  std::map<std::string, std::vector<std::size_t>> of_first, of_second;
+};
+
+Config configuration(const Config& config) {
+  Config out(train_options());
+  out.take_sections(config, false);
+  return out;
+}
+
+// --against FILE, with what the command line says of both.
+Config other_configuration(const Config& config, const Config& mine) {
+  Config other = read_config(train_options(), config.path("against"));
+  other.take_sections(config, true);
+  const fs::path data = mine.path("run.data");
+  if (!other.has("run.data")) other.resolve("run.data", data.string(), mine.origin("run.data"));
+  if (fs::weakly_canonical(other.path("run.data")) != fs::weakly_canonical(data))
+    throw Error(Exit::config,
+                fmt::format("{} and {} are two data sets, whose samples cannot be paired; compare on one, as with "
+                            "--data DIR",
+                            mine.quote("run.data"), other.quote("run.data")));
+  return other;
+}
+
+void check_runs_end(const Config& config) {
+  if (config.integer("run.stop_at") > 0)
+    throw Error(Exit::config, fmt::format("{}: compare trains to the end; leave it out", config.quote("run.stop_at")));
+}
+
+// A task alone takes its quota of a step of all tasks, as long; that must be one number, and never end earlier.
+void check_equal_samples(const Config& config, const TrainOptions& options) {
+  const char* cure = "leave it out, or compare two configurations with --against";
+  if (config.has("mixture.phases"))
+    throw Error(Exit::config, fmt::format("{}: phases change the tasks' samples a step, which those of a task alone do "
+                                          "not follow; {}",
+                                          config.quote("mixture.phases"), cure));
+  std::vector<std::string> patience = {"run.patience"};
+  for (const std::string& task : options.tasks) patience.push_back(fmt::format("task.{}.patience", task));
+  for (const std::string& key : patience)
+    if (config.integer(key) > 0)
+      throw Error(Exit::config, fmt::format("{}: with early stopping a task does not take the same samples alone and "
+                                            "with the others; {}",
+                                            config.quote(key), cure));
+}
+
+// Resolves the configuration, refuses a folder that holds another run, and adds the run to the plan. -> its place.
+std::size_t add_run(Plan& plan, const std::string& name, const fs::path& out, Config config, std::uint64_t seed,
+                    const Manifest& manifest, const std::vector<std::string>& tasks) {
+  Run run{fmt::format("{}-seed{}", name, seed), {}, std::move(config), tasks};
+  run.folder = out / run.name;
+  run.config.resolve("run.seed", std::to_string(seed), "polyhead compare");
+  run.config.resolve("run.run_dir", (run.folder / "run").string(), "polyhead compare");
+  train_options_of(run.config, manifest);
+  check_run_folder(run.config);
+  plan.runs.push_back(std::move(run));
+  return plan.runs.size() - 1;
+}
+
+// The tasks of `trained` that have samples to compare on; the others are told.
+std::vector<std::string> with_split(const std::vector<std::string>& trained, const Manifest& manifest,
+                                    const std::string& split) {
+  std::vector<std::string> tasks;
+  for (const std::string& task : trained) {
+    const auto& splits = manifest.task(task).splits;
+    const auto found = splits.find(split);
+    if (found != splits.end() && found->second.samples > 0)
+      tasks.push_back(task);
+    else
+      fmt::print(stderr, "{}: is not compared, as the data set has no {} samples of it\n", task, split);
+  }
+  if (tasks.empty())
+    throw Error(Exit::config, fmt::format("there is no task to compare with {} samples in the data set {}; choose "
+                                          "another with --split",
+                                          split, manifest.name));
+  return tasks;
+}
+
+void plan_alone_and_together(Plan& plan, const Config& config, const Config& mine, const Manifest& manifest) {
+  Config resolved = mine;
+  const TrainOptions options = train_options_of(resolved, manifest);
+  check_equal_samples(resolved, options);
+  const std::vector<TaskQuota> quota =
+      phase_quotas(options.mixture, options.tasks, train_samples(manifest, options.tasks)).at(0);
+  plan.first = "single", plan.second = "joint";
+  const std::vector<std::string> tasks = with_split(options.tasks, manifest, config.text("split"));
+  for (const std::uint64_t seed : plan.seeds) {
+    const std::size_t joint = add_run(plan, "joint", config.path("out"), mine, seed, manifest, tasks);
+    for (std::size_t t = 0; t < options.tasks.size(); ++t) {
+      const std::string& task = options.tasks[t];
+      if (std::ranges::count(tasks, task) == 0) continue;
+      Config single = mine;
+      single.keep_tasks({task});
+      single.resolve("run.tasks", task, "polyhead compare");
+      single.resolve("run.data_hash", "", "polyhead compare");  // of all tasks
+      single.resolve("run.best", "", "polyhead compare");       // may be of another task
+      single.resolve("mixture.batch", std::to_string(quota[t].samples), "polyhead compare");
+      plan.of_first[task].push_back(
+          add_run(plan, "single-" + task, config.path("out"), std::move(single), seed, manifest, {task}));
+      plan.of_second[task].push_back(joint);
+    }
+  }
+}
+
+void plan_two(Plan& plan, const Config& config, const Config& mine, const Manifest& manifest) {
+  const Config other = other_configuration(config, mine);
+  check_runs_end(other);
+  const auto tasks_of = [&](Config resolved) { return train_options_of(resolved, manifest).tasks; };
+  const std::vector<std::string> of_mine = tasks_of(mine), of_other = tasks_of(other);
+  std::vector<std::string> shared;
+  std::ranges::copy_if(of_mine, std::back_inserter(shared),
+                       [&](const std::string& task) { return std::ranges::count(of_other, task) > 0; });
+  if (shared.empty())
+    throw Error(Exit::config, fmt::format("the two configurations have no task in common: one trains {}, the other {}",
+                                          fmt::join(of_mine, ", "), fmt::join(of_other, ", ")));
+  plan.first = config.path("against").stem().string();
+  plan.second = config.has("config") ? config.path("config").stem().string() : "defaults";
+  if (plan.first == plan.second) plan.first += "-against";
+  const std::vector<std::string> tasks = with_split(shared, manifest, config.text("split"));
+  for (const std::uint64_t seed : plan.seeds) {
+    const std::size_t first = add_run(plan, plan.first, config.path("out"), other, seed, manifest, tasks);
+    const std::size_t second = add_run(plan, plan.second, config.path("out"), mine, seed, manifest, tasks);
+    for (const std::string& task : tasks) {
+      plan.of_first[task].push_back(first);
+      plan.of_second[task].push_back(second);
+    }
+  }
+}
+
+std::string last_line(const fs::path& log) {
+  std::istringstream text(read_file(log));
+  std::string last;
+  for (std::string line; std::getline(text, line);)
+    if (!line.empty()) last = line;
+  return last;
+}
+
+// Trains what is not done yet. -> false when a signal ended it.
+bool train_runs(const Plan& plan, const std::string& launcher) {
+  std::vector<std::string> words;
+  std::istringstream stream(launcher);
+  for (std::string word; stream >> word;) words.push_back(word);
+  words.push_back(fs::read_symlink("/proc/self/exe").string());
+  for (std::size_t i = 0; i < plan.runs.size(); ++i) {
+    const Run& run = plan.runs[i];
+    const std::string where = fmt::format("{} of {}: {}", i + 1, plan.runs.size(), run.name);
+    const auto status = read_status(run.folder / "run");
+    if (status && status->state == "done") {
+      fmt::print(stderr, "{}: is trained already\n", where);
+      continue;
+    }
+    std::error_code code;
+    fs::create_directories(run.folder, code);
+    if (code)
+      throw Error(Exit::cannot_write,
+                  fmt::format("cannot make the folder {}: {}", run.folder.string(), code.message()));
+    write_file_atomically(run.folder / "run.ini", run.config.ini());
+    const auto began = std::chrono::steady_clock::now();
+    std::vector<std::string> command = words;
+    command.insert(command.end(), {"train", "-c", (run.folder / "run.ini").string()});
+    const int ended = stop_requested() ? static_cast<int>(Exit::preempted)
+                                       : run_child_program(command, run.folder / "log", stop_requested());
+    // After a signal mpirun may end with a code of its own.
+    if (ended != 0 && (stop_requested() || ended == static_cast<int>(Exit::preempted))) {
+      fmt::print(stderr, "{}: stopped by a signal; the same command goes on from here\n", where);
+      return false;
+    }
+    if (ended != 0) {
+      const bool known = ended == 65 || ended == 73 || ended == 76 || ended == 78;
+      throw Error(
+          known ? static_cast<Exit>(ended) : Exit::internal,
+          fmt::format("the run {} ended with code {}: {} (all that it printed: {}). When the cause is gone, the "
+                      "same command goes on",
+                      run.name, ended, last_line(run.folder / "log"), (run.folder / "log").string()));
+    }
+    fmt::print(stderr, "{}: trained in {}\n", where,
+               duration(std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count()));
+  }
+  return true;
+}
+
+using Rows = std::map<std::string, std::vector<double>>;  // of each task
+
+// What an evaluation depends on.
+std::string evaluation_key(const Status& status, const Run& run, const Manifest& manifest, const std::string& split) {
+  std::string content = fmt::format("{} {} {}\n", status.parameter_hash, split, manifest.tokenizer.sha256);
+  for (const std::string& task : run.tasks)
+    for (const ShardInfo& shard : manifest.task(task).splits.at(split).shards)
+      content += fmt::format("{} {} {} {}\n", task, shard.file, shard.samples, shard.sha256);
+  return to_hex(hash_bytes(content));
+}
+
+Rows evaluate_run(const Run& run, const Manifest& manifest, const std::string& split, Communicator& world) {
+  const Status status = read_status(run.folder / "run").value();
+  const fs::path file = run.folder / (split + ".rows.json");
+  const std::string key = evaluation_key(status, run, manifest, split);
+  std::error_code code;
+  if (fs::exists(file, code)) try {
+      const auto json = nlohmann::json::parse(read_file(file));
+      if (json.at("key") == key) return json.at("rows").get<Rows>();
+    } catch (const nlohmann::json::exception&) {  // of another program; evaluated anew
+    }
+  int threads = static_cast<int>(run.config.integer("run.threads"));
+  if (threads == 0) threads = threads_from_affinity(world);
+  const TrainedModel trained =
+      load_trained(run.folder / "run", {}, run.tasks, resolve_device(run.config.text("run.device")), threads);
+  if (trained.step != status.step)
+    throw Error(Exit::data,
+                fmt::format("the run {} was trained to step {}, but that checkpoint is damaged ({}); delete "
+                            "{} to train it again",
+                            run.name, status.step, fmt::join(trained.warnings, "; "), run.folder.string()));
+  Rows rows;
+  for (const auto& [index, head] : trained.model->heads()) {
+    const TaskInfo& info = manifest.task(trained.description.tasks[static_cast<std::size_t>(index)].name);
+    const SplitReader reader(run.config.path("run.data"), manifest, info, split);
+    rows[info.name] =
+        evaluate(*trained.model, trained.description, index, split, reader, *trained.tokenizer, {}, world).rows;
+  }
+  write_file_atomically(file, nlohmann::json{{"key", key}, {"rows", rows}}.dump() + "\n");
+  return rows;
+}
+
+}  // namespace
+
+std::span<const Option> compare_options() {
+  using enum OptionType;
+  static const std::vector<Option> table = [] {
+    std::vector<Option> all = {
+        {"", "config", path, "", "The configuration file (INI), as train takes it.", false, {}, "c"},
+        {"", "out", path, "", "The folder of all runs; finished ones in it are not repeated, others go on."},
+        {"", "against", path, "",
+         "Another configuration file to compare with, instead of each task alone; options of sections on the command "
+         "line hold for both."},
+        {"", "seeds", integer, "3", "Seeds of each: run.seed and those after it.", false, ">=1"},
+        {"", "launcher", text, "",
+         "What starts the workers of a run, as 'mpirun -n 4' or 'srun --mpi=pmix -n 4'; one worker without it."},
+        {"", "split", choice, "test", "The split to compare on.", false, "train|valid|test"},
+        {"", "draws", integer, "10000", "Draws of the paired bootstrap.", false, ">=100"},
+        {"", "json", flag, "", "Print one JSON object instead of a table."},
+    };
+    std::ranges::copy_if(train_options(), std::back_inserter(all),
+                         [](const Option& option) { return !option.section.empty(); });
+    return all;
+  }();
+  return table;
+}
+
+int run_compare(const Config& config, Communicator& world) {
+  if (started_by_mpi())
+    throw Error(Exit::usage,
+                "compare starts the workers of each run itself: run it without mpirun or srun, and give "
+                "them as --launcher 'mpirun -n 4'");
+  if (config.origin("run.run_dir") == "command line")
+    throw Error(Exit::usage, "compare makes a run folder for each run: give the folder of all as --out DIR");
+  const fs::path out = config.path("out");
+  const Config mine = configuration(config);
+  if (!mine.has("run.data"))
+    throw Error(Exit::config, "run.data is not given; add --data DIR, or run.data to the configuration file");
+  const Manifest manifest = read_manifest(mine.path("run.data"));
+  check_runs_end(mine);
+  Plan plan;
+  for (std::int64_t i = 0; i < config.integer("seeds"); ++i)
+    plan.seeds.push_back(static_cast<std::uint64_t>(mine.integer("run.seed") + i));
+  if (config.has("against"))
+    plan_two(plan, config, mine, manifest);
+  else
+    plan_alone_and_together(plan, config, mine, manifest);
+  catch_stop_signals();
+  if (!train_runs(plan, config.has("launcher") ? config.text("launcher") : ""))
+    return static_cast<int>(Exit::preempted);
+
+  const std::string split = config.text("split");
+  std::vector<Rows> rows;
+  for (const Run& run : plan.runs) {
+    if (stop_requested()) return static_cast<int>(Exit::preempted);
+    rows.push_back(evaluate_run(run, manifest, split, world));
+  }
+  std::vector<TaskRows> tasks;
+  for (const TaskInfo& info : manifest.tasks) {
+    if (!plan.of_first.contains(info.name)) continue;
+    TaskRows task{info.name, info.kind, {}, {}};
+    for (const std::size_t run : plan.of_first.at(info.name)) task.first.push_back(rows[run].at(info.name));
+    for (const std::size_t run : plan.of_second.at(info.name)) task.second.push_back(rows[run].at(info.name));
+    tasks.push_back(std::move(task));
+  }
+  Comparison comparison = compare_systems(tasks, static_cast<int>(config.integer("draws")));
+  comparison.first = plan.first, comparison.second = plan.second;
+  comparison.seeds = plan.seeds, comparison.split = split;
+  if (config.flag("json"))
+    std::puts(json_of(comparison).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
+  else
+    fmt::print("{} against {}: seeds {} to {}, split {}, {} paired draws over samples and seeds\n\n{}", plan.second,
+               plan.first, plan.seeds.front(), plan.seeds.back(), split, with_commas(comparison.draws),
+               format_comparison(comparison));
+  return 0;
+}
+
+}  // namespace polyhead

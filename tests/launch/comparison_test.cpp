@@ -1,0 +1,70 @@
+// Differences, the mean relative one against published tables, and what a person reads.
+#include "launch/comparison.h"
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "tests/launch/helpers.h"
+
+namespace polyhead {
+namespace {
+
+using testing::expect_contains;
+
+// Two seeds of one row each whose ratio is `value`.
+std::vector<std::vector<double>> constant(double value) {
+  return {{2 * value, 2}, {value, 1}};
+}
+
+TEST(Comparison, LowerIsBetterTurnsTheSign) {
+  const std::vector<TaskRows> tasks = {{"a", Kind::classification, constant(0.5), constant(0.6)},
+                                       {"b", Kind::regression, constant(2), constant(2.5)},
+                                       {"c", Kind::translation, constant(4), constant(3)}};
+  Comparison found = compare_systems(tasks, 100);
+  found.first = "single", found.second = "joint";
+  ASSERT_EQ(found.tasks.size(), 3U);
+  const auto& [a, b, c] = std::tie(found.tasks[0], found.tasks[1], found.tasks[2]);
+  EXPECT_NEAR(a.difference, 0.1, 1e-12);
+  EXPECT_NEAR(a.interval.low, 0.1, 1e-12);
+  EXPECT_TRUE(a.gained());
+  EXPECT_NEAR(b.difference, -0.5, 1e-12);
+  EXPECT_TRUE(b.lost());
+  EXPECT_NEAR(c.relative, 0.25, 1e-12);
+  EXPECT_EQ(c.metric, "log-perplexity");
+  EXPECT_NEAR(found.delta_m, (0.2 - 0.25 + 0.25) / 3, 1e-12);
+  EXPECT_NEAR(found.delta_m_interval.high, found.delta_m, 1e-12);
+  const std::string text = format_comparison(found);
+  expect_contains(text, "single - joint");
+  expect_contains(text, "lost (negative transfer): 1 of 3 tasks (33 %); gained: 2");
+  expect_contains(text, "worst drop: -25.00 % (b)");
+  expect_contains(json_of(found)["worst"].dump(), "\"task\":\"b\"");
+}
+
+// Single tasks and linear scalarisation on NYUv2 as FAMO's paper prints them: segmentation (higher), depth and normals.
+TEST(Comparison, DeltaMIsThatOfThePapers) {
+  const std::vector<double> single = {38.30, 63.76, 0.6754, 0.2780, 25.01, 19.21, 30.14, 57.20, 69.15};
+  const std::vector<double> joint = {39.29, 65.33, 0.5493, 0.2263, 28.15, 23.96, 22.09, 47.50, 61.08};
+  const std::vector<bool> higher = {true, true, false, false, false, false, true, true, true};
+  std::vector<TaskRows> tasks;
+  for (std::size_t i = 0; i < single.size(); ++i)
+    tasks.push_back({std::to_string(i), higher[i] ? Kind::classification : Kind::regression, constant(single[i]),
+                     constant(joint[i])});
+  EXPECT_NEAR(-100 * compare_systems(tasks, 100).delta_m, 5.59, 0.01);
+}
+
+TEST(Comparison, ATaskThatTheFirstCannotDoHasNoRelativeDifference) {
+  const std::vector<TaskRows> none = {{"a", Kind::multilabel, constant(0), constant(0.5)}};
+  Comparison found = compare_systems(none, 100);
+  found.first = "single", found.second = "joint";
+  EXPECT_TRUE(std::isnan(found.delta_m));
+  EXPECT_TRUE(json_of(found)["delta_m"].dump() == "null") << json_of(found).dump();
+  const std::string text = format_comparison(found);
+  expect_contains(text, "without a relative difference, as single has 0: a");
+  expect_contains(text, "worst drop: none");
+  EXPECT_EQ(text.find("Δm"), std::string::npos);
+  const std::vector<TaskRows> two = {none[0], {"b", Kind::classification, constant(0.5), constant(0.4)}};
+  EXPECT_NEAR(compare_systems(two, 100).delta_m, -0.2, 1e-12) << "of the others";
+}
+
+}  // namespace
+}  // namespace polyhead

@@ -1,0 +1,257 @@
+"""`polyhead compare` on planted tasks: what it trains, that it goes on where it stopped, and that its numbers follow from the runs."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+
+import numpy as np
+import pytest
+
+from program import command, environment, fails, flip, newest, run, status, step_count, steps, wait_for
+
+CONFIG = """
+[run]
+steps = {steps}
+threads = 1
+tasks = {tasks}
+[encoder]
+layers = 1
+dim = 16
+heads = 2
+ffn = 32
+[optimizer]
+lr = 3e-3
+warmup = 5
+[mixture]
+batch = 20
+"""
+
+
+def configuration(folder, name="run.ini", tasks="topic, ornament, lines", steps=12, more=""):
+    (folder / name).write_text(CONFIG.format(steps=steps, tasks=tasks) + more)
+    return folder / name
+
+
+def compare_words(ini, data, *more):
+    defaults = {"--seeds": 2, "--draws": 500, "--out": ini.parent / "out"}
+    return ["compare", "-c", ini, "--data", data, *(word for key, value in defaults.items() if key not in more for word in (key, value)), *more]
+
+
+def compare(ini, data, *more, code=0, timeout=60):
+    done = run(*compare_words(ini, data, *more), timeout=timeout)
+    assert done.returncode == code, done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def compared(data, tmp_path_factory):
+    """A comparison of three tasks alone and together that has ended, and what it printed as JSON."""
+    folder = tmp_path_factory.mktemp("compared")
+    ini = configuration(folder)
+    return ini, json.loads(compare(ini, data, "--json").stdout)
+
+
+def test_each_task_takes_the_same_samples_alone_and_together(compared):
+    ini, _ = compared
+    out = ini.parent / "out"
+    assert sorted(folder.name for folder in out.iterdir()) == sorted(
+        f"{name}-seed{seed}" for seed in (1, 2) for name in ("joint", "single-topic", "single-ornament", "single-lines"))
+    for seed in (1, 2):
+        joint = status(out / f"joint-seed{seed}" / "run")["epochs"]
+        for task in ("topic", "ornament", "lines"):
+            folder = out / f"single-{task}-seed{seed}" / "run"
+            assert len(steps(folder)) == 12
+            assert status(folder)["epochs"] == {task: joint[task]}
+
+
+def test_the_numbers_follow_from_the_runs(compared, data):
+    ini, told = compared
+    assert (told["first"], told["second"], told["seeds"], told["split"]) == ("single", "joint", [1, 2], "test")
+    metrics = {"topic": ("accuracy", 1), "ornament": ("mse", -1), "lines": ("perplexity", -1)}
+    relative = []
+    for task, (key, sign) in metrics.items():
+        values = {}
+        for side, name in (("first", f"single-{task}"), ("second", "joint")):
+            of_seeds = []
+            for seed in (1, 2):
+                done = run("evaluate", "--run-dir", ini.parent / "out" / f"{name}-seed{seed}" / "run", "--tasks", task, "--json", "--threads", 1)
+                of_seeds.append(json.loads(done.stdout)["tasks"][task][key])
+            values[side] = np.mean(np.log(of_seeds) if key == "perplexity" else of_seeds)
+        one = told["tasks"][task]
+        assert one["metric"] == {"accuracy": "accuracy", "mse": "mean squared error", "perplexity": "log-perplexity"}[key]
+        assert one["samples"] == 60 and one["lower_is_better"] == (sign < 0)
+        assert [one["first"], one["second"]] == pytest.approx([values["first"], values["second"]], rel=1e-6)
+        assert one["difference"] == pytest.approx(sign * (values["second"] - values["first"]), rel=1e-4, abs=1e-9)
+        assert one["difference_low"] <= one["difference"] <= one["difference_high"]
+        assert one["relative"] == pytest.approx(one["difference"] / one["first"])
+        assert (task in told["lost"]) == (one["difference_high"] < 0) and (task in told["gained"]) == (one["difference_low"] > 0)
+        relative.append(one["relative"])
+    assert told["delta_m"] == pytest.approx(np.mean(relative))
+    assert told["delta_m_low"] <= told["delta_m"] <= told["delta_m_high"]
+    assert told["lost_share"] == pytest.approx(len(told["lost"]) / 3)
+    assert told["worst"]["relative"] == min(relative)
+
+
+def test_the_table_says_the_same_and_nothing_is_repeated(compared, data):
+    ini, told = compared
+    before = {file: file.stat().st_mtime_ns for file in (ini.parent / "out").rglob("*") if file.is_file()}
+    done = compare(ini, data)
+    assert {file: file.stat().st_mtime_ns for file in (ini.parent / "out").rglob("*") if file.is_file()} == before
+    assert done.stderr.count("is trained already") == 8
+    rows = {line.split()[0]: line for line in done.stdout.splitlines() if line}
+    for task, one in told["tasks"].items():
+        for key in ("first", "second", "difference"):
+            assert f"{one[key]:.4f}" in rows[task]
+        verdict = "lost" if task in told["lost"] else "gained" if task in told["gained"] else "not apart"
+        assert rows[task].endswith(verdict)
+    assert f"Δm, the mean relative difference: {100 * told['delta_m']:+.2f} %" in done.stdout
+    assert f"lost (negative transfer): {len(told['lost'])} of 3 tasks" in done.stdout
+    assert "where lower is better, single - joint" in done.stdout
+
+
+def test_other_draws_and_splits_need_no_training(compared, data):
+    ini, told = compared
+    other = json.loads(compare(ini, data, "--json", "--split", "valid", "--draws", 200).stdout)
+    assert other["split"] == "valid" and other["draws"] == 200
+    assert other["tasks"]["lines"]["first"] != told["tasks"]["lines"]["first"]
+
+
+@pytest.mark.parametrize("which", [signal.SIGTERM, signal.SIGKILL])
+def test_interrupted_it_goes_on_to_the_same_table(which, data, tmp_path):
+    options = ["--run.checkpoint_every", 10]
+    for name in ("whole", "cut"):
+        (tmp_path / name).mkdir()
+        ini = configuration(tmp_path / name, steps=120)
+        if name == "whole":
+            whole = compare(ini, data, *options, "--json")
+    process = subprocess.Popen(command(*compare_words(ini, data, *options)), env=environment(), stdin=subprocess.DEVNULL,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8")
+    caught = ini.parent / "out" / "single-ornament-seed1" / "run"
+    wait_for(lambda: step_count(caught) >= 12, process, seconds=60)
+    os.kill(process.pid, which)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == (75 if which == signal.SIGTERM else -which), errors
+    # Killed, it takes the run that it has started along.
+    end = time.monotonic() + 20
+    while status(caught)["state"] == "running" and time.monotonic() < end:
+        time.sleep(0.02)
+    assert status(caught)["state"] == "preempted" and 12 <= status(caught)["step"] < 120
+    assert not (ini.parent / "out" / "joint-seed2").exists()
+    if which == signal.SIGTERM:
+        assert "single-ornament-seed1: stopped by a signal; the same command goes on from here" in errors
+    again = compare(ini, data, *options, "--json")
+    assert again.stdout == whole.stdout
+    assert "going on after step" in (caught.parent / "log").read_text()
+    assert again.stderr.count("is trained already") == 3
+
+
+def test_two_configurations_and_a_launcher(data, tmp_path):
+    wide = configuration(tmp_path, "wide.ini", tasks="topic, tags", more="[task.topic]\ndropout = 0.5\n")
+    narrow = configuration(tmp_path, "narrow.ini", tasks="topic, style")
+    words = ["--against", narrow, "--run.steps", 6, "--run.seed", 7, "--launcher", "mpirun -n 2 --bind-to none"]
+    told = json.loads(compare(wide, data, *words, "--json").stdout)
+    assert (told["first"], told["second"], told["seeds"]) == ("narrow", "wide", [7, 8])
+    assert list(told["tasks"]) == ["topic"]
+    for name, tasks in (("wide", {"topic", "tags"}), ("narrow", {"topic", "style"})):
+        for seed in (7, 8):
+            folder = tmp_path / "out" / f"{name}-seed{seed}"
+            assert set(status(folder / "run")["epochs"]) == tasks and len(steps(folder / "run")) == 6
+            assert "2 workers, 2 tasks" in (folder / "log").read_text()
+    assert "wide against narrow: seeds 7 to 8" in compare(wide, data, *words).stdout
+
+
+def test_a_configuration_against_itself_has_no_difference(data, tmp_path):
+    ini = configuration(tmp_path, tasks="topic, lines", steps=4)
+    (tmp_path / "there").mkdir()
+    same = configuration(tmp_path / "there", tasks="topic, lines", steps=4)
+    told = json.loads(compare(ini, data, "--against", same, "--json").stdout)
+    assert (told["first"], told["second"]) == ("run-against", "run")
+    for one in told["tasks"].values():
+        assert (one["difference"], one["difference_low"], one["difference_high"]) == (0, 0, 0)
+    assert (told["delta_m"], told["lost"], told["gained"]) == (0, [], [])
+
+
+# Refusals
+
+
+@pytest.mark.parametrize("more, code, says", [
+    (["--mixture.phases", "5 uniform"], 78, ["mixture.phases = 5 uniform", "--against"]),
+    (["--run.task_patience", 2, "--run.eval_every", 2], 78, ["task.topic.patience = 2", "early stopping"]),
+    (["--run.best", "mean", "--run.patience", 2, "--run.eval_every", 2], 78, ["run.patience = 2", "early stopping"]),
+    (["--run.stop_at", 5], 78, ["run.stop_at = 5", "leave it out"]),
+    (["--run-dir", "here"], 2, ["--out DIR"]),
+    (["--seeds", 0], 78, ["seeds is '0'"]),
+    (["--against", "none.ini"], 78, ["none.ini", "there is no such file"]),
+    (["--launcher", "no-such-launcher -n 2"], 78, ["cannot start 'no-such-launcher'", "No such file"]),
+    (["--launcher", "false"], 70, ["joint-seed1 ended with code 1"]),
+])
+def test_wrong_usage(more, code, says, data, tmp_path):
+    fails(code, *compare_words(configuration(tmp_path), data, *more), says=says)
+    assert not list(tmp_path.glob("out/*/run"))
+
+
+def test_no_data_and_no_out(data, tmp_path):
+    ini = configuration(tmp_path)
+    fails(78, "compare", "-c", ini, "--out", tmp_path / "out", says=["run.data is not given", "--data DIR"])
+    fails(2, "compare", "-c", ini, "--data", data, says=["--out is missing"])
+
+
+def test_under_mpirun_it_says_how(data, tmp_path):
+    done = subprocess.run(["mpirun", "-n", "1", *command(*compare_words(configuration(tmp_path), data))], env=environment(),
+                          capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2 and "--launcher 'mpirun -n 4'" in done.stderr
+
+
+def test_configurations_that_cannot_be_paired(data, tmp_path):
+    ini = configuration(tmp_path)
+    other = configuration(tmp_path, "other.ini", tasks="style")
+    fails(78, *compare_words(ini, data, "--against", other), says=["no task in common", "style"])
+    (tmp_path / "apart.ini").write_text(f"[run]\ndata = {tmp_path}\n")
+    (tmp_path / "run.ini").write_text(f"[run]\ndata = {data}\n")
+    fails(78, "compare", "-c", ini, "--against", tmp_path / "apart.ini", "--out", tmp_path / "out", says=["two data sets", "--data DIR"])
+
+
+def test_another_configuration_in_the_same_folder_is_refused(compared, data):
+    ini, _ = compared
+    fails(78, *compare_words(ini, data, "--encoder.dim", 8), says=["joint-seed1/run", "encoder.dim: 16 there, 8 here"])
+
+
+def test_a_run_that_fails_is_told_and_repeated(data, tmp_path):
+    ini = configuration(tmp_path, tasks="topic, tags", steps=60)
+    said = fails(76, *compare_words(ini, data, "--optimizer.lr", 1e30, "--optimizer.warmup", 0), says=["the run joint-seed1 ended with code 76"])
+    assert "not finite" in said and str(tmp_path / "out" / "joint-seed1" / "log") in said
+    fails(76, *compare_words(ini, data, "--optimizer.lr", 1e30, "--optimizer.warmup", 0), says=["joint-seed1"])
+    assert (tmp_path / "out" / "joint-seed1" / "log").read_text().count("polyhead train: ") == 2
+
+
+def test_a_damaged_checkpoint_is_not_replaced_by_an_older_one(data, tmp_path):
+    ini = configuration(tmp_path, tasks="topic, tags", steps=4)
+    words = ["--seeds", 1, "--run.checkpoint_every", 2]
+    compare(ini, data, *words)
+    folder = tmp_path / "out" / "single-tags-seed1"
+    (folder / "test.rows.json").write_text("{}")  # of another program: evaluated anew
+    flip(newest(folder / "run") / "encoder.safetensors")
+    fails(65, *compare_words(ini, data, *words), says=["single-tags-seed1", "damaged", "encoder.safetensors", "to train it again"])
+
+
+def test_tasks_without_test_samples_are_trained_and_not_compared(data, tmp_path):
+    manifest = json.loads((data / "dataset.json").read_text())
+    other = tmp_path / "data"
+    other.mkdir()
+    for entry in data.iterdir():
+        if entry.name != "dataset.json":
+            (other / entry.name).symlink_to(entry)
+    for task in manifest["tasks"]:
+        if task["name"] == "tags":
+            del task["splits"]["test"]
+    (other / "dataset.json").write_text(json.dumps(manifest))
+    ini = configuration(tmp_path, tasks="topic, tags", steps=2)
+    done = compare(ini, other, "--json")
+    assert list(json.loads(done.stdout)["tasks"]) == ["topic"]
+    assert "tags: is not compared" in done.stderr
+    assert {folder.name for folder in (tmp_path / "out").iterdir()} == {f"{name}-seed{seed}" for name in ("joint", "single-topic") for seed in (1, 2)}
+    assert set(status(tmp_path / "out" / "joint-seed1" / "run")["epochs"]) == {"topic", "tags"}
+    (tmp_path / "alone.ini").write_text((tmp_path / "run.ini").read_text().replace("topic, tags", "tags"))
+    fails(78, *compare_words(tmp_path / "alone.ini", other), says=["no task to compare with test samples", "--split"])
