@@ -41,7 +41,9 @@ EncoderOptions encoder_options(const Config& config) {
   encoder.dim = config.integer("encoder.dim");
   encoder.heads = config.integer("encoder.heads");
   encoder.ffn = config.integer("encoder.ffn");
+  encoder.positions = config.integer("encoder.positions");
   encoder.dropout = config.number("encoder.dropout");
+  encoder.attention_dropout = config.number("encoder.attention_dropout");
   encoder.drop_path = config.number("encoder.drop_path");
   encoder.activation_checkpointing = config.text("encoder.activation_checkpointing") == "blocks";
   check(encoder);
@@ -192,6 +194,10 @@ TrainOptions train_options_of(Config& config, const Manifest& manifest) {
   options.prefetch = config.integer("run.prefetch");
   options.accumulate = config.integer("run.accumulate");
   options.encoder = encoder_options(config);
+  check_length(options.encoder, manifest.max_length,
+               fmt::format("the data set {} was imported with max_length = {}", manifest.name, manifest.max_length),
+               fmt::format("give encoder.positions = {}, or import with dataset.max_length = {} or less",
+                           manifest.max_length, options.encoder.positions));
   options.attention = attention_options(config, options.tasks);
   options.optimizer = optimizer_options(config);
   options.mixture = mixture_options(config, options.tasks);

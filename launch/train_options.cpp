@@ -65,12 +65,18 @@ std::span<const Option> train_options() {
       {"run", "device", choice, "auto", "Where to compute; auto takes a GPU where there is one.", false,
        "auto|cpu|cuda"},
 
-      {"encoder", "form", choice, "pre_norm", "The encoder's form: pre_norm has rotary positions.", true, "pre_norm"},
+      {"encoder", "form", choice, "pre_norm",
+       "The encoder's form: pre_norm has rotary positions; bert is BERT's: post-norm blocks, learned positions, token "
+       "types.",
+       true, "pre_norm|bert"},
       {"encoder", "layers", integer, "4", "Transformer blocks.", true, ">=1"},
       {"encoder", "dim", integer, "256", "Width of a token's state; a multiple of heads.", true, ">=2"},
       {"encoder", "heads", integer, "4", "Heads of self-attention.", true, ">=1"},
       {"encoder", "ffn", integer, "1024", "Width of the feed-forward layer.", true, ">=1"},
+      {"encoder", "positions", integer, "512", "Of form bert: tokens of the longest input.", true, ">=1"},
       {"encoder", "dropout", number, "0.1", "Dropout rate.", true, ">=0,<1"},
+      {"encoder", "attention_dropout", number, "0",
+       "Dropout rate of the weights of self-attention, and of those of a translation's decoder.", true, ">=0,<1"},
       {"encoder", "drop_path", number, "0",
        "Stochastic depth: the rate at which a sample passes by both branches of the last block; it grows linearly from "
        "0 at the first.",

@@ -8,6 +8,7 @@
 
 #include <fmt/format.h>
 
+#include "core/base/error.h"
 #include "core/heads/beam_search.h"
 #include "core/model/task_attention.h"
 
@@ -25,13 +26,20 @@ torch::Tensor read_cache(const torch::Tensor& q, const torch::Tensor& k, const t
 
 TranslationHead::TranslationHead(HeadSpec spec) : Head(std::move(spec)) {
   const std::int64_t dim = spec_.encoder.dim, heads = spec_.encoder.heads, ffn = spec_.encoder.ffn;
+  if (dim % (2 * heads) != 0)
+    throw Error(
+        Exit::config,
+        fmt::format("task {}: encoder.dim = {} with encoder.heads = {}: dim / heads must be even where there is "
+                    "translation, as its decoder's rotary positions turn pairs of channels",
+                    spec_.task, dim, heads));
   const double gain = 1 / std::sqrt(3.0 * static_cast<double>(spec_.options.decoder_layers));
+  const BlockForm form{.gain = gain};
   for (std::int64_t i = 0; i < spec_.options.decoder_layers; ++i) {
     const std::string name = fmt::format("layers.{}", i);
     layers_.push_back(
-        {SelfAttention(arena_, name + ".self", dim, heads, gain), LayerNorm(arena_, name + ".cross.norm", dim),
+        {SelfAttention(arena_, name + ".self", dim, heads, form), LayerNorm(arena_, name + ".cross.norm", dim),
          Linear(arena_, name + ".cross.query", dim, dim), Linear(arena_, name + ".cross.key_value", dim, 2 * dim),
-         Linear(arena_, name + ".cross.out", dim, dim, gain), FeedForward(arena_, name + ".ffn", dim, ffn, gain)});
+         Linear(arena_, name + ".cross.out", dim, dim, gain), FeedForward(arena_, name + ".ffn", dim, ffn, form)});
   }
   norm_ = LayerNorm(arena_, "norm", dim);
   no_word_ = arena_.normal("no_word", {1, dim}, 1, false);
@@ -62,7 +70,7 @@ torch::Tensor TranslationHead::embed(const HeadInput& input, const torch::Tensor
 
 torch::Tensor TranslationHead::decode(const HeadInput& input, const TaskSlice& slice) const {
   const std::int64_t dim = spec_.encoder.dim, heads = spec_.encoder.heads;
-  const double dropout = spec_.options.dropout;
+  const double dropout = spec_.options.dropout, attention_dropout = spec_.encoder.attention_dropout;
   const Segments targets = Segments::from(slice.target_offsets, input.states.device());
   // The decoder reads "bos t_0 … t_n-2" to say "t_0 … t_n-1".
   std::vector<std::int64_t> shifted(slice.target_tokens.size());
@@ -73,18 +81,20 @@ torch::Tensor TranslationHead::decode(const HeadInput& input, const TaskSlice& s
   const DropoutKeys keys =
       input.sample_keys.empty()
           ? DropoutKeys()
-          : DropoutKeys(targets, input.sample_keys, 1, 1 + 3 * spec_.options.decoder_layers, input.states.device());
+          : DropoutKeys(targets, input.sample_keys, 1,
+                        1 + (attention_dropout > 0 ? 5 : 3) * spec_.options.decoder_layers, input.states.device());
   const Memory memory = this->memory(input);
   torch::Tensor x = dropout_add(embed(input, to_device(shifted, input.states)), {}, keys, 0, dropout);
   const Rotary rotary = Rotary::at(targets.positions, dim / heads, x.scalar_type());
   const Rotary source = Rotary::at(memory.segments.positions, dim / heads, x.scalar_type());
-  std::int64_t site = 1;
+  std::int64_t site = 1, attention_site = 1 + 3 * spec_.options.decoder_layers;
+  const auto next_attention = [&] { return keys.attention(attention_site++, attention_dropout); };
   for (const Layer& layer : layers_) {
-    x = layer.self(x, targets, rotary, true, keys, site++, dropout);
+    x = layer.self(x, targets, rotary, true, keys, site++, dropout, next_attention());
     const torch::Tensor q = layer.query(layer.norm(x)).view({-1, heads, dim / heads});
     const auto kv = layer.key_value(memory.states).view({-1, 2, heads, dim / heads}).unbind(1);
-    const torch::Tensor read =
-        packed_attention(rotate(q, rotary), rotate(kv[0], source), kv[1], memory.bias, targets, memory.segments, false);
+    const torch::Tensor read = packed_attention(rotate(q, rotary), rotate(kv[0], source), kv[1], memory.bias, targets,
+                                                memory.segments, false, next_attention());
     x = dropout_add(layer.out(read.view({-1, dim})), x, keys, site++, dropout);
     x = layer.feed_forward(x, keys, site++, dropout);
   }
@@ -141,7 +151,7 @@ Predicted TranslationHead::generate(const HeadInput& input, const SearchOptions&
     for (std::size_t i = 0; i < layers_.size(); ++i) {
       const Layer& layer = layers_[i];
       Cache& cache = caches[i];
-      const auto parts = layer.self.qkv(layer.self.norm(x)).view({rows, 3, heads, width}).unbind(1);
+      const auto parts = layer.self.qkv(layer.self.residual.norm(x)).view({rows, 3, heads, width}).unbind(1);
       cache.k = torch::cat({cache.k, rotate(parts[1], rotary).unsqueeze(2)}, 2);
       cache.v = torch::cat({cache.v, parts[2].unsqueeze(2)}, 2);
       x = x + layer.self.out(read_cache(rotate(parts[0], rotary), cache.k, cache.v));

@@ -1,6 +1,7 @@
 // The encoder: its parameters, made in the order in which they lie in the arena, and the forward pass.
 #include "core/model/encoder.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include <fmt/format.h>
@@ -17,22 +18,30 @@ Encoder::Encoder(const EncoderOptions& options, const AttentionOptions& attentio
   check(options);
   check(attention, options.dim);
   const double dim = static_cast<double>(options.dim);
-  embedding_ = arena_.normal("embedding.weight", {vocab_size, options.dim}, 1 / std::sqrt(dim), true);
+  constexpr double kBertDeviation = 0.02;
+  embedding_ =
+      arena_.normal("embedding.weight", {vocab_size, options.dim}, bert() ? kBertDeviation : 1 / std::sqrt(dim), true);
   for (const std::int64_t width : inputs.feature_widths) {
     const std::string name = fmt::format("features.{}", width);
-    projections_[width] = {
-        arena_.normal(name + ".weight", {options.dim, width}, 1 / std::sqrt(static_cast<double>(width)), true),
-        arena_.constant(name + ".bias", {options.dim}, 0)};
+    const double deviation = (bert() ? kBertDeviation : 1) / std::sqrt(static_cast<double>(width));
+    projections_[width] = {arena_.normal(name + ".weight", {options.dim, width}, deviation, true),
+                           arena_.constant(name + ".bias", {options.dim}, 0)};
   }
-  if (inputs.pairs) segment_ = arena_.constant("segment.weight", {2, options.dim}, 0);
+  if (bert()) {
+    segment_ = arena_.normal("segment.weight", {2, options.dim}, kBertDeviation, true);
+    positions_ = arena_.normal("embedding.positions", {options.positions, options.dim}, kBertDeviation, true);
+    embedding_norm_ = LayerNorm(arena_, "embedding.norm", options.dim, 1e-12);
+  } else if (inputs.pairs) {
+    segment_ = arena_.constant("segment.weight", {2, options.dim}, 0);
+  }
   // The sum over all residual branches keeps its variance.
-  const double gain = 1 / std::sqrt(2.0 * static_cast<double>(options.layers));
+  const BlockForm form{.post_norm = bert(), .gain = 1 / std::sqrt(2.0 * static_cast<double>(options.layers))};
   for (std::int64_t i = 0; i < options.layers; ++i) {
     const std::string name = fmt::format("layers.{}", i);
-    blocks_.push_back({SelfAttention(arena_, name + ".attention", options.dim, options.heads, gain),
-                       FeedForward(arena_, name + ".ffn", options.dim, options.ffn, gain)});
+    blocks_.push_back({SelfAttention(arena_, name + ".attention", options.dim, options.heads, form),
+                       FeedForward(arena_, name + ".ffn", options.dim, options.ffn, form)});
   }
-  norm_ = LayerNorm(arena_, "norm", options.dim);
+  if (!bert()) norm_ = LayerNorm(arena_, "norm", options.dim);
   if (!attention.importances.empty() && std::ssize(attention.importances) != tasks)
     throw Error(Exit::config,
                 fmt::format("{} importances are given for {} tasks", attention.importances.size(), tasks));
@@ -45,9 +54,10 @@ Encoder::Encoder(const EncoderOptions& options, const AttentionOptions& attentio
     task_importance_ = arena_.constant("tasks.importance", {tasks + 1}, 0);
 }
 
-torch::Tensor Encoder::embed(const Input& input) const {
+torch::Tensor Encoder::embed(const Input& input, const Segments& segments) const {
   const auto look_up = [&](const torch::Tensor& tokens) {
-    return at::embedding(embedding_->tensor, tokens) * std::sqrt(static_cast<double>(options_.dim));
+    const torch::Tensor rows = at::embedding(embedding_->tensor, tokens);
+    return bert() ? rows : rows * std::sqrt(static_cast<double>(options_.dim));
   };
   torch::Tensor x;
   if (input.vectors.empty()) {
@@ -79,29 +89,43 @@ torch::Tensor Encoder::embed(const Input& input) const {
     }
     x = torch::cat(rows);
   }
+  if (bert()) {
+    torch::Tensor types = torch::zeros_like(input.tokens);
+    if (input.pair_rows.defined()) types = types.index_copy(0, input.pair_rows, input.second);
+    return embedding_norm_(x + at::embedding(segment_->tensor, types) +
+                           at::embedding(positions_->tensor, segments.positions));
+  }
   if (segment_ && input.pair_rows.defined())
     x = x.index_add(0, input.pair_rows, segment_->tensor.index_select(0, input.second));
   return x;
 }
 
 Encoder::Output Encoder::forward(const Input& input, const Segments& segments, const DropoutKeys& keys) const {
+  std::int64_t longest = 0;
+  for (std::size_t i = 0; i + 1 < segments.offsets.size(); ++i)
+    longest = std::max(longest, segments.offsets[i + 1] - segments.offsets[i]);
+  check_length(options_, static_cast<std::uint64_t>(longest), fmt::format("an input has {} tokens or vectors", longest),
+               "cut it, or train with a larger encoder.positions");
   const double dropout = options_.dropout;
-  torch::Tensor x = dropout_add(embed(input), {}, keys, 0, dropout);
-  const Rotary rotary = Rotary::at(segments.positions, options_.dim / options_.heads, x.scalar_type());
+  torch::Tensor x = dropout_add(embed(input, segments), {}, keys, 0, dropout);
+  const Rotary rotary =
+      bert() ? Rotary() : Rotary::at(segments.positions, options_.dim / options_.heads, x.scalar_type());
   for (std::size_t i = 0; i < blocks_.size(); ++i) {
     const double drop_path =
         i + 1 == blocks_.size() ? options_.drop_path
                                 : options_.drop_path * static_cast<double>(i) / static_cast<double>(blocks_.size() - 1);
     // By value: backward may call it again.
-    const auto run = [&block = blocks_[i], site = static_cast<std::int64_t>(1 + 2 * i), drop_path, dropout, segments,
-                      rotary, keys](torch::Tensor states) {
+    const auto run = [&block = blocks_[i], site = static_cast<std::int64_t>(1 + 2 * i), drop_path, dropout,
+                      attention_dropout =
+                          keys.attention(attention_site(static_cast<std::int64_t>(i)), options_.attention_dropout),
+                      segments, rotary, keys](torch::Tensor states) {
       const auto path = [&](std::int64_t at) { return keys.path(at, drop_path, segments, states.scalar_type()); };
-      states = block.attention(states, segments, rotary, false, keys, site, dropout, path(site));
+      states = block.attention(states, segments, rotary, false, keys, site, dropout, attention_dropout, path(site));
       return block.feed_forward(states, keys, site + 1, dropout, path(site + 1));
     };
     x = options_.activation_checkpointing && torch::GradMode::is_enabled() ? checkpointed(run, x) : run(x);
   }
-  const torch::Tensor states = norm_(x);
+  const torch::Tensor states = bert() ? x : norm_(x);
   return {states, weights(states, segments)};
 }
 

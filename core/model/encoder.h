@@ -39,9 +39,10 @@ class Encoder {
     torch::Tensor pair_rows, second;  // [rows of pairs] i64: the row, and 1 in the second text, 0 in the first;
                                       // undefined: no pairs. Ignored by an encoder that was made without pairs.
   };
+  // Throws Error(config) for a sequence that is longer than the positions of the form bert.
   Output forward(const Input& input, const Segments& segments, const DropoutKeys& keys) const;
   // Places where dropout happens: the sites that `keys` needs.
-  std::int64_t dropout_sites() const { return 1 + 2 * options_.layers; }
+  std::int64_t dropout_sites() const { return attention_site(options_.attention_dropout > 0 ? options_.layers : 0); }
 
   // The token table, [vocabulary, dim]; heads that predict words tie their output to it.
   torch::Tensor embedding() const { return embedding_->tensor; }
@@ -54,27 +55,33 @@ class Encoder {
   torch::Tensor importance() const;
 
  private:
-  torch::Tensor embed(const Input& input) const;  // [tokens, dim]
-  torch::Tensor importance_logits() const;        // b: [tasks + 1]
+  bool bert() const { return options_.form == "bert"; }
+  // Where block i drops weights of attention.
+  std::int64_t attention_site(std::int64_t block) const { return 1 + 2 * options_.layers + block; }
+  torch::Tensor embed(const Input& input, const Segments& segments) const;  // [tokens, dim]
+  torch::Tensor importance_logits() const;                                  // b: [tasks + 1]
   torch::Tensor weights(const torch::Tensor& states, const Segments& segments) const;
 
   EncoderOptions options_;
   AttentionOptions attention_;
   Arena arena_;
   Parameter* embedding_;
-  // y = x W^T + b for each width of vectors. W starts normal with deviation 1 / sqrt(width): vectors whose numbers have
-  // mean 0 and variance 1 become states of variance 1, as tokens are.
+  // y = x W^T + b for each width of vectors. W starts so that vectors whose numbers have mean 0 and variance 1 become
+  // as large as tokens are: of variance 1, in bert of deviation 0.02.
   struct Projection {
     Parameter *weight = nullptr, *bias = nullptr;
   };
   std::map<std::int64_t, Projection> projections_;
-  Parameter* segment_ = nullptr;  // [2, dim], added to the rows of pairs; starts at 0
+  // [2, dim]: added to the rows of pairs, starts at 0; in bert the token types of all rows, there without pairs too.
+  Parameter* segment_ = nullptr;
+  Parameter* positions_ = nullptr;  // [positions, dim]: bert only
+  LayerNorm embedding_norm_;        // bert only
   struct Block {
     SelfAttention attention;
     FeedForward feed_forward;
   };
   std::vector<Block> blocks_;
-  LayerNorm norm_;
+  LayerNorm norm_;  // not in bert
   std::int64_t tasks_;
   // Where the mode has them.
   Parameter *task_key_ = nullptr, *task_queries_ = nullptr, *task_importance_ = nullptr;

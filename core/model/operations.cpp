@@ -22,9 +22,11 @@ std::optional<Tensor> optional(const Tensor& tensor) {
   return tensor.defined() ? std::optional(tensor) : std::nullopt;
 }
 
+constexpr std::int64_t kChannelStep = 0x9e3779b9LL;
+
 // A 32-bit hash of (row key, channel): Wellons' lowbias32. The same numbers come from the tensor form below.
 inline std::uint32_t channel_bits(std::uint32_t row, std::uint32_t channel) {
-  std::uint32_t x = row + channel * 0x9e3779b9U;
+  std::uint32_t x = row + channel * static_cast<std::uint32_t>(kChannelStep);
   x = (x ^ (x >> 16)) * 0x7feb352dU;
   x = (x ^ (x >> 15)) * 0x846ca68bU;
   return x ^ (x >> 16);
@@ -32,6 +34,16 @@ inline std::uint32_t channel_bits(std::uint32_t row, std::uint32_t channel) {
 
 std::uint32_t drop_threshold(double p) {
   return static_cast<std::uint32_t>(p * 4294967296.0);
+}
+
+// keys: [...], channels: [n] or of a shape that broadcasts to [..., n]
+Tensor mask_of(const Tensor& keys, const Tensor& channels, double p, torch::ScalarType dtype) {
+  constexpr std::int64_t low = 0xffffffff;
+  Tensor x = (keys.unsqueeze(-1) + channels * kChannelStep).bitwise_and(low);
+  x = (x.bitwise_xor(x.bitwise_right_shift(16)) * 0x7feb352dLL).bitwise_and(low);
+  x = (x.bitwise_xor(x.bitwise_right_shift(15)) * 0x846ca68bLL).bitwise_and(low);
+  x = x.bitwise_xor(x.bitwise_right_shift(16));
+  return x.ge(static_cast<std::int64_t>(drop_threshold(p))).to(dtype) / (1 - p);
 }
 
 // The inner loops; each clone does the same operations in the same order.
@@ -158,11 +170,37 @@ struct SegmentSoftmax : torch::autograd::Function<SegmentSoftmax> {
   }
 };
 
-// Per sequence on strided views, without gathering or padding; probabilities are kept for backward.
+// A query's weights on key j under attention head h are channel h 2^20 + j of the query's row.
+constexpr std::int64_t kHeadChannels = std::int64_t{1} << 20;
+
+// What dropout leaves of one sequence's attention weights x: [heads, rows, columns], contiguous, or x itself without
+// keys. first: the sequence's first row of queries.
+Tensor drop_weights(const Tensor& x, const std::optional<Tensor>& keys, double p, std::int64_t first) {
+  if (!keys) return x;
+  Tensor out = torch::empty_like(x);
+  const std::int64_t heads = x.size(0), rows = x.size(1), columns = x.size(2);
+  AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "attention_dropout", [&] {
+    const auto* from = x.data_ptr<scalar_t>();
+    const auto* row_keys = keys->data_ptr<std::int64_t>() + first;
+    auto* to = out.data_ptr<scalar_t>();
+    at::parallel_for(0, heads * rows, 64, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t i = begin; i < end; ++i)
+        dropout_row(from + i * columns, nullptr,
+                    static_cast<std::uint32_t>(row_keys[i % rows] + i / rows * kHeadChannels * kChannelStep),
+                    to + i * columns, static_cast<std::uint32_t>(columns), drop_threshold(p),
+                    static_cast<scalar_t>(1 / (1 - p)));
+    });
+  });
+  return out;
+}
+
+// Per sequence on strided views, without gathering or padding; probabilities are kept for backward, as they were before
+// dropout.
 struct PackedAttention : torch::autograd::Function<PackedAttention> {
   static Tensor forward(AutogradContext* context, const Tensor& q, const Tensor& k, const Tensor& v,
                         const std::optional<Tensor>& bias, const std::vector<std::int64_t>& query_offsets,
-                        const std::vector<std::int64_t>& key_offsets, bool causal) {
+                        const std::vector<std::int64_t>& key_offsets, bool causal,
+                        const std::optional<Tensor>& dropout_keys, double dropout) {
     const std::int64_t heads = q.size(1);
     const double scale = 1 / std::sqrt(static_cast<double>(q.size(2)));
     std::int64_t kept = 0;
@@ -183,9 +221,11 @@ struct PackedAttention : torch::autograd::Function<PackedAttention> {
         p.masked_fill_(torch::ones({rows, columns}, q.options().dtype(torch::kBool)).triu_(1),
                        -std::numeric_limits<double>::infinity());
       at::_softmax_out(p, p, -1, false);
-      rows_of(out, query_offsets, i).copy_(at::bmm(p, rows_of(v, key_offsets, i)));
+      rows_of(out, query_offsets, i)
+          .copy_(at::bmm(drop_weights(p, dropout_keys, dropout, query_offsets[i]), rows_of(v, key_offsets, i)));
     }
-    context->save_for_backward({q, k, v, probabilities});
+    context->save_for_backward({q, k, v, probabilities, dropout_keys.value_or(Tensor())});
+    context->saved_data["dropout"] = dropout;
     context->saved_data["queries"] = query_offsets;
     context->saved_data["keys"] = key_offsets;
     context->saved_data["bias"] = bias.has_value();
@@ -198,6 +238,8 @@ struct PackedAttention : torch::autograd::Function<PackedAttention> {
     const auto query_offsets = context->saved_data["queries"].toIntVector();
     const auto key_offsets = context->saved_data["keys"].toIntVector();
     const bool with_bias = context->saved_data["bias"].toBool();
+    const std::optional<Tensor> dropout_keys = optional(saved[4]);
+    const double dropout = context->saved_data["dropout"].toDouble();
     const std::int64_t heads = q.size(1);
     const double scale = 1 / std::sqrt(static_cast<double>(q.size(2)));
     const Tensor d_out = gradient[0].contiguous();
@@ -215,15 +257,17 @@ struct PackedAttention : torch::autograd::Function<PackedAttention> {
       const Tensor p = probabilities.narrow(0, at, heads * rows * columns).view({heads, rows, columns});
       at += p.numel();
       const Tensor dy = rows_of(d_out, query_offsets, i);
-      const Tensor dp = at::bmm(dy, rows_of(v, key_offsets, i).transpose(1, 2));
+      const Tensor dp = drop_weights(at::bmm(dy, rows_of(v, key_offsets, i).transpose(1, 2)), dropout_keys, dropout,
+                                     query_offsets[i]);
       Tensor ds = at::_softmax_backward_data(dp, p, -1, p.scalar_type());
       if (with_bias) d_bias.narrow(0, key_offsets[i], columns).copy_(ds.sum(at::IntArrayRef({0, 1})));
       ds.mul_(scale);
-      rows_of(dv, key_offsets, i).copy_(at::bmm(p.transpose(1, 2), dy));
+      rows_of(dv, key_offsets, i)
+          .copy_(at::bmm(drop_weights(p, dropout_keys, dropout, query_offsets[i]).transpose(1, 2), dy));
       rows_of(dq, query_offsets, i).copy_(at::bmm(ds, rows_of(k, key_offsets, i)));
       rows_of(dk, key_offsets, i).copy_(at::bmm(ds.transpose(1, 2), rows_of(q, query_offsets, i)));
     }
-    return {dq, dk, dv, d_bias, Tensor(), Tensor(), Tensor()};
+    return {dq, dk, dv, d_bias, Tensor(), Tensor(), Tensor(), Tensor(), Tensor()};
   }
 };
 
@@ -269,24 +313,22 @@ DropoutKeys::DropoutKeys(const Segments& segments, const std::vector<std::uint64
 }
 
 torch::Tensor dropout_mask(const Tensor& keys, std::int64_t channels, double p, torch::ScalarType dtype) {
-  constexpr std::int64_t low = 0xffffffff;
-  const Tensor channel = torch::arange(channels, keys.options()) * 0x9e3779b9LL;
-  Tensor x = (keys.unsqueeze(1) + channel).bitwise_and(low);
-  x = (x.bitwise_xor(x.bitwise_right_shift(16)) * 0x7feb352dLL).bitwise_and(low);
-  x = (x.bitwise_xor(x.bitwise_right_shift(15)) * 0x846ca68bLL).bitwise_and(low);
-  x = x.bitwise_xor(x.bitwise_right_shift(16));
-  return x.ge(static_cast<std::int64_t>(drop_threshold(p))).to(dtype) / (1 - p);
+  return mask_of(keys, torch::arange(channels, keys.options()), p, dtype);
 }
 
 torch::Tensor dropout_add(const Tensor& x, const Tensor& residual, const Tensor& keys, double p) {
   return DropoutAdd::apply(x, optional(residual), keys, p);
 }
 
+AttentionDropout DropoutKeys::attention(std::int64_t site, double p) const {
+  return on() && p > 0 ? AttentionDropout{.keys = rows_.select(0, site), .p = p} : AttentionDropout{};
+}
+
 torch::Tensor DropoutKeys::path(std::int64_t site, double p, const Segments& segments, torch::ScalarType dtype) const {
   if (!on() || p == 0) return {};
   // Of the first token's key, as if for channel -1.
   const Tensor first = rows_.select(0, site).index_select(0, segments.lengths.cumsum(0) - segments.lengths);
-  return dropout_mask(first + (0x100000000LL - 0x9e3779b9LL), 1, p, dtype)
+  return dropout_mask(first + (0x100000000LL - kChannelStep), 1, p, dtype)
       .repeat_interleave(segments.lengths, 0, segments.tokens());
 }
 
@@ -306,18 +348,21 @@ Rotary Rotary::at(const Tensor& positions, std::int64_t head, torch::ScalarType 
 }
 
 torch::Tensor rotate(const Tensor& x, const Rotary& rotary) {
-  return Rotate::apply(x, rotary.cosine, rotary.sine);
+  return rotary.cosine.defined() ? Rotate::apply(x, rotary.cosine, rotary.sine) : x;
 }
 
 torch::Tensor packed_attention(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& bias,
-                               const Segments& queries, const Segments& keys, bool causal) {
-  if (q.is_cuda()) return padded_attention(q, k, v, bias, queries, keys, causal);
-  return PackedAttention::apply(q, k, v, optional(bias), queries.offsets, keys.offsets, causal);
+                               const Segments& queries, const Segments& keys, bool causal,
+                               const AttentionDropout& dropout) {
+  if (q.is_cuda()) return padded_attention(q, k, v, bias, queries, keys, causal, dropout);
+  return PackedAttention::apply(q, k, v, optional(bias), queries.offsets, keys.offsets, causal, optional(dropout.keys),
+                                dropout.p);
 }
 
-// LibTorch's fused attention.
+// LibTorch's fused attention, which takes no mask of ours for its dropout: with dropout it is composed.
 torch::Tensor padded_attention(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& bias,
-                               const Segments& queries, const Segments& keys, bool causal) {
+                               const Segments& queries, const Segments& keys, bool causal,
+                               const AttentionDropout& dropout) {
   const auto place = [](const Segments& segments) {
     const Tensor sequence = segments.sequence_of_rows();
     std::int64_t longest = 0;
@@ -339,8 +384,21 @@ torch::Tensor padded_attention(const Tensor& q, const Tensor& k, const Tensor& v
   if (causal)
     mask = mask.masked_fill(torch::ones({query_longest, key_longest}, q.options().dtype(torch::kBool)).triu_(1),
                             -std::numeric_limits<double>::infinity());
-  const Tensor out = at::scaled_dot_product_attention(
-      pad(q, query_place, query_longest), pad(k, key_place, key_longest), pad(v, key_place, key_longest), mask);
+  const Tensor padded_q = pad(q, query_place, query_longest), padded_k = pad(k, key_place, key_longest),
+               padded_v = pad(v, key_place, key_longest);
+  Tensor out;
+  if (dropout.keys.defined()) {
+    const Tensor row_keys = torch::zeros({sequences * query_longest}, dropout.keys.options())
+                                .index_copy(0, query_place, dropout.keys)
+                                .view({sequences, 1, query_longest});
+    const Tensor channels = torch::arange(heads, row_keys.options()).view({heads, 1, 1}) * kHeadChannels +
+                            torch::arange(key_longest, row_keys.options());
+    const Tensor scores =
+        at::matmul(padded_q, padded_k.transpose(2, 3)) / std::sqrt(static_cast<double>(q.size(2))) + mask;
+    out = at::matmul(at::softmax(scores, -1) * mask_of(row_keys, channels, dropout.p, scores.scalar_type()), padded_v);
+  } else {
+    out = at::scaled_dot_product_attention(padded_q, padded_k, padded_v, mask);
+  }
   return out.transpose(1, 2).reshape({sequences * query_longest, heads, v.size(2)}).index_select(0, query_place);
 }
 

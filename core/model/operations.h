@@ -27,6 +27,12 @@ struct Segments {
   static Segments from(std::vector<std::int64_t> offsets, torch::Device device);
 };
 
+// Dropout of attention's weights; off while `keys` is undefined.
+struct AttentionDropout {
+  torch::Tensor keys;  // [query tokens] i64: one of DropoutKeys' sites
+  double p = 0;        // in (0, 1)
+};
+
 // Keys of the rows of packed sequences for dropout: of (sample key, token index), so that masks depend neither on rank
 // nor on row. One key a row and site (a place in the model where dropout happens); off when undefined.
 class DropoutKeys {
@@ -37,6 +43,7 @@ class DropoutKeys {
               std::int64_t sites, torch::Device device);
   bool on() const { return rows_.defined(); }
   torch::Tensor site(std::int64_t site) const { return rows_.select(0, site); }  // [tokens] i64, each below 2^32
+  AttentionDropout attention(std::int64_t site, double p) const;                 // off without keys or with p = 0
   // Stochastic depth: what the rows of a branch are multiplied by, [tokens, 1]; 0 for all rows of a sequence that drops
   // the branch at `site`, with probability p, else 1 / (1 - p). Undefined without keys or with p = 0.
   torch::Tensor path(std::int64_t site, double p, const Segments& segments, torch::ScalarType dtype) const;
@@ -62,19 +69,22 @@ struct Rotary {
   torch::Tensor cosine, sine;  // [tokens, head / 2]
   static Rotary at(const torch::Tensor& positions, std::int64_t head, torch::ScalarType dtype);
 };
-// x: [tokens, heads, head] -> the same shape.
+// x: [tokens, heads, head] -> the same shape. x itself where there are no angles.
 torch::Tensor rotate(const torch::Tensor& x, const Rotary& rotary);
 
 // softmax(q k^T / sqrt(head) + bias) v, each query sequence over its key sequence.
 // q: [query tokens, heads, head], k, v: [key tokens, heads, head], rows may be strided; bias: [key tokens] or
-// undefined, added to the scores of that key. causal: query i sees keys 0..i (equal lengths only). -> [query tokens,
-// heads, head]
+// undefined, added to the scores of that key. causal: query i sees keys 0..i (equal lengths only). Dropout multiplies
+// the softmax by 0 or 1 / (1 - p), by the query's key, the head and the index of the key in its sequence, which must be
+// below 2^20. -> [query tokens, heads, head]
 torch::Tensor packed_attention(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v,
-                               const torch::Tensor& bias, const Segments& queries, const Segments& keys, bool causal);
+                               const torch::Tensor& bias, const Segments& queries, const Segments& keys, bool causal,
+                               const AttentionDropout& dropout = {});
 
 // The same as one padded block: the form for a GPU.
 torch::Tensor padded_attention(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v,
-                               const torch::Tensor& bias, const Segments& queries, const Segments& keys, bool causal);
+                               const torch::Tensor& bias, const Segments& queries, const Segments& keys, bool causal,
+                               const AttentionDropout& dropout = {});
 
 // Sums of rows over each sequence: [tokens, channels] -> [sequences, channels].
 torch::Tensor segment_sum(const torch::Tensor& x, const Segments& segments);

@@ -14,20 +14,33 @@ namespace polyhead {
 
 void check(const EncoderOptions& options) {
   const auto fail = [](const std::string& message) { throw Error(Exit::config, message); };
-  if (options.form != "pre_norm")
-    fail(fmt::format("encoder.form = {}: this form is not known; use pre_norm", options.form));
-  for (const auto& [key, value] : {std::pair("layers", options.layers), std::pair("dim", options.dim),
-                                   std::pair("heads", options.heads), std::pair("ffn", options.ffn)})
+  const bool bert = options.form == "bert";
+  if (!bert && options.form != "pre_norm")
+    fail(fmt::format("encoder.form = {}: this form is not known; use pre_norm or bert", options.form));
+  for (const auto& [key, value] :
+       {std::pair("layers", options.layers), std::pair("dim", options.dim), std::pair("heads", options.heads),
+        std::pair("ffn", options.ffn), std::pair("positions", options.positions)})
     if (value < 1) fail(fmt::format("encoder.{} = {}: it must be at least 1", key, value));
-  if (options.dim % (2 * options.heads) != 0)
+  if (bert && options.dim % options.heads != 0)
+    fail(fmt::format("encoder.heads = {}: it must divide encoder.dim = {}", options.heads, options.dim));
+  if (!bert && options.dim % (2 * options.heads) != 0)
     fail(
         fmt::format("encoder.dim = {} with encoder.heads = {}: dim / heads must be an even whole number, as rotary "
                     "positions turn pairs of channels",
                     options.dim, options.heads));
   if (!(options.dropout >= 0 && options.dropout < 1))
     fail(fmt::format("encoder.dropout = {}: it must lie in [0, 1)", options.dropout));
+  if (!(options.attention_dropout >= 0 && options.attention_dropout < 1))
+    fail(fmt::format("encoder.attention_dropout = {}: it must lie in [0, 1)", options.attention_dropout));
   if (!(options.drop_path >= 0 && options.drop_path < 1))
     fail(fmt::format("encoder.drop_path = {}: it must lie in [0, 1)", options.drop_path));
+}
+
+void check_length(const EncoderOptions& options, std::uint64_t length, const std::string& what,
+                  const std::string& cure) {
+  if (options.form != "bert" || length <= static_cast<std::uint64_t>(options.positions)) return;
+  throw Error(Exit::config, fmt::format("{}: encoder.form = bert has {} positions, so longer inputs do not fit; {}",
+                                        what, options.positions, cure));
 }
 
 void check(const AttentionOptions& options, std::int64_t dim) {

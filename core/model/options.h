@@ -8,13 +8,16 @@
 namespace polyhead {
 
 struct EncoderOptions {
-  std::string form = "pre_norm";  // transformer with pre-norm blocks and rotary positions
+  std::string form = "pre_norm";  // pre-norm blocks and rotary positions; or bert, as Devlin et al., 2019, have it:
+                                  // post-norm blocks, learned positions, token types
   std::int64_t layers = 4;
   std::int64_t dim = 256;
-  std::int64_t heads = 4;  // dim / heads must be even (rotary positions turn pairs of channels)
+  std::int64_t heads = 4;  // dim / heads must be even for rotary positions, which turn pairs of channels
   std::int64_t ffn = 1024;
-  double dropout = 0.1;  // after the embedding and after both projections of a block
-  double drop_path = 0;  // stochastic depth: the last block's rate; it grows linearly from 0 at the first
+  std::int64_t positions = 512;  // bert: the longest sequence
+  double dropout = 0.1;          // after the embedding and after both projections of a block
+  double attention_dropout = 0;  // of the weights of self-attention, and of a translation decoder's attention
+  double drop_path = 0;          // stochastic depth: the last block's rate; it grows linearly from 0 at the first
   // What a block computed inside is dropped after its forward pass and computed again in backward: less memory, more
   // time, the same bits. No part of what the model is.
   bool activation_checkpointing = false;
@@ -73,6 +76,10 @@ struct OptimizerOptions {
 
 // Each throws Error(config) naming the key that is out of range or does not fit with another; dim: the encoder's.
 void check(const EncoderOptions& options);
+// Throws Error(config) if sequences of so many tokens or vectors are too long for the encoder. what: where they are
+// from, "data.max_length = 600"; cure: what to do.
+void check_length(const EncoderOptions& options, std::uint64_t length, const std::string& what,
+                  const std::string& cure);
 void check(const AttentionOptions& options, std::int64_t dim);
 void check(const OptimizerOptions& options);
 

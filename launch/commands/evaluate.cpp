@@ -82,6 +82,10 @@ int run_evaluate(const Config& config, Communicator& world) {
                 fmt::format("the data set {} has another tokenizer than the model was trained with, so its tokens mean "
                             "other words; give the data set of the run with --data, or import with dataset.vocab = {}",
                             data.string(), (config.path("run-dir") / here.file).string()));
+  const EncoderOptions& encoder = trained.description.encoder;
+  check_length(encoder, manifest.max_length,
+               fmt::format("the data set {} was imported with max_length = {}", data.string(), manifest.max_length),
+               fmt::format("import it with dataset.max_length = {} or less", encoder.positions));
   const std::string split = config.text("split");
 
   nlohmann::json tasks = nlohmann::json::object();

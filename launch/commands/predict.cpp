@@ -205,6 +205,10 @@ class Predictor {
       line.tokens.push_back(kNoToken);
     }
     line.words = line.tokens.size();
+    const EncoderOptions& encoder = trained_.description.encoder;
+    if (encoder.form == "bert" && std::ssize(line.tokens) > encoder.positions)
+      fail(fmt::format("\"features\" holds {} vectors; the model has encoder.positions = {}, give so many at most",
+                       line.tokens.size(), encoder.positions));
   }
 
   // "<mask>" in the text stands for a masked token.
@@ -239,10 +243,17 @@ int run_predict(const Config& config, Communicator& world) {
     if (!config.has(name)) throw Error(Exit::usage, fmt::format("--{} is not given", name));
   const std::string task = config.text("task");
   const TrainedModel trained = load_run("predict", config, {task}, world);
-  const std::uint64_t trained_length = trained.description.max_length > 0 ? trained.description.max_length : 128;
-  const Predictor predictor(
-      trained, task, config.has("max-length") ? static_cast<std::size_t>(config.integer("max-length")) : trained_length,
-      search_options(config), config.flag("attention"));
+  const EncoderOptions& encoder = trained.description.encoder;
+  std::uint64_t max_length = trained.description.max_length;
+  if (config.has("max-length")) {
+    max_length = static_cast<std::uint64_t>(config.integer("max-length"));
+    check_length(encoder, max_length, fmt::format("--max-length {}", max_length),
+                 fmt::format("give --max-length {} or less", encoder.positions));
+  } else if (max_length == 0) {
+    max_length = 128;
+    if (encoder.form == "bert") max_length = std::min(max_length, static_cast<std::uint64_t>(encoder.positions));
+  }
+  const Predictor predictor(trained, task, max_length, search_options(config), config.flag("attention"));
 
   std::ifstream file;
   if (config.has("in")) {

@@ -308,6 +308,7 @@ TEST(Gradients, OfAWholeModelEqualPlainLibTorch) {
 SmallOptions with_dropout() {
   SmallOptions options;
   options.encoder.dropout = 0.2;
+  options.encoder.attention_dropout = 0.25;
   options.encoder.drop_path = 0.4;
   options.head.dropout = 0.3;
   return options;
@@ -324,12 +325,17 @@ void zero_gradients(Model& model) {
   for (const auto& [task, head] : model.heads()) head->arena().gradients().zero_();
 }
 
-class GradientsOfMode : public ::testing::TestWithParam<const char*> {};
-INSTANTIATE_TEST_SUITE_P(All, GradientsOfMode, ::testing::Values("competitive", "independent", "mean", "first"));
+// Form of the encoder, mode of task attention.
+class GradientsIn : public ::testing::TestWithParam<std::pair<const char*, const char*>> {};
+INSTANTIATE_TEST_SUITE_P(All, GradientsIn,
+                         ::testing::Values(std::pair("pre_norm", "competitive"), std::pair("pre_norm", "independent"),
+                                           std::pair("pre_norm", "mean"), std::pair("pre_norm", "first"),
+                                           std::pair("bert", "competitive"), std::pair("bert", "mean")));
 
-TEST_P(GradientsOfMode, OfASampleDoNotDependOnItsBatch) {
+TEST_P(GradientsIn, OfASampleDoNotDependOnItsBatch) {
   SmallOptions options = with_dropout();
-  options.attention.mode = GetParam();
+  options.encoder.form = GetParam().first;
+  options.attention.mode = GetParam().second;
   const auto model = small_model(options, 4);
   const Batch batch = small_batch(4);
   const auto together = packed_pass(*model, batch, true);
@@ -360,8 +366,10 @@ TEST_P(GradientsOfMode, OfASampleDoNotDependOnItsBatch) {
     EXPECT_GT(std::abs(without[task] - together[task]), 1e-4) << "task " << task;
 }
 
-TEST(Gradients, ActivationCheckpointingGivesTheSameBits) {
+TEST_P(GradientsIn, ActivationCheckpointingGivesTheSameBits) {
   SmallOptions options = with_dropout();
+  options.encoder.form = GetParam().first;
+  options.attention.mode = GetParam().second;
   const Batch batch = small_batch(6);
   const auto kept = small_model(options, 6);
   options.encoder.activation_checkpointing = true;

@@ -279,6 +279,13 @@ TEST(HeadOptions, OutOfRangeIsAnErrorThatNamesTheTask) {
   expect_error(with([](HeadSpec& s) { s.options.decoder_layers = 0; }), Exit::config,
                {"task.news.decoder_layers = 0", "at least 1"});
   expect_error(with([](HeadSpec& s) { s.options.max_target = 0; }), Exit::config, {"task.news.max_target = 0"});
+  expect_error(with([](HeadSpec& s) {
+                 s.kind = Kind::translation;
+                 s.encoder.form = "bert";
+                 s.encoder.dim = 12;
+                 s.encoder.heads = 4;
+               }),
+               Exit::config, {"news", "encoder.dim = 12", "encoder.heads = 4", "even"});
 }
 
 TEST(EncoderOptions, OutOfRangeIsAnErrorThatNamesTheKey) {
@@ -289,7 +296,7 @@ TEST(EncoderOptions, OutOfRangeIsAnErrorThatNamesTheKey) {
     return [options] { check(options); };
   };
   using O = EncoderOptions;
-  expect_error(with([](O& o) { o.form = "bertt"; }), Exit::config, {"encoder.form = bertt", "pre_norm"});
+  expect_error(with([](O& o) { o.form = "bertt"; }), Exit::config, {"encoder.form = bertt", "pre_norm or bert"});
   expect_error(with([](O& o) { o.layers = 0; }), Exit::config, {"encoder.layers = 0"});
   expect_error(with([](O& o) { o.dim = -4; }), Exit::config, {"encoder.dim = -4"});
   expect_error(with([](O& o) { o.heads = 0; }), Exit::config, {"encoder.heads = 0"});
@@ -299,6 +306,14 @@ TEST(EncoderOptions, OutOfRangeIsAnErrorThatNamesTheKey) {
   expect_error(with([](O& o) { o.dropout = 1; }), Exit::config, {"encoder.dropout = 1", "[0, 1)"});
   expect_error(with([](O& o) { o.dropout = std::nan(""); }), Exit::config, {"encoder.dropout"});
   expect_error(with([](O& o) { o.drop_path = 1; }), Exit::config, {"encoder.drop_path = 1", "[0, 1)"});
+  expect_error(with([](O& o) { o.attention_dropout = 1; }), Exit::config, {"encoder.attention_dropout = 1", "[0, 1)"});
+  expect_error(with([](O& o) { o.positions = 0; }), Exit::config, {"encoder.positions = 0"});
+  EXPECT_NO_THROW(check(EncoderOptions{.form = "bert", .dim = 12}));  // an odd head needs no rotary pairs
+  expect_error(with([](O& o) {
+                 o.form = "bert";
+                 o.dim = 10;
+               }),
+               Exit::config, {"encoder.heads = 4", "divide encoder.dim = 10"});
 }
 
 TEST(AttentionOptions, OutOfRangeIsAnErrorThatNamesTheKey) {

@@ -178,8 +178,11 @@ TEST(LearningRate, InverseSqrtIsThePapers) {
   EXPECT_DOUBLE_EQ(learning_rate(options, 4, 10), 0.15);
 }
 
-TEST(LayerDecay, EachParameterMovesByItsLayersRate) {
-  Encoder encoder({.layers = 3, .dim = 16, .heads = 2, .ffn = 24}, {.heads = 2}, 23, 4,
+class LayerDecay : public ::testing::TestWithParam<const char*> {};
+INSTANTIATE_TEST_SUITE_P(Forms, LayerDecay, ::testing::Values("pre_norm", "bert"));
+
+TEST_P(LayerDecay, EachParameterMovesByItsLayersRate) {
+  Encoder encoder({.form = GetParam(), .layers = 3, .dim = 16, .heads = 2, .ffn = 24}, {.heads = 2}, 23, 4,
                   {.feature_widths = {5}, .pairs = true});
   Arena& arena = encoder.arena();
   arena.finish("encoder", 1, torch::kFloat64);
@@ -206,7 +209,9 @@ TEST(LayerDecay, EachParameterMovesByItsLayersRate) {
     EXPECT_NEAR(moved.max().item<double>(), expected, 1e-8) << parameter.name;
   }
   EXPECT_EQ(seen.size(), 5U);
-  EXPECT_EQ(seen.at(0.1), 5);  // norm (2), key, queries, importance
+  const bool bert = std::string(GetParam()) == "bert";
+  EXPECT_EQ(seen.at(0.1), bert ? 3 : 5);      // key, queries, importance; the last norm (2)
+  EXPECT_EQ(seen.at(0.00625), bert ? 7 : 4);  // words, features (2), segment; positions and their norm (3)
 }
 
 TEST(OptimizerOptions, OutOfRangeIsAnError) {

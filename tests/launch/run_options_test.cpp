@@ -31,11 +31,12 @@ class RunOptions : public ::testing::Test {
     words.insert(words.end(), {"--data", folder_.path().string(), "--run-dir", (folder_.path() / "run").string()});
     return parse_options("train", train_options(), words);
   }
+  TrainOptions options_of(const std::vector<std::string>& words) const {
+    Config c = config(words);
+    return train_options_of(c, manifest_);
+  }
   std::string error(Exit code, const std::vector<std::string>& words) const {
-    return error_of(code, [&] {
-      Config c = config(words);
-      train_options_of(c, manifest_);
-    });
+    return error_of(code, [&] { options_of(words); });
   }
 
   TemporaryFolder folder_;
@@ -152,6 +153,14 @@ TEST_F(RunOptions, Errors) {
   expect_contains(error(Exit::data, {"--run.tasks", "bare"}), "task 'bare' has no training samples");
   expect_contains(error(Exit::config, {"--encoder.heads", "3"}), "dim / heads must be an even whole number");
   expect_contains(error(Exit::config, {"--encoder.heads", "256"}), "dim / heads must be an even whole number");
+  EXPECT_NO_THROW(options_of({"--encoder.form", "bert", "--encoder.heads", "256", "--run.tasks", "section"}));
+  manifest_.max_length = 600;
+  EXPECT_NO_THROW(options_of({"--run.tasks", "section"}));
+  EXPECT_NO_THROW(options_of({"--encoder.form", "bert", "--encoder.positions", "600", "--run.tasks", "section"}));
+  const std::string longer = error(Exit::config, {"--encoder.form", "bert", "--run.tasks", "section"});
+  for (const char* part : {"debmix was imported with max_length = 600", "512 positions", "encoder.positions = 600",
+                           "dataset.max_length = 512 or less"})
+    expect_contains(longer, part);
   expect_contains(error(Exit::config, {"--attention.heads", "3"}),
                   "attention.heads = 3: it must divide encoder.dim = 256");
   expect_contains(error(Exit::config, {"--run.tasks", "section, en-it", "--mixture.batch", "1"}),

@@ -17,7 +17,7 @@ torch = load()
 F = torch.nn.functional
 
 VOCABULARY, BOS, EOS, MASK = 23, 2, 3, 4
-DIM, FFN, LAYERS, HEADS, DECODER_LAYERS = 16, 24, 2, 2, 2
+DIM, FFN, LAYERS, HEADS, DECODER_LAYERS, POSITIONS = 16, 24, 2, 2, 2, 12
 # name: kind, lengths of its texts, and what else is special about it
 TASKS = {
     "topic": dict(kind="classification", lengths=[7, 1, 4], labels=3, smoothing=0.1),
@@ -40,8 +40,13 @@ CASES = {
     "independent": dict(mode="independent", heads=2, temperature=0.7, floor=0.1, entropy_bonus=0.2),
     "mean": dict(mode="mean", heads=2),
     "first": dict(mode="first", heads=2),
+    "bert-competitive": dict(form="bert", heads=2, temperature=1.3, floor=0.02),
+    "bert-independent": dict(form="bert", mode="independent", heads=2, entropy_bonus=0.2),
+    "bert-mean": dict(form="bert", mode="mean", heads=2),
+    "bert-torch": dict(form="bert", heads=2, blocks="torch.nn"),  # instead of our own words
 }
-DEFAULTS = dict(mode="competitive", heads=1, temperature=1.0, floor=0.0, entropy_bonus=0.0, importance="learned", importances=[])
+DEFAULTS = dict(form="pre_norm", blocks="formulas", mode="competitive", heads=1, temperature=1.0, floor=0.0, entropy_bonus=0.0, importance="learned",
+                importances=[])
 
 
 class Parameters(dict):
@@ -64,8 +69,8 @@ class Parameters(dict):
     def linear(self, name, x, outputs):
         return x @ self(name + ".weight", outputs, x.shape[-1]).T + self(name + ".bias", outputs)
 
-    def norm(self, name, x):
-        return F.layer_norm(x, (DIM,), self(name + ".weight", DIM), self(name + ".bias", DIM), 1e-5)
+    def norm(self, name, x, epsilon=1e-5):
+        return F.layer_norm(x, (DIM,), self(name + ".weight", DIM), self(name + ".bias", DIM), epsilon)
 
 
 def rotate(x):
@@ -80,8 +85,8 @@ def split(x, heads):
     return x.unflatten(-1, (heads, -1)).transpose(1, 2)  # [texts, heads, length, width]
 
 
-def attend(q, k, v, bias):
-    scores = rotate(q) @ rotate(k).transpose(2, 3) / math.sqrt(q.shape[-1]) + bias
+def attend(q, k, v, bias, turn=rotate):
+    scores = turn(q) @ turn(k).transpose(2, 3) / math.sqrt(q.shape[-1]) + bias
     return (torch.softmax(scores, -1) @ v).transpose(1, 2).flatten(2)
 
 
@@ -117,6 +122,43 @@ def encode(p, data):
     for i in range(LAYERS):
         x = block(p, f"layers.{i}", x, hide(data["mask"])[:, None, None, :])
     return p.norm("norm", x)
+
+
+def bert_block(p, name, x, mask):
+    """Post-norm: x = norm(x + f(x)) for self-attention, then for feed-forward."""
+    q, k, v = (split(part, HEADS) for part in p.linear(name + ".attention.qkv", x, 3 * DIM).chunk(3, -1))
+    read = attend(q, k, v, hide(mask)[:, None, None, :], lambda x: x)
+    x = p.norm(name + ".attention.norm", x + p.linear(name + ".attention.out", read, DIM), 1e-12)
+    hidden = p.linear(name + ".ffn.up", x, FFN)
+    hidden = hidden * (1 + torch.erf(hidden / math.sqrt(2))) / 2
+    return p.norm(name + ".ffn.norm", x + p.linear(name + ".ffn.down", hidden, DIM), 1e-12)
+
+
+def torch_block(p, name, x, mask):
+    """The same as torch.nn has it."""
+    layer = torch.nn.TransformerEncoderLayer(DIM, HEADS, FFN, 0.0, "gelu", 1e-12, batch_first=True, norm_first=False, dtype=torch.float64)
+    ours = {"self_attn.in_proj_": "attention.qkv.", "self_attn.out_proj.": "attention.out.", "linear1.": "ffn.up.", "linear2.": "ffn.down.",
+            "norm1.": "attention.norm.", "norm2.": "ffn.norm."}
+    parameters = {}
+    for theirs, value in layer.named_parameters():
+        prefix = next(prefix for prefix in ours if theirs.startswith(prefix))
+        parameters[theirs] = p(f"{name}.{ours[prefix]}{theirs.removeprefix(prefix)}", *value.shape)
+    hidden = (~mask)[:, None].expand(-1, x.shape[1], -1).repeat_interleave(HEADS, 0)  # not as padding, which wants sympy
+    return torch.func.functional_call(layer, parameters, (x, hidden))
+
+
+def encode_bert(p, data, block):
+    if data["width"]:
+        x = p.linear(f"features.{data['width']}", data["vectors"], DIM)
+    else:
+        x = p("embedding.weight", VOCABULARY, DIM)[data["ids"]]
+    second = torch.tensor(data["second"])[:, None]
+    types = ((second > 0) & (torch.arange(x.shape[1]) >= second)).long()
+    x = x + p("embedding.positions", POSITIONS, DIM)[: x.shape[1]] + p("segment.weight", 2, DIM)[types]
+    x = p.norm("embedding.norm", x, 1e-12)
+    for i in range(LAYERS):
+        x = block(p, f"layers.{i}", x, data["mask"])
+    return x
 
 
 def word_weights(p, states, mask, options):
@@ -256,9 +298,10 @@ def describe(options):
         tasks.append({"name": name, "kind": task["kind"], "labels": [str(i) for i in range(task.get("labels", 0))],
                       "outputs": [str(i) for i in range(task.get("outputs", 0))], "head": head, "statistics": statistics,
                       "masking": {"share": 0.15, "mask": 0.8, "random": 0.1}})
-    encoder = {"form": "pre_norm", "layers": LAYERS, "dim": DIM, "heads": HEADS, "ffn": FFN, "dropout": 0.0}
+    encoder = {"form": options["form"], "layers": LAYERS, "dim": DIM, "heads": HEADS, "ffn": FFN, "positions": POSITIONS, "dropout": 0.0}
     tokenizer = {"kind": "", "file": "", "sha256": "", "vocab_size": VOCABULARY, "pad": 0, "unk": 1, "bos": BOS, "eos": EOS, "mask": MASK}
-    return {"encoder": encoder, "attention": options, "tokenizer": tokenizer, "tasks": tasks, "dtype": "float64", "data": ""}
+    attention = {key: value for key, value in options.items() if key not in ("form", "blocks")}
+    return {"encoder": encoder, "attention": attention, "tokenizer": tokenizer, "tasks": tasks, "dtype": "float64", "data": ""}
 
 
 def run_case(options, padded, batch):
@@ -267,7 +310,10 @@ def run_case(options, padded, batch):
     delta, first = (1, 1) if options["mode"] == "competitive" else (0, 0)
     for index, (name, task) in enumerate(TASKS.items()):
         data, count = padded[index], batch["slices"][index]["count"]
-        states = encode(p, data)
+        if options["form"] == "bert":
+            states = encode_bert(p, data, torch_block if options["blocks"] == "torch.nn" else bert_block)
+        else:
+            states = encode(p, data)
         w = word_weights(p, states, data["mask"], options)
         embedding = p("embedding.weight", VOCABULARY, DIM)
         loss = head_loss(owners[f"head.{name}"], embedding, states, w[:, :, first + index], data, task, delta)

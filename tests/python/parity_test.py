@@ -1,5 +1,6 @@
 """Forward, losses and every gradient of the packed model equal a padded PyTorch reference that is written from the formulas
-(tests/parity/reference.py), for all modes of task attention and all kinds of heads."""
+(tests/parity/reference.py), for both forms of the encoder, all modes of task attention and all kinds of heads; those of the form bert
+also where torch.nn's blocks stand in the reference."""
 
 import json
 import os
@@ -14,7 +15,9 @@ from safetensors.numpy import load_file
 from program import ROOT
 
 TOOL = Path(os.environ["POLYHEAD_BINARY"]).parent / "tests" / "parity"
-CASES = ["competitive", "competitive-given", "competitive-fixed", "independent", "mean", "first"]
+CASES = ["competitive", "competitive-given", "competitive-fixed", "independent", "mean", "first",
+         "bert-competitive", "bert-independent", "bert-mean", "bert-torch"]
+KEY_BIAS = {"float64": 1e-14, "float32": 1e-6}  # absolute
 BOUND = {"float64": 1e-10, "float32": 1e-5}
 
 
@@ -52,6 +55,14 @@ def test_parity(case, dtype, fixtures, tmp_path):
     assert errors[worst] <= BOUND[dtype], worst
     for name, gradient in expected.items():  # nothing passes by being zero
         assert np.abs(gradient).max() > 1e-7, name
+    if case.startswith("bert"):  # moving all scores of a query alike changes nothing
+        found, found_bias = load_file(tmp_path / "found"), 0
+        for name in found:
+            if name.startswith("gradient/encoder/layers.") and name.endswith("attention.qkv.bias"):
+                query, key, value = np.split(np.abs(found[name]), 3)
+                assert key.max() < KEY_BIAS[dtype] and query.max() > 1e-4 and value.max() > 1e-4, name
+                found_bias += 1
+        assert found_bias == 2
 
 
 @pytest.mark.parametrize("change", [{"temperature": 1.31}, {"floor": 0.021}, {"mode": "independent", "heads": 2}, {"entropy_bonus": 0.01}])
