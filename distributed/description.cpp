@@ -16,7 +16,8 @@ using nlohmann::json;
 
 // What is missing has its default: runs of earlier versions can be read.
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(EncoderOptions, form, layers, dim, heads, ffn, positions, dropout,
-                                                attention_dropout, drop_path)
+                                                attention_dropout, drop_path, share, adapter_dim, experts,
+                                                expert_layers, task_experts)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(AttentionOptions, mode, heads, temperature, floor, entropy_bonus,
                                                 importance, importances)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(HeadOptions, dropout, label_smoothing, class_weights, focal_gamma, loss,

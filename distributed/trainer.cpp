@@ -154,7 +154,7 @@ class Training {
       const auto samples = static_cast<double>(train.samples);
       const double input = train.input_tokens ? static_cast<double>(train.input_tokens) / samples : 32;
       const double target = train.target_tokens ? static_cast<double>(train.target_tokens) / samples : input;
-      double work = input * layer * static_cast<double>(options_.encoder.layers);
+      double work = input * (layer * static_cast<double>(options_.encoder.layers) + sharing_work(options_.encoder));
       if (task.kind == Kind::translation)
         work += target * ((layer + 4 * dim * dim) * static_cast<double>(task.head.decoder_layers) + dim * vocabulary);
       if (task.kind == Kind::masked_lm) work += input * task.masking.share * dim * vocabulary;

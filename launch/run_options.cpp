@@ -46,6 +46,11 @@ EncoderOptions encoder_options(const Config& config) {
   encoder.attention_dropout = config.number("encoder.attention_dropout");
   encoder.drop_path = config.number("encoder.drop_path");
   encoder.activation_checkpointing = config.text("encoder.activation_checkpointing") == "blocks";
+  encoder.share = config.text("encoder.share");
+  encoder.adapter_dim = config.integer("encoder.adapter_dim");
+  encoder.experts = config.integer("encoder.experts");
+  encoder.expert_layers = config.integer("encoder.expert_layers");
+  encoder.task_experts = config.integer("encoder.task_experts");
   check(encoder);
   return encoder;
 }

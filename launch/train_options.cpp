@@ -85,6 +85,19 @@ std::span<const Option> train_options() {
        "Whether backward computes again what happened inside each block (blocks), which saves memory, costs a "
        "third more time in the encoder and changes no bit.",
        false, "off|blocks"},
+      {"encoder", "share", choice, "hard",
+       "What tasks share of the blocks: everything (hard); all but an adapter of each task behind every block "
+       "(adapters); all but each task's masks over every block's states (mtan); in the top blocks experts in the "
+       "feed-forward's place, mixed by each task's gate, all shared (mmoe) or with some of the task's own (ple).",
+       true, "hard|adapters|mtan|mmoe|ple"},
+      {"encoder", "adapter_dim", integer, "32",
+       "Of share adapters and mtan: width of the hidden layer of an adapter or mask.", true, ">=1"},
+      {"encoder", "experts", integer, "4",
+       "Of share mmoe and ple: shared experts of a block, each ffn / experts wide; must divide ffn.", true, ">=1"},
+      {"encoder", "expert_layers", integer, "1", "Of share mmoe and ple: how many of the top blocks have experts.",
+       true, ">=1"},
+      {"encoder", "task_experts", integer, "1",
+       "Of share ple: experts of each task's own in such a block, as wide as the shared ones.", true, ">=1"},
 
       {"attention", "mode", choice, "competitive",
        "What a word weighs for a task: a share of it, for which tasks compete (competitive); by a softmax over the "

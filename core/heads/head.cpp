@@ -37,6 +37,10 @@ struct TiedCrossEntropy : torch::autograd::Function<TiedCrossEntropy> {
 
 }  // namespace
 
+Head::Head(HeadSpec spec) : spec_(std::move(spec)) {
+  if (spec_.encoder.share != "hard") layers_ = std::make_unique<TaskLayers>(arena_, spec_.encoder);
+}
+
 torch::Tensor tied_cross_entropy(const Tensor& hidden, const Tensor& table, const Tensor& bias, const Tensor& targets,
                                  double smoothing) {
   return TiedCrossEntropy::apply(hidden, table, bias, targets, smoothing);

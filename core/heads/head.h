@@ -12,6 +12,7 @@
 #include "core/model/encoder.h"
 #include "core/model/operations.h"
 #include "core/model/options.h"
+#include "core/model/sharing.h"
 
 namespace polyhead {
 
@@ -69,7 +70,7 @@ struct Predicted {
 
 class Head {
  public:
-  explicit Head(HeadSpec spec) : spec_(std::move(spec)) {}
+  explicit Head(HeadSpec spec);
   virtual ~Head() = default;
   Head(const Head&) = delete;
   Head& operator=(const Head&) = delete;
@@ -77,6 +78,8 @@ class Head {
   const HeadSpec& spec() const { return spec_; }
   Arena& arena() { return arena_; }
   const Arena& arena() const { return arena_; }
+  // What the task owns of the encoder's blocks; null when that is nothing (share = hard).
+  const TaskLayers* layers() const { return layers_.get(); }
 
   // The sum of the losses over the slice's valid targets: a scalar.
   virtual torch::Tensor loss(const HeadInput& input, const TaskSlice& slice) const = 0;
@@ -88,6 +91,9 @@ class Head {
  protected:
   HeadSpec spec_;
   Arena arena_;
+
+ private:
+  std::unique_ptr<TaskLayers> layers_;
 };
 
 // The head of spec.kind, its arena not yet finished. Throws Error(config) for a kind without a head or options out of

@@ -1,6 +1,10 @@
 // Encoder and heads together: their arenas, and the forward pass of a batch.
 #include "core/heads/model.h"
 
+#include <fmt/format.h>
+
+#include "core/base/error.h"
+
 namespace polyhead {
 namespace {
 
@@ -32,13 +36,32 @@ void Model::finish(std::uint64_t seed, torch::TensorOptions options, void* encod
   for (const auto& [task, head] : heads_) head->arena().finish("head." + head->spec().task, seed, options);
 }
 
+std::vector<TaskRows> Model::task_rows(const Batch& batch) const {
+  std::vector<TaskRows> tasks;
+  for (const TaskSlice& slice : batch.slices) {
+    const auto head = heads_.find(slice.task);
+    if (head == heads_.end())
+      throw Error(Exit::internal, fmt::format("a batch has samples of task number {}, whose part of the encoder "
+                                              "(encoder.share = {}) is not on this worker",
+                                              slice.task, encoder_.options().share));
+    const auto first = static_cast<std::size_t>(slice.first_sequence);
+    tasks.push_back({slice.task,
+                     batch.offsets[first + static_cast<std::size_t>(slice.sequences)] - batch.offsets[first],
+                     head->second->layers()});
+  }
+  return tasks;
+}
+
 std::vector<HeadInput> Model::forward(const Batch& batch, bool training) const {
   const Encoder::Input input = encoder_input(batch, encoder_.embedding());
   const torch::Tensor& tokens = input.tokens;
   const Segments segments = Segments::from(batch.offsets, tokens.device());
   const DropoutKeys keys =
       training ? DropoutKeys(segments, batch.keys, 0, encoder_.dropout_sites(), tokens.device()) : DropoutKeys();
-  return head_inputs(encoder_, encoder_.forward(input, segments, keys), tokens, batch, training);
+  const bool hard = encoder_.options().share == "hard";
+  return head_inputs(encoder_,
+                     encoder_.forward(input, segments, keys, hard ? std::vector<TaskRows>() : task_rows(batch)), tokens,
+                     batch, training);
 }
 
 }  // namespace polyhead

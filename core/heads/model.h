@@ -29,10 +29,12 @@ class Model {
   void finish(std::uint64_t seed, torch::TensorOptions options, void* encoder_gradients = nullptr);
 
   // One packed pass of the encoder over the batch; the inputs of its slices' heads, in their order. The batch is not
-  // empty.
+  // empty. Throws Error(internal) when tasks own parts of the encoder and a slice's head is not here.
   std::vector<HeadInput> forward(const Batch& batch, bool training) const;
 
  private:
+  std::vector<TaskRows> task_rows(const Batch& batch) const;
+
   Encoder encoder_;
   std::map<int, std::unique_ptr<Head>> heads_;
 };

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include <fmt/format.h>
 
@@ -38,8 +39,16 @@ Encoder::Encoder(const EncoderOptions& options, const AttentionOptions& attentio
   const BlockForm form{.post_norm = bert(), .gain = 1 / std::sqrt(2.0 * static_cast<double>(options.layers))};
   for (std::int64_t i = 0; i < options.layers; ++i) {
     const std::string name = fmt::format("layers.{}", i);
-    blocks_.push_back({SelfAttention(arena_, name + ".attention", options.dim, options.heads, form),
-                       FeedForward(arena_, name + ".ffn", options.dim, options.ffn, form)});
+    Block block;
+    block.attention = SelfAttention(arena_, name + ".attention", options.dim, options.heads, form);
+    block.with_experts = i >= first_expert_layer(options);
+    if (block.with_experts) {
+      block.experts_residual = Residual(arena_, name + ".experts", options.dim, form);
+      block.mixture = MixtureOfExperts(arena_, name + ".experts", tasks, i + 1 == options.layers, options);
+    } else {
+      block.feed_forward = FeedForward(arena_, name + ".ffn", options.dim, options.ffn, form);
+    }
+    blocks_.push_back(block);
   }
   if (!bert()) norm_ = LayerNorm(arena_, "norm", options.dim);
   if (!attention.importances.empty() && std::ssize(attention.importances) != tasks)
@@ -100,31 +109,69 @@ torch::Tensor Encoder::embed(const Input& input, const Segments& segments) const
   return x;
 }
 
-Encoder::Output Encoder::forward(const Input& input, const Segments& segments, const DropoutKeys& keys) const {
+torch::Tensor Encoder::run_block(std::size_t i, const torch::Tensor& states, const Segments& segments,
+                                 const Rotary& rotary, const DropoutKeys& keys,
+                                 const std::vector<TaskRows>& tasks) const {
+  const Block& block = blocks_[i];
+  const double dropout = options_.dropout;
+  const double drop_path = i + 1 == blocks_.size()
+                               ? options_.drop_path
+                               : options_.drop_path * static_cast<double>(i) / static_cast<double>(blocks_.size() - 1);
+  const auto site = static_cast<std::int64_t>(1 + 2 * i);
+  const auto path = [&](std::int64_t at) { return keys.path(at, drop_path, segments, states.scalar_type()); };
+  torch::Tensor x = states, beside;  // beside: mtan's features, or ple's shared path
+  if (states.size(1) > options_.dim) {
+    const auto both = states.split(options_.dim, 1);
+    x = both[0];
+    beside = both[1];
+  }
+  const auto attend = [&](const torch::Tensor& from, std::int64_t at, std::int64_t weights_at) {
+    return block.attention(from, segments, rotary, false, keys, at, dropout,
+                           keys.attention(attention_site(weights_at), options_.attention_dropout), path(site));
+  };
+  const auto number = static_cast<std::int64_t>(i);
+  x = attend(x, site, number);
+  if (block.with_experts) {
+    const Residual& residual = block.experts_residual;
+    const std::int64_t level = number - first_expert_layer(options_), shared_site = 1 + 2 * (options_.layers + level);
+    const torch::Tensor shared = beside.defined() ? attend(beside, shared_site, options_.layers + level) : x;
+    const torch::Tensor n = residual.input(x);
+    const auto [own_sum, shared_sum] = block.mixture(n, beside.defined() ? residual.input(shared) : n, tasks, i);
+    x = residual.join(own_sum, x, keys, site + 1, dropout, path(site + 1));
+    beside = shared_sum.defined() ? residual.join(shared_sum, shared, keys, shared_site + 1, dropout, path(site + 1))
+                                  : torch::Tensor();
+  } else {
+    x = block.feed_forward(x, keys, site + 1, dropout, path(site + 1));
+  }
+  if (options_.share == "adapters") x = adapted(x, tasks, i);
+  if (options_.share == "mtan") beside = masked_features(x, beside, tasks, i);
+  return beside.defined() ? torch::cat({x, beside}, 1) : x;
+}
+
+Encoder::Output Encoder::forward(const Input& input, const Segments& segments, const DropoutKeys& keys,
+                                 const std::vector<TaskRows>& tasks) const {
+  const auto rows = std::accumulate(tasks.begin(), tasks.end(), std::int64_t{0},
+                                    [](std::int64_t sum, const TaskRows& task) { return sum + task.rows; });
+  if (options_.share != "hard" && rows != segments.tokens())
+    throw Error(Exit::internal, fmt::format("the encoder is told the tasks of {} rows out of {}; encoder.share = {} "
+                                            "needs all",
+                                            rows, segments.tokens(), options_.share));
   std::int64_t longest = 0;
   for (std::size_t i = 0; i + 1 < segments.offsets.size(); ++i)
     longest = std::max(longest, segments.offsets[i + 1] - segments.offsets[i]);
   check_length(options_, static_cast<std::uint64_t>(longest), fmt::format("an input has {} tokens or vectors", longest),
                "cut it, or train with a larger encoder.positions");
-  const double dropout = options_.dropout;
-  torch::Tensor x = dropout_add(embed(input, segments), {}, keys, 0, dropout);
+  torch::Tensor x = dropout_add(embed(input, segments), {}, keys, 0, options_.dropout);
   const Rotary rotary =
       bert() ? Rotary() : Rotary::at(segments.positions, options_.dim / options_.heads, x.scalar_type());
   for (std::size_t i = 0; i < blocks_.size(); ++i) {
-    const double drop_path =
-        i + 1 == blocks_.size() ? options_.drop_path
-                                : options_.drop_path * static_cast<double>(i) / static_cast<double>(blocks_.size() - 1);
     // By value: backward may call it again.
-    const auto run = [&block = blocks_[i], site = static_cast<std::int64_t>(1 + 2 * i), drop_path, dropout,
-                      attention_dropout =
-                          keys.attention(attention_site(static_cast<std::int64_t>(i)), options_.attention_dropout),
-                      segments, rotary, keys](torch::Tensor states) {
-      const auto path = [&](std::int64_t at) { return keys.path(at, drop_path, segments, states.scalar_type()); };
-      states = block.attention(states, segments, rotary, false, keys, site, dropout, attention_dropout, path(site));
-      return block.feed_forward(states, keys, site + 1, dropout, path(site + 1));
+    const auto run = [this, i, segments, rotary, keys, tasks](const torch::Tensor& states) {
+      return run_block(i, states, segments, rotary, keys, tasks);
     };
     x = options_.activation_checkpointing && torch::GradMode::is_enabled() ? checkpointed(run, x) : run(x);
   }
+  if (options_.share == "mtan") x = x.narrow(1, 0, options_.dim) + x.narrow(1, options_.dim, options_.dim);
   const torch::Tensor states = bert() ? x : norm_(x);
   return {states, weights(states, segments)};
 }

@@ -10,6 +10,7 @@
 #include "core/model/layers.h"
 #include "core/model/operations.h"
 #include "core/model/options.h"
+#include "core/model/sharing.h"
 
 namespace polyhead {
 
@@ -39,10 +40,15 @@ class Encoder {
     torch::Tensor pair_rows, second;  // [rows of pairs] i64: the row, and 1 in the second text, 0 in the first;
                                       // undefined: no pairs. Ignored by an encoder that was made without pairs.
   };
-  // Throws Error(config) for a sequence that is longer than the positions of the form bert.
-  Output forward(const Input& input, const Segments& segments, const DropoutKeys& keys) const;
+  // tasks: whose rows these are, all of them in their order, with what the tasks own of the encoder; not looked at
+  // where nothing is (share = hard). Throws Error(config) for a sequence that is longer than the positions of the form
+  // bert.
+  Output forward(const Input& input, const Segments& segments, const DropoutKeys& keys,
+                 const std::vector<TaskRows>& tasks = {}) const;
   // Places where dropout happens: the sites that `keys` needs.
-  std::int64_t dropout_sites() const { return attention_site(options_.attention_dropout > 0 ? options_.layers : 0); }
+  std::int64_t dropout_sites() const {
+    return attention_site(options_.attention_dropout > 0 ? options_.layers + shared_path_blocks(options_) : 0);
+  }
 
   // The token table, [vocabulary, dim]; heads that predict words tie their output to it.
   torch::Tensor embedding() const { return embedding_->tensor; }
@@ -56,8 +62,10 @@ class Encoder {
 
  private:
   bool bert() const { return options_.form == "bert"; }
-  // Where block i drops weights of attention.
-  std::int64_t attention_site(std::int64_t block) const { return 1 + 2 * options_.layers + block; }
+  // Where block i drops weights of attention; after all blocks come those of the shared path.
+  std::int64_t attention_site(std::int64_t block) const {
+    return 1 + 2 * (options_.layers + shared_path_blocks(options_)) + block;
+  }
   torch::Tensor embed(const Input& input, const Segments& segments) const;  // [tokens, dim]
   torch::Tensor importance_logits() const;                                  // b: [tasks + 1]
   torch::Tensor weights(const torch::Tensor& states, const Segments& segments) const;
@@ -79,7 +87,14 @@ class Encoder {
   struct Block {
     SelfAttention attention;
     FeedForward feed_forward;
+    // Instead of it:
+    Residual experts_residual;
+    MixtureOfExperts mixture;
+    bool with_experts = false;
   };
+  // x, or two paths side by side where a second one runs: [tokens, dim] or [tokens, 2 dim], in and out.
+  torch::Tensor run_block(std::size_t i, const torch::Tensor& x, const Segments& segments, const Rotary& rotary,
+                          const DropoutKeys& keys, const std::vector<TaskRows>& tasks) const;
   std::vector<Block> blocks_;
   LayerNorm norm_;  // not in bert
   std::int64_t tasks_;

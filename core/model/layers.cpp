@@ -42,8 +42,13 @@ Residual::Residual(Arena& arena, const std::string& name, std::int64_t dim, cons
 torch::Tensor Residual::operator()(const torch::Tensor& x, const std::function<torch::Tensor(const torch::Tensor&)>& f,
                                    const DropoutKeys& keys, std::int64_t site, double dropout,
                                    const torch::Tensor& path) const {
-  if (post_norm) return norm(dropout_add(f(x), x, keys, site, dropout, path));
-  return dropout_add(f(norm(x)), x, keys, site, dropout, path);
+  return join(f(input(x)), x, keys, site, dropout, path);
+}
+
+torch::Tensor Residual::join(const torch::Tensor& branch, const torch::Tensor& x, const DropoutKeys& keys,
+                             std::int64_t site, double dropout, const torch::Tensor& path) const {
+  const torch::Tensor sum = dropout_add(branch, x, keys, site, dropout, path);
+  return post_norm ? norm(sum) : sum;
 }
 
 FeedForward::FeedForward(Arena& arena, const std::string& name, std::int64_t dim, std::int64_t ffn,

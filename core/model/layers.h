@@ -45,6 +45,10 @@ struct Residual {
   Residual(Arena& arena, const std::string& name, std::int64_t dim, const BlockForm& form);
   torch::Tensor operator()(const torch::Tensor& x, const std::function<torch::Tensor(const torch::Tensor&)>& f,
                            const DropoutKeys& keys, std::int64_t site, double dropout, const torch::Tensor& path) const;
+  // Its two halves: what f reads, and what becomes of f's value.
+  torch::Tensor input(const torch::Tensor& x) const { return post_norm ? x : norm(x); }
+  torch::Tensor join(const torch::Tensor& branch, const torch::Tensor& x, const DropoutKeys& keys, std::int64_t site,
+                     double dropout, const torch::Tensor& path) const;
 };
 
 // The branch down(gelu(up(x))).

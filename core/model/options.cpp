@@ -34,6 +34,21 @@ void check(const EncoderOptions& options) {
     fail(fmt::format("encoder.attention_dropout = {}: it must lie in [0, 1)", options.attention_dropout));
   if (!(options.drop_path >= 0 && options.drop_path < 1))
     fail(fmt::format("encoder.drop_path = {}: it must lie in [0, 1)", options.drop_path));
+  const std::vector<std::string> forms = {"hard", "adapters", "mtan", "mmoe", "ple"};
+  if (std::ranges::count(forms, options.share) == 0)
+    fail(fmt::format("encoder.share = {}: use {}", options.share, fmt::join(forms, ", ")));
+  for (const auto& [key, value] :
+       {std::pair("adapter_dim", options.adapter_dim), std::pair("experts", options.experts),
+        std::pair("expert_layers", options.expert_layers), std::pair("task_experts", options.task_experts)})
+    if (value < 1) fail(fmt::format("encoder.{} = {}: it must be at least 1", key, value));
+  if (options.share != "mmoe" && options.share != "ple") return;
+  if (options.ffn % options.experts != 0)
+    fail(fmt::format(
+        "encoder.experts = {} with encoder.ffn = {}: experts must divide ffn, as each is ffn / experts wide",
+        options.experts, options.ffn));
+  if (options.expert_layers > options.layers)
+    fail(fmt::format("encoder.expert_layers = {} with encoder.layers = {}: there are not so many blocks",
+                     options.expert_layers, options.layers));
 }
 
 void check_length(const EncoderOptions& options, std::uint64_t length, const std::string& what,

@@ -21,6 +21,12 @@ struct EncoderOptions {
   // What a block computed inside is dropped after its forward pass and computed again in backward: less memory, more
   // time, the same bits. No part of what the model is.
   bool activation_checkpointing = false;
+  // Sharing beyond one trunk, core/model/sharing.h; what a form does not use is ignored.
+  std::string share = "hard";     // or adapters, mtan, mmoe, ple
+  std::int64_t adapter_dim = 32;  // adapters, mtan: width of the hidden layer
+  std::int64_t experts = 4;       // mmoe, ple: shared ones in each of the top `expert_layers` blocks; must divide ffn
+  std::int64_t expert_layers = 1;
+  std::int64_t task_experts = 1;  // ple: each task's own, in the same blocks
 };
 
 // What the encoder reads besides tokens.

@@ -3,6 +3,7 @@
 // into.
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cmath>
 #include <map>
 
@@ -305,8 +306,11 @@ TEST(Gradients, OfAWholeModelEqualPlainLibTorch) {
   }
 }
 
-SmallOptions with_dropout() {
+SmallOptions with_dropout(const std::string& share = "hard") {
   SmallOptions options;
+  options.encoder.share = share;
+  options.encoder.adapter_dim = 5;
+  options.encoder.expert_layers = 2;  // of two: with the shared path of ple
   options.encoder.dropout = 0.2;
   options.encoder.attention_dropout = 0.25;
   options.encoder.drop_path = 0.4;
@@ -325,17 +329,7 @@ void zero_gradients(Model& model) {
   for (const auto& [task, head] : model.heads()) head->arena().gradients().zero_();
 }
 
-// Form of the encoder, mode of task attention.
-class GradientsIn : public ::testing::TestWithParam<std::pair<const char*, const char*>> {};
-INSTANTIATE_TEST_SUITE_P(All, GradientsIn,
-                         ::testing::Values(std::pair("pre_norm", "competitive"), std::pair("pre_norm", "independent"),
-                                           std::pair("pre_norm", "mean"), std::pair("pre_norm", "first"),
-                                           std::pair("bert", "competitive"), std::pair("bert", "mean")));
-
-TEST_P(GradientsIn, OfASampleDoNotDependOnItsBatch) {
-  SmallOptions options = with_dropout();
-  options.encoder.form = GetParam().first;
-  options.attention.mode = GetParam().second;
+void expect_independence_of_the_batch(const SmallOptions& options) {
   const auto model = small_model(options, 4);
   const Batch batch = small_batch(4);
   const auto together = packed_pass(*model, batch, true);
@@ -366,10 +360,32 @@ TEST_P(GradientsIn, OfASampleDoNotDependOnItsBatch) {
     EXPECT_GT(std::abs(without[task] - together[task]), 1e-4) << "task " << task;
 }
 
+// Form of the encoder, mode of task attention, form of sharing.
+class GradientsIn : public ::testing::TestWithParam<std::array<const char*, 3>> {
+ protected:
+  static SmallOptions options() {
+    SmallOptions options = with_dropout(GetParam()[2]);
+    options.encoder.form = GetParam()[0];
+    options.attention.mode = GetParam()[1];
+    return options;
+  }
+};
+using In = std::array<const char*, 3>;
+INSTANTIATE_TEST_SUITE_P(All, GradientsIn,
+                         ::testing::Values(In{"pre_norm", "competitive", "hard"}, In{"pre_norm", "independent", "hard"},
+                                           In{"pre_norm", "mean", "hard"}, In{"pre_norm", "first", "hard"},
+                                           In{"bert", "competitive", "hard"}, In{"bert", "mean", "hard"},
+                                           In{"pre_norm", "competitive", "adapters"},
+                                           In{"pre_norm", "competitive", "mtan"}, In{"pre_norm", "competitive", "mmoe"},
+                                           In{"pre_norm", "competitive", "ple"}, In{"bert", "competitive", "mtan"},
+                                           In{"bert", "competitive", "ple"}));
+
+TEST_P(GradientsIn, OfASampleDoNotDependOnItsBatch) {
+  expect_independence_of_the_batch(options());
+}
+
 TEST_P(GradientsIn, ActivationCheckpointingGivesTheSameBits) {
-  SmallOptions options = with_dropout();
-  options.encoder.form = GetParam().first;
-  options.attention.mode = GetParam().second;
+  SmallOptions options = GradientsIn::options();
   const Batch batch = small_batch(6);
   const auto kept = small_model(options, 6);
   options.encoder.activation_checkpointing = true;
@@ -382,8 +398,8 @@ TEST_P(GradientsIn, ActivationCheckpointingGivesTheSameBits) {
   EXPECT_GT(expected[0].abs().max().item<double>(), 1e-3);
 }
 
-TEST(Gradients, TheOrderOfSlicesDoesNotMatter) {
-  const auto model = small_model(with_dropout(), 5);
+TEST_P(GradientsIn, TheOrderOfSlicesDoesNotMatter) {
+  const auto model = small_model(options(), 5);
   const Batch batch = small_batch(5);
   const auto losses = packed_pass(*model, batch, true);
   const auto gradients = gradients_of(*model);

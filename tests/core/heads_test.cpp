@@ -314,6 +314,19 @@ TEST(EncoderOptions, OutOfRangeIsAnErrorThatNamesTheKey) {
                  o.dim = 10;
                }),
                Exit::config, {"encoder.heads = 4", "divide encoder.dim = 10"});
+  expect_error(with([](O& o) { o.share = "soft"; }), Exit::config,
+               {"encoder.share = soft", "hard, adapters, mtan, mmoe, ple"});
+  expect_error(with([](O& o) { o.adapter_dim = 0; }), Exit::config, {"encoder.adapter_dim = 0"});
+  expect_error(with([](O& o) { o.experts = 0; }), Exit::config, {"encoder.experts = 0"});
+  expect_error(with([](O& o) { o.expert_layers = 0; }), Exit::config, {"encoder.expert_layers = 0"});
+  expect_error(with([](O& o) { o.task_experts = -1; }), Exit::config, {"encoder.task_experts = -1"});
+  for (const char* share : {"mmoe", "ple"}) {
+    expect_error(with([&](O& o) { o.share = share, o.experts = 3; }), Exit::config,
+                 {"encoder.experts = 3", "encoder.ffn = 1024", "divide"});
+    expect_error(with([&](O& o) { o.share = share, o.expert_layers = 5; }), Exit::config,
+                 {"encoder.expert_layers = 5", "encoder.layers = 4"});
+  }
+  EXPECT_NO_THROW(with([](O& o) { o.experts = 3, o.expert_layers = 5; })());  // hard has none
 }
 
 TEST(AttentionOptions, OutOfRangeIsAnErrorThatNamesTheKey) {

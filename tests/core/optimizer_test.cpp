@@ -182,8 +182,9 @@ class LayerDecay : public ::testing::TestWithParam<const char*> {};
 INSTANTIATE_TEST_SUITE_P(Forms, LayerDecay, ::testing::Values("pre_norm", "bert"));
 
 TEST_P(LayerDecay, EachParameterMovesByItsLayersRate) {
-  Encoder encoder({.form = GetParam(), .layers = 3, .dim = 16, .heads = 2, .ffn = 24}, {.heads = 2}, 23, 4,
-                  {.feature_widths = {5}, .pairs = true});
+  Encoder encoder(
+      {.form = GetParam(), .layers = 3, .dim = 16, .heads = 2, .ffn = 24, .share = "ple", .expert_layers = 2},
+      {.heads = 2}, 23, 4, {.feature_widths = {5}, .pairs = true});
   Arena& arena = encoder.arena();
   arena.finish("encoder", 1, torch::kFloat64);
   AdamW optimizer(arena, layer_scales(arena, 3, 0.5));
@@ -212,6 +213,8 @@ TEST_P(LayerDecay, EachParameterMovesByItsLayersRate) {
   const bool bert = std::string(GetParam()) == "bert";
   EXPECT_EQ(seen.at(0.1), bert ? 3 : 5);      // key, queries, importance; the last norm (2)
   EXPECT_EQ(seen.at(0.00625), bert ? 7 : 4);  // words, features (2), segment; positions and their norm (3)
+  const auto gate = std::ranges::find(arena.parameters(), "layers.1.experts.gate", &Parameter::name);
+  EXPECT_NE(gate, arena.parameters().end());
 }
 
 TEST(OptimizerOptions, OutOfRangeIsAnError) {

@@ -1,4 +1,4 @@
-"""The model in PyTorch, written from its formulas only (core/model/task_attention.h, README): padded batches, one task at a time,
+"""The model in PyTorch, written from its formulas only (core/model/task_attention.h, core/model/sharing.h, README): padded batches, one task at a time,
 autograd. `reference.py FOLDER` writes for each case CASE.json (description, batch), CASE.parameters.safetensors and
 CASE.expected.safetensors: states, weights over tasks, losses, and the gradient of every parameter, in float64."""
 
@@ -44,6 +44,15 @@ CASES = {
     "bert-independent": dict(form="bert", mode="independent", heads=2, entropy_bonus=0.2),
     "bert-mean": dict(form="bert", mode="mean", heads=2),
     "bert-torch": dict(form="bert", heads=2, blocks="torch.nn"),  # instead of our own words
+    "adapters": dict(heads=2, encoder=dict(share="adapters", adapter_dim=5)),
+    "mtan": dict(heads=2, encoder=dict(share="mtan", adapter_dim=5)),
+    "mmoe": dict(heads=2, encoder=dict(share="mmoe", experts=3, expert_layers=1)),
+    "ple": dict(heads=2, encoder=dict(share="ple", experts=2, task_experts=2, expert_layers=2)),
+    "ple-one-level": dict(heads=2, encoder=dict(share="ple", experts=4, task_experts=1, expert_layers=1)),
+    "bert-adapters": dict(form="bert", heads=2, encoder=dict(share="adapters", adapter_dim=5)),
+    "bert-mtan": dict(form="bert", heads=2, encoder=dict(share="mtan", adapter_dim=5)),
+    "bert-mmoe": dict(form="bert", heads=2, encoder=dict(share="mmoe", experts=3, expert_layers=1)),
+    "bert-ple": dict(form="bert", heads=2, encoder=dict(share="ple", experts=2, task_experts=2, expert_layers=2)),
 }
 DEFAULTS = dict(form="pre_norm", blocks="formulas", mode="competitive", heads=1, temperature=1.0, floor=0.0, entropy_bonus=0.0, importance="learned",
                 importances=[])
@@ -90,11 +99,14 @@ def attend(q, k, v, bias, turn=rotate):
     return (torch.softmax(scores, -1) @ v).transpose(1, 2).flatten(2)
 
 
+def self_attention(p, name, x, bias):
+    q, k, v = p.linear(name + ".qkv", p.norm(name + ".norm", x), 3 * DIM).chunk(3, -1)
+    return x + p.linear(name + ".out", attend(split(q, HEADS), split(k, HEADS), split(v, HEADS), bias), DIM)
+
+
 def block(p, name, x, bias, cross=None):
     """Pre-norm: self-attention, in a decoder attention to the source, feed-forward."""
-    attention = name + (".self" if cross else ".attention")
-    q, k, v = p.linear(attention + ".qkv", p.norm(attention + ".norm", x), 3 * DIM).chunk(3, -1)
-    x = x + p.linear(attention + ".out", attend(split(q, HEADS), split(k, HEADS), split(v, HEADS), bias), DIM)
+    x = self_attention(p, name + (".self" if cross else ".attention"), x, bias)
     if cross:
         memory, memory_bias = cross
         q = p.linear(name + ".cross.query", p.norm(name + ".cross.norm", x), DIM)
@@ -109,7 +121,35 @@ def hide(mask):
     return torch.zeros(mask.shape, dtype=torch.float64).masked_fill(~mask, -math.inf)
 
 
-def encode(p, data):
+def expert(p, name, k, count, n, width):
+    """E_k(n), one of `count` whose matrices lie side by side."""
+    rows = slice(k * width, (k + 1) * width)
+    up, up_bias = p(name + ".up.weight", count * width, DIM)[rows], p(name + ".up.bias", count * width)[rows]
+    return F.gelu(n @ up.T + up_bias) @ p(name + ".down.weight", DIM, count * width)[:, rows].T + p(name + ".down.bias", count, DIM)[k]
+
+
+def expert_block(p, own, name, x, s, index, options, last):
+    """What stands for the feed-forward. x: the task's path, s: the shared path. own: the task's parameters."""
+    K, m, width = options["experts"], options["task_experts"] if options["share"] == "ple" else 0, FFN // options["experts"]
+    bert = options["form"] == "bert"
+    n_x, n_s = (x, s) if bert else (p.norm(name + ".experts.norm", path) for path in (x, s))
+    outputs = [expert(p, name + ".experts", k, K, n_s, width) for k in range(K)]
+    outputs += [expert(own, f"encoder.{name}.experts", k, m, n_x, width) for k in range(m)]
+
+    def mixed(scores):
+        return sum(share[..., None] * output for share, output in zip(torch.softmax(scores, -1).unbind(-1), outputs))
+
+    def joined(y):
+        return p.norm(name + ".experts.norm", y, 1e-12) if bert else y
+
+    y = joined(x + mixed(n_x @ own(f"encoder.{name}.gate", K + m, DIM).T))
+    if last or m == 0:
+        return y, y  # nobody reads the shared path
+    gate = p(name + ".experts.gate", K + len(TASKS) * m, DIM)
+    return y, joined(s + mixed(n_s @ torch.cat([gate[:K], gate[K + index * m:K + (index + 1) * m]]).T))
+
+
+def embed(p, data):
     if data["width"]:
         x = p.linear(f"features.{data['width']}", data["vectors"], DIM)
     else:
@@ -119,16 +159,45 @@ def encode(p, data):
         if second:
             which = (torch.arange(x.shape[1]) >= second).long()
             x = x + segment[which] * (torch.arange(len(x)) == i)[:, None, None]
+    return x
+
+
+def encode(p, own, index, data, options):
+    """own: the parameters of the task's head; index: the task's."""
+    mask, bias, share, bert = data["mask"], hide(data["mask"])[:, None, None, :], options.get("share", "hard"), options["form"] == "bert"
+    x = shared = embed_bert(p, data) if bert else embed(p, data)
     for i in range(LAYERS):
-        x = block(p, f"layers.{i}", x, hide(data["mask"])[:, None, None, :])
-    return p.norm("norm", x)
+        name = f"layers.{i}"
+        if share in ("mmoe", "ple") and i >= LAYERS - options["expert_layers"]:
+            x, shared = (bert_attention(p, name, path, mask) if bert else self_attention(p, name + ".attention", path, bias) for path in (x, shared))
+            x, shared = expert_block(p, own, name, x, shared, index, options, i + 1 == LAYERS)
+            continue
+        if bert:
+            x = shared = (torch_block if options["blocks"] == "torch.nn" else bert_block)(p, name, x, mask)
+        else:
+            x = shared = block(p, name, x, bias)
+        if share == "adapters":
+            inner = F.gelu(own.linear(f"encoder.{name}.adapter.down", own.norm(f"encoder.{name}.adapter.norm", x), options["adapter_dim"]))
+            x = x + own.linear(f"encoder.{name}.adapter.up", inner, DIM)
+        if share == "mtan":
+            seen = own.norm(f"encoder.{name}.mask.norm", x)
+            known = seen if i == 0 else torch.cat([seen, features], -1)
+            inner = F.gelu(own.linear(f"encoder.{name}.mask.down", known, options["adapter_dim"]))
+            features = torch.sigmoid(own.linear(f"encoder.{name}.mask.up", inner, DIM)) * seen
+    if share == "mtan":
+        x = x + features
+    return x if bert else p.norm("norm", x)
+
+
+def bert_attention(p, name, x, mask):
+    q, k, v = (split(part, HEADS) for part in p.linear(name + ".attention.qkv", x, 3 * DIM).chunk(3, -1))
+    read = attend(q, k, v, hide(mask)[:, None, None, :], lambda x: x)
+    return p.norm(name + ".attention.norm", x + p.linear(name + ".attention.out", read, DIM), 1e-12)
 
 
 def bert_block(p, name, x, mask):
     """Post-norm: x = norm(x + f(x)) for self-attention, then for feed-forward."""
-    q, k, v = (split(part, HEADS) for part in p.linear(name + ".attention.qkv", x, 3 * DIM).chunk(3, -1))
-    read = attend(q, k, v, hide(mask)[:, None, None, :], lambda x: x)
-    x = p.norm(name + ".attention.norm", x + p.linear(name + ".attention.out", read, DIM), 1e-12)
+    x = bert_attention(p, name, x, mask)
     hidden = p.linear(name + ".ffn.up", x, FFN)
     hidden = hidden * (1 + torch.erf(hidden / math.sqrt(2))) / 2
     return p.norm(name + ".ffn.norm", x + p.linear(name + ".ffn.down", hidden, DIM), 1e-12)
@@ -147,7 +216,7 @@ def torch_block(p, name, x, mask):
     return torch.func.functional_call(layer, parameters, (x, hidden))
 
 
-def encode_bert(p, data, block):
+def embed_bert(p, data):
     if data["width"]:
         x = p.linear(f"features.{data['width']}", data["vectors"], DIM)
     else:
@@ -155,10 +224,7 @@ def encode_bert(p, data, block):
     second = torch.tensor(data["second"])[:, None]
     types = ((second > 0) & (torch.arange(x.shape[1]) >= second)).long()
     x = x + p("embedding.positions", POSITIONS, DIM)[: x.shape[1]] + p("segment.weight", 2, DIM)[types]
-    x = p.norm("embedding.norm", x, 1e-12)
-    for i in range(LAYERS):
-        x = block(p, f"layers.{i}", x, data["mask"])
-    return x
+    return p.norm("embedding.norm", x, 1e-12)
 
 
 def word_weights(p, states, mask, options):
@@ -287,7 +353,7 @@ def make_data():
     return batch, padded
 
 
-def describe(options):
+def describe(options, encoder):
     """As state.json holds a model."""
     tasks = []
     for name, task in TASKS.items():
@@ -298,22 +364,19 @@ def describe(options):
         tasks.append({"name": name, "kind": task["kind"], "labels": [str(i) for i in range(task.get("labels", 0))],
                       "outputs": [str(i) for i in range(task.get("outputs", 0))], "head": head, "statistics": statistics,
                       "masking": {"share": 0.15, "mask": 0.8, "random": 0.1}})
-    encoder = {"form": options["form"], "layers": LAYERS, "dim": DIM, "heads": HEADS, "ffn": FFN, "positions": POSITIONS, "dropout": 0.0}
+    encoder = {"form": options["form"], "layers": LAYERS, "dim": DIM, "heads": HEADS, "ffn": FFN, "positions": POSITIONS, "dropout": 0.0} | encoder
     tokenizer = {"kind": "", "file": "", "sha256": "", "vocab_size": VOCABULARY, "pad": 0, "unk": 1, "bos": BOS, "eos": EOS, "mask": MASK}
     attention = {key: value for key, value in options.items() if key not in ("form", "blocks")}
     return {"encoder": encoder, "attention": attention, "tokenizer": tokenizer, "tasks": tasks, "dtype": "float64", "data": ""}
 
 
-def run_case(options, padded, batch):
+def run_case(options, encoder, padded, batch):
     owners = {"encoder": Parameters(), **{f"head.{name}": Parameters() for name in NAMES}}
     p, out, total = owners["encoder"], {}, 0.0
     delta, first = (1, 1) if options["mode"] == "competitive" else (0, 0)
     for index, (name, task) in enumerate(TASKS.items()):
         data, count = padded[index], batch["slices"][index]["count"]
-        if options["form"] == "bert":
-            states = encode_bert(p, data, torch_block if options["blocks"] == "torch.nn" else bert_block)
-        else:
-            states = encode(p, data)
+        states = encode(p, owners[f"head.{name}"], index, data, options | encoder)
         w = word_weights(p, states, data["mask"], options)
         embedding = p("embedding.weight", VOCABULARY, DIM)
         loss = head_loss(owners[f"head.{name}"], embedding, states, w[:, :, first + index], data, task, delta)
@@ -333,8 +396,9 @@ def main(folder):
     batch, padded = make_data()
     for name, changed in CASES.items():
         options = DEFAULTS | changed
-        parameters, expected = run_case(options, padded, batch)
-        (folder / f"{name}.json").write_text(json.dumps({"model": describe(options), "batch": batch, "loss_weights": LOSS_WEIGHTS}))
+        encoder = options.pop("encoder", {})
+        parameters, expected = run_case(options, encoder, padded, batch)
+        (folder / f"{name}.json").write_text(json.dumps({"model": describe(options, encoder), "batch": batch, "loss_weights": LOSS_WEIGHTS}))
         save_file({key: np.ascontiguousarray(value) for key, value in parameters.items()}, folder / f"{name}.parameters.safetensors")
         save_file({key: np.ascontiguousarray(value) for key, value in expected.items()}, folder / f"{name}.expected.safetensors")
 

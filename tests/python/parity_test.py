@@ -1,6 +1,6 @@
 """Forward, losses and every gradient of the packed model equal a padded PyTorch reference that is written from the formulas
-(tests/parity/reference.py), for both forms of the encoder, all modes of task attention and all kinds of heads; those of the form bert
-also where torch.nn's blocks stand in the reference."""
+(tests/parity/reference.py), for both forms of the encoder, all modes of task attention, all forms of sharing and all kinds of heads;
+those of the form bert also where torch.nn's blocks stand in the reference."""
 
 import json
 import os
@@ -16,7 +16,8 @@ from program import ROOT
 
 TOOL = Path(os.environ["POLYHEAD_BINARY"]).parent / "tests" / "parity"
 CASES = ["competitive", "competitive-given", "competitive-fixed", "independent", "mean", "first",
-         "bert-competitive", "bert-independent", "bert-mean", "bert-torch"]
+         "bert-competitive", "bert-independent", "bert-mean", "bert-torch", "adapters", "mtan", "mmoe", "ple", "ple-one-level",
+         "bert-adapters", "bert-mtan", "bert-mmoe", "bert-ple"]
 KEY_BIAS = {"float64": 1e-14, "float32": 1e-6}  # absolute
 BOUND = {"float64": 1e-10, "float32": 1e-5}
 
