@@ -46,12 +46,12 @@ std::string percent(double share) {
 
 }  // namespace
 
-Comparison compare_systems(std::span<const TaskRows> tasks, int draws) {
+Comparison compare_systems(std::span<const SeedRows> tasks, int draws) {
   Comparison result;
   result.draws = draws;
   std::vector<double> sums(static_cast<std::size_t>(draws), 0);  // of the relative differences, in every draw
   double with_relative = 0;
-  for (const TaskRows& rows : tasks) {
+  for (const SeedRows& rows : tasks) {
     const Headline metric = headline(rows.kind);
     const double sign = metric.lower_is_better ? -1 : 1;
     TaskDifference task{.task = rows.task,

@@ -15,7 +15,7 @@
 namespace polyhead {
 
 // A task's rows of each seed, as Evaluation::rows, of either system.
-struct TaskRows {
+struct SeedRows {
   std::string task;
   Kind kind = Kind::classification;
   std::vector<std::vector<double>> first, second;
@@ -46,7 +46,7 @@ struct Comparison {
 
 // Takes the metric of each kind that has rows; masked_lm and translation by log-perplexity. Every task has the same
 // number of seeds.
-Comparison compare_systems(std::span<const TaskRows> tasks, int draws);
+Comparison compare_systems(std::span<const SeedRows> tasks, int draws);
 
 // For a person: a row a task, then the lines over all tasks.
 std::string format_comparison(const Comparison& comparison);

@@ -318,10 +318,10 @@ int run_compare(const Config& config, Communicator& world) {
     if (stop_requested()) return static_cast<int>(Exit::preempted);
     rows.push_back(evaluate_run(run, manifest, split, world));
   }
-  std::vector<TaskRows> tasks;
+  std::vector<SeedRows> tasks;
   for (const TaskInfo& info : manifest.tasks) {
     if (!plan.of_first.contains(info.name)) continue;
-    TaskRows task{info.name, info.kind, {}, {}};
+    SeedRows task{info.name, info.kind, {}, {}};
     for (const std::size_t run : plan.of_first.at(info.name)) task.first.push_back(rows[run].at(info.name));
     for (const std::size_t run : plan.of_second.at(info.name)) task.second.push_back(rows[run].at(info.name));
     tasks.push_back(std::move(task));

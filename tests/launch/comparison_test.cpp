@@ -17,7 +17,7 @@ std::vector<std::vector<double>> constant(double value) {
 }
 
 TEST(Comparison, LowerIsBetterTurnsTheSign) {
-  const std::vector<TaskRows> tasks = {{"a", Kind::classification, constant(0.5), constant(0.6)},
+  const std::vector<SeedRows> tasks = {{"a", Kind::classification, constant(0.5), constant(0.6)},
                                        {"b", Kind::regression, constant(2), constant(2.5)},
                                        {"c", Kind::translation, constant(4), constant(3)}};
   Comparison found = compare_systems(tasks, 100);
@@ -45,7 +45,7 @@ TEST(Comparison, DeltaMIsThatOfThePapers) {
   const std::vector<double> single = {38.30, 63.76, 0.6754, 0.2780, 25.01, 19.21, 30.14, 57.20, 69.15};
   const std::vector<double> joint = {39.29, 65.33, 0.5493, 0.2263, 28.15, 23.96, 22.09, 47.50, 61.08};
   const std::vector<bool> higher = {true, true, false, false, false, false, true, true, true};
-  std::vector<TaskRows> tasks;
+  std::vector<SeedRows> tasks;
   for (std::size_t i = 0; i < single.size(); ++i)
     tasks.push_back({std::to_string(i), higher[i] ? Kind::classification : Kind::regression, constant(single[i]),
                      constant(joint[i])});
@@ -53,7 +53,7 @@ TEST(Comparison, DeltaMIsThatOfThePapers) {
 }
 
 TEST(Comparison, ATaskThatTheFirstCannotDoHasNoRelativeDifference) {
-  const std::vector<TaskRows> none = {{"a", Kind::multilabel, constant(0), constant(0.5)}};
+  const std::vector<SeedRows> none = {{"a", Kind::multilabel, constant(0), constant(0.5)}};
   Comparison found = compare_systems(none, 100);
   found.first = "single", found.second = "joint";
   EXPECT_TRUE(std::isnan(found.delta_m));
@@ -62,7 +62,7 @@ TEST(Comparison, ATaskThatTheFirstCannotDoHasNoRelativeDifference) {
   expect_contains(text, "without a relative difference, as single has 0: a");
   expect_contains(text, "worst drop: none");
   EXPECT_EQ(text.find("Δm"), std::string::npos);
-  const std::vector<TaskRows> two = {none[0], {"b", Kind::classification, constant(0.5), constant(0.4)}};
+  const std::vector<SeedRows> two = {none[0], {"b", Kind::classification, constant(0.5), constant(0.4)}};
   EXPECT_NEAR(compare_systems(two, 100).delta_m, -0.2, 1e-12) << "of the others";
 }
 
