@@ -156,6 +156,10 @@ TaskInfo read_task(const Node& node) {
 
 }  // namespace
 
+bool same_tokenizer(const TokenizerInfo& a, const TokenizerInfo& b) {
+  return a.vocab_size == b.vocab_size && (a.sha256.empty() || b.sha256.empty() || a.sha256 == b.sha256);
+}
+
 const TaskInfo& Manifest::task(const std::string& wanted) const {
   std::vector<std::string_view> names;
   for (const TaskInfo& one : tasks) {

@@ -42,6 +42,8 @@ struct TokenizerInfo {
   std::int64_t vocab_size = 0;
   std::int64_t pad = 0, unk = 1, bos = 2, eos = 3, mask = 4;
 };
+// As far as they state it.
+bool same_tokenizer(const TokenizerInfo& a, const TokenizerInfo& b);
 
 struct Manifest {
   std::string name;

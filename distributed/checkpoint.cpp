@@ -287,6 +287,19 @@ std::unique_ptr<FoundCheckpoint> choose_checkpoint(const fs::path& run_dir, cons
                                         run_dir.string(), which, fmt::join(names, ", ")));
 }
 
+std::uint64_t weights_hash(const CheckpointState& state, const std::string& task, bool average) {
+  std::string hashes;
+  for (const std::string& owner : {std::string("encoder"), "head." + task}) {
+    const auto file = state.files.find(owner + (average ? kAverage : ".safetensors"));
+    if (file == state.files.end())
+      throw Error(Exit::config, fmt::format("its checkpoint of step {} holds no averaged weights, as it was trained "
+                                            "without optimizer.ema",
+                                            state.step));
+    hashes += file->second;
+  }
+  return hash_bytes(hashes);
+}
+
 void load_average(const fs::path& folder, const CheckpointState& state, Model& model) {
   if (!state.files.contains(std::string("encoder") + kAverage))
     throw Error(

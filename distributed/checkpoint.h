@@ -71,6 +71,9 @@ std::unique_ptr<FoundCheckpoint> choose_checkpoint(const std::filesystem::path& 
 // Error(data) naming a file whose hash is not the state's, or the file and its tensor that is missing or does not fit.
 void load_checkpoint(const std::filesystem::path& folder, const CheckpointState& state, Model& model,
                      Optimizers* optimizers);
+// xxh3-64 over the hashes of the two files with the weights, or their averages, of the encoder and of a task's head.
+// Throws Error(config) when there are no averages.
+std::uint64_t weights_hash(const CheckpointState& state, const std::string& task, bool average);
 // Fills the parameters with their moving averages. Throws as load_checkpoint, and Error(config) when none were kept.
 void load_average(const std::filesystem::path& folder, const CheckpointState& state, Model& model);
 

@@ -11,7 +11,8 @@
 namespace polyhead {
 
 TrainedModel load_trained(const std::filesystem::path& run_dir, const Weights& weights,
-                          const std::vector<std::string>& tasks, const std::string& device, int threads) {
+                          const std::vector<std::string>& tasks, const std::string& device, int threads,
+                          int local_rank) {
   at::set_num_threads(threads);
   at::globalContext().setFlushDenormal(true);
   TrainedModel trained;
@@ -28,7 +29,7 @@ TrainedModel load_trained(const std::filesystem::path& run_dir, const Weights& w
     for (std::size_t i = 0; i < trained.description.tasks.size(); ++i) indices.push_back(static_cast<int>(i));
   trained.model = build_model(trained.description, indices);
   const auto options =
-      torch::TensorOptions().dtype(scalar_type(trained.description.dtype)).device(choose_device(device, 0));
+      torch::TensorOptions().dtype(scalar_type(trained.description.dtype)).device(choose_device(device, local_rank));
   trained.model->finish(0, options);
   if (weights.average)
     load_average(found->folder, found->state, *trained.model);

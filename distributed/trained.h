@@ -26,10 +26,11 @@ struct Weights {
   bool average = false;               // their moving average, of optimizer.ema
 };
 
-// Loads a checkpoint of a run with the heads of `tasks` (names; empty: all) on a device ("cpu", "cuda"). Throws
-// Error(config) when the folder holds no such checkpoint, no averages where they are asked for, or the run has no such
-// task; Error(data) when the checkpoint is damaged, of "latest" when all are.
+// Loads a checkpoint of a run with the heads of `tasks` (names; empty: all) on a device ("cpu", "cuda": number
+// local_rank). Throws Error(config) when the folder holds no such checkpoint, no averages where they are asked for, or
+// the run has no such task; Error(data) when the checkpoint is damaged, of "latest" when all are.
 TrainedModel load_trained(const std::filesystem::path& run_dir, const Weights& weights,
-                          const std::vector<std::string>& tasks, const std::string& device, int threads);
+                          const std::vector<std::string>& tasks, const std::string& device, int threads,
+                          int local_rank = 0);
 
 }  // namespace polyhead

@@ -29,6 +29,7 @@
 #include "distributed/evaluation.h"
 #include "distributed/placement.h"
 #include "distributed/statistics.h"
+#include "distributed/teacher.h"
 
 namespace polyhead {
 namespace {
@@ -72,6 +73,7 @@ class Training {
     place_tasks();
     read_statistics();
     make_model();
+    load_teachers();
     if (resume) restore();
     loader_ = std::make_unique<Loader>(loader_tasks_, manifest_.tokenizer, options.seed, options.accumulate);
   }
@@ -141,7 +143,8 @@ class Training {
   }
 
   // Costs are estimates: tokens a sample (where the manifest states them) through encoder, and decoder and output table
-  // where there is one, times the samples that the run takes.
+  // where there is one, times the samples that the run takes. A teacher, taken to be as large, adds one pass forward to
+  // one forward and two backward.
   void place_tasks() {
     const std::vector<double> taken = epochs(state_.mixture, samples_, options_.steps);
     std::vector<double> cost;
@@ -158,6 +161,7 @@ class Training {
       if (task.kind == Kind::translation)
         work += target * ((layer + 4 * dim * dim) * static_cast<double>(task.head.decoder_layers) + dim * vocabulary);
       if (task.kind == Kind::masked_lm) work += input * task.masking.share * dim * vocabulary;
+      if (!teacher_of(task.name).run_dir.empty()) work *= 4.0 / 3;
       cost.push_back(work * taken[i] * samples);
     }
     placement_ = place(cost, world_.size());
@@ -224,6 +228,25 @@ class Training {
                             read_file(options_.data / manifest_.tokenizer.file));
     }
     state_.model.tokenizer.file = fs::path(manifest_.tokenizer.file).filename().string();
+  }
+
+  const TeacherOptions& teacher_of(const std::string& task) const { return options_.task_options.at(task).teacher; }
+
+  void load_teachers() {
+    std::map<std::string, TeacherOptions> all;
+    std::map<int, TeacherOptions> mine;
+    for (std::size_t i = 0; i < task_count(); ++i) {
+      const TeacherOptions& teacher = teacher_of(options_.tasks[i]);
+      if (teacher.run_dir.empty()) continue;
+      all[options_.tasks[i]] = teacher;
+      if (std::ranges::count(held_, static_cast<int>(i)) > 0) mine[static_cast<int>(i)] = teacher;
+      if (observer_)
+        for (const std::string& warning : teacher.warnings)
+          observer_->on_warning(
+              fmt::format("task {}: a checkpoint of its teacher is passed over: {}", options_.tasks[i], warning));
+    }
+    agree_on_teachers(all, world_);
+    teachers_ = std::make_unique<Teachers>(mine, description_, options_.device, options_.local_rank, options_.threads);
   }
 
   // Rank 0 finds a whole checkpoint; all load what they hold of it.
@@ -312,6 +335,7 @@ class Training {
     // Micro-batches add to the same gradients, one after another.
     for (const Batch& batch : loaded.batches) {
       if (batch.slices.empty()) continue;
+      const std::map<std::size_t, Lesson> lessons = teachers_->read(batch);
       const std::vector<HeadInput> inputs = model_->forward(batch, true);
       torch::Tensor total;
       std::vector<torch::Tensor> sums;
@@ -324,7 +348,10 @@ class Training {
         };
         sums.emplace_back();
         if (slice.count > 0) {
-          sums.back() = model_->head(slice.task).loss(inputs[i], slice);
+          const Head& head = model_->head(slice.task);
+          const auto lesson = lessons.find(i);
+          sums.back() = lesson == lessons.end() ? head.loss(inputs[i], slice)
+                                                : head.distilled_loss(inputs[i], slice, lesson->second.distillation());
           add(sums.back(), weights[task], counts[task]);
         }
         // Of an active task also on a worker whose words have no target: what is added depends on no placement.
@@ -492,6 +519,7 @@ class Training {
   std::unique_ptr<SharedBuffer> gradients_;  // outlives the model, whose gradients lie in it
   std::unique_ptr<Model> model_;
   std::unique_ptr<Optimizers> optimizers_;
+  std::unique_ptr<Teachers> teachers_;
   CheckpointState state_;
   std::int64_t saved_step_ = -1;
   int skipped_ = 0;

@@ -16,6 +16,7 @@
 #include "datasets/packing.h"
 #include "distributed/attention_report.h"
 #include "distributed/communicator/communicator.h"
+#include "distributed/teacher.h"
 #include "distributed/validation.h"
 
 namespace polyhead {
@@ -24,6 +25,7 @@ struct TaskOptions {
   double weight = 1;       // balance.method = static
   MaskingOptions masking;  // masked_lm
   HeadOptions head;
+  TeacherOptions teacher = {};
 };
 
 struct TrainOptions {

@@ -110,6 +110,43 @@ TaskOptions task_options(Config& config, const TaskInfo& info) {
   return task;
 }
 
+TeacherOptions teacher_options(Config& config, const TaskInfo& info, const TokenizerInfo& tokenizer,
+                               const std::filesystem::path& run_dir) {
+  const auto key = [&](std::string_view name) { return fmt::format("task.{}.{}", info.name, name); };
+  TeacherOptions teacher;
+  if (!config.has(key("teacher"))) {
+    for (const char* name :
+         {"teacher_checkpoint", "teacher_weights", "teacher_task", "teacher_hash", "distill", "distill_temperature"})
+      if (config.has(key(name)))
+        fail(fmt::format("{}: the task has no teacher; give {} the folder of a run, or leave this out",
+                         config.quote(key(name)), key("teacher")));
+    return teacher;
+  }
+  const auto fill_in = [&](std::string_view name, const std::string& value) {
+    if (!config.has(key(name))) config.resolve(key(name), value, "default");
+  };
+  fill_in("teacher_checkpoint", teacher.weights.checkpoint);
+  fill_in("teacher_weights", "last");
+  fill_in("distill", fmt::format("{}", teacher.share));
+  fill_in("distill_temperature", fmt::format("{}", teacher.temperature));
+  teacher.run_dir = config.path(key("teacher"));
+  teacher.weights = {config.text(key("teacher_checkpoint")), config.text(key("teacher_weights")) == "average"};
+  if (config.has(key("teacher_task"))) teacher.task = config.text(key("teacher_task"));
+  teacher.share = config.number(key("distill"));
+  teacher.temperature = config.number(key("distill_temperature"));
+  resolve_teacher(teacher, info, tokenizer, run_dir);
+  if (config.has(key("teacher_hash")) && config.text(key("teacher_hash")) != teacher.hash)
+    fail(
+        fmt::format("{}: the weights of the teacher {} after step {} have the hash {}, so it is another teacher; give "
+                    "the one that the run was begun with, or begin a new run without {}",
+                    config.quote(key("teacher_hash")), teacher.run_dir.string(), teacher.weights.checkpoint,
+                    teacher.hash, key("teacher_hash")));
+  for (const auto& [name, value] : {std::pair("teacher_checkpoint", teacher.weights.checkpoint),
+                                    std::pair("teacher_task", teacher.task), std::pair("teacher_hash", teacher.hash)})
+    config.resolve(key(name), value, "teacher");
+  return teacher;
+}
+
 ValidationOptions validation_options(Config& config, const std::vector<std::string>& tasks, const Manifest& manifest) {
   ValidationOptions validation;
   if (config.has("run.best")) validation.best = config.text("run.best");
@@ -208,7 +245,11 @@ TrainOptions train_options_of(Config& config, const Manifest& manifest) {
   options.mixture = mixture_options(config, options.tasks);
   options.balance = config.text("balance.method");
   options.validation = validation_options(config, options.tasks, manifest);
-  for (const std::string& name : options.tasks) options.task_options[name] = task_options(config, manifest.task(name));
+  for (const std::string& name : options.tasks) {
+    const TaskInfo& info = manifest.task(name);
+    options.task_options[name] = task_options(config, info);
+    options.task_options[name].teacher = teacher_options(config, info, manifest.tokenizer, options.run_dir);
+  }
   // Throws before a run folder is made.
   phase_quotas(options.mixture, options.tasks, train_samples(manifest, options.tasks));
   return options;

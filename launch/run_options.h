@@ -8,10 +8,11 @@
 
 namespace polyhead {
 
-// Fills in what follows from the data set (run.tasks, run.data_hash and, per task, what depends on its kind), checks
-// the values against each other and against the data set (Error(config) with where the value came from), and returns
-// the structs. `config` is then the resolved configuration, as config.ini keeps it. Threads and device are left as
-// config says; 0 and auto included.
+// Fills in what follows from the data set (run.tasks, run.data_hash and, per task, what depends on its kind) and from
+// the tasks' teachers, whose checkpoints it reads, checks the values against each other and against the data set
+// (Error(config) with where the value came from; Error(data) for a damaged teacher), and returns the structs. `config`
+// is then the resolved configuration, as config.ini keeps it. Threads and device are left as config says; 0 and auto
+// included.
 TrainOptions train_options_of(Config& config, const Manifest& manifest);
 
 // The tasks that run.tasks (or another list option) names, in the data set's order; all when it is empty. Throws

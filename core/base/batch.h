@@ -58,4 +58,7 @@ struct Batch {
   }
 };
 
+// The samples of some of a batch's slices as a batch of their own, whose slices come in the order of `which`.
+Batch slices_of(const Batch& batch, const std::vector<std::size_t>& which);
+
 }  // namespace polyhead

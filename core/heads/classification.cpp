@@ -5,8 +5,8 @@ namespace polyhead {
 
 ClassificationHead::ClassificationHead(const HeadSpec& spec) : PooledHead(spec, spec.classes) {}
 
-torch::Tensor ClassificationHead::loss(const HeadInput& input, const TaskSlice& slice) const {
-  const torch::Tensor logits = output(input), labels = to_device(slice.labels, input.states);
+torch::Tensor ClassificationHead::loss_of(const torch::Tensor& logits, const TaskSlice& slice) const {
+  const torch::Tensor labels = to_device(slice.labels, logits);
   const double smoothing = spec_.options.label_smoothing, gamma = spec_.options.focal_gamma;
   const std::vector<double>& weights = spec_.statistics.class_weights;
   if (gamma == 0 && weights.empty())
@@ -17,8 +17,22 @@ torch::Tensor ClassificationHead::loss(const HeadInput& input, const TaskSlice& 
     // Bounded from below, as the power's slope has none at 0 for gamma below 1.
     loss = loss * at::pow(at::clamp_min(-at::expm1(log_p), 1e-12), gamma);
   }
-  if (!weights.empty()) loss = loss * to_device(weights, input.states).index_select(0, labels);
+  if (!weights.empty()) loss = loss * to_device(weights, logits).index_select(0, labels);
   return loss.sum();
+}
+
+torch::Tensor ClassificationHead::loss(const HeadInput& input, const TaskSlice& slice) const {
+  return loss_of(output(input), slice);
+}
+
+torch::Tensor ClassificationHead::outputs(const HeadInput& input, const TaskSlice& /*slice*/) const {
+  return output(input);
+}
+
+torch::Tensor ClassificationHead::distilled_loss(const HeadInput& input, const TaskSlice& slice,
+                                                 const Distillation& teacher) const {
+  const torch::Tensor logits = output(input);
+  return teacher.mix(loss_of(logits, slice), softened_divergence(logits, teacher));
 }
 
 Scored ClassificationHead::score(const HeadInput& input, const TaskSlice& slice) const {

@@ -11,8 +11,14 @@ class ClassificationHead : public PooledHead {
  public:
   explicit ClassificationHead(const HeadSpec& spec);
   torch::Tensor loss(const HeadInput& input, const TaskSlice& slice) const override;
+  torch::Tensor outputs(const HeadInput& input, const TaskSlice& slice) const override;
+  torch::Tensor distilled_loss(const HeadInput& input, const TaskSlice& slice,
+                               const Distillation& teacher) const override;
   Scored score(const HeadInput& input, const TaskSlice& slice) const override;
   Predicted predict(const HeadInput& input) const override;
+
+ private:
+  torch::Tensor loss_of(const torch::Tensor& logits, const TaskSlice& slice) const;
 };
 
 }  // namespace polyhead

@@ -4,6 +4,9 @@
 #include <algorithm>
 #include <numeric>
 
+#include <fmt/format.h>
+
+#include "core/base/error.h"
 #include "core/model/task_attention.h"
 
 namespace polyhead {
@@ -15,25 +18,44 @@ using torch::autograd::tensor_list;
 
 struct TiedCrossEntropy : torch::autograd::Function<TiedCrossEntropy> {
   static Tensor forward(AutogradContext* context, const Tensor& hidden, const Tensor& table, const Tensor& bias,
-                        const Tensor& targets, double smoothing) {
+                        const Tensor& targets, double smoothing, const Distillation* teacher) {
     Tensor logits = at::addmm(bias, hidden, table.t());
     const Tensor index = targets.unsqueeze(1);
     const Tensor normaliser = at::logsumexp(logits, {1});
     Tensor loss = normaliser - (1 - smoothing) * logits.gather(1, index).squeeze(1);
     if (smoothing > 0) loss -= smoothing * logits.mean(1);
+    Tensor divergence, d_divergence;
+    if (teacher != nullptr) {
+      const double t = teacher->temperature;
+      const Tensor log_p = at::log_softmax(teacher->outputs.to(hidden.scalar_type()) / t, 1);
+      const Tensor log_q = at::log_softmax(logits / t, 1);
+      d_divergence = log_p.exp();
+      divergence = t * t * (d_divergence * (log_p - log_q)).sum(1);
+      // t^2 d KL(p || q) / d logits = t (q - p)
+      d_divergence.neg_().add_(log_q.exp()).mul_(t);
+    }
     // d loss / d logits = softmax - (1 - smoothing) [target] - smoothing / vocabulary
     logits.sub_(normaliser.unsqueeze(1)).exp_();
     if (smoothing > 0) logits.sub_(smoothing / static_cast<double>(table.size(0)));
     logits.scatter_add_(1, index, torch::full_like(index, smoothing - 1, hidden.options()));
+    if (teacher != nullptr) {
+      loss = teacher->mix(loss, divergence);
+      logits = teacher->mix(logits, d_divergence);
+    }
     context->save_for_backward({hidden, table, logits});
     return loss;
   }
   static tensor_list backward(AutogradContext* context, tensor_list gradient) {
     const auto saved = context->get_saved_variables();
     const Tensor d_logits = saved[2] * gradient[0].unsqueeze(1);
-    return {at::mm(d_logits, saved[1]), at::mm(d_logits.t(), saved[0]), d_logits.sum(0), Tensor(), Tensor()};
+    return {at::mm(d_logits, saved[1]), at::mm(d_logits.t(), saved[0]), d_logits.sum(0), Tensor(), Tensor(), Tensor()};
   }
 };
+
+[[noreturn]] void cannot_be_distilled(const HeadSpec& spec) {
+  throw Error(Exit::config, fmt::format("task {}: its kind of head ({}) cannot be distilled; leave out task.{}.teacher",
+                                        spec.task, name_of(spec.kind), spec.task));
+}
 
 }  // namespace
 
@@ -41,9 +63,18 @@ Head::Head(HeadSpec spec) : spec_(std::move(spec)) {
   if (spec_.encoder.share != "hard") layers_ = std::make_unique<TaskLayers>(arena_, spec_.encoder);
 }
 
+torch::Tensor Head::outputs(const HeadInput& /*input*/, const TaskSlice& /*slice*/) const {
+  cannot_be_distilled(spec_);
+}
+
+torch::Tensor Head::distilled_loss(const HeadInput& /*input*/, const TaskSlice& /*slice*/,
+                                   const Distillation& /*teacher*/) const {
+  cannot_be_distilled(spec_);
+}
+
 torch::Tensor tied_cross_entropy(const Tensor& hidden, const Tensor& table, const Tensor& bias, const Tensor& targets,
-                                 double smoothing) {
-  return TiedCrossEntropy::apply(hidden, table, bias, targets, smoothing);
+                                 double smoothing, const Distillation* teacher) {
+  return TiedCrossEntropy::apply(hidden, table, bias, targets, smoothing, teacher);
 }
 
 torch::Tensor to_device(const std::vector<std::int64_t>& values, const Tensor& like) {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/base/batch.h"
+#include "core/heads/distillation.h"
 #include "core/model/arena.h"
 #include "core/model/encoder.h"
 #include "core/model/operations.h"
@@ -83,6 +84,12 @@ class Head {
 
   // The sum of the losses over the slice's valid targets: a scalar.
   virtual torch::Tensor loss(const HeadInput& input, const TaskSlice& slice) const = 0;
+  // What the head says at the slice's valid targets: logits, [targets, classes or vocabulary]; regression: values in
+  // their own unit, [sequences, outputs]. And the sum of the losses of a head that follows what such a head said.
+  // A kind without them cannot be distilled: they throw Error(config).
+  virtual torch::Tensor outputs(const HeadInput& input, const TaskSlice& slice) const;
+  virtual torch::Tensor distilled_loss(const HeadInput& input, const TaskSlice& slice,
+                                       const Distillation& teacher) const;
   virtual Scored score(const HeadInput& input, const TaskSlice& slice) const = 0;
   virtual Predicted predict(const HeadInput& input) const = 0;
   // The same for a kind that writes a sequence, which it searches for as it is told.
@@ -106,9 +113,9 @@ std::vector<HeadInput> head_inputs(const Encoder& encoder, const Encoder::Output
 
 // -log softmax(hidden table^T + bias) at `targets`, smoothed: [rows]. The logits exist once; the gradient is made in
 // their place. hidden: [rows, dim]; table: [vocabulary, dim]; bias: [vocabulary]; targets: [rows] i64; smoothing in [0,
-// 1)
+// 1). teacher: the loss is mixed with the divergence of each row, whose logits exist only within the call.
 torch::Tensor tied_cross_entropy(const torch::Tensor& hidden, const torch::Tensor& table, const torch::Tensor& bias,
-                                 const torch::Tensor& targets, double smoothing);
+                                 const torch::Tensor& targets, double smoothing, const Distillation* teacher = nullptr);
 
 // Host values to a tensor on the device of `like`, numbers in its type too, and back.
 torch::Tensor to_device(const std::vector<std::int64_t>& values, const torch::Tensor& like);

@@ -29,14 +29,26 @@ torch::Tensor MaskedLmHead::hidden(const HeadInput& input, const torch::Tensor& 
   return norm_(at::gelu(transform_(x)));
 }
 
-torch::Tensor MaskedLmHead::loss(const HeadInput& input, const TaskSlice& slice) const {
+torch::Tensor MaskedLmHead::losses(const HeadInput& input, const TaskSlice& slice, const Distillation* teacher) const {
   return tied_cross_entropy(hidden(input, masked_rows(input, slice)), input.embedding, bias_->tensor,
-                            to_device(slice.masked_tokens, input.states), 0)
-      .sum();
+                            to_device(slice.masked_tokens, input.states), 0, teacher);
+}
+
+torch::Tensor MaskedLmHead::loss(const HeadInput& input, const TaskSlice& slice) const {
+  return losses(input, slice, nullptr).sum();
+}
+
+torch::Tensor MaskedLmHead::outputs(const HeadInput& input, const TaskSlice& slice) const {
+  return at::addmm(bias_->tensor, hidden(input, masked_rows(input, slice)), input.embedding.t());
+}
+
+torch::Tensor MaskedLmHead::distilled_loss(const HeadInput& input, const TaskSlice& slice,
+                                           const Distillation& teacher) const {
+  return losses(input, slice, &teacher).sum();
 }
 
 Scored MaskedLmHead::score(const HeadInput& input, const TaskSlice& slice) const {
-  const torch::Tensor logits = at::addmm(bias_->tensor, hidden(input, masked_rows(input, slice)), input.embedding.t());
+  const torch::Tensor logits = outputs(input, slice);
   const auto loss = to_host_double(
       at::cross_entropy_loss(logits, to_device(slice.masked_tokens, input.states), {}, at::Reduction::None));
   Scored scored{.loss = std::vector<double>(static_cast<std::size_t>(slice.sequences)),

@@ -11,12 +11,16 @@ class MaskedLmHead : public Head {
  public:
   explicit MaskedLmHead(HeadSpec spec);
   torch::Tensor loss(const HeadInput& input, const TaskSlice& slice) const override;
+  torch::Tensor outputs(const HeadInput& input, const TaskSlice& slice) const override;
+  torch::Tensor distilled_loss(const HeadInput& input, const TaskSlice& slice,
+                               const Distillation& teacher) const override;
   Scored score(const HeadInput& input, const TaskSlice& slice) const override;
   // At the positions whose token is <mask>.
   Predicted predict(const HeadInput& input) const override;
 
  private:
   torch::Tensor hidden(const HeadInput& input, const torch::Tensor& rows) const;  // [rows, dim]
+  torch::Tensor losses(const HeadInput& input, const TaskSlice& slice, const Distillation* teacher) const;  // [rows]
   Linear value_, transform_;
   LayerNorm norm_;
   Parameter* bias_;

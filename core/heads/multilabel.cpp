@@ -12,12 +12,29 @@ torch::Tensor cross_entropies(const torch::Tensor& logits, const TaskSlice& slic
   return at::binary_cross_entropy_with_logits(logits, targets, {}, {}, at::Reduction::None);
 }
 
+// A label's logit as two logits: the label, or not.
+torch::Tensor two_way(const torch::Tensor& logits) {
+  return at::stack({logits, at::zeros_like(logits)}, -1);
+}
+
 }  // namespace
 
 MultilabelHead::MultilabelHead(const HeadSpec& spec) : PooledHead(spec, spec.classes) {}
 
 torch::Tensor MultilabelHead::loss(const HeadInput& input, const TaskSlice& slice) const {
   return cross_entropies(output(input), slice).sum();
+}
+
+torch::Tensor MultilabelHead::outputs(const HeadInput& input, const TaskSlice& /*slice*/) const {
+  return output(input);
+}
+
+torch::Tensor MultilabelHead::distilled_loss(const HeadInput& input, const TaskSlice& slice,
+                                             const Distillation& teacher) const {
+  const torch::Tensor logits = output(input);
+  const torch::Tensor divergence =
+      softened_divergence(two_way(logits), {two_way(teacher.outputs), teacher.share, teacher.temperature});
+  return teacher.mix(cross_entropies(logits, slice).sum(), divergence);
 }
 
 Scored MultilabelHead::score(const HeadInput& input, const TaskSlice& slice) const {

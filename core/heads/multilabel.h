@@ -10,6 +10,9 @@ class MultilabelHead : public PooledHead {
  public:
   explicit MultilabelHead(const HeadSpec& spec);
   torch::Tensor loss(const HeadInput& input, const TaskSlice& slice) const override;
+  torch::Tensor outputs(const HeadInput& input, const TaskSlice& slice) const override;
+  torch::Tensor distilled_loss(const HeadInput& input, const TaskSlice& slice,
+                               const Distillation& teacher) const override;
   Scored score(const HeadInput& input, const TaskSlice& slice) const override;
   Predicted predict(const HeadInput& input) const override;
 };

@@ -15,27 +15,39 @@ RegressionHead::RegressionHead(const HeadSpec& spec) : PooledHead(spec, spec.out
                             spec_.task, outputs, spec_.statistics.mean.size(), spec_.statistics.deviation.size()));
 }
 
-torch::Tensor RegressionHead::losses(const torch::Tensor& output, const TaskSlice& slice) const {
-  std::vector<double> targets = slice.values;
-  const auto outputs = static_cast<std::size_t>(spec_.outputs);
-  for (std::size_t i = 0; i < targets.size(); ++i)
-    targets[i] = (targets[i] - spec_.statistics.mean[i % outputs]) / spec_.statistics.deviation[i % outputs];
-  const torch::Tensor target = to_device(targets, output).view(output.sizes());
+torch::Tensor RegressionHead::losses(const torch::Tensor& output, const torch::Tensor& target) const {
   return (spec_.options.loss == "huber" ? at::huber_loss(output, target, at::Reduction::None, spec_.options.delta)
                                         : at::mse_loss(output, target, at::Reduction::None))
       .mean(1);
 }
 
-std::vector<double> RegressionHead::values(const torch::Tensor& output) const {
-  std::vector<double> values = to_host_double(output);
+torch::Tensor RegressionHead::losses(const torch::Tensor& output, const TaskSlice& slice) const {
+  std::vector<double> targets = slice.values;
   const auto outputs = static_cast<std::size_t>(spec_.outputs);
-  for (std::size_t i = 0; i < values.size(); ++i)
-    values[i] = values[i] * spec_.statistics.deviation[i % outputs] + spec_.statistics.mean[i % outputs];
-  return values;
+  for (std::size_t i = 0; i < targets.size(); ++i)
+    targets[i] = (targets[i] - spec_.statistics.mean[i % outputs]) / spec_.statistics.deviation[i % outputs];
+  return losses(output, to_device(targets, output).view(output.sizes()));
+}
+
+torch::Tensor RegressionHead::values(const torch::Tensor& output) const {
+  const torch::Tensor out = output.to(torch::kFloat64);
+  return out * to_device(spec_.statistics.deviation, out) + to_device(spec_.statistics.mean, out);
 }
 
 torch::Tensor RegressionHead::loss(const HeadInput& input, const TaskSlice& slice) const {
   return losses(output(input), slice).sum();
+}
+
+torch::Tensor RegressionHead::outputs(const HeadInput& input, const TaskSlice& /*slice*/) const {
+  return values(output(input));
+}
+
+torch::Tensor RegressionHead::distilled_loss(const HeadInput& input, const TaskSlice& slice,
+                                             const Distillation& teacher) const {
+  const torch::Tensor out = output(input), values = teacher.outputs.to(torch::kFloat64);
+  const torch::Tensor standard =
+      (values - to_device(spec_.statistics.mean, values)) / to_device(spec_.statistics.deviation, values);
+  return teacher.mix(losses(out, slice), losses(out, standard.to(out.scalar_type()))).sum();
 }
 
 Scored RegressionHead::score(const HeadInput& input, const TaskSlice& slice) const {
@@ -43,11 +55,11 @@ Scored RegressionHead::score(const HeadInput& input, const TaskSlice& slice) con
   return {.loss = to_host_double(losses(out, slice)),
           .count = std::vector<std::int64_t>(static_cast<std::size_t>(slice.sequences), 1),
           .predicted = {},
-          .values = values(out)};
+          .values = to_host_double(values(out))};
 }
 
 Predicted RegressionHead::predict(const HeadInput& input) const {
-  return {.ids = {}, .probability = {}, .values = values(output(input))};
+  return {.ids = {}, .probability = {}, .values = to_host_double(values(output(input)))};
 }
 
 }  // namespace polyhead

@@ -12,12 +12,17 @@ class RegressionHead : public PooledHead {
  public:
   explicit RegressionHead(const HeadSpec& spec);
   torch::Tensor loss(const HeadInput& input, const TaskSlice& slice) const override;
+  torch::Tensor outputs(const HeadInput& input, const TaskSlice& slice) const override;
+  torch::Tensor distilled_loss(const HeadInput& input, const TaskSlice& slice,
+                               const Distillation& teacher) const override;
   Scored score(const HeadInput& input, const TaskSlice& slice) const override;
   Predicted predict(const HeadInput& input) const override;
 
  private:
-  torch::Tensor losses(const torch::Tensor& output, const TaskSlice& slice) const;  // [sequences]
-  std::vector<double> values(const torch::Tensor& output) const;                    // [sequences, outputs]
+  // [sequences]; output and target: [sequences, outputs], standardised
+  torch::Tensor losses(const torch::Tensor& output, const torch::Tensor& target) const;
+  torch::Tensor losses(const torch::Tensor& output, const TaskSlice& slice) const;
+  torch::Tensor values(const torch::Tensor& output) const;  // [sequences, outputs] in their own unit, in double
 };
 
 }  // namespace polyhead

@@ -4,6 +4,17 @@
 #include "core/model/task_attention.h"
 
 namespace polyhead {
+namespace {
+
+// The rows of tokens whose tags are scored.
+torch::Tensor scored(const torch::Tensor& rows, const TaskSlice& slice) {
+  std::vector<std::int64_t> index;
+  for (std::size_t token = 0; token < slice.tags.size(); ++token)
+    if (slice.tags[token] != kIgnore) index.push_back(static_cast<std::int64_t>(token));
+  return rows.index_select(0, to_device(index, rows));
+}
+
+}  // namespace
 
 TaggingHead::TaggingHead(HeadSpec spec) : Head(std::move(spec)) {
   value_ = Linear(arena_, "value", spec_.encoder.dim, spec_.encoder.dim);
@@ -19,8 +30,22 @@ torch::Tensor TaggingHead::logits(const HeadInput& input) const {
   return out_(x);
 }
 
+torch::Tensor TaggingHead::loss_of(const torch::Tensor& logits, const TaskSlice& slice) const {
+  return at::cross_entropy_loss(logits, to_device(slice.tags, logits), {}, at::Reduction::Sum, kIgnore);
+}
+
 torch::Tensor TaggingHead::loss(const HeadInput& input, const TaskSlice& slice) const {
-  return at::cross_entropy_loss(logits(input), to_device(slice.tags, input.states), {}, at::Reduction::Sum, kIgnore);
+  return loss_of(logits(input), slice);
+}
+
+torch::Tensor TaggingHead::outputs(const HeadInput& input, const TaskSlice& slice) const {
+  return scored(logits(input), slice);
+}
+
+torch::Tensor TaggingHead::distilled_loss(const HeadInput& input, const TaskSlice& slice,
+                                          const Distillation& teacher) const {
+  const torch::Tensor out = logits(input);
+  return teacher.mix(loss_of(out, slice), softened_divergence(scored(out, slice), teacher));
 }
 
 Scored TaggingHead::score(const HeadInput& input, const TaskSlice& slice) const {

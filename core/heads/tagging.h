@@ -10,11 +10,15 @@ class TaggingHead : public Head {
  public:
   explicit TaggingHead(HeadSpec spec);
   torch::Tensor loss(const HeadInput& input, const TaskSlice& slice) const override;
+  torch::Tensor outputs(const HeadInput& input, const TaskSlice& slice) const override;
+  torch::Tensor distilled_loss(const HeadInput& input, const TaskSlice& slice,
+                               const Distillation& teacher) const override;
   Scored score(const HeadInput& input, const TaskSlice& slice) const override;
   Predicted predict(const HeadInput& input) const override;
 
  private:
   torch::Tensor logits(const HeadInput& input) const;  // [tokens, classes]
+  torch::Tensor loss_of(const torch::Tensor& logits, const TaskSlice& slice) const;
   Linear value_, out_;
 };
 

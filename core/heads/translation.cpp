@@ -101,14 +101,27 @@ torch::Tensor TranslationHead::decode(const HeadInput& input, const TaskSlice& s
   return norm_(x);
 }
 
-torch::Tensor TranslationHead::loss(const HeadInput& input, const TaskSlice& slice) const {
+torch::Tensor TranslationHead::losses(const HeadInput& input, const TaskSlice& slice,
+                                      const Distillation* teacher) const {
   return tied_cross_entropy(decode(input, slice), input.embedding, bias_->tensor,
-                            to_device(slice.target_tokens, input.states), spec_.options.label_smoothing)
-      .sum();
+                            to_device(slice.target_tokens, input.states), spec_.options.label_smoothing, teacher);
+}
+
+torch::Tensor TranslationHead::loss(const HeadInput& input, const TaskSlice& slice) const {
+  return losses(input, slice, nullptr).sum();
+}
+
+torch::Tensor TranslationHead::outputs(const HeadInput& input, const TaskSlice& slice) const {
+  return at::addmm(bias_->tensor, decode(input, slice), input.embedding.t());
+}
+
+torch::Tensor TranslationHead::distilled_loss(const HeadInput& input, const TaskSlice& slice,
+                                              const Distillation& teacher) const {
+  return losses(input, slice, &teacher).sum();
 }
 
 Scored TranslationHead::score(const HeadInput& input, const TaskSlice& slice) const {
-  const torch::Tensor logits = at::addmm(bias_->tensor, decode(input, slice), input.embedding.t());
+  const torch::Tensor logits = outputs(input, slice);
   const auto loss = to_host_double(
       at::cross_entropy_loss(logits, to_device(slice.target_tokens, input.states), {}, at::Reduction::None));
   Scored scored{.loss = {}, .count = {}, .predicted = to_host(logits.argmax(1)), .values = {}};

@@ -13,6 +13,9 @@ class TranslationHead : public Head {
  public:
   explicit TranslationHead(HeadSpec spec);
   torch::Tensor loss(const HeadInput& input, const TaskSlice& slice) const override;
+  torch::Tensor outputs(const HeadInput& input, const TaskSlice& slice) const override;
+  torch::Tensor distilled_loss(const HeadInput& input, const TaskSlice& slice,
+                               const Distillation& teacher) const override;
   Scored score(const HeadInput& input, const TaskSlice& slice) const override;
   Predicted predict(const HeadInput& input) const override { return generate(input, {}); }
   // Beam search with a key/value cache, all sequences at once; at most options.max_target tokens and twice the source
@@ -34,6 +37,8 @@ class TranslationHead : public Head {
   Memory memory(const HeadInput& input) const;
   torch::Tensor embed(const HeadInput& input, const torch::Tensor& tokens) const;
   torch::Tensor decode(const HeadInput& input, const TaskSlice& slice) const;  // [target tokens, dim]
+  // [target tokens]
+  torch::Tensor losses(const HeadInput& input, const TaskSlice& slice, const Distillation* teacher) const;
 
   std::vector<Layer> layers_;
   LayerNorm norm_;

@@ -75,9 +75,8 @@ int run_evaluate(const Config& config, Communicator& world) {
   const std::filesystem::path data =
       config.has("data") ? config.path("data") : std::filesystem::path(trained.description.data);
   const Manifest manifest = read_manifest(data);
-  const TokenizerInfo &there = manifest.tokenizer, &here = trained.description.tokenizer;
-  if (there.vocab_size != here.vocab_size ||
-      (!there.sha256.empty() && !here.sha256.empty() && there.sha256 != here.sha256))
+  const TokenizerInfo& here = trained.description.tokenizer;
+  if (!same_tokenizer(manifest.tokenizer, here))
     throw Error(Exit::data,
                 fmt::format("the data set {} has another tokenizer than the model was trained with, so its tokens mean "
                             "other words; give the data set of the run with --data, or import with dataset.vocab = {}",

@@ -1,6 +1,7 @@
 """The model in PyTorch, written from its formulas only (core/model/task_attention.h, core/model/sharing.h, README): padded batches, one task at a time,
 autograd. `reference.py FOLDER` writes for each case CASE.json (description, batch), CASE.parameters.safetensors and
-CASE.expected.safetensors: states, weights over tasks, losses, and the gradient of every parameter, in float64."""
+CASE.expected.safetensors: states, weights over tasks, losses, and the gradient of every parameter, in float64; for a case with a
+teacher, whose heads it follows, CASE.teacher.safetensors too."""
 
 import json
 import math
@@ -53,6 +54,7 @@ CASES = {
     "bert-mtan": dict(form="bert", heads=2, encoder=dict(share="mtan", adapter_dim=5)),
     "bert-mmoe": dict(form="bert", heads=2, encoder=dict(share="mmoe", experts=3, expert_layers=1)),
     "bert-ple": dict(form="bert", heads=2, encoder=dict(share="ple", experts=2, task_experts=2, expert_layers=2)),
+    "distilled": dict(heads=2, temperature=1.3, floor=0.02, distillation=dict(share=0.3, temperature=2.5)),
 }
 DEFAULTS = dict(form="pre_norm", blocks="formulas", mode="competitive", heads=1, temperature=1.0, floor=0.0, entropy_bonus=0.0, importance="learned",
                 importances=[])
@@ -61,9 +63,13 @@ DEFAULTS = dict(form="pre_norm", blocks="formulas", mode="competitive", heads=1,
 class Parameters(dict):
     """Made when first asked for: random, numbers that float32 can hold."""
 
+    def __init__(self, seed=0):
+        super().__init__()
+        self.seed = seed
+
     def __call__(self, name, *shape):
         if name not in self:
-            generator = torch.Generator().manual_seed(zlib.crc32(name.encode()))
+            generator = torch.Generator().manual_seed(zlib.crc32(name.encode()) + self.seed)
             values = torch.randn(*shape, generator=generator, dtype=torch.float64)
             if name.endswith("norm.weight"):
                 values = 1 + 0.2 * values
@@ -250,7 +256,8 @@ def word_weights(p, states, mask, options):
 
 
 def head_loss(p, embedding, states, w, data, task, delta):
-    """The sum of a task's losses. w: [texts, words, attention heads], of this task."""
+    """The sum of a task's losses, and what the head says at its targets: logits, of regression standardised values. w: [texts, words,
+    attention heads], of this task."""
     kind, mask, m = task["kind"], data["mask"], w.shape[-1]
 
     def valued():
@@ -262,25 +269,30 @@ def head_loss(p, embedding, states, w, data, task, delta):
 
     if kind == "classification":
         gold = torch.tensor(data["labels"])
-        log_p = torch.log_softmax(pooled(task["labels"]), 1)
+        said = pooled(task["labels"])
+        log_p = torch.log_softmax(said, 1)
         own, smoothing = log_p.gather(1, gold[:, None])[:, 0], task.get("smoothing", 0)
         loss = -(1 - smoothing) * own - smoothing * log_p.mean(1)
         loss = loss * (1 - own.exp()) ** task.get("focal_gamma", 0)
-        return (loss * torch.tensor(task.get("class_weights", [1.0] * task["labels"]), dtype=torch.float64)[gold]).sum()
+        return (loss * torch.tensor(task.get("class_weights", [1.0] * task["labels"]), dtype=torch.float64)[gold]).sum(), said
     if kind == "multilabel":
-        p_yes, gold = torch.sigmoid(pooled(task["labels"])), torch.tensor(data["labels"])
-        return -(torch.where(gold == 1, p_yes, 1 - p_yes)).log().sum()
+        said, gold = pooled(task["labels"]), torch.tensor(data["labels"])
+        p_yes = torch.sigmoid(said)
+        return -(torch.where(gold == 1, p_yes, 1 - p_yes)).log().sum(), said
     if kind == "regression":
         gold = (torch.tensor(data["values"], dtype=torch.float64) - torch.tensor(task["mean"])) / torch.tensor(task["deviation"])
-        error, d = (pooled(task["outputs"]) - gold).abs(), task.get("delta")
-        return (error ** 2 if d is None else torch.where(error <= d, error ** 2 / 2, d * (error - d / 2))).mean(1).sum()
+        said = pooled(task["outputs"])
+        error, d = (said - gold).abs(), task.get("delta")
+        return (error ** 2 if d is None else torch.where(error <= d, error ** 2 / 2, d * (error - d / 2))).mean(1).sum(), said
     if kind == "tagging":
-        log_p, gold = torch.log_softmax(p.linear("out", states + valued(), task["labels"]), -1), data["tags"]
-        return -(log_p.gather(2, gold.clamp(min=0)[..., None])[..., 0] * (gold >= 0)).sum()
+        said, gold = p.linear("out", states + valued(), task["labels"]), data["tags"]
+        log_p = torch.log_softmax(said, -1)
+        return -(log_p.gather(2, gold.clamp(min=0)[..., None])[..., 0] * (gold >= 0)).sum(), said[gold >= 0]
     if kind == "masked_lm":
         hidden = p.norm("norm", F.gelu(p.linear("transform", states + valued(), DIM)))
-        log_p = torch.log_softmax(hidden @ embedding.T + p("bias", VOCABULARY), -1)
-        return -(log_p.gather(2, data["original"][..., None])[..., 0] * (data["ids"] == MASK)).sum()
+        said = hidden @ embedding.T + p("bias", VOCABULARY)
+        log_p, masked = torch.log_softmax(said, -1), data["ids"] == MASK
+        return -(log_p.gather(2, data["original"][..., None])[..., 0] * masked).sum(), said[masked]
     # translation: the decoder reads "<s> t_0 ...", and the source with one position more, right behind the words
     targets, lengths = data["targets"], mask.sum(1)
     memory = torch.cat([states, torch.zeros(len(states), 1, DIM, dtype=torch.float64)], 1)
@@ -293,10 +305,23 @@ def head_loss(p, embedding, states, w, data, task, delta):
     causal = hide(torch.ones(length, length, dtype=torch.bool).tril())[None, None]
     for i in range(DECODER_LAYERS):
         x = block(p, f"layers.{i}", x, causal, (memory, bias[:, None, None, :]))
-    log_p = torch.log_softmax(p.norm("norm", x) @ embedding.T + p("bias", VOCABULARY), -1)
+    said = p.norm("norm", x) @ embedding.T + p("bias", VOCABULARY)
+    log_p = torch.log_softmax(said, -1)
     smoothing = task["smoothing"]
     loss = -(1 - smoothing) * log_p.gather(2, targets.clamp(min=0)[..., None])[..., 0] - smoothing * log_p.mean(-1)
-    return (loss * (targets >= 0)).sum()
+    return (loss * (targets >= 0)).sum(), said[targets >= 0]
+
+
+def distance(said, taught, task, temperature):
+    """How far a head is from its teacher, by PyTorch's own losses."""
+    if task["kind"] == "regression":
+        outputs = task["outputs"]
+        return (F.huber_loss(said, taught, reduction="sum", delta=task["delta"]) if "delta" in task else F.mse_loss(said, taught, reduction="sum")) / outputs
+    said, taught = said / temperature, taught / temperature
+    if task["kind"] == "multilabel":
+        p = torch.sigmoid(taught)
+        return temperature ** 2 * sum(F.binary_cross_entropy_with_logits(x, p, reduction="sum") * sign for x, sign in ((said, 1), (taught, -1)))
+    return temperature ** 2 * F.kl_div(torch.log_softmax(said, -1), torch.log_softmax(taught, -1), reduction="sum", log_target=True)
 
 
 def pad(rows, filler):
@@ -370,16 +395,32 @@ def describe(options, encoder):
     return {"encoder": encoder, "attention": attention, "tokenizer": tokenizer, "tasks": tasks, "dtype": "float64", "data": ""}
 
 
-def run_case(options, encoder, padded, batch):
-    owners = {"encoder": Parameters(), **{f"head.{name}": Parameters() for name in NAMES}}
-    p, out, total = owners["encoder"], {}, 0.0
+def owners_of(seed):
+    return {"encoder": Parameters(seed), **{f"head.{name}": Parameters(seed) for name in NAMES}}
+
+
+def named(owners):
+    return {f"{owner}/{name}": value for owner, values in owners.items() for name, value in values.items()}
+
+
+def run_case(options, encoder, distillation, padded, batch):
+    owners, teachers, out, total = owners_of(0), owners_of(1), {}, 0.0
     delta, first = (1, 1) if options["mode"] == "competitive" else (0, 0)
-    for index, (name, task) in enumerate(TASKS.items()):
-        data, count = padded[index], batch["slices"][index]["count"]
+
+    def run_task(owners, index, name, task):
+        p, data = owners["encoder"], padded[index]
         states = encode(p, owners[f"head.{name}"], index, data, options | encoder)
         w = word_weights(p, states, data["mask"], options)
         embedding = p("embedding.weight", VOCABULARY, DIM)
-        loss = head_loss(owners[f"head.{name}"], embedding, states, w[:, :, first + index], data, task, delta)
+        return states, w, *head_loss(owners[f"head.{name}"], embedding, states, w[:, :, first + index], data, task, delta)
+
+    for index, (name, task) in enumerate(TASKS.items()):
+        data, count = padded[index], batch["slices"][index]["count"]
+        states, w, loss, said = run_task(owners, index, name, task)
+        if distillation:
+            taught = run_task(teachers, index, name, task)[-1].detach()
+            share = distillation["share"]
+            loss = (1 - share) * loss + share * distance(said, taught, task, distillation["temperature"])
         total = total + LOSS_WEIGHTS[index] * loss / count
         words = w[data["mask"]]  # [words of all texts, slots, attention heads]
         if options["entropy_bonus"]:
@@ -387,20 +428,21 @@ def run_case(options, encoder, padded, batch):
             total = total - LOSS_WEIGHTS[index] * options["entropy_bonus"] * -(share * share.log()).sum(1).mean()
         out |= {f"loss/{name}": loss[None], f"states/{name}": states[data["mask"]], f"weights/{name}": words.permute(2, 0, 1)}
     total.backward()
-    parameters = {f"{owner}/{name}": value for owner, values in owners.items() for name, value in values.items()}
+    parameters = named(owners)
     out |= {f"gradient/{name}": value.grad for name, value in parameters.items()}
-    return ({name: value.detach().numpy() for name, value in tensors.items()} for tensors in (parameters, out))
+    return ({name: value.detach().numpy() for name, value in tensors.items()} for tensors in (parameters, out, named(teachers)))
 
 
 def main(folder):
     batch, padded = make_data()
     for name, changed in CASES.items():
         options = DEFAULTS | changed
-        encoder = options.pop("encoder", {})
-        parameters, expected = run_case(options, encoder, padded, batch)
-        (folder / f"{name}.json").write_text(json.dumps({"model": describe(options, encoder), "batch": batch, "loss_weights": LOSS_WEIGHTS}))
-        save_file({key: np.ascontiguousarray(value) for key, value in parameters.items()}, folder / f"{name}.parameters.safetensors")
-        save_file({key: np.ascontiguousarray(value) for key, value in expected.items()}, folder / f"{name}.expected.safetensors")
+        encoder, distillation = options.pop("encoder", {}), options.pop("distillation", None)
+        case = {"model": describe(options, encoder), "batch": batch, "loss_weights": LOSS_WEIGHTS, "distillation": distillation}
+        (folder / f"{name}.json").write_text(json.dumps(case))
+        for part, tensors in zip(("parameters", "expected", "teacher"), run_case(options, encoder, distillation, padded, batch)):
+            if tensors:
+                save_file({key: np.ascontiguousarray(value) for key, value in tensors.items()}, folder / f"{name}.{part}.safetensors")
 
 
 if __name__ == "__main__":

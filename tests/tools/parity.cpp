@@ -6,6 +6,7 @@
 #include <cstring>
 #include <deque>
 #include <fstream>
+#include <memory>
 #include <numeric>
 #include <stdexcept>
 
@@ -50,19 +51,23 @@ Batch read_batch(const json& in) {
   return batch;
 }
 
-void run(const std::string& name, const std::string& dtype, const std::string& out) {
-  const json from = json::parse(std::ifstream(name + ".json"));
-  const ModelDescription description = description_from_json(from.at("model").dump(), name);
+using Owners = std::map<std::string, const Arena*>;
+
+Owners owners_of(const Model& model) {
+  Owners owners = {{"encoder", &model.encoder().arena()}};
+  for (const auto& [task, head] : model.heads()) owners["head." + head->spec().task] = &head->arena();
+  return owners;
+}
+
+std::unique_ptr<Model> read_model(const ModelDescription& description, const std::string& dtype,
+                                  const std::string& file) {
   std::vector<int> tasks(description.tasks.size());
   std::iota(tasks.begin(), tasks.end(), 0);
-  const auto model = build_model(description, tasks);
+  auto model = build_model(description, tasks);
   model->finish(1, scalar_type(dtype));
-  std::map<std::string, const Arena*> owners = {{"encoder", &model->encoder().arena()}};
-  for (const auto& [task, head] : model->heads()) owners["head." + head->spec().task] = &head->arena();
-
-  const SafetensorsFile stored(name + ".parameters.safetensors");
+  const SafetensorsFile stored(file);
   std::size_t taken = 0;
-  for (const auto& [owner, arena] : owners)
+  for (const auto& [owner, arena] : owners_of(*model))
     for (const Parameter& parameter : arena->parameters()) {
       const StoredTensor& tensor = stored.tensors().at(owner + "/" + parameter.name);
       if (tensor.shape != parameter.shape || tensor.dtype != "F64") throw std::runtime_error(owner + parameter.name);
@@ -73,9 +78,20 @@ void run(const std::string& name, const std::string& dtype, const std::string& o
       ++taken;
     }
   if (taken != stored.tensors().size()) throw std::runtime_error("the reference has more parameters than the model");
+  return model;
+}
+
+void run(const std::string& name, const std::string& dtype, const std::string& out) {
+  const json from = json::parse(std::ifstream(name + ".json"));
+  const ModelDescription description = description_from_json(from.at("model").dump(), name);
+  const auto model = read_model(description, dtype, name + ".parameters.safetensors");
+  const json distillation = from.value("distillation", json());
+  std::unique_ptr<Model> teacher;
+  if (!distillation.is_null()) teacher = read_model(description, dtype, name + ".teacher.safetensors");
 
   const Batch batch = read_batch(from.at("batch"));
   const auto inputs = model->forward(batch, false);
+  const auto shown = teacher ? teacher->forward(batch, false) : std::vector<HeadInput>();
   std::deque<torch::Tensor> hosts;
   std::map<std::string, StoredTensor> found;
   const auto keep = [&](const std::string& key, const torch::Tensor& tensor) {
@@ -86,7 +102,12 @@ void run(const std::string& name, const std::string& dtype, const std::string& o
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     const TaskSlice& slice = batch.slices[i];
     const std::string& task = description.tasks[i].name;
-    const torch::Tensor loss = model->head(slice.task).loss(inputs[i], slice);
+    const Head& head = model->head(slice.task);
+    const torch::Tensor loss = teacher
+                                   ? head.distilled_loss(inputs[i], slice,
+                                                         {teacher->head(slice.task).outputs(shown[i], slice).detach(),
+                                                          distillation.at("share"), distillation.at("temperature")})
+                                   : head.loss(inputs[i], slice);
     torch::Tensor share = loss / static_cast<double>(slice.count);
     if (description.attention.entropy_bonus > 0)  // as the trainer has it
       share = share - description.attention.entropy_bonus *
@@ -98,7 +119,7 @@ void run(const std::string& name, const std::string& dtype, const std::string& o
     keep("weights/" + task, inputs[i].task_weights);
   }
   total.backward();
-  for (const auto& [owner, arena] : owners)
+  for (const auto& [owner, arena] : owners_of(*model))
     for (const Parameter& parameter : arena->parameters())
       keep("gradient/" + owner + "/" + parameter.name, parameter.tensor.grad());
   write_safetensors(out, found, {});
