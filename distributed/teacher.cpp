@@ -62,8 +62,7 @@ std::string input_name(const TrainedTask& task) {
 
 }  // namespace
 
-void resolve_teacher(TeacherOptions& teacher, const TaskInfo& task, const TokenizerInfo& tokenizer,
-                     const fs::path& run_dir) {
+void resolve_teacher(TeacherOptions& teacher, const TaskInfo& task, const Manifest& manifest, const fs::path& run_dir) {
   const std::string who = fmt::format("task {}: its teacher {}", task.name, teacher.run_dir.string());
   std::error_code code;
   if (fs::weakly_canonical(teacher.run_dir, code) == fs::weakly_canonical(run_dir, code))
@@ -87,10 +86,16 @@ void resolve_teacher(TeacherOptions& teacher, const TaskInfo& task, const Tokeni
   const TrainedTask& trained = find_task(model, teacher, task, who);
   check_same("labels", trained.labels, task.labels, who);
   check_same("outputs", trained.outputs, task.outputs, who);
-  if (!same_tokenizer(model.tokenizer, tokenizer))
+  if (!same_tokenizer(model.tokenizer, manifest.tokenizer))
     throw Error(Exit::config, fmt::format("{} was trained with another tokenizer than the data set's, so that tokens "
                                           "mean other words; import the data with dataset.vocab = {}",
                                           who, (teacher.run_dir / model.tokenizer.file).string()));
+  named([&] {
+    check_length(model.encoder, manifest.max_length,
+                 fmt::format("the data set {} was imported with max_length = {}", manifest.name, manifest.max_length),
+                 fmt::format("give a teacher with more, or import with dataset.max_length = {} or less",
+                             model.encoder.positions));
+  });
   teacher.task = trained.name;
   teacher.weights.checkpoint = std::to_string(found->state.step);
   teacher.hash = to_hex(named([&] { return weights_hash(found->state, trained.name, teacher.weights.average); }));

@@ -26,10 +26,10 @@ struct TeacherOptions {
 };
 
 // Finds the teacher's checkpoint, whose step becomes weights.checkpoint, and its task; fills in the hash and the
-// warnings. `task` and `tokenizer`: of the data set that the run of `run_dir` trains on. Throws Error(config) when the
-// teacher is that run itself, holds no such checkpoint or averages, or has no task of the same kind, labels, outputs
-// and tokenizer; Error(data) when it is damaged.
-void resolve_teacher(TeacherOptions& teacher, const TaskInfo& task, const TokenizerInfo& tokenizer,
+// warnings. `manifest`: of the data set that the run of `run_dir` trains on, `task`: one of its tasks. Throws
+// Error(config) when the teacher is that run itself, holds no such checkpoint or averages, has no task of the same
+// kind, labels, outputs and tokenizer, or cannot read inputs so long; Error(data) when it is damaged.
+void resolve_teacher(TeacherOptions& teacher, const TaskInfo& task, const Manifest& manifest,
                      const std::filesystem::path& run_dir);
 
 // Throws Error(config) on every worker when they have found different weights, as of a teacher that still trains.

@@ -110,7 +110,7 @@ TaskOptions task_options(Config& config, const TaskInfo& info) {
   return task;
 }
 
-TeacherOptions teacher_options(Config& config, const TaskInfo& info, const TokenizerInfo& tokenizer,
+TeacherOptions teacher_options(Config& config, const TaskInfo& info, const Manifest& manifest,
                                const std::filesystem::path& run_dir) {
   const auto key = [&](std::string_view name) { return fmt::format("task.{}.{}", info.name, name); };
   TeacherOptions teacher;
@@ -134,7 +134,7 @@ TeacherOptions teacher_options(Config& config, const TaskInfo& info, const Token
   if (config.has(key("teacher_task"))) teacher.task = config.text(key("teacher_task"));
   teacher.share = config.number(key("distill"));
   teacher.temperature = config.number(key("distill_temperature"));
-  resolve_teacher(teacher, info, tokenizer, run_dir);
+  resolve_teacher(teacher, info, manifest, run_dir);
   if (config.has(key("teacher_hash")) && config.text(key("teacher_hash")) != teacher.hash)
     fail(
         fmt::format("{}: the weights of the teacher {} after step {} have the hash {}, so it is another teacher; give "
@@ -248,7 +248,7 @@ TrainOptions train_options_of(Config& config, const Manifest& manifest) {
   for (const std::string& name : options.tasks) {
     const TaskInfo& info = manifest.task(name);
     options.task_options[name] = task_options(config, info);
-    options.task_options[name].teacher = teacher_options(config, info, manifest.tokenizer, options.run_dir);
+    options.task_options[name].teacher = teacher_options(config, info, manifest, options.run_dir);
   }
   // Throws before a run folder is made.
   phase_quotas(options.mixture, options.tasks, train_samples(manifest, options.tasks));

@@ -243,13 +243,19 @@ def test_a_run_does_not_teach_itself(data, teacher, tmp_path):
         fails(78, *train_words(tmp_path / "run", data, *TEACHER, *taught_by(tmp_path / name, ["topic"])), says=["task topic", "own folder"])
 
 
-def test_a_teacher_of_other_words_or_vectors(planted, data, stranger, tmp_path):
+def test_a_teacher_of_other_words_lengths_or_vectors(planted, data, stranger, tmp_path):
     ini = (planted / "jsonl" / "synthetic.ini").read_text().replace("vocab_size = 340", "vocab_size = 330")
     shutil.copytree(planted / "jsonl", tmp_path / "jsonl")
     (tmp_path / "jsonl" / "synthetic.ini").write_text(ini)
     assert run("import", "-c", tmp_path / "jsonl" / "synthetic.ini", "--out", tmp_path / "data").returncode == 0
     fails(78, *train_words(tmp_path / "run", tmp_path / "data", *taught_by(stranger, ["topic"])),
           says=["task topic", "another tokenizer", f"dataset.vocab = {stranger}"])
+    (tmp_path / "jsonl" / "synthetic.ini").write_text((planted / "jsonl" / "synthetic.ini").read_text().replace("max_length = 64", "max_length = 40"))
+    assert run("import", "-c", tmp_path / "jsonl" / "synthetic.ini", "--out", tmp_path / "short").returncode == 0
+    train(tmp_path / "bert", tmp_path / "short", "--run.tasks", "topic", "--run.steps", 1, "--encoder.form", "bert", "--encoder.positions", 40)
+    fails(78, *train_words(tmp_path / "run", data, *taught_by(tmp_path / "bert", ["topic"])),
+          says=["task topic: its teacher", "max_length = 64", "positions", "dataset.max_length = 40 or less"])
+    train(tmp_path / "run", tmp_path / "short", "--run.tasks", "topic", "--run.steps", 1, *taught_by(tmp_path / "bert", ["topic"]))
     for workers in (1, 2):
         fails(78, *train_words(tmp_path / f"run-{workers}", data, "--run.tasks", "wind,reply", *taught_by(stranger, ["wind"])), workers=workers,
               says=["task wind", "reads vectors of 5 numbers", "the data set has vectors of 4 numbers"])
