@@ -7,6 +7,8 @@
 #include <map>
 #include <set>
 
+#include <fmt/format.h>
+
 #include "expect_error.h"
 #include "small_model.h"
 
@@ -64,7 +66,7 @@ TEST(Sharing, EachPartIsWithItsOwner) {
   const auto in_blocks = [](const Names& parts, const std::string& prefix) {
     Names out;
     for (const char* block : {"layers.0.", "layers.1."})
-      for (const std::string& part : parts) out.insert(prefix + block + part);
+      for (const std::string& part : parts) out.insert(fmt::format("{}{}{}", prefix, block, part));
     return out;
   };
   const Names linear = {"norm.weight", "norm.bias", "down.weight", "down.bias", "up.weight", "up.bias"};
