@@ -477,7 +477,9 @@ TEST(Operations, GradientsEqualFiniteDifferences) {
                             1e-6);
   expect_finite_differences([&] { return (turned(x) * direction).sum(); }, {x}, 1e-6);
   expect_finite_differences(
-      [&] { return (checkpointed([&](Tensor states) { return turned(states).tanh() * other; }, x) * direction).sum(); },
+      [&] {
+        return (checkpointed([&](const Tensor& states) { return turned(states).tanh() * other; }, x) * direction).sum();
+      },
       {x, other}, 1e-6);
   for (const double smoothing : {0.0, 0.1})
     expect_finite_differences(
