@@ -111,7 +111,7 @@ TEST(Distillation, ARegressionTeacherHasItsOwnUnit) {
   const Batch batch = small_batch(3);
   const HeadInput input = student->forward(batch, false)[6];
   const Tensor same = head.outputs(input, batch.slices[6]), values = other->outputs(input, batch.slices[6]);
-  const auto vector = [&](std::vector<double> of) { return to_device(of, same); };
+  const auto vector = [&](const std::vector<double>& of) { return to_device(of, same); };
   const Tensor standard = (same - vector({3, -20})) / vector({0.5, 7});
   EXPECT_LT(relative_difference(values, standard * vector({1.5, 3}) + vector({2, -10})), 1e-13);
   EXPECT_EQ(to_host_double(values), other->predict(input).values);
