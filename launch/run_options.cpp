@@ -10,6 +10,7 @@
 #include "core/base/error.h"
 #include "core/base/files.h"
 #include "core/base/hash.h"
+#include "core/heads/registry.h"
 #include "launch/launcher.h"
 #include "launch/mixture_options.h"
 #include "launch/nearest.h"
@@ -86,6 +87,19 @@ OptimizerOptions optimizer_options(const Config& config) {
   return optimizer;
 }
 
+// KEY=VALUE, KEY=VALUE
+std::map<std::string, std::string> own_options(const Config& config, const std::string& option) {
+  std::map<std::string, std::string> own;
+  for (const std::string& entry : config.list(option)) {
+    const std::size_t equals = entry.find('=');
+    if (equals == 0 || equals == std::string::npos || equals + 1 == entry.size())
+      fail(fmt::format("{}: '{}' is not KEY=VALUE", config.quote(option), entry));
+    if (!own.emplace(entry.substr(0, equals), entry.substr(equals + 1)).second)
+      fail(fmt::format("{}: {} is given twice; keep one", config.quote(option), entry.substr(0, equals)));
+  }
+  return own;
+}
+
 TaskOptions task_options(Config& config, const TaskInfo& info) {
   const auto key = [&](std::string_view name) { return fmt::format("task.{}.{}", info.name, name); };
   if (!config.has(key("dropout"))) config.resolve(key("dropout"), config.text("encoder.dropout"), "encoder.dropout");
@@ -99,6 +113,13 @@ TaskOptions task_options(Config& config, const TaskInfo& info) {
   if (task.masking.mask + task.masking.random > 1)
     fail(fmt::format("{} and {}: the two shares together must be at most 1", config.quote(key("mask_token")),
                      config.quote(key("mask_random"))));
+  if (config.has(key("head"))) {
+    task.head.head = config.text(key("head"));
+    if (const auto heads = heads_of(info.kind); std::ranges::count(heads, task.head.head) == 0)
+      fail(fmt::format("{}: this program has no such head for {}{}; it has {}", config.quote(key("head")),
+                       name_of(info.kind), did_you_mean(task.head.head, heads), fmt::join(heads, ", ")));
+  }
+  task.head.own = own_options(config, key("head_options"));
   task.head.dropout = config.number(key("dropout"));
   task.head.label_smoothing = config.number(key("label_smoothing"));
   task.head.class_weights = config.text(key("class_weights"));

@@ -160,6 +160,12 @@ std::span<const Option> train_options() {
       {"task", "patience", integer, "", "As run.task_patience, which it is when not given.", true, ">=0"},
       {"task", "metric", text, "loss",
        "What early stopping of the task and run.best = mean go by: a metric that evaluations on valid give.", true},
+      {"task", "head", text, "",
+       "The head that reads the task: the name of one that the program registers for the task's kind; the kind's own "
+       "when empty.",
+       true},
+      {"task", "head_options", list, "", "Of heads that Polyhead does not bring: KEY=VALUE, separated by commas.",
+       true},
       {"task", "dropout", number, "", "Dropout rate of the head; encoder.dropout when not given.", true, ">=0,<1"},
       {"task", "label_smoothing", number, "", "Label smoothing; when not given 0.1 for translation, else 0.", true,
        ">=0,<1"},

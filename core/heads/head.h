@@ -1,14 +1,16 @@
-// A head: everything that only one task uses; it lives on the task's workers only. Adding a kind is one file with a
-// class and one line in registry.cpp.
+// A head: everything that only one task uses; it lives on the task's workers only. Adding one is one file with a class
+// and one line: in registry.cpp, or, outside of Polyhead, a call of register_head.
 #pragma once
 
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/base/batch.h"
 #include "core/heads/distillation.h"
+#include "core/heads/registry.h"
 #include "core/model/arena.h"
 #include "core/model/encoder.h"
 #include "core/model/operations.h"
@@ -103,9 +105,33 @@ class Head {
   std::unique_ptr<TaskLayers> layers_;
 };
 
-// The head of spec.kind, its arena not yet finished. Throws Error(config) for a kind without a head or options out of
-// range.
+using HeadMaker = std::unique_ptr<Head> (*)(const HeadSpec&);
+
+template <typename T>
+std::unique_ptr<Head> make_head_of(const HeadSpec& spec) {
+  return std::make_unique<T>(spec);
+}
+
+// From here on tasks of a kind of data can have this head, by task.NAME.head = `name`; what evaluation measures follows
+// from the kind. To be called before the program runs, as examples/custom_head does. Throws std::logic_error for a
+// name that is empty or taken.
+void register_head(const std::string& name, Kind kind, HeadMaker make);
+
+// The head that spec.options.head names, or else that of spec.kind; its arena is not yet finished. Throws Error(config)
+// for a name that no head of this kind has here, and for options out of range.
 std::unique_ptr<Head> make_head(const HeadSpec& spec);
+
+// A head's own options (HeadOptions::own), each taken once. `known`: all that the head has; throws Error(config) naming
+// the task when another is given.
+class OwnOptions {
+ public:
+  OwnOptions(const HeadSpec& spec, std::vector<std::string> known);
+  std::string text(const std::string& key, const std::string& otherwise) const;
+  double number(const std::string& key, double otherwise) const;  // throws Error(config) when it is none
+
+ private:
+  const HeadSpec& spec_;
+};
 
 // Cuts the encoder's output into the inputs of the batch's slices, in their order. training: with dropout keys.
 std::vector<HeadInput> head_inputs(const Encoder& encoder, const Encoder::Output& output, const torch::Tensor& tokens,

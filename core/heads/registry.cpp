@@ -1,5 +1,12 @@
-// The kinds that have a head: one line each.
+// The heads: one line each.
+#include "core/heads/registry.h"
+
+#include <algorithm>
+#include <charconv>
+#include <stdexcept>
+
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "core/base/error.h"
 #include "core/heads/classification.h"
@@ -12,30 +19,68 @@
 namespace polyhead {
 namespace {
 
+struct Entry {
+  std::string name;
+  Kind kind;
+  HeadMaker make;
+};
+
 template <typename T>
-std::unique_ptr<Head> make(const HeadSpec& spec) {
-  return std::make_unique<T>(spec);
+Entry own_head_of(Kind kind) {
+  return {std::string(name_of(kind)), kind, make_head_of<T>};
 }
 
-std::unique_ptr<Head> (*maker(Kind kind))(const HeadSpec&) {
-  switch (kind) {
-    case Kind::classification:
-      return make<ClassificationHead>;
-    case Kind::multilabel:
-      return make<MultilabelHead>;
-    case Kind::regression:
-      return make<RegressionHead>;
-    case Kind::tagging:
-      return make<TaggingHead>;
-    case Kind::masked_lm:
-      return make<MaskedLmHead>;
-    case Kind::translation:
-      return make<TranslationHead>;
-  }
-  throw Error(Exit::internal, "a kind of task without a head");
+std::vector<Entry>& registry() {
+  static std::vector<Entry> entries = {
+      own_head_of<ClassificationHead>(Kind::classification),
+      own_head_of<MultilabelHead>(Kind::multilabel),
+      own_head_of<RegressionHead>(Kind::regression),
+      own_head_of<TaggingHead>(Kind::tagging),
+      own_head_of<MaskedLmHead>(Kind::masked_lm),
+      own_head_of<TranslationHead>(Kind::translation),
+  };
+  return entries;
 }
 
 }  // namespace
+
+void register_head(const std::string& name, Kind kind, HeadMaker make) {
+  if (name.empty() || std::ranges::count(registry(), name, &Entry::name) > 0)
+    throw std::logic_error(fmt::format("a head cannot be registered as '{}': the name is empty or taken", name));
+  registry().push_back({name, kind, make});
+}
+
+std::vector<std::string> heads_of(Kind kind) {
+  std::vector<std::string> names;
+  for (const Entry& entry : registry())
+    if (entry.kind == kind) names.push_back(entry.name);
+  return names;
+}
+
+OwnOptions::OwnOptions(const HeadSpec& spec, std::vector<std::string> known) : spec_(spec) {
+  for (const auto& [key, value] : spec.options.own)
+    if (std::ranges::count(known, key) == 0)
+      throw Error(Exit::config,
+                  fmt::format("task.{}.head_options: the head {} has no option {} (of value {}); it has {}", spec.task,
+                              spec.options.head.empty() ? name_of(spec.kind) : spec.options.head, key, value,
+                              known.empty() ? "none" : fmt::format("{}", fmt::join(known, ", "))));
+}
+
+std::string OwnOptions::text(const std::string& key, const std::string& otherwise) const {
+  const auto found = spec_.options.own.find(key);
+  return found == spec_.options.own.end() ? otherwise : found->second;
+}
+
+double OwnOptions::number(const std::string& key, double otherwise) const {
+  const std::string value = text(key, "");
+  if (value.empty()) return otherwise;
+  double number = 0;
+  const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), number);
+  if (error != std::errc() || end != value.data() + value.size())
+    throw Error(Exit::config,
+                fmt::format("task.{}.head_options: {} = {}: it must be a number", spec_.task, key, value));
+  return number;
+}
 
 std::unique_ptr<Head> make_head(const HeadSpec& spec) {
   const auto check = [&](bool good, const std::string& key, const auto& value, const char* expected) {
@@ -51,7 +96,16 @@ std::unique_ptr<Head> make_head(const HeadSpec& spec) {
   check(o.delta > 0, "delta", o.delta, "be above 0");
   check(o.decoder_layers >= 1, "decoder_layers", o.decoder_layers, "be at least 1");
   check(o.max_target >= 1, "max_target", o.max_target, "be at least 1");
-  return maker(spec.kind)(spec);
+  const std::string name = o.head.empty() ? std::string(name_of(spec.kind)) : o.head;
+  const auto found = std::ranges::find_if(
+      registry(), [&](const Entry& entry) { return entry.name == name && entry.kind == spec.kind; });
+  if (found == registry().end())
+    throw Error(Exit::config,
+                fmt::format("task.{}.head = {}: this program has no such head for {}, but {}; choose one of them, or "
+                            "use the program that registers it",
+                            spec.task, name, name_of(spec.kind), fmt::join(heads_of(spec.kind), ", ")));
+  if (name == name_of(spec.kind)) const OwnOptions none(spec, {});
+  return found->make(spec);
 }
 
 }  // namespace polyhead

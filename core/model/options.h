@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -50,6 +51,8 @@ struct AttentionOptions {
 };
 
 struct HeadOptions {
+  std::string head = {};  // which head of the task's kind (core/heads/head.h); empty: the kind's own
+  std::map<std::string, std::string> own = {};  // of heads outside of Polyhead: what they make of it
   double dropout = 0.1;
   double label_smoothing = 0;          // classification, translation; in [0, 1)
   std::string class_weights = "none";  // classification: or balanced, by the train split's counts

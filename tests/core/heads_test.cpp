@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/heads/tagging.h"
 #include "core/model/device.h"
 #include "expect_error.h"
 #include "small_model.h"
@@ -250,6 +251,51 @@ TEST(Model, ImportanceStartsEqual) {
   Model model(small.encoder, small.attention, kVocabulary, 4);
   model.finish(1, torch::kFloat64);
   EXPECT_TRUE(model.encoder().importance().allclose(torch::full({4}, 0.25, torch::kFloat64)));
+}
+
+TEST(Registry, HeadsAreFoundByName) {
+  EXPECT_EQ(heads_of(Kind::tagging), std::vector<std::string>{"tagging"});
+  struct Doubled : TaggingHead {
+    using TaggingHead::TaggingHead;
+    torch::Tensor loss(const HeadInput& input, const TaskSlice& slice) const override {
+      return 2 * TaggingHead::loss(input, slice);
+    }
+  };
+  register_head("doubled", Kind::tagging, make_head_of<Doubled>);
+  EXPECT_EQ(heads_of(Kind::tagging), (std::vector<std::string>{"tagging", "doubled"}));
+  EXPECT_THROW(register_head("doubled", Kind::regression, make_head_of<Doubled>), std::logic_error);
+  EXPECT_THROW(register_head("", Kind::regression, make_head_of<Doubled>), std::logic_error);
+  HeadSpec spec{.task = "news",
+                .kind = Kind::tagging,
+                .classes = 3,
+                .encoder = SmallOptions().encoder,
+                .options = {.head = "doubled"},
+                .statistics = {}};
+  EXPECT_NE(dynamic_cast<Doubled*>(make_head(spec).get()), nullptr);
+  spec.options.head = "tagging";
+  EXPECT_EQ(dynamic_cast<Doubled*>(make_head(spec).get()), nullptr);
+  spec.options.head = "crf";
+  expect_error([&] { make_head(spec); }, Exit::config, {"task.news.head = crf", "tagging, doubled"});
+  spec.kind = Kind::classification;
+  spec.options.head = "doubled";  // of another kind
+  expect_error([&] { make_head(spec); }, Exit::config, {"task.news.head = doubled", "classification"});
+}
+
+TEST(Registry, OptionsOfAHeadsOwn) {
+  HeadSpec spec{.task = "news",
+                .kind = Kind::tagging,
+                .classes = 3,
+                .encoder = SmallOptions().encoder,
+                .options = {.own = {{"scale", "2.5"}, {"link", "probit"}}},
+                .statistics = {}};
+  const OwnOptions own(spec, {"scale", "link", "other"});
+  EXPECT_EQ(own.text("link", "logit"), "probit");
+  EXPECT_EQ(own.text("other", "as it was"), "as it was");
+  EXPECT_EQ(own.number("scale", 1), 2.5);
+  EXPECT_EQ(own.number("other", 7), 7);
+  expect_error([&] { own.number("link", 1); }, Exit::config, {"task.news.head_options", "link = probit", "a number"});
+  expect_error([&] { OwnOptions(spec, {"scale"}); }, Exit::config, {"task.news.head_options", "link", "it has scale"});
+  expect_error([&] { make_head(spec); }, Exit::config, {"task.news.head_options", "tagging", "it has none"});
 }
 
 TEST(HeadOptions, OutOfRangeIsAnErrorThatNamesTheTask) {

@@ -1,0 +1,129 @@
+"""examples/custom_head: built outside the source tree against the installed library; what its head computes, and what programs without it say."""
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.special import expit
+from scipy.stats import norm
+
+import program
+from program import ROOT, environment, fails, newest, parameters, run, status
+
+BUILD = Path(program.POLYHEAD).parent
+EXAMPLE = ROOT / "examples" / "custom_head"
+SHORT = ["-c", EXAMPLE / "ordinal.ini", "--run.threads", 1]
+
+
+def call(*words, **more):
+    done = subprocess.run([str(word) for word in words], env=environment(), capture_output=True, encoding="utf-8", timeout=400, **more)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def prefix(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("install")
+    call("cmake", "--install", BUILD, "--prefix", folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def ordinal(prefix, tmp_path_factory):
+    """The example's program, by the commands of its README."""
+    folder = tmp_path_factory.mktemp("example")
+    shutil.copytree(EXAMPLE, folder / "source")
+    launcher = ["-DCMAKE_CXX_COMPILER_LAUNCHER=ccache"] if shutil.which("ccache") else []
+    call("cmake", "-S", folder / "source", "-B", folder / "build", "-G", "Ninja", f"-DCMAKE_PREFIX_PATH={prefix}", *launcher)
+    call("cmake", "--build", folder / "build")
+    return folder / "build" / "polyhead-ordinal"
+
+
+@pytest.fixture(scope="module")
+def grades(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("grades")
+    call(EXAMPLE / "prepare", folder / "raw")
+    call(program.POLYHEAD, "import", "-c", folder / "raw" / "grades.ini", "--out", folder / "data")
+    return folder / "data"
+
+
+@pytest.fixture(scope="module")
+def trained(ordinal, grades, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run") / "run"
+    call(ordinal, "train", *SHORT, "--run.steps", 200, "--data", grades, "--run-dir", folder)
+    return folder
+
+
+def test_the_installed_package_names_no_folder_of_the_build(prefix):
+    for file in (prefix / "lib").rglob("cmake/polyhead/*"):
+        text = file.read_text()
+        assert str(BUILD) not in text and f"{ROOT}/" not in text, file
+    headers = {str(path.relative_to(prefix / "include" / "polyhead")) for path in prefix.rglob("*.h")}
+    assert {"core/heads/head.h", "launch/program.h"} <= headers
+    assert "usage: polyhead" in call(prefix / "bin" / "polyhead", "--help")
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_trains_as_any_other(workers, ordinal, grades, trained, tmp_path):
+    words = [ordinal, "train", *SHORT, "--data", grades, "--run-dir", tmp_path / "run", "--run.dtype", "float64", "--run.steps", 8]
+    call(*(["mpirun", "--bind-to", "none", "-n", workers] if workers > 1 else []), *words)
+    assert status(tmp_path / "run")["state"] == "done"
+    if workers == 1:
+        result = json.loads(call(ordinal, "evaluate", "--run-dir", trained, "--split", "test", "--json", "--threads", 1))["tasks"]["grades"]
+        assert result["accuracy"] > result["majority"] + 0.1
+
+
+@pytest.mark.parametrize("link", ["logit", "probit"])
+def test_probabilities_follow_the_model(link, ordinal, grades, tmp_path):
+    """From the saved parameters: the most probable class and its probability are those of some score s; losses are their logarithms."""
+    folder = tmp_path / "run"
+    call(ordinal, "train", *SHORT, "--data", grades, "--run-dir", folder, "--run.dtype", "float64", "--run.steps", 30, "--task.grades.head_options", f"link={link}")
+    state = json.loads((newest(folder) / "state.json").read_text())
+    assert next(task["head"] for task in state["model"]["tasks"] if task["name"] == "grades")["own"] == {"link": link}
+    head = parameters(folder)["head.grades"]
+    assert np.ptp(head["gaps"]) > 1e-4  # learned
+    thresholds = head["first_threshold"][0] + np.concatenate([[0], np.cumsum(np.log1p(np.exp(head["gaps"])))])
+    texts = "".join(json.dumps({"text": text}) + "\n" for text in ("bad1 bad2 bad3 bad4", "plain1 plain2", "nice1 plain3 dull2", "grand1 grand2 nice3 grand4"))
+    found = [json.loads(line) for line in call(ordinal, "predict", "--run-dir", folder, "--task", "grades", "--threads", 1, input=texts).splitlines()]
+    assert len({line["label"] for line in found}) > 1
+    F = {"logit": expit, "probit": norm.cdf}[link]
+    s = np.linspace(-40, 40, 800001)[:, None]
+    below = np.concatenate([np.zeros_like(s), F(thresholds - s), np.ones_like(s)], axis=1)
+    p = np.diff(below, axis=1)
+    for line in found:
+        label = int(line["label"]) - 1
+        nearest = np.abs(p[:, label] - line["probability"])[p.argmax(1) == label]
+        assert nearest.min() < 1e-4, line
+
+
+def test_resumes_bitwise(ordinal, grades, tmp_path):
+    words = [ordinal, "train", *SHORT, "--run.steps", 12, "--data", grades]
+    call(*words, "--run-dir", tmp_path / "whole")
+    call(*words, "--run-dir", tmp_path / "parts", "--run.stop_at", 5)
+    call(*words, "--run-dir", tmp_path / "parts")
+    assert status(tmp_path / "parts")["parameter_hash"] == status(tmp_path / "whole")["parameter_hash"]
+
+
+def test_a_program_without_the_head(grades, trained, tmp_path):
+    fails(78, "evaluate", "--run-dir", trained, says=["task.grades.head = ordinal", "classification", "the program that registers it"])
+    fails(78, "train", *SHORT, "--data", grades, "--run-dir", tmp_path / "run", says=["ordinal.ini", "head = ordinal", "it has classification"])
+    assert not (tmp_path / "run").exists()
+    # The task beside it can be read.
+    assert run("evaluate", "--run-dir", trained, "--tasks", "grades-plain", "--threads", 1).returncode == 0
+
+
+@pytest.mark.parametrize("options, says", [
+    (["--task.grades.head", "ordnal"], ["task.grades.head", "ordnal", "did you mean ordinal?"]),
+    (["--task.grades.head_options", "link"], ["task.grades.head_options", "'link' is not KEY=VALUE"]),
+    (["--task.grades.head_options", "link=logit, link=probit"], ["link is given twice"]),
+    (["--task.grades.head_options", "lnk=probit"], ["task.grades.head_options", "no option lnk", "it has link"]),
+    (["--task.grades.head_options", "link=cauchy"], ["task.grades.head_options: link = cauchy", "logit or probit"]),
+    (["--task.grades-plain.head_options", "link=logit"], ["task.grades-plain.head_options", "no option link", "it has none"]),
+])
+def test_wrong_options(options, says, ordinal, grades, tmp_path, monkeypatch):
+    monkeypatch.setattr(program, "POLYHEAD", str(ordinal))
+    fails(78, "train", *SHORT, "--data", grades, "--run-dir", tmp_path / "run", *options, says=says)
