@@ -2,12 +2,14 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import time
 
 import numpy as np
 import pytest
+import xxhash
 
 from program import command, environment, fails, flip, newest, run, status, step_count, steps, wait_for
 
@@ -53,6 +55,15 @@ def compared(data, tmp_path_factory):
     return ini, json.loads(compare(ini, data, "--json").stdout)
 
 
+def rolled_ids(quotas, count):
+    """ids_hash after each step of a run whose tasks take these quotas from the front of their streams."""
+    rolled = 0
+    for step in range(count):
+        total = sum(xxhash.xxh3_64_intdigest(task.encode(), seed=step * quota + i) for task, quota in quotas.items() for i in range(quota))
+        rolled = xxhash.xxh3_64_intdigest(rolled.to_bytes(8, "little") + (total % 2**64).to_bytes(8, "little"))
+        yield f"{rolled:016x}"
+
+
 def test_each_task_takes_the_same_samples_alone_and_together(compared):
     ini, _ = compared
     out = ini.parent / "out"
@@ -64,6 +75,9 @@ def test_each_task_takes_the_same_samples_alone_and_together(compared):
             folder = out / f"single-{task}-seed{seed}" / "run"
             assert len(steps(folder)) == 12
             assert status(folder)["epochs"] == {task: joint[task]}
+        batch = {task: int(re.search(r"^batch = (\d+)$", (out / f"single-{task}-seed{seed}" / "run.ini").read_text(), re.M)[1]) for task in ("topic", "ornament", "lines")}
+        for name, quotas in {"joint": batch, **{f"single-{task}": {task: quota} for task, quota in batch.items()}}.items():
+            assert [line["ids_hash"] for line in steps(out / f"{name}-seed{seed}" / "run")] == list(rolled_ids(quotas, 12))
 
 
 def test_the_numbers_follow_from_the_runs(compared, data):
