@@ -27,7 +27,11 @@ TrainedModel load_trained(const std::filesystem::path& run_dir, const Weights& w
   for (const std::string& name : tasks) indices.push_back(trained.description.task(name));
   if (tasks.empty())
     for (std::size_t i = 0; i < trained.description.tasks.size(); ++i) indices.push_back(static_cast<int>(i));
-  trained.model = build_model(trained.description, indices);
+  try {
+    trained.model = build_model(trained.description, indices);
+  } catch (const Error& error) {
+    throw Error(error.code(), fmt::format("{}: {}", run_dir.string(), error.what()));
+  }
   const auto options =
       torch::TensorOptions().dtype(scalar_type(trained.description.dtype)).device(choose_device(device, local_rank));
   trained.model->finish(0, options);

@@ -41,7 +41,7 @@ struct Comparison {
   int draws = 0;
   std::vector<TaskDifference> tasks;
   double delta_m = 0;         // the mean of the tasks' relative differences; NaN when there are none
-  Interval delta_m_interval;  // over the same draws
+  Interval delta_m_interval;  // over the same draws, but those in which a task's `first` is 0
 };
 
 // Takes the metric of each kind that has rows; masked_lm and translation by log-perplexity. Every task has the same

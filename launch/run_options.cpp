@@ -89,13 +89,18 @@ OptimizerOptions optimizer_options(const Config& config) {
 
 // KEY=VALUE, KEY=VALUE
 std::map<std::string, std::string> own_options(const Config& config, const std::string& option) {
+  const auto trimmed = [](const std::string& text) {
+    const std::size_t first = text.find_first_not_of(' ');
+    return first == std::string::npos ? "" : text.substr(first, text.find_last_not_of(' ') - first + 1);
+  };
   std::map<std::string, std::string> own;
   for (const std::string& entry : config.list(option)) {
-    const std::size_t equals = entry.find('=');
-    if (equals == 0 || equals == std::string::npos || equals + 1 == entry.size())
-      fail(fmt::format("{}: '{}' is not KEY=VALUE", config.quote(option), entry));
-    if (!own.emplace(entry.substr(0, equals), entry.substr(equals + 1)).second)
-      fail(fmt::format("{}: {} is given twice; keep one", config.quote(option), entry.substr(0, equals)));
+    const std::size_t equals = std::min(entry.find('='), entry.size());
+    const std::string key = trimmed(entry.substr(0, equals)),
+                      value = equals < entry.size() ? trimmed(entry.substr(equals + 1)) : "";
+    if (key.empty() || value.empty()) fail(fmt::format("{}: '{}' is not KEY=VALUE", config.quote(option), entry));
+    if (!own.emplace(key, value).second)
+      fail(fmt::format("{}: {} is given twice; keep one", config.quote(option), key));
   }
   return own;
 }

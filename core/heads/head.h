@@ -5,7 +5,6 @@
 #include <cstdint>
 #include <memory>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "core/base/batch.h"
@@ -121,8 +120,8 @@ void register_head(const std::string& name, Kind kind, HeadMaker make);
 // for a name that no head of this kind has here, and for options out of range.
 std::unique_ptr<Head> make_head(const HeadSpec& spec);
 
-// A head's own options (HeadOptions::own), each taken once. `known`: all that the head has; throws Error(config) naming
-// the task when another is given.
+// A head's own options (HeadOptions::own). `known`: all that the head has; throws Error(config) naming the task when
+// another is given. `spec` must outlive it.
 class OwnOptions {
  public:
   OwnOptions(const HeadSpec& spec, std::vector<std::string> known);

@@ -21,12 +21,11 @@ torch::Tensor OrdinalHead::log_probabilities(const HeadInput& input) const {
   const torch::Tensor z = thresholds - output(input);  // [sequences, classes - 1]
   const torch::Tensor below = z.slice(1, 0, -1), above = z.slice(1, 1);
   if (probit_) {
-    // Where both ends lie above 0, of the mirrored ones, since a difference of numbers near 1 has no digits left.
-    const torch::Tensor low = at::where(below > 0, -above, below), high = at::where(below > 0, -below, above);
-    const torch::Tensor between = at::special_ndtr(high) - at::special_ndtr(low);
-    return torch::cat(
-        {at::special_log_ndtr(z.slice(1, 0, 1)), between.clamp_min(1e-30).log(), at::special_log_ndtr(-z.slice(1, -1))},
-        1);
+    // log(e^b' - e^a'); where both ends lie above 0, of the mirrored ones, whose logarithms have digits.
+    const torch::Tensor low = at::special_log_ndtr(at::where(below > 0, -above, below)),
+                        high = at::special_log_ndtr(at::where(below > 0, -below, above));
+    const torch::Tensor between = high + (-at::expm1(low - high)).log();
+    return torch::cat({at::special_log_ndtr(z.slice(1, 0, 1)), between, at::special_log_ndtr(-z.slice(1, -1))}, 1);
   }
   // F(b) - F(a) = F(b) F(-a) (1 - e^(a - b))
   const torch::Tensor between = at::log_sigmoid(above) + at::log_sigmoid(-below) + (-at::expm1(below - above)).log();

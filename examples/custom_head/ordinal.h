@@ -2,7 +2,7 @@
 // models for ordinal data, 1980) on what the task reads of the text. One score s and ordered thresholds t_1 < .. <
 // t_{K-1}:
 //   P(y <= k) = F(t_k - s),   F: the logistic function, or the normal distribution's (link = probit)
-// The classes' order is that of the data set's labels, which import sorts.
+// The classes' order is that of the data set's labels, which import sorts as texts: 01 to 10, not 1 to 10.
 #pragma once
 
 #include "core/heads/pooled.h"

@@ -44,6 +44,7 @@ CASES = {
     "bert-competitive": dict(form="bert", heads=2, temperature=1.3, floor=0.02),
     "bert-independent": dict(form="bert", mode="independent", heads=2, entropy_bonus=0.2),
     "bert-mean": dict(form="bert", mode="mean", heads=2),
+    "bert-first": dict(form="bert", mode="first"),
     "bert-torch": dict(form="bert", heads=2, blocks="torch.nn"),  # instead of our own words
     "adapters": dict(heads=2, encoder=dict(share="adapters", adapter_dim=5)),
     "mtan": dict(heads=2, encoder=dict(share="mtan", adapter_dim=5)),

@@ -16,7 +16,7 @@ from program import ROOT
 
 TOOL = Path(os.environ["POLYHEAD_BINARY"]).parent / "tests" / "parity"
 CASES = ["competitive", "competitive-given", "competitive-fixed", "independent", "mean", "first",
-         "bert-competitive", "bert-independent", "bert-mean", "bert-torch", "adapters", "mtan", "mmoe", "ple", "ple-one-level",
+         "bert-competitive", "bert-independent", "bert-mean", "bert-first", "bert-torch", "adapters", "mtan", "mmoe", "ple", "ple-one-level",
          "bert-adapters", "bert-mtan", "bert-mmoe", "bert-ple", "distilled"]
 KEY_BIAS = {"float64": 1e-14, "float32": 1e-6}  # absolute
 BOUND = {"float64": 1e-10, "float32": 1e-5}
