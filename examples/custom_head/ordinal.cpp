@@ -11,8 +11,9 @@ OrdinalHead::OrdinalHead(const HeadSpec& spec) : PooledHead(spec, 1) {
   if (spec.classes < 2)
     throw Error(Exit::config, "task " + spec.task + ": its head ordinal needs at least two classes");
   probit_ = link == "probit";
-  first_ = arena_.constant("first_threshold", {1}, 1 - static_cast<double>(spec.classes) / 2);
-  if (spec.classes > 2) gaps_ = arena_.constant("gaps", {spec.classes - 2}, 0.5413);  // softplus: 1
+  // 2 apart: were it 1, the second grade from either end could never be the most probable.
+  first_ = arena_.constant("first_threshold", {1}, 2 - static_cast<double>(spec.classes));
+  if (spec.classes > 2) gaps_ = arena_.constant("gaps", {spec.classes - 2}, 1.8546);  // softplus: 2
 }
 
 torch::Tensor OrdinalHead::log_probabilities(const HeadInput& input) const {
