@@ -23,8 +23,8 @@ void reserve(TaskSlice& slice, std::size_t samples, std::size_t inputs, std::siz
 
 }  // namespace
 
-Loader::Loader(std::vector<LoaderTask> tasks, TokenizerInfo tokenizer, std::uint64_t seed, std::int64_t micro_batches)
-    : micro_batches_(static_cast<std::size_t>(micro_batches)), tokenizer_(std::move(tokenizer)) {
+Loader::Loader(std::vector<LoaderTask> tasks, TokenizerInfo tokenizer, std::uint64_t seed, MicroBatches cut)
+    : cut_(cut), tokenizer_(std::move(tokenizer)) {
   for (LoaderTask& task : tasks) {
     const std::uint64_t key = task_key(seed, task.info.name), samples = task.reader->size();
     sources_.push_back({std::move(task), key, SampleStream(key, samples)});
@@ -41,24 +41,37 @@ Loader::Step Loader::load(const std::vector<MixtureEntry>& mixture, std::int64_t
     source.stream.read(first, source.indices);
     for (const std::uint64_t index : source.indices) source.task.reader->prefetch_place(index);
   }
-  std::size_t tokens = 0;
+  const std::size_t together = cut_.samples > 0 ? static_cast<std::size_t>(cut_.samples) : 1;
+  std::size_t tokens = 0, batches = 0;
   mine_.clear();
   for (Source& source : sources_) {
     const LoaderTask& task = source.task;
     source.lengths.clear(), source.samples.clear();
     source.own = source.inputs = source.targets = 0;
-    for (const std::uint64_t index : source.indices) {
-      const StoredSample& sample = source.samples.emplace_back(task.reader->sample(index));
-      source.lengths.push_back(sample.input_length() + sample.target_length());
+    for (std::size_t i = 0; i < source.indices.size(); ++i) {
+      const StoredSample& sample = source.samples.emplace_back(task.reader->sample(source.indices[i]));
+      if (i % together == 0) source.lengths.push_back(0);
+      source.lengths.back() += sample.input_length() + sample.target_length();
     }
     const std::vector<int> parts = split_by_length(source.lengths, task.parts);
     for (std::size_t i = 0; i < source.samples.size(); ++i) {
-      if (parts[i] != task.part) continue;
-      mine_.push_back({&source, &source.samples[i], source.first + i, tokens + source.lengths[i] / 2});
-      tokens += source.lengths[i];
+      if (parts[i / together] != task.part) continue;
+      const StoredSample& sample = source.samples[i];
+      const std::size_t length = sample.input_length() + sample.target_length();
+      if (i % together == 0) ++batches;
+      mine_.push_back({&source, &sample, source.first + i, tokens + length / 2, batches - 1});
+      tokens += length;
       ++source.own;
-      source.inputs += source.samples[i].input_length();
-      source.targets += source.samples[i].target_length();
+      source.inputs += sample.input_length();
+      source.targets += sample.target_length();
+    }
+  }
+  if (cut_.samples == 0) {
+    batches = static_cast<std::size_t>(cut_.parts);
+    std::size_t batch = 0;
+    for (Mine& sample : mine_) {
+      while (sample.middle * batches >= (batch + 1) * tokens) ++batch;
+      sample.batch = batch;
     }
   }
   // A block at a time, and a block ahead: prefetches close together also overlap in looking up their pages.
@@ -67,25 +80,25 @@ Loader::Step Loader::load(const std::vector<MixtureEntry>& mixture, std::int64_t
     for (std::size_t n = begin; n < std::min(begin + kBlock, mine_.size()); ++n) mine_[n].sample->prefetch();
   };
   Step loaded;
-  loaded.batches.resize(micro_batches_);
+  loaded.batches.resize(batches);
   for (Batch& batch : loaded.batches) {
-    batch.tokens.reserve(tokens / micro_batches_);
-    batch.slices.reserve(sources_.size());
-    batch.keys.reserve(mine_.size() / micro_batches_);
-    batch.offsets.reserve(mine_.size() / micro_batches_ + 1);
+    batch.tokens.reserve(tokens / batches);
+    batch.slices.reserve(cut_.samples > 0 ? 1 : sources_.size());
+    batch.keys.reserve(mine_.size() / batches);
+    batch.offsets.reserve(mine_.size() / batches + 1);
     batch.offsets.push_back(0);
   }
-  std::size_t part = 0;
   prefetch(0);
   for (std::size_t n = 0; n < mine_.size(); ++n) {
     if (n % kBlock == 0) prefetch(n + kBlock);
-    const auto& [source, sample, position, middle] = mine_[n];
+    const auto& [source, sample, position, middle, number] = mine_[n];
     const LoaderTask& task = source->task;
-    while (middle * micro_batches_ >= (part + 1) * tokens) ++part;
-    append(loaded.batches[part], task.task, task.info, tokenizer_, *sample, derive(source->key, position),
-           task.masking);
-    if (TaskSlice& slice = loaded.batches[part].slices.back(); slice.sequences == 1)
-      reserve(slice, source->own / micro_batches_, source->inputs / micro_batches_, source->targets / micro_batches_);
+    Batch& batch = loaded.batches[number];
+    append(batch, task.task, task.info, tokenizer_, *sample, derive(source->key, position), task.masking);
+    if (TaskSlice& slice = batch.slices.back(); slice.sequences == 1) {
+      const std::size_t pieces = cut_.samples > 0 ? (source->own + together - 1) / together : batches;
+      reserve(slice, source->own / pieces, source->inputs / pieces, source->targets / pieces);
+    }
     loaded.ids += hash_id(task.info.name, position);
   }
   return loaded;

@@ -22,13 +22,18 @@ struct LoaderTask {
   int part = 0, parts = 1;
 };
 
+// How a step is cut into micro-batches.
+struct MicroBatches {
+  std::int64_t parts = 1;    // so many on this worker, of about equally many tokens; some may be empty
+  std::int64_t samples = 0;  // or each of so many neighbours in a task's stream, whoever holds them; 0: by `parts`
+};
+
 class Loader {
  public:
-  // micro_batches: at least 1, into which a step is cut.
-  Loader(std::vector<LoaderTask> tasks, TokenizerInfo tokenizer, std::uint64_t seed, std::int64_t micro_batches = 1);
+  Loader(std::vector<LoaderTask> tasks, TokenizerInfo tokenizer, std::uint64_t seed, MicroBatches cut = {});
 
   struct Step {
-    std::vector<Batch> batches;  // [micro_batches], of about equally many tokens; some may be empty
+    std::vector<Batch> batches;  // the micro-batches, as they are cut
     std::uint64_t ids = 0;       // sum mod 2^64 of hash_id over the samples here
   };
   // What this worker trains on at `step`; a pure function of its arguments and the seed. Samples of a task are in the
@@ -42,7 +47,7 @@ class Loader {
     SampleStream stream;
     // The quota of the step that is being loaded.
     std::uint64_t first = 0;
-    std::vector<std::uint64_t> indices = {}, lengths = {};
+    std::vector<std::uint64_t> indices = {}, lengths = {};  // lengths: of what stays together
     std::vector<StoredSample> samples = {};
     std::size_t own = 0, inputs = 0, targets = 0;  // samples of it that fall to this worker, and their lengths
   };
@@ -51,9 +56,10 @@ class Loader {
     const StoredSample* sample;
     std::uint64_t position;
     std::size_t middle;  // tokens of the step, in order, that lie before the middle of this sample
+    std::size_t batch;
   };
   std::vector<Source> sources_;
-  std::size_t micro_batches_;
+  MicroBatches cut_;
   std::vector<Mine> mine_;  // what falls to this worker of the step that is being loaded
   TokenizerInfo tokenizer_;
 };

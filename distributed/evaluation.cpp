@@ -8,12 +8,13 @@
 #include <numeric>
 #include <span>
 
+#include "core/base/grid.h"
 #include "distributed/statistics.h"
 
 namespace polyhead {
 namespace {
 
-constexpr std::int64_t kBatchSamples = 64;
+constexpr std::size_t kBatchSamples = 64;
 
 // Everything that is summed over samples and workers.
 struct Sums {
@@ -192,13 +193,12 @@ Evaluation evaluate(const Model& model, const ModelDescription& description, int
   info.kind = trained.kind;
   info.labels = trained.labels;
 
-  // This member's samples; neighbours in length share a batch, so that search ends together.
+  // Neighbours in length share a batch, so that search ends together. Members take whole batches, and what they add is
+  // on a grid or counted: the result has the same bits however many they are.
   std::uint64_t limit = reader.size();
   if (request.samples > 0) limit = std::min(limit, static_cast<std::uint64_t>(request.samples));
   std::vector<StoredSample> order;
-  for (auto sample = static_cast<std::uint64_t>(group.rank()); sample < limit;
-       sample += static_cast<std::uint64_t>(group.size()))
-    order.push_back(reader.sample(sample));
+  for (std::uint64_t sample = 0; sample < limit; ++sample) order.push_back(reader.sample(sample));
   std::ranges::stable_sort(order, {}, &StoredSample::input_length);
 
   Sums sums;
@@ -209,9 +209,9 @@ Evaluation evaluate(const Model& model, const ModelDescription& description, int
               .cells = {}};
   Evaluation result;
   if (group.size() == 1 && !by_table) result.rows.assign(2 * limit, 0);
-  for (std::size_t begin = 0; begin < order.size(); begin += kBatchSamples) {
-    const std::span<const StoredSample> part(order.data() + begin,
-                                             std::min<std::size_t>(kBatchSamples, order.size() - begin));
+  for (std::size_t begin = static_cast<std::size_t>(group.rank()) * kBatchSamples; begin < order.size();
+       begin += static_cast<std::size_t>(group.size()) * kBatchSamples) {
+    const std::span<const StoredSample> part(order.data() + begin, std::min(kBatchSamples, order.size() - begin));
     Batch batch;
     batch.offsets = {0};
     for (const StoredSample& sample : part)
@@ -220,8 +220,11 @@ Evaluation evaluate(const Model& model, const ModelDescription& description, int
     const TaskSlice& slice = batch.slices.front();
     const HeadInput input = model.forward(batch, false).front();
     const Scored scored = head.score(input, slice);
-    if (model.encoder().learned_weights())
-      sums.attention.add(attention_sums(model.encoder(), input.task_weights, task));
+    if (model.encoder().learned_weights()) {
+      AttentionSums seen = attention_sums(model.encoder(), input.task_weights, task);
+      seen.each([](double& value) { value = on_grid(value); });
+      sums.attention.add(seen);
+    }
     Predicted generated;
     if (trained.kind == Kind::translation && request.generate) generated = head.generate(input, request.search);
 
@@ -236,9 +239,9 @@ Evaluation evaluate(const Model& model, const ModelDescription& description, int
         if (by_class)
           sums.majority_right += gold == request.baseline->majority;
         else
-          sums.unigram_loss -= request.baseline->unigram[static_cast<std::size_t>(gold)];
+          sums.unigram_loss -= on_grid(request.baseline->unigram[static_cast<std::size_t>(gold)]);
       };
-      sums.loss += scored.loss[i];
+      sums.loss += on_grid(scored.loss[i]);
       sums.targets += static_cast<double>(scored.count[i]);
       ++sums.samples;
       switch (trained.kind) {

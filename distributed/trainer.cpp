@@ -18,6 +18,7 @@
 #include "core/balancing/balancer.h"
 #include "core/base/error.h"
 #include "core/base/files.h"
+#include "core/base/grid.h"
 #include "core/base/hash.h"
 #include "core/heads/model.h"
 #include "core/model/device.h"
@@ -28,6 +29,7 @@
 #include "distributed/checkpoint.h"
 #include "distributed/evaluation.h"
 #include "distributed/placement.h"
+#include "distributed/reproducible.h"
 #include "distributed/statistics.h"
 #include "distributed/teacher.h"
 
@@ -74,8 +76,15 @@ class Training {
     read_statistics();
     make_model();
     load_teachers();
-    if (resume) restore();
-    loader_ = std::make_unique<Loader>(loader_tasks_, manifest_.tokenizer, options.seed, options.accumulate);
+    Machine before;
+    std::string found;
+    if (resume) found = restore(before);
+    if (options.micro_batch > 0) {
+      agree_on_machine(options.machine, before, found, world_);
+      exact_ = std::make_unique<ExactGradients>(*model_, world_);
+    }
+    loader_ = std::make_unique<Loader>(loader_tasks_, manifest_.tokenizer, options.seed,
+                                       MicroBatches{options.accumulate, options.micro_batch});
   }
 
   TrainResult run(const std::atomic<bool>& interrupt) {
@@ -211,7 +220,7 @@ class Training {
     model_ = build_model(description_, held_);
     const auto tensor_options = torch::TensorOptions().dtype(scalar_type(options_.dtype)).device(device_);
     void* memory = nullptr;
-    if (device_.is_cpu()) {
+    if (device_.is_cpu() && options_.micro_batch == 0) {
       const auto elements = static_cast<std::size_t>(model_->encoder().arena().layout());
       gradients_ = world_.allocate("encoder.gradients", elements * torch::elementSize(scalar_type(options_.dtype)));
       memory = gradients_->data();
@@ -220,6 +229,7 @@ class Training {
     optimizers_ = std::make_unique<Optimizers>(*model_, options_.optimizer);
     tokenizer_ = load_tokenizer(options_.data, manifest_.tokenizer);
     state_.model = description_;
+    state_.machine = options_.machine;
     // The run folder can be used without the data set.
     if (world_.rank() == 0) {
       std::error_code error;
@@ -249,8 +259,9 @@ class Training {
     teachers_ = std::make_unique<Teachers>(mine, description_, options_.device, options_.local_rank, options_.threads);
   }
 
-  // Rank 0 finds a whole checkpoint; all load what they hold of it.
-  void restore() {
+  // Rank 0 finds a whole checkpoint; all load what they hold of it. -> its folder, empty when there is none, and where
+  // it was written.
+  std::string restore(Machine& machine) {
     std::string found;
     if (world_.rank() == 0) {
       std::vector<std::string> warnings;
@@ -259,8 +270,9 @@ class Training {
         for (const std::string& warning : warnings) observer_->on_warning("a checkpoint is passed over: " + warning);
     }
     found = world_.all_gather_strings("resume", found).front();
-    if (found.empty()) return;
+    if (found.empty()) return found;
     const CheckpointState state = read_checkpoint_state(found);
+    machine = state.machine;
     load_checkpoint(found, state, *model_, optimizers_.get());
     const auto& mixture = state.mixture;
     if (mixture.empty() || mixture.front().step != 1 || !std::ranges::all_of(mixture, [&](const MixtureEntry& entry) {
@@ -275,6 +287,7 @@ class Training {
     state_.mixture = state.mixture;
     state_.validation = state.validation;
     saved_step_ = state.step;
+    return found;
   }
 
   void announce() {
@@ -301,6 +314,14 @@ class Training {
     if (gradient.is_cuda() && group.size() == 1) return;  // nothing to add, and NCCL is only there for several
     const DType type = gradient.scalar_type() == torch::kFloat64 ? DType::f64 : DType::f32;
     group.all_reduce(name, gradient.data_ptr(), static_cast<std::size_t>(gradient.numel()), type, Reduce::sum);
+  }
+
+  // Of each task in a step, on all workers together.
+  std::vector<std::int64_t> micro_batches(std::int64_t number) const {
+    std::vector<std::int64_t> result;
+    for (std::size_t i = 0; i < task_count(); ++i)
+      result.push_back((positions(state_.mixture, i, number).count + options_.micro_batch - 1) / options_.micro_batch);
+    return result;
   }
 
   Agreed step(std::int64_t number, const std::atomic<bool>& interrupt) {
@@ -330,6 +351,8 @@ class Training {
 
     model_->encoder().arena().gradients().zero_();
     for (const auto& [task, head] : model_->heads()) head->arena().gradients().zero_();
+    if (exact_) exact_->begin(micro_batches(number));
+    bool finite = true;
     // losses, then flags: not finite, interrupted, time to save; then seconds waited for data
     std::vector<double> agreed(task_count() + 4, 0);
     // Micro-batches add to the same gradients, one after another.
@@ -360,20 +383,29 @@ class Training {
               -weights[task] * options_.attention.entropy_bonus, counts[words_at + task]);
       }
       if (total.defined()) total.backward();
-      for (std::size_t i = 0; i < sums.size(); ++i)
-        if (sums[i].defined()) agreed[static_cast<std::size_t>(batch.slices[i].task)] += sums[i].item<double>();
+      if (exact_) finite = exact_->take(batch.slices.front().task) && finite;
+      for (std::size_t i = 0; i < sums.size(); ++i) {
+        if (!sums[i].defined()) continue;
+        const auto loss = sums[i].item<double>();
+        agreed[static_cast<std::size_t>(batch.slices[i].task)] += exact_ ? on_grid(loss) : loss;
+      }
     }
 
     Arena& encoder = model_->encoder().arena();
-    sum_gradient(world_, "encoder.gradients", encoder.gradients());
-    for (const int task : held_) {
-      const auto i = static_cast<std::size_t>(task);
-      if (counts[i] > 0) sum_gradient(*groups_[i], "head." + options_.tasks[i], model_->head(task).arena().gradients());
+    if (exact_) {
+      exact_->give(world_, groups_, options_.tasks);
+    } else {
+      sum_gradient(world_, "encoder.gradients", encoder.gradients());
+      for (const int task : held_) {
+        const auto i = static_cast<std::size_t>(task);
+        if (counts[i] > 0)
+          sum_gradient(*groups_[i], "head." + options_.tasks[i], model_->head(task).arena().gradients());
+      }
     }
     world_.synchronize("gradients");  // the norms wait for the device anyway, but would not see an error of NCCL
     const double encoder_norm = flat_norm(encoder.gradients());
     std::map<int, double> head_norms;
-    bool finite = std::isfinite(encoder_norm);
+    finite = finite && std::isfinite(encoder_norm);
     for (const int task : held_) {
       if (counts[static_cast<std::size_t>(task)] == 0) continue;
       head_norms[task] = flat_norm(model_->head(task).arena().gradients());
@@ -423,10 +455,15 @@ class Training {
       throw Error(
           Exit::diverged,
           fmt::format(
-              "step {}: {} steps in a row had a loss or gradient that is not finite{}; none of them changed the model. "
+              "step {}: {} steps in a row had a loss or gradient that is not finite{}{}; none of them changed the "
+              "model. "
               "Go on from the last checkpoint with a lower optimizer.lr or a longer optimizer.warmup in a new run "
               "folder",
-              number, kPatience, tasks.empty() ? "" : " (tasks " + tasks + ")"));
+              number, kPatience,
+              exact_ ? fmt::format(", or has an element of {} or more, which is too large for run.reproducible = world",
+                                   ExactSum::kLargest)
+                     : "",
+              tasks.empty() ? "" : " (tasks " + tasks + ")"));
     }
     return {agreed[task_count() + 1] > 0, agreed[task_count() + 2] > 0};
   }
@@ -518,6 +555,7 @@ class Training {
   std::unique_ptr<Tokenizer> tokenizer_;
   std::unique_ptr<SharedBuffer> gradients_;  // outlives the model, whose gradients lie in it
   std::unique_ptr<Model> model_;
+  std::unique_ptr<ExactGradients> exact_;  // null: the same bits on the same number of workers only
   std::unique_ptr<Optimizers> optimizers_;
   std::unique_ptr<Teachers> teachers_;
   CheckpointState state_;

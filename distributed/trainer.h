@@ -16,6 +16,7 @@
 #include "datasets/packing.h"
 #include "distributed/attention_report.h"
 #include "distributed/communicator/communicator.h"
+#include "distributed/reproducible.h"
 #include "distributed/teacher.h"
 #include "distributed/validation.h"
 
@@ -44,7 +45,12 @@ struct TrainOptions {
   std::string device = "cpu";         // or cuda
   int local_rank = 0;                 // among the workers of this host: the number of its CUDA device
   int threads = 1;
-  std::int64_t accumulate = 1;                      // micro-batches of a worker a step; their gradients are added up
+  std::int64_t accumulate = 1;  // micro-batches of a worker a step; their gradients are added up
+  // 0, or: the same bits on any number of workers and any placement, on CPUs. So many neighbours in a task's stream are
+  // packed and run by themselves (accumulate is 1), and what is added up is added so that order cannot matter. Workers
+  // whose `machine` differs are refused, and a checkpoint of another: what the bits depend on, in words, by name.
+  std::int64_t micro_batch = 0;
+  Machine machine;
   std::int64_t prefetch = 2;                        // steps whose batches are made ahead in a thread; 0: none
   std::vector<std::string> tasks;                   // names, in the data set's order; never empty
   std::map<std::string, TaskOptions> task_options;  // every task

@@ -261,6 +261,17 @@ TrainOptions train_options_of(Config& config, const Manifest& manifest) {
   options.threads = static_cast<int>(config.integer("run.threads"));
   options.prefetch = config.integer("run.prefetch");
   options.accumulate = config.integer("run.accumulate");
+  if (config.text("run.reproducible") == "world") {
+    options.micro_batch = config.integer("run.micro_batch");
+    if (options.accumulate > 1)
+      fail(
+          fmt::format("{}: with run.reproducible = world every {} samples of a task are a micro-batch anyway; leave it "
+                      "out, or choose run.micro_batch",
+                      config.quote("run.accumulate"), options.micro_batch));
+    if (options.device == "cuda")
+      fail(fmt::format("{}: run.reproducible = world computes on CPUs; leave it out", config.quote("run.device")));
+    options.device = "cpu";
+  }
   options.encoder = encoder_options(config);
   check_length(options.encoder, manifest.max_length,
                fmt::format("the data set {} was imported with max_length = {}", manifest.name, manifest.max_length),

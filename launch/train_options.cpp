@@ -47,7 +47,8 @@ std::span<const Option> train_options() {
        false, ">=0"},
       {"run", "resume", choice, "auto", "Whether a run folder with a checkpoint goes on (auto) or is refused (never).",
        false, "auto|never"},
-      {"run", "threads", integer, "0", "Computing threads of a worker; 0: the cores that this worker may use.", false,
+      {"run", "threads", integer, "0",
+       "Computing threads of a worker; 0: the cores that this worker may use, and 1 with reproducible world.", false,
        ">=0"},
       {"run", "data_access", choice, "auto",
        "How shards are read: mapped, or by pread, which auto takes on a network file system.", false, "auto|map|pread"},
@@ -60,6 +61,14 @@ std::span<const Option> train_options() {
       {"run", "accumulate", integer, "1",
        "Gradient accumulation: a worker's samples of a step are cut into so many micro-batches, which it processes one "
        "after another before the one update; less memory, the same update up to rounding.",
+       true, ">=1"},
+      {"run", "reproducible", choice, "run",
+       "The same bits again on the same number of workers (run), or on any number of workers and any placement "
+       "(world): "
+       "slower, on CPUs, of one kind, with one number of threads.",
+       true, "run|world"},
+      {"run", "micro_batch", integer, "16",
+       "Of reproducible world: so many samples of a task, neighbours in its stream, are computed on by themselves.",
        true, ">=1"},
       {"run", "dtype", choice, "float32", "The type of parameters and arithmetic.", true, "float32|float64"},
       {"run", "device", choice, "auto", "Where to compute; auto takes a GPU where there is one.", false,

@@ -11,6 +11,7 @@
 #include "core/model/device.h"
 #include "distributed/trainer.h"
 #include "launch/commands/commands.h"
+#include "launch/fingerprint.h"
 #include "launch/launcher.h"
 #include "launch/program.h"
 #include "launch/run_folder.h"
@@ -47,7 +48,9 @@ int run_train(const Config& given, Communicator& world) {
     return 0;
   }
   require(config, "run.run_dir", "--run-dir");
-  if (options.threads == 0) options.threads = threads_from_affinity(world);
+  // Of the bits that run.reproducible = world promises the number of threads is a part.
+  if (options.threads == 0) options.threads = options.micro_batch > 0 ? 1 : threads_from_affinity(world);
+  if (options.micro_batch > 0) options.machine = fingerprint(options.threads);
   options.device = resolve_device(options.device);
   const std::vector<std::string> hosts = world.all_gather_strings("launch.hosts", host_name());
   for (int rank = 0; rank < world.rank(); ++rank)

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <map>
 #include <set>
 
 #include "core/base/counter_random.h"
@@ -103,7 +104,7 @@ class LoaderTest : public testing::Test {
   }
 
   // One loader a worker. Groups of different sizes, spread over the workers; every worker is in one.
-  static std::vector<Loader> workers(int count, std::int64_t micro_batches = 1) {
+  static std::vector<Loader> workers(int count, MicroBatches cut = {}) {
     std::vector<std::vector<LoaderTask>> held(static_cast<std::size_t>(count));
     for (int task = 0; task < 5; ++task) {
       const int parts = 1 + (7 * task) % count;
@@ -119,7 +120,7 @@ class LoaderTest : public testing::Test {
     std::vector<Loader> loaders;
     for (auto& tasks : held) {
       EXPECT_FALSE(tasks.empty());
-      loaders.emplace_back(std::move(tasks), manifest_.tokenizer, kSeed, micro_batches);
+      loaders.emplace_back(std::move(tasks), manifest_.tokenizer, kSeed, cut);
     }
     return loaders;
   }
@@ -257,7 +258,7 @@ TEST_F(LoaderTest, WorkersOfAGroupHaveEquallyManyTokensAndTheStreamsOrder) {
 TEST_F(LoaderTest, MicroBatchesAreTheStepCutInOrderIntoEqualParts) {
   const std::vector<MixtureEntry> entries = mixture(160);
   for (const std::int64_t parts : {2, 5}) {
-    std::vector<Loader> whole = workers(2), cut = workers(2, parts);
+    std::vector<Loader> whole = workers(2), cut = workers(2, {.parts = parts});
     for (std::int64_t step = 1; step <= 40; ++step)
       for (std::size_t worker = 0; worker < 2; ++worker) {
         const Loader::Step expected = whole[worker].load(entries, step), found = cut[worker].load(entries, step);
@@ -276,7 +277,7 @@ TEST_F(LoaderTest, MicroBatchesAreTheStepCutInOrderIntoEqualParts) {
       }
   }
   // More parts than samples: some are empty.
-  std::vector<Loader> fine = workers(1, 50);
+  std::vector<Loader> fine = workers(1, {.parts = 50});
   std::vector<Seen> all;
   std::int64_t empty = 0;
   for (const Batch& batch : fine[0].load(mixture(16), 1).batches) {
@@ -285,6 +286,41 @@ TEST_F(LoaderTest, MicroBatchesAreTheStepCutInOrderIntoEqualParts) {
   }
   EXPECT_EQ(all.size(), 16U);
   EXPECT_GE(empty, 34);
+}
+
+TEST_F(LoaderTest, MicroBatchesOfNeighboursAreTheSameOnAnyNumberOfWorkers) {
+  const std::vector<MixtureEntry> entries = mixture(160);
+  constexpr std::int64_t kSamples = 7;
+  // Each micro-batch by its task and first key: everything in it, in order.
+  const auto micro_batches = [&](std::vector<Loader>& world, std::int64_t step) {
+    std::map<std::pair<int, std::uint64_t>, std::vector<Seen>> all;
+    for (Loader& worker : world)
+      for (const Batch& batch : worker.load(entries, step).batches) {
+        EXPECT_EQ(batch.slices.size(), 1U);
+        std::vector<Seen>& seen = all[{batch.slices.front().task, batch.keys.front()}];
+        EXPECT_TRUE(seen.empty()) << "on two workers";
+        add_seen(batch, seen);
+      }
+    return all;
+  };
+  std::vector<Loader> one = workers(1, {.parts = 1, .samples = kSamples});
+  for (const int count : {2, 3, 8}) {
+    std::vector<Loader> world = workers(count, {.parts = 1, .samples = kSamples});
+    for (std::int64_t step = 30; step <= 50; ++step) {
+      const auto found = micro_batches(world, step);
+      EXPECT_EQ(found, micro_batches(one, step)) << count << " workers, step " << step;
+      for (std::size_t task = 0; task < 5; ++task) {
+        const PositionRange range = positions(entries, task, step);
+        const std::uint64_t key = task_key(kSeed, names()[task]);
+        for (std::int64_t first = 0; first < range.count; first += kSamples) {
+          const auto batch =
+              found.find({static_cast<int>(task), derive(key, range.first + static_cast<std::uint64_t>(first))});
+          ASSERT_NE(batch, found.end());
+          EXPECT_EQ(std::ssize(batch->second), std::min(kSamples, range.count - first));
+        }
+      }
+    }
+  }
 }
 
 TEST_F(LoaderTest, TheSameThroughAPrefetchThread) {

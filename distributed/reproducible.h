@@ -1,0 +1,47 @@
+// run.reproducible = world: the same bits on any number of workers and any placement.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/heads/model.h"
+#include "core/model/exact_sum.h"
+#include "distributed/communicator/communicator.h"
+
+namespace polyhead {
+
+// What the bits depend on beside the configuration, in words, by name: "program" -> its hash.
+using Machine = std::map<std::string, std::string>;
+
+// Collective. Throws Error(config) on all workers, naming what differs, where a worker's differ from worker 0's, or
+// all differ from `before`, those of the checkpoint in `folder` (empty: there is none).
+void agree_on_machine(const Machine& mine, const Machine& before, const std::string& folder, Communicator& world);
+
+// The gradients of a worker's micro-batches, one after another, and their sums over all workers.
+class ExactGradients {
+ public:
+  // Collective. `model` outlives it; its gradients are on the host, and zero.
+  ExactGradients(Model& model, Communicator& world);
+
+  // A step begins. micro_batches: [tasks] of all workers together.
+  void begin(const std::vector<std::int64_t>& micro_batches);
+  // Adds what backward over a micro-batch of this task has left in the model's gradients, which become zero. False when
+  // it cannot be added: not finite, or too large (ExactSum).
+  [[nodiscard]] bool take(int task);
+  // The model's gradients become the sums over all workers. Collective; groups: of each task, null where this worker is
+  // no member; names: of the tasks.
+  void give(Communicator& world, const std::vector<std::unique_ptr<Communicator>>& groups,
+            const std::vector<std::string>& names);
+
+ private:
+  Model& model_;
+  std::unique_ptr<SharedBuffer> memory_;
+  ExactSum encoder_;
+  std::map<int, ExactSum> heads_;
+  std::vector<std::int64_t> micro_batches_;
+};
+
+}  // namespace polyhead
