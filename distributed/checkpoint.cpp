@@ -14,6 +14,7 @@
 #include "core/base/files.h"
 #include "core/base/hash.h"
 #include "core/base/safetensors.h"
+#include "distributed/sharding.h"
 
 namespace polyhead {
 
@@ -64,8 +65,12 @@ void check_hash(const fs::path& file, std::uint64_t hash, const CheckpointState&
                                         file.string(), to_hex(hash), expected->second));
 }
 
-// Fills flat buffers, cut by the arena's parameters, from the tensors PREFIX + NAME of one file.
-void read_into(const fs::path& path, const CheckpointState& state, const Arena& arena,
+Stretch whole(const Arena& arena) {
+  return {0, arena.values().numel()};
+}
+
+// Fills flat buffers, which hold this part of the arena, from the tensors PREFIX + NAME of one file.
+void read_into(const fs::path& path, const CheckpointState& state, const Arena& arena, const Stretch& part,
                const std::vector<std::pair<std::string, torch::Tensor>>& buffers) {
   const SafetensorsFile file(path);
   check_hash(path, file.hash(), state);
@@ -84,14 +89,34 @@ void read_into(const fs::path& path, const CheckpointState& state, const Arena& 
             Exit::data,
             fmt::format("{}: tensor {}{} has another shape or type than the model's: it belongs to another model",
                         path.string(), prefix, parameter.name));
-      std::memcpy(bytes + static_cast<std::size_t>(parameter.offset) * width, stored.data.data(), stored.data.size());
+      const std::int64_t begin = std::max(parameter.offset, part.begin),
+                         end = std::min(parameter.offset + parameter.size(), part.end);
+      if (begin < end)
+        std::memcpy(bytes + static_cast<std::size_t>(begin - part.begin) * width,
+                    stored.data.data() + static_cast<std::size_t>(begin - parameter.offset) * width,
+                    static_cast<std::size_t>(end - begin) * width);
     }
     if (flat.is_cuda()) flat.copy_(host);
   }
 }
 
+// As long as the arena.
+struct Moments {
+  torch::Tensor mean, square, average;
+};
+
+// Joined on worker 0, and undefined elsewhere, where each worker has a part. Collective.
+Moments encoder_moments(const Optimizers& optimizers, std::int64_t elements, Communicator& world) {
+  const AdamW& of = optimizers.encoder;
+  const auto whole = [&](const torch::Tensor& tensor) {
+    return optimizers.in_parts && tensor.defined() ? join_parts(world, tensor, elements) : tensor;
+  };
+  return {whole(of.mean), whole(of.square), whole(of.average)};
+}
+
 // Writes the parameters, the optimizer state and the average of one owner; -> lines "name hash".
-std::string write_owner(const fs::path& folder, const std::string& owner, const Arena& arena, const AdamW& optimizer) {
+std::string write_owner(const fs::path& folder, const std::string& owner, const Arena& arena,
+                        const Moments& optimizer) {
   Stored values, moments, average;
   values.add(arena, "", arena.values());
   moments.add(arena, "mean.", optimizer.mean);
@@ -112,10 +137,11 @@ std::string write_owner(const fs::path& folder, const std::string& owner, const 
 
 }  // namespace
 
-Optimizers::Optimizers(const Model& model, const OptimizerOptions& options)
+Optimizers::Optimizers(const Model& model, const OptimizerOptions& options, const Stretch* part)
     : encoder(model.encoder().arena(),
               layer_scales(model.encoder().arena(), model.encoder().options().layers, options.layer_decay),
-              options.ema > 0) {
+              options.ema > 0, part),
+      in_parts(part != nullptr) {
   for (const auto& [task, head] : model.heads()) heads.emplace(task, AdamW(head->arena(), {}, options.ema > 0));
 }
 
@@ -147,9 +173,16 @@ fs::path save_checkpoint(const fs::path& run_dir, CheckpointState& state, const 
   }
   world.barrier("checkpoint.begin");
   std::string lines;
-  if (world.rank() == 0) lines += write_owner(beside, "encoder", model.encoder().arena(), optimizers.encoder);
-  for (const int task : leads)
-    lines += write_owner(beside, owner_of(model.head(task)), model.head(task).arena(), optimizers.heads.at(task));
+  const Arena& encoder = model.encoder().arena();
+  {
+    const Moments moments = encoder_moments(optimizers, encoder.values().numel(), world);
+    if (world.rank() == 0) lines += write_owner(beside, "encoder", encoder, moments);
+  }
+  for (const int task : leads) {
+    const AdamW& optimizer = optimizers.heads.at(task);
+    lines += write_owner(beside, owner_of(model.head(task)), model.head(task).arena(),
+                         {optimizer.mean, optimizer.square, optimizer.average});
+  }
   std::string steps = "encoder " + std::to_string(optimizers.encoder.steps) + "\n";
   for (const int task : leads)
     steps += owner_of(model.head(task)) + " " + std::to_string(optimizers.heads.at(task).steps) + "\n";
@@ -308,7 +341,7 @@ void load_average(const fs::path& folder, const CheckpointState& state, Model& m
         Exit::config,
         fmt::format("{}: it holds no averaged weights, as the run was trained without optimizer.ema", folder.string()));
   const auto load = [&](const std::string& owner, const Arena& arena) {
-    read_into(folder / (owner + kAverage), state, arena, {{"", arena.values()}});
+    read_into(folder / (owner + kAverage), state, arena, whole(arena), {{"", arena.values()}});
   };
   load("encoder", model.encoder().arena());
   for (const auto& [task, head] : model.heads()) load(owner_of(*head), head->arena());
@@ -316,11 +349,12 @@ void load_average(const fs::path& folder, const CheckpointState& state, Model& m
 
 void load_checkpoint(const fs::path& folder, const CheckpointState& state, Model& model, Optimizers* optimizers) {
   const auto load = [&](const std::string& owner, Arena& arena, AdamW* optimizer) {
-    read_into(folder / (owner + ".safetensors"), state, arena, {{"", arena.values()}});
+    read_into(folder / (owner + ".safetensors"), state, arena, whole(arena), {{"", arena.values()}});
     if (!optimizer) return;
-    read_into(folder / (owner + ".optimizer.safetensors"), state, arena,
+    read_into(folder / (owner + ".optimizer.safetensors"), state, arena, optimizer->part,
               {{"mean.", optimizer->mean}, {"square.", optimizer->square}});
-    if (optimizer->average.defined()) read_into(folder / (owner + kAverage), state, arena, {{"", optimizer->average}});
+    if (optimizer->average.defined())
+      read_into(folder / (owner + kAverage), state, arena, optimizer->part, {{"", optimizer->average}});
     const auto steps = state.optimizer_steps.find(owner);
     if (steps == state.optimizer_steps.end())
       throw Error(Exit::data,

@@ -33,7 +33,9 @@ struct CheckpointState {
 struct Optimizers {
   AdamW encoder;
   std::map<int, AdamW> heads;  // by task
-  explicit Optimizers(const Model& model, const OptimizerOptions& options = {});
+  bool in_parts = false;       // each worker has a part of the encoder's
+  // part: of the encoder's arena, where each worker keeps its part; null: all of it
+  explicit Optimizers(const Model& model, const OptimizerOptions& options = {}, const Stretch* part = nullptr);
 };
 
 // xxh3 over the 8-byte hashes of the encoder, then of the heads by task name. Collective; `leads`: tasks whose head
@@ -41,7 +43,8 @@ struct Optimizers {
 std::uint64_t parameter_hash(const Model& model, const ModelDescription& description, const std::vector<int>& leads,
                              Communicator& world);
 
-// Saves; fills in state.files. Collective; rank 0 answers for the encoder. Keeps the `keep` newest, and that of
+// Saves; fills in state.files. Collective; rank 0 answers for the encoder, and holds all of its
+// optimizer state while it writes. Keeps the `keep` newest, and that of
 // state.validation.run.step, whose name goes to checkpoints/best. -> the checkpoint's folder. Throws
 // Error(cannot_write); then the older checkpoints are still there.
 std::filesystem::path save_checkpoint(const std::filesystem::path& run_dir, CheckpointState& state, const Model& model,

@@ -30,6 +30,7 @@
 #include "distributed/evaluation.h"
 #include "distributed/placement.h"
 #include "distributed/reproducible.h"
+#include "distributed/sharding.h"
 #include "distributed/statistics.h"
 #include "distributed/teacher.h"
 
@@ -226,7 +227,8 @@ class Training {
       memory = gradients_->data();
     }
     model_->finish(options_.seed, tensor_options, memory);
-    optimizers_ = std::make_unique<Optimizers>(*model_, options_.optimizer);
+    const Stretch part = part_of(model_->encoder().arena().values().numel(), world_.rank(), world_.size());
+    optimizers_ = std::make_unique<Optimizers>(*model_, options_.optimizer, options_.shard_optimizer ? &part : nullptr);
     tokenizer_ = load_tokenizer(options_.data, manifest_.tokenizer);
     state_.model = description_;
     state_.machine = options_.machine;
@@ -423,6 +425,7 @@ class Training {
     const double lr = learning_rate(options_.optimizer, number, options_.steps);
     if (!skipped) {
       optimizers_->encoder.step(encoder, options_.optimizer, lr, clip_scale(encoder_norm, options_.optimizer.clip));
+      if (options_.shard_optimizer) share_parts(world_, encoder.values());
       for (const auto& [task, head_norm] : head_norms)
         optimizers_->heads.at(task).step(model_->head(task).arena(), options_.optimizer, lr,
                                          clip_scale(head_norm, options_.optimizer.head_clip));

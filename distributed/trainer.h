@@ -57,6 +57,7 @@ struct TrainOptions {
   EncoderOptions encoder;
   AttentionOptions attention;
   OptimizerOptions optimizer;
+  bool shard_optimizer = false;  // see distributed/sharding.h
   MixtureOptions mixture;
   std::string balance = "equal";  // or static
   ValidationOptions validation;   // early stopping and the best checkpoint

@@ -279,6 +279,7 @@ TrainOptions train_options_of(Config& config, const Manifest& manifest) {
                            manifest.max_length, options.encoder.positions));
   options.attention = attention_options(config, options.tasks);
   options.optimizer = optimizer_options(config);
+  options.shard_optimizer = config.text("optimizer.shard") == "world";
   options.mixture = mixture_options(config, options.tasks);
   options.balance = config.text("balance.method");
   options.validation = validation_options(config, options.tasks, manifest);

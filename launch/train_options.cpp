@@ -144,6 +144,10 @@ std::span<const Option> train_options() {
        "Decay of an exponential moving average of the weights, which checkpoints keep beside them (evaluate and "
        "predict: --weights average); in step n it is (1 + n) / (10 + n) at most; 0: none is kept.",
        true, ">=0,<1"},
+      {"optimizer", "shard", choice, "none",
+       "Whether every worker keeps the optimizer state of the whole encoder (none) or of its share of it (world: ZeRO "
+       "stage 1): less memory on each of several workers, the same bits.",
+       false, "none|world"},
 
       {"mixture", "kind", choice, "temperature", "How a step's samples are shared out among tasks.", true,
        "proportional|uniform|temperature|explicit"},

@@ -7,9 +7,12 @@
 
 namespace polyhead {
 
-AdamW::AdamW(const Arena& arena, const std::vector<double>& scales, bool with_average)
-    : mean(torch::zeros_like(arena.values())), square(torch::zeros_like(arena.values())) {
-  if (with_average) average = arena.values().clone();
+AdamW::AdamW(const Arena& arena, const std::vector<double>& scales, bool with_average, const Stretch* of)
+    : part(of ? *of : Stretch{0, arena.values().numel()}) {
+  const torch::Tensor values = arena.values().narrow(0, part.begin, part.end - part.begin);
+  mean = torch::zeros_like(values);
+  square = torch::zeros_like(values);
+  if (with_average) average = values.clone();
   struct Placed {
     const Parameter* parameter;
     double scale;
@@ -24,25 +27,32 @@ AdamW::AdamW(const Arena& arena, const std::vector<double>& scales, bool with_av
       slices_.push_back({parameter->offset, 0, parameter->decay, scale});
   }
   if (!slices_.empty()) slices_.back().end = arena.values().numel();
+  for (Slice& slice : slices_) {
+    slice.begin = std::max(slice.begin, part.begin);
+    slice.end = std::min(slice.end, part.end);
+  }
+  std::erase_if(slices_, [](const Slice& slice) { return slice.begin >= slice.end; });
 }
 
 void AdamW::step(Arena& arena, const OptimizerOptions& options, double lr, double scale) {
-  if (scale != 1) arena.gradients().mul_(scale);
+  const auto mine = [&](const torch::Tensor& flat) { return flat.narrow(0, part.begin, part.end - part.begin); };
+  const torch::Tensor values = mine(arena.values()), gradients = mine(arena.gradients());
+  if (scale != 1) gradients.mul_(scale);
   ++steps;
   const torch::Tensor count =
       torch::full({}, static_cast<double>(steps), arena.values().options().dtype(torch::kFloat32));
   for (const Slice& slice : slices_) {
     const auto of = [&](const torch::Tensor& flat) {
-      return std::vector<torch::Tensor>{flat.narrow(0, slice.begin, slice.end - slice.begin)};
+      return std::vector<torch::Tensor>{flat.narrow(0, slice.begin - part.begin, slice.end - slice.begin)};
     };
     // lr is passed to the kernel as a plain number; the counter as a tensor, as it wants.
-    at::_fused_adamw_(of(arena.values()), of(arena.gradients()), of(mean), of(square), {}, {count}, lr * slice.scale,
-                      options.beta1, options.beta2, slice.decay ? options.weight_decay : 0, options.epsilon,
+    at::_fused_adamw_(of(values), of(gradients), of(mean), of(square), {}, {count}, lr * slice.scale, options.beta1,
+                      options.beta2, slice.decay ? options.weight_decay : 0, options.epsilon,
                       /*amsgrad=*/false, /*maximize=*/false);
   }
   if (average.defined()) {
     const auto number = static_cast<double>(steps);
-    average.lerp_(arena.values(), 1 - std::min(options.ema, (1 + number) / (10 + number)));
+    average.lerp_(values, 1 - std::min(options.ema, (1 + number) / (10 + number)));
   }
 }
 

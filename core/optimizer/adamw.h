@@ -9,9 +9,16 @@
 
 namespace polyhead {
 
-// The optimizer state of one arena. An owner that is inactive in a step is not touched: it counts its own steps.
+// Elements [begin, end) of a flat buffer.
+struct Stretch {
+  std::int64_t begin = 0, end = 0;
+};
+
+// The optimizer state of one arena, or of a part of it. An owner that is inactive in a step is not touched: it counts
+// its own steps.
 struct AdamW {
-  torch::Tensor mean, square;  // first and second moments, as long as the arena
+  torch::Tensor mean, square;  // first and second moments, as long as the part
+  Stretch part;
   std::int64_t steps = 0;
   // Exponential moving average of the values after each update, from their start: average += (1 - d) (values - average)
   // with d = min(options.ema, (1 + steps) / (10 + steps)), so that the start is soon forgotten. Undefined: none is
@@ -19,14 +26,16 @@ struct AdamW {
   torch::Tensor average;
 
   // scales: of the learning rate, by parameter, in the arena's order; empty: all 1
-  explicit AdamW(const Arena& arena, const std::vector<double>& scales = {}, bool with_average = false);
-  // One update from the arena's gradients, which are multiplied by `scale` first.
+  // part: of the arena's buffer; null: all of it
+  explicit AdamW(const Arena& arena, const std::vector<double>& scales = {}, bool with_average = false,
+                 const Stretch* part = nullptr);
+  // One update of the part from its gradients, which are multiplied by `scale` first.
   void step(Arena& arena, const OptimizerOptions& options, double lr, double scale);
 
  private:
   // Neighbours in the arena that are updated alike.
   struct Slice {
-    std::int64_t begin = 0, end = 0;  // elements, padding included
+    std::int64_t begin = 0, end = 0;  // elements of the arena, padding included
     bool decay = false;
     double scale = 1;
   };

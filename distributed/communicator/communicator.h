@@ -80,7 +80,8 @@ class Communicator {
   void all_reduce(std::string_view name, std::span<const Range> ranges, DType type, Reduce reduce);
   // From `root` to all.
   void broadcast(std::string_view name, void* data, std::size_t count, DType type, int root);
-  // `count` elements of each member, one after another by rank, into `all` (count x size elements).
+  // `count` elements of each member, one after another by rank, into `all` (count x size elements); `mine` may be its
+  // own place there.
   void all_gather(std::string_view name, const void* mine, void* all, std::size_t count, DType type);
   // `all` holds `count` elements for each member, by rank; `mine` becomes the reduction of those for this one.
   void reduce_scatter(std::string_view name, const void* all, void* mine, std::size_t count, DType type, Reduce reduce);

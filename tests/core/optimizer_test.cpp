@@ -14,6 +14,37 @@
 namespace polyhead {
 namespace {
 
+TEST(AdamW, PartsOfAnArenaGetTheBitsOfTheWhole) {
+  OptimizerOptions options;
+  options.ema = 0.9;
+  const auto make = [](Arena& arena) {
+    for (int i = 0; i < 5; ++i) arena.normal(std::string(1, static_cast<char>('a' + i)), {37, i + 3}, 1, i % 2 == 0);
+    arena.finish("encoder", 1, torch::kFloat32);
+  };
+  const std::vector<double> scales = {1, 0.5, 0.5, 1, 2};
+  Arena one, two;
+  make(one), make(two);
+  const std::int64_t elements = one.values().numel();
+  AdamW whole(one, scales, true);
+  std::vector<AdamW> parts;
+  for (const Stretch part : {Stretch{0, 64}, Stretch{64, 64}, Stretch{64, 448}, Stretch{448, elements}})
+    parts.emplace_back(two, scales, true, &part);
+  for (std::uint64_t step = 1; step <= 5; ++step) {
+    one.gradients().copy_(random_tensor({elements}, step));
+    two.gradients().copy_(one.gradients());
+    whole.step(one, options, 0.1, 0.3);
+    for (AdamW& part : parts) part.step(two, options, 0.1, 0.3);
+    EXPECT_TRUE(torch::equal(one.values(), two.values())) << step;
+  }
+  for (const AdamW& part : parts) {
+    const std::int64_t length = part.part.end - part.part.begin;
+    EXPECT_EQ(part.mean.numel(), length);
+    EXPECT_TRUE(torch::equal(part.mean, whole.mean.narrow(0, part.part.begin, length)));
+    EXPECT_TRUE(torch::equal(part.square, whole.square.narrow(0, part.part.begin, length)));
+    EXPECT_TRUE(torch::equal(part.average, whole.average.narrow(0, part.part.begin, length)));
+  }
+}
+
 TEST(AdamW, EqualsItsFormula) {
   OptimizerOptions options;
   options.weight_decay = 0.3;

@@ -150,6 +150,11 @@ TYPED_TEST(EveryType, AllGatherIsOrderedByRank) {
     for (std::size_t i = 0; i < count; ++i) mine[i] = value_of<T>(world().rank(), i);
     world().all_gather("values", mine.data(), all.data(), count, dtype_of<T>());
     for (std::size_t i = 0; i < all.size(); ++i) ASSERT_EQ(all[i], value_of<T>(static_cast<int>(i / count), i % count));
+    std::vector<T> in_place(all.size());
+    std::copy(mine.begin(), mine.end(), in_place.begin() + static_cast<std::ptrdiff_t>(count) * world().rank());
+    world().all_gather("values", in_place.data() + count * static_cast<std::size_t>(world().rank()), in_place.data(),
+                       count, dtype_of<T>());
+    ASSERT_EQ(in_place, all);
   }
 }
 

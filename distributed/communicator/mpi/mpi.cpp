@@ -159,7 +159,8 @@ class MpiCommunicator : public Communicator {
   void do_all_gather(const void* mine, void* all, std::size_t count, DType type) override {
     if (count <= kPiece) {
       const int n = static_cast<int>(count);
-      POLYHEAD_MPI_CHECK(MPI_Allgather(mine, n, type_of(type), all, n, type_of(type), comm_));
+      const bool in_place = mine == at(all, static_cast<std::size_t>(rank_) * count, type);
+      POLYHEAD_MPI_CHECK(MPI_Allgather(in_place ? MPI_IN_PLACE : mine, n, type_of(type), all, n, type_of(type), comm_));
       return;
     }
     // The pieces of one member are not where MPI_Allgather would put them.
