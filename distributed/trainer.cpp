@@ -28,6 +28,7 @@
 #include "datasets/prefetch.h"
 #include "distributed/checkpoint.h"
 #include "distributed/evaluation.h"
+#include "distributed/gradient_sync.h"
 #include "distributed/placement.h"
 #include "distributed/reproducible.h"
 #include "distributed/sharding.h"
@@ -83,6 +84,9 @@ class Training {
     if (options.micro_batch > 0) {
       agree_on_machine(options.machine, before, found, world_);
       exact_ = std::make_unique<ExactGradients>(*model_, world_);
+    } else {
+      sync_ = std::make_unique<GradientSync>(world_, "encoder.gradients", model_->encoder().arena(),
+                                             GradientSyncOptions{.during_backward = overlaps(device_)});
     }
     loader_ = std::make_unique<Loader>(loader_tasks_, manifest_.tokenizer, options.seed,
                                        MicroBatches{options.accumulate, options.micro_batch});
@@ -357,7 +361,10 @@ class Training {
     bool finite = true;
     // losses, then flags: not finite, interrupted, time to save; then seconds waited for data
     std::vector<double> agreed(task_count() + 4, 0);
-    // Micro-batches add to the same gradients, one after another.
+    // Micro-batches add to the same gradients, one after another; the last one's complete them.
+    const Batch* last = nullptr;
+    for (const Batch& batch : loaded.batches)
+      if (!batch.slices.empty()) last = &batch;
     for (const Batch& batch : loaded.batches) {
       if (batch.slices.empty()) continue;
       const std::map<std::size_t, Lesson> lessons = teachers_->read(batch);
@@ -384,6 +391,7 @@ class Training {
           add(task_entropy(inputs[i].task_weights, model_->encoder().first_slot()).sum(),
               -weights[task] * options_.attention.entropy_bonus, counts[words_at + task]);
       }
+      if (sync_ && &batch == last) sync_->start();
       if (total.defined()) total.backward();
       if (exact_) finite = exact_->take(batch.slices.front().task) && finite;
       for (std::size_t i = 0; i < sums.size(); ++i) {
@@ -397,7 +405,7 @@ class Training {
     if (exact_) {
       exact_->give(world_, groups_, options_.tasks);
     } else {
-      sum_gradient(world_, "encoder.gradients", encoder.gradients());
+      sync_->finish();
       for (const int task : held_) {
         const auto i = static_cast<std::size_t>(task);
         if (counts[i] > 0)
@@ -559,6 +567,7 @@ class Training {
   std::unique_ptr<SharedBuffer> gradients_;  // outlives the model, whose gradients lie in it
   std::unique_ptr<Model> model_;
   std::unique_ptr<ExactGradients> exact_;  // null: the same bits on the same number of workers only
+  std::unique_ptr<GradientSync> sync_;     // in its place then
   std::unique_ptr<Optimizers> optimizers_;
   std::unique_ptr<Teachers> teachers_;
   CheckpointState state_;

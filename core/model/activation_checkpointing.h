@@ -8,7 +8,7 @@
 namespace polyhead {
 
 // f(x), of which only x is kept until backward, which calls f once more. f must give the same bits each time; x needs a
-// gradient. The gradients of what f uses besides x are added to theirs as backward would, bit for bit.
+// gradient. The gradients of what f uses besides x are added to theirs as without checkpointing, bit for bit, and once.
 torch::Tensor checkpointed(const std::function<torch::Tensor(torch::Tensor)>& f, const torch::Tensor& x);
 
 }  // namespace polyhead
