@@ -34,6 +34,7 @@
 #include "distributed/sharding.h"
 #include "distributed/statistics.h"
 #include "distributed/teacher.h"
+#include "distributed/workload.h"
 
 namespace polyhead {
 namespace {
@@ -72,7 +73,7 @@ class Training {
     at::globalContext().setFlushDenormal(true);
     check(options.optimizer);
     balancer_ = find_balancer(options.balance);
-    describe_model();
+    description_ = describe_model(options, manifest_);
     open_data();
     place_tasks();
     read_statistics();
@@ -136,49 +137,14 @@ class Training {
 
   std::size_t task_count() const { return description_.tasks.size(); }
 
-  void describe_model() {
-    description_.encoder = options_.encoder;
-    description_.attention = options_.attention;
-    description_.tokenizer = manifest_.tokenizer;
-    description_.dtype = options_.dtype;
-    description_.max_length = manifest_.max_length;
-    description_.data = fs::absolute(options_.data).lexically_normal().string();
-    for (const std::string& name : options_.tasks) {
-      const TaskInfo& info = manifest_.task(name);
-      const TaskOptions& task = options_.task_options.at(name);
-      description_.tasks.push_back({name, info.kind, info.labels, info.outputs, task.head, task.masking, {}});
-    }
-  }
-
   void open_data() {
     samples_ = train_samples(manifest_, options_.tasks);
     quotas_ = phase_quotas(options_.mixture, options_.tasks, samples_);
     state_.mixture = entries_of(options_.mixture, quotas_);
   }
 
-  // Costs are estimates: tokens a sample (where the manifest states them) through encoder, and decoder and output table
-  // where there is one, times the samples that the run takes. A teacher, taken to be as large, adds one pass forward to
-  // one forward and two backward.
   void place_tasks() {
-    const std::vector<double> taken = epochs(state_.mixture, samples_, options_.steps);
-    std::vector<double> cost;
-    const double dim = static_cast<double>(options_.encoder.dim),
-                 vocabulary = static_cast<double>(manifest_.tokenizer.vocab_size);
-    const double layer = 4 * dim * dim + 2 * dim * static_cast<double>(options_.encoder.ffn);
-    for (std::size_t i = 0; i < task_count(); ++i) {
-      const TrainedTask& task = description_.tasks[i];
-      const SplitInfo& train = manifest_.task(task.name).splits.at("train");
-      const auto samples = static_cast<double>(train.samples);
-      const double input = train.input_tokens ? static_cast<double>(train.input_tokens) / samples : 32;
-      const double target = train.target_tokens ? static_cast<double>(train.target_tokens) / samples : input;
-      double work = input * (layer * static_cast<double>(options_.encoder.layers) + sharing_work(options_.encoder));
-      if (task.kind == Kind::translation)
-        work += target * ((layer + 4 * dim * dim) * static_cast<double>(task.head.decoder_layers) + dim * vocabulary);
-      if (task.kind == Kind::masked_lm) work += input * task.masking.share * dim * vocabulary;
-      if (!teacher_of(task.name).run_dir.empty()) work *= 4.0 / 3;
-      cost.push_back(work * taken[i] * samples);
-    }
-    placement_ = place(cost, world_.size());
+    placement_ = placement_of(options_, work_of(options_, manifest_, state_.mixture), world_.size());
     for (std::size_t i = 0; i < task_count(); ++i) {
       const auto& group = placement_.groups[i];
       const auto mine = std::ranges::find(group, world_.rank());

@@ -27,6 +27,8 @@ struct TaskOptions {
   MaskingOptions masking;  // masked_lm
   HeadOptions head;
   TeacherOptions teacher = {};
+  double cost = 0;           // seconds of a worker to train on one sample; 0: not given
+  std::vector<int> workers;  // the ranks of its group, ascending; empty: placed by cost
 };
 
 struct TrainOptions {

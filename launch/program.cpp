@@ -99,6 +99,8 @@ std::span<const Command> commands() {
        run_inspect},
       {"verify", "Checks every hash and rule of a data set, and the checkpoints of a run.", verify_options(), false,
        run_verify},
+      {"plan", "Says what a run takes on N workers: heads, memory, traffic, time; measures what it reckons with.",
+       plan_options(), true, run_plan},
       {"train", "Trains, or goes on with a run.", train_options(), true, run_train},
       {"evaluate", "Takes the metrics of a run's tasks on a split.", evaluate_options(), false, run_evaluate},
       {"compare", "Trains each task alone and all together, or two configurations, and tells the difference.",

@@ -6,6 +6,7 @@
 #include <sched.h>
 
 #include <algorithm>
+#include <charconv>
 
 #include "core/base/error.h"
 #include "core/base/files.h"
@@ -105,6 +106,40 @@ std::map<std::string, std::string> own_options(const Config& config, const std::
   return own;
 }
 
+// "0, 2, 4-7" to ranks, ascending.
+std::vector<int> pinned_workers(const Config& config, const std::string& key) {
+  std::vector<int> workers;
+  for (const std::string& text : config.list(key)) {
+    constexpr int kMost = 1'000'000;
+    int first = -1, last = -1;
+    const char* const end = text.data() + text.size();
+    auto read = std::from_chars(text.data(), end, first);
+    last = first;
+    if (read.ec == std::errc() && read.ptr != end && *read.ptr == '-') read = std::from_chars(read.ptr + 1, end, last);
+    if (read.ec != std::errc() || read.ptr != end || first < 0 || last < first || last >= kMost)
+      fail(fmt::format("{}: '{}' is no worker; workers count from 0, and are given as 0, 2, 4-7", config.quote(key),
+                       text));
+    for (int worker = first; worker <= last; ++worker) workers.push_back(worker);
+  }
+  std::ranges::sort(workers);
+  if (const auto twice = std::ranges::adjacent_find(workers); twice != workers.end())
+    fail(fmt::format("{}: worker {} is listed twice; keep one", config.quote(key), *twice));
+  return workers;
+}
+
+// What a sample costs is known of all tasks or of none: measured and estimated costs do not compare.
+void check_costs(const Config& config, const std::vector<std::string>& tasks) {
+  std::string given, missing;
+  for (const std::string& task : tasks) {
+    const std::string key = fmt::format("task.{}.cost", task);
+    std::string& first = config.has(key) ? given : missing;
+    if (first.empty()) first = key;
+  }
+  if (!given.empty() && !missing.empty())
+    fail(fmt::format("{}: {} is not given; costs are given for all tasks of the run or for none", config.quote(given),
+                     missing));
+}
+
 TaskOptions task_options(Config& config, const TaskInfo& info) {
   const auto key = [&](std::string_view name) { return fmt::format("task.{}.{}", info.name, name); };
   if (!config.has(key("dropout"))) config.resolve(key("dropout"), config.text("encoder.dropout"), "encoder.dropout");
@@ -112,6 +147,8 @@ TaskOptions task_options(Config& config, const TaskInfo& info) {
     config.resolve(key("label_smoothing"), info.kind == Kind::translation ? "0.1" : "0", "default");
   TaskOptions task;
   task.weight = config.number(key("weight"));
+  if (config.has(key("cost"))) task.cost = config.number(key("cost"));
+  task.workers = pinned_workers(config, key("workers"));
   task.masking.share = config.number(key("mask_share"));
   task.masking.mask = config.number(key("mask_token"));
   task.masking.random = config.number(key("mask_random"));
@@ -288,6 +325,7 @@ TrainOptions train_options_of(Config& config, const Manifest& manifest) {
     options.task_options[name] = task_options(config, info);
     options.task_options[name].teacher = teacher_options(config, info, manifest, options.run_dir);
   }
+  check_costs(config, options.tasks);
   // Throws before a run folder is made.
   phase_quotas(options.mixture, options.tasks, train_samples(manifest, options.tasks));
   return options;

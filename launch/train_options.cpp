@@ -169,6 +169,12 @@ std::span<const Option> train_options() {
        "no task.",
        true, ">0"},
       {"task", "weight", number, "1", "Of balance.method static: the task's relative weight.", true, ">0"},
+      {"task", "cost", number, "",
+       "Seconds that a worker takes to train on one sample, by which tasks are spread over workers; for all tasks or "
+       "for none, then it is estimated. polyhead plan --calibrate measures it.",
+       false, ">0"},
+      {"task", "workers", list, "",
+       "The workers that hold the task's head, as 0, 2, 4-7; placed by cost when not given.", false},
       {"task", "rate", number, "", "Of mixture.kind explicit: the task's relative rate; 0 leaves it out.", true, ">=0"},
       {"task", "patience", integer, "", "As run.task_patience, which it is when not given.", true, ">=0"},
       {"task", "metric", text, "loss",

@@ -1,6 +1,7 @@
 // The subcommands: each takes its options and the world, and returns the exit code.
 #pragma once
 
+#include <filesystem>
 #include <span>
 
 #include "core/model/options.h"
@@ -18,6 +19,13 @@ int run_synthetic(const Config& config, Communicator& world);
 
 // The table of train is train_options(), in launch/options.h.
 int run_train(const Config& config, Communicator& world);
+
+// Its own options, then those of train.
+std::span<const Option> plan_options();
+int run_plan(const Config& config, Communicator& world);
+// What --calibrate does: measures with steps of the configuration, which needs the options of train, writes the
+// machine's figures to `file` and prints task.NAME.cost. Collective.
+int run_calibration(const Config& config, const std::filesystem::path& file, Communicator& world);
 
 std::span<const Option> evaluate_options();
 int run_evaluate(const Config& config, Communicator& world);

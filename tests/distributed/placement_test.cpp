@@ -148,6 +148,49 @@ TEST(Placement, NobodyIsIdleInLargeWorlds) {
   }
 }
 
+TEST(Placement, PinsAreKept) {
+  const std::vector<double> cost{5, 4, 3, 3, 2, 1};
+  const Placement placement = place(cost, 3, {{2}, {}, {0, 2}, {}, {}, {}});
+  check(placement, cost, 3);
+  EXPECT_EQ(placement.groups[0], (std::vector<int>{2}));
+  EXPECT_EQ(placement.groups[2], (std::vector<int>{0, 2}));
+  // Worker 2 holds 6.5 of 18; the others share what is left.
+  EXPECT_DOUBLE_EQ(placement.load[2], 6.5);
+  EXPECT_LE(slowest(placement), 6.5);
+}
+
+TEST(Placement, NobodyIsIdleBesidePins) {
+  // Two light free tasks for three workers that the heavy one leaves out.
+  const std::vector<double> cost{100, 1, 1};
+  const Placement placement = place(cost, 4, {{1}, {}, {}});
+  check(placement, cost, 4);
+  EXPECT_EQ(placement.groups[0], (std::vector<int>{1}));
+  const Placement whole = place({1, 2}, 2, {{1}, {0}});
+  check(whole, {1, 2}, 2);
+  EXPECT_EQ(whole.groups, (std::vector<std::vector<int>>{{1}, {0}}));
+}
+
+TEST(Placement, WrongPins) {
+  const auto words_of = [](const std::vector<std::vector<int>>& pinned) -> std::string {
+    try {
+      place({1, 1}, 3, pinned);
+    } catch (const Error& error) {
+      return error.code() == Exit::config ? error.what() : "another code";
+    }
+    return "";
+  };
+  EXPECT_NE(words_of({{3}, {}}).find("pinned to worker 3, but there are 3 workers"), std::string::npos);
+  EXPECT_NE(words_of({{0}, {2}}).find("1 of 3 workers without a task, the first of them worker 1"), std::string::npos);
+  EXPECT_EQ(words_of({{0}, {1, 2}}), "");
+  EXPECT_EQ(words_of({{0}, {}}), "");
+}
+
+TEST(Placement, NeighboursOfManyShareALine) {
+  EXPECT_EQ(describe(place({3, 1}, 40), {"section", "en-it"}),
+            "workers 0 to 29: section (1/30), 2 % of the load each\n"
+            "workers 30 to 39: en-it (1/10), 2 % of the load each\n");
+}
+
 TEST(Placement, DescribesEachWorker) {
   EXPECT_EQ(describe(place({2, 1}, 3), {"section", "en-it"}),
             "worker 0: section (1/2), 33 % of the load\n"

@@ -61,7 +61,7 @@ def test_nothing_said_is_usage():
 
 
 def test_unknown_command():
-    fails(2, "trian", says=["there is no command 'trian'", "did you mean train?", "import, synthetic, inspect, verify, train"])
+    fails(2, "trian", says=["there is no command 'trian'", "did you mean train?", "import, synthetic, inspect, verify, plan, train"])
 
 
 def test_unknown_option():
@@ -215,7 +215,8 @@ def test_the_configuration_page_is_the_programs_help():
         shown = page.split(f"## polyhead {command}\n```\n")[1].split("\n```\n")[0]
         said = run(command, "--help").stdout.rstrip("\n")
         assert shown.rstrip("\n") == said, f"docs/configuration.md is out of date; type: docs/write-configuration {POLYHEAD}"
-    shown = page.split("## polyhead compare\n")[1].split("```\n")[1]
-    own, shared = run("compare", "--help").stdout.split("\n[run]\n")
-    assert shown.rstrip("\n") == own.rstrip("\n"), f"docs/configuration.md is out of date; type: docs/write-configuration {POLYHEAD}"
-    assert run("train", "--help").stdout.endswith(shared)
+    for command in ("compare", "plan"):
+        shown = page.split(f"## polyhead {command}\n")[1].split("```\n")[1]
+        own, shared = run(command, "--help").stdout.split("\n[run]\n")
+        assert shown.rstrip("\n") == own.rstrip("\n"), f"docs/configuration.md is out of date; type: docs/write-configuration {POLYHEAD}"
+        assert run("train", "--help").stdout.endswith(shared)

@@ -1,0 +1,257 @@
+// polyhead plan: what a run takes on N workers, as a table or JSON; and the calibration of its figures.
+#include "distributed/plan.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "core/base/error.h"
+#include "core/model/device.h"
+#include "launch/calibrate.h"
+#include "launch/commands/commands.h"
+#include "launch/launcher.h"
+#include "launch/machine.h"
+#include "launch/run_options.h"
+#include "launch/table.h"
+
+namespace polyhead {
+namespace {
+
+using nlohmann::json;
+
+constexpr std::size_t kRows = 40;   // of workers in the table
+constexpr std::size_t kWidth = 48;  // of the heads' names
+constexpr int kMostWorkers = 1'000'000;
+
+std::string heads_of(const Plan& plan, const PlannedWorker& worker) {
+  std::string text;
+  for (std::size_t i = 0; i < worker.tasks.size(); ++i) {
+    const PlannedTask& task = plan.tasks[static_cast<std::size_t>(worker.tasks[i])];
+    std::string next = text.empty() ? "" : ", ";
+    next += task.name;
+    if (task.group.size() > 1) next += fmt::format(" (1/{})", task.group.size());
+    if (!text.empty() && text.size() + next.size() > kWidth)
+      return fmt::format("{} and {} more", text, worker.tasks.size() - i);
+    text += next;
+  }
+  return text;
+}
+
+std::string mib(double bytes) {
+  return bytes < 10 * 1048576.0 ? fmt::format("{:.1f}", bytes / 1048576) : with_commas(std::llround(bytes / 1048576));
+}
+
+std::string milliseconds(double seconds) {
+  return fmt::format("{:.{}f}", 1000 * seconds, seconds < 0.01 ? 2 : seconds < 1 ? 1 : 0);
+}
+
+std::string text_of(const Plan& plan, const Machine& machine, bool measured) {
+  std::vector<std::vector<std::string>> rows;
+  std::size_t shown = 0;
+  while (shown < plan.workers.size() && rows.size() < kRows) {
+    const auto cells = [&](std::size_t w) -> std::vector<std::string> {
+      const PlannedWorker& worker = plan.workers[w];
+      return {heads_of(plan, worker),
+              with_commas(std::llround(worker.tokens)),
+              mib(worker.parameters),
+              mib(worker.gradients),
+              mib(worker.optimizer),
+              mib(worker.activations),
+              mib(worker.memory),
+              mib(worker.sent),
+              milliseconds(worker.compute),
+              milliseconds(worker.update),
+              milliseconds(worker.communication)};
+    };
+    std::vector<std::string> row = cells(shown);
+    std::size_t last = shown;
+    while (last + 1 < plan.workers.size() && cells(last + 1) == row) ++last;
+    row.insert(row.begin(), last > shown ? fmt::format("{}-{}", shown, last) : std::to_string(shown));
+    rows.push_back(std::move(row));
+    shown = last + 1;
+  }
+  std::string text = format_table({"worker", "heads", "tokens", "parameters", "gradients", "optimizer", "activations",
+                                   "memory", "sent", "compute", "update", "reduce"},
+                                  rows, "llrrrrrrrrrr");
+  if (shown < plan.workers.size())
+    text += fmt::format("… and {} more workers; --json has them all\n", plan.workers.size() - shown);
+  const PlannedStep& step = plan.step;
+  text += fmt::format(
+      "tokens a step; MiB of memory (memory: with teachers, a node's other gradients and the program) and sent a step; "
+      "ms a "
+      "step\n\n"
+      "step {} ms: compute {} (mean), {} more of the slowest, update {}, all-reduce {} of the encoder, {} of heads, {} "
+      "of counts and losses\n"
+      "{} workers, {} on a node: {:.1f} steps a second, efficiency {:.0f} %\n"
+      "limit: {}\n",
+      milliseconds(step.total()), milliseconds(step.compute), milliseconds(step.imbalance), milliseconds(step.update),
+      milliseconds(step.encoder), milliseconds(step.groups), milliseconds(step.small), plan.options.workers,
+      plan.options.per_node, 1 / step.total(), 100 * plan.efficiency, plan.limit);
+  if (!measured)
+    text += fmt::format(
+        "figures are assumed ({:.3g} operations a second, {:.3g} bytes a second between nodes): measure them with "
+        "--calibrate FILE, and give --machine FILE\n",
+        machine.operations, machine.bandwidth);
+  return text;
+}
+
+json json_of(const Plan& plan, const Machine& machine) {
+  json tasks = json::array(), workers = json::array();
+  for (const PlannedTask& task : plan.tasks)
+    tasks.push_back({{"name", task.name},
+                     {"kind", name_of(task.kind)},
+                     {"samples", task.samples},
+                     {"input_tokens", task.work.input_tokens},
+                     {"target_tokens", task.work.target_tokens},
+                     {"operations", task.work.operations},
+                     {"seconds", task.seconds},
+                     {"parameters", task.parameters},
+                     {"workers", task.group}});
+  for (const PlannedWorker& worker : plan.workers)
+    workers.push_back({{"tasks", worker.tasks},
+                       {"samples", worker.samples},
+                       {"tokens", worker.tokens},
+                       {"memory",
+                        {{"parameters", worker.parameters},
+                         {"gradients", worker.gradients},
+                         {"optimizer", worker.optimizer},
+                         {"activations", worker.activations},
+                         {"teachers", worker.teachers},
+                         {"total", worker.memory}}},
+                       {"sent", worker.sent},
+                       {"compute", worker.compute},
+                       {"update", worker.update},
+                       {"communication", worker.communication}});
+  const PlannedStep& step = plan.step;
+  return {{"workers", std::move(workers)},
+          {"per_node", plan.options.per_node},
+          {"encoder_parameters", plan.encoder_parameters},
+          {"tasks", std::move(tasks)},
+          {"machine",
+           {{"flops", machine.operations},
+            {"parameter_seconds", machine.parameter_seconds},
+            {"slots", machine.slots},
+            {"node_bandwidth", machine.node_bandwidth},
+            {"node_latency", machine.node_latency},
+            {"window_bandwidth", machine.window_bandwidth},
+            {"bandwidth", machine.bandwidth},
+            {"latency", machine.latency},
+            {"memory", machine.memory},
+            {"activations", machine.activations}}},
+          {"step",
+           {{"seconds", step.total()},
+            {"compute", step.compute},
+            {"imbalance", step.imbalance},
+            {"update", step.update},
+            {"encoder", step.encoder},
+            {"groups", step.groups},
+            {"small", step.small}}},
+          {"efficiency", plan.efficiency},
+          {"limit", plan.limit}};
+}
+
+struct Run {
+  Manifest manifest;
+  TrainOptions options;
+};
+
+// Resolves what is left open in `config`.
+Run read_run(Config& config) {
+  if (!config.has("run.data"))
+    throw Error(Exit::config, "run.data is not given; add --data DIR, or run.data to the configuration file");
+  Run run{.manifest = read_manifest(config.path("run.data")), .options = {}};
+  run.options = train_options_of(config, run.manifest);
+  return run;
+}
+
+}  // namespace
+
+std::span<const Option> plan_options() {
+  using enum OptionType;
+  static const std::vector<Option> table = [] {
+    std::vector<Option> own = {
+        {"", "workers", integer, "", "Workers to plan for.", false, ">=1"},
+        {"", "per-node", integer, "", "Workers on one node; as many as its slots when not given.", false, ">=1"},
+        {"", "machine", path, "", "Figures of the machine, as --calibrate writes them."},
+        {"", "device-flops", number, "", "Floating-point operations a second of one worker in training.", false, ">0"},
+        {"", "bandwidth", number, "", "Bytes a second into and out of a node.", false, ">0"},
+        {"", "latency", number, "", "Seconds of a message between nodes.", false, ">0"},
+        {"", "step", integer, "1", "The step whose mixture is taken.", false, ">=1"},
+        {"", "json", flag, "", "Print one JSON object."},
+        {"", "calibrate", path, "",
+         "Measure instead of planning: train some steps, write the machine's figures to this file, and print "
+         "task.NAME.cost; under mpirun with as many workers as a node has slots."},
+    };
+    const std::span<const Option> train = train_options();
+    own.insert(own.end(), train.begin(), train.end());
+    return own;
+  }();
+  return table;
+}
+
+int run_calibration(const Config& given, const std::filesystem::path& file, Communicator& world) {
+  Config config = given;
+  auto [manifest, options] = read_run(config);
+  if (options.threads == 0) options.threads = threads_from_affinity(world);
+  options.device = resolve_device(options.device);
+  const std::vector<std::string> hosts = world.all_gather_strings("plan.hosts", host_name());
+  for (int rank = 0; rank < world.rank(); ++rank)
+    options.local_rank += hosts[static_cast<std::size_t>(rank)] == hosts[static_cast<std::size_t>(world.rank())];
+  const Calibration found = calibrate(options, manifest, world);
+  if (world.rank() != 0) return 0;
+  write_machine(file, found.machine,
+                fmt::format("measured by --calibrate: {} workers on {} nodes, {} threads each, {} samples a "
+                            "step of each",
+                            world.size(), found.nodes, options.threads, found.samples));
+  fmt::print("# seconds a sample; a step of {} samples took a worker {} ms. For the configuration file:\n",
+             found.samples, milliseconds(found.step_seconds));
+  for (const std::string& task : options.tasks) fmt::print("[task.{}]\ncost = {:.4g}\n", task, found.cost.at(task));
+  fmt::print(stderr, "{} is written{}\n", file.string(),
+             world.size() == 1
+                 ? "; bandwidth and latency in it are assumed: calibrate on several workers to measure them"
+             : found.nodes == 1
+                 ? "; bandwidth and latency between nodes in it are assumed: calibrate on several nodes to measure them"
+                 : "");
+  return 0;
+}
+
+int run_plan(const Config& given, Communicator& world) {
+  Config config = given;
+  const auto [manifest, options] = read_run(config);
+  if (config.flag("print-config")) {
+    if (world.rank() == 0) std::puts(config.ini(true).c_str());
+    return 0;
+  }
+  if (config.has("calibrate")) return run_calibration(given, config.path("calibrate"), world);
+  if (world.size() > 1)
+    throw Error(Exit::usage,
+                fmt::format("'polyhead plan' is one process, but the launcher started {}; --workers says how "
+                            "many to plan for (with --calibrate it runs under mpirun)",
+                            world.size()));
+  if (!config.has("workers")) throw Error(Exit::usage, "--workers N is not given: the workers to plan for");
+  if (config.integer("workers") > kMostWorkers)
+    throw Error(Exit::config,
+                fmt::format("{}: more than {} are not planned for", config.quote("workers"), kMostWorkers));
+  if (config.integer("step") > options.steps)
+    throw Error(Exit::config, fmt::format("{}: run.steps is {}", config.quote("step"), options.steps));
+  Machine machine;
+  if (config.has("machine")) machine = read_machine(config.path("machine"));
+  if (config.has("device-flops")) machine.operations = config.number("device-flops");
+  if (config.has("bandwidth")) machine.bandwidth = config.number("bandwidth");
+  if (config.has("latency")) machine.latency = config.number("latency");
+  const PlanOptions asked{.workers = static_cast<int>(config.integer("workers")),
+                          .per_node = static_cast<int>(std::min<std::int64_t>(
+                              kMostWorkers, config.has("per-node") ? config.integer("per-node") : machine.slots)),
+                          .step = config.integer("step")};
+  const Plan plan = make_plan(options, manifest, machine, asked);
+  if (config.flag("json"))
+    fmt::print("{}\n", json_of(plan, machine).dump());
+  else
+    fmt::print("{}", text_of(plan, machine, config.has("machine")));
+  return 0;
+}
+
+}  // namespace polyhead

@@ -1,0 +1,16 @@
+// The file of a machine's figures, which `polyhead plan --calibrate` writes and `plan --machine` reads.
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+#include "distributed/plan.h"
+
+namespace polyhead {
+
+// Throws Error(config) with file and line for a key that is unknown or out of range; what is missing keeps its default.
+Machine read_machine(const std::filesystem::path& file);
+// `comment`: a line for the file's head. Throws Error(cannot_write).
+void write_machine(const std::filesystem::path& file, const Machine& machine, const std::string& comment);
+
+}  // namespace polyhead
