@@ -9,6 +9,7 @@ compares the medians with the plan. Run it on a quiet machine."""
 import argparse
 import json
 import os
+import resource
 import shutil
 import statistics
 import subprocess
@@ -48,10 +49,23 @@ def peaks(folder, peak, ended):
             peak[process.name] = 1024 * int(status.split("VmHWM:")[1].split()[0])
 
 
+def busy():
+    """Seconds that all processors have worked, and those of them for processes that this one started."""
+    user, nice, system, _, _, irq, soft = (int(word) for word in Path("/proc/stat").read_text().split()[1:8])
+    own = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return (user + nice + system + irq + soft) / os.sysconf("SC_CLK_TCK"), own.ru_utime + own.ru_stime
+
+
+def others_since(before, start):
+    everybody, own = (now - then for now, then in zip(busy(), before))
+    return max(0, everybody - own) / (time.monotonic() - start)
+
+
 def measure(folder, workers, steps, words):
-    """Median seconds of a step, the first third left out, and the largest worker's peak memory."""
+    """Median seconds of a step, the first third left out; the largest worker's peak memory; processors that others kept busy."""
     shutil.rmtree(folder, ignore_errors=True)
     peak, ended = {}, threading.Event()
+    before, start = busy(), time.monotonic()
     watch = threading.Thread(target=peaks, args=(folder, peak, ended))
     watch.start()
     try:
@@ -62,7 +76,7 @@ def measure(folder, workers, steps, words):
         watch.join()
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     seconds = [line["seconds"] for line in lines if line["kind"] == "step" and line["step"] > steps // 3]
-    return statistics.median(seconds), max(peak.values())
+    return statistics.median(seconds), max(peak.values()), others_since(before, start)
 
 
 def main():
@@ -79,10 +93,10 @@ def main():
     machine, config = asked.work / "machine.ini", asked.work / "run.ini"
     words = ["--data", asked.data, "--run.threads", 1, *asked.more]
 
-    start = time.monotonic()
+    before, start = busy(), time.monotonic()
     cores = len(os.sched_getaffinity(0))
     costs = output(launched(cores, "plan", "-c", asked.config, *words, "--calibrate", machine))
-    print(f"calibration on {cores} workers: {time.monotonic() - start:.0f} s; load {os.getloadavg()[0]:.1f}")
+    print(f"calibration on {cores} workers: {time.monotonic() - start:.0f} s, others kept {others_since(before, start):.2f} processors busy")
     config.write_text(Path(asked.config).read_text() + costs)
     print(machine.read_text())
     words = ["-c", config, *words]
@@ -91,15 +105,14 @@ def main():
     for turn in range(asked.turns):
         for workers in asked.workers[::1 if turn % 2 == 0 else -1]:
             found[workers].append(measure(asked.work / "run", workers, asked.steps, words))
-    print(f"| workers | step, ms | planned | apart | memory, MiB | planned | apart |\n|{' --- |' * 7}")
+    print(f"| workers | step, ms | planned | apart | memory, MiB | planned | apart | others' processors |\n|{' --- |' * 8}")
     for workers, runs in found.items():
         plan = json.loads(output(launched(1, "plan", *words, "--workers", workers, "--per-node", workers, "--machine", machine, "--json")))
         seconds, planned = statistics.median(run[0] for run in runs), plan["step"]["seconds"]
         memory, held = statistics.median(run[1] for run in runs), max(worker["memory"]["total"] for worker in plan["workers"])
         low, high = min(run[0] for run in runs), max(run[0] for run in runs)
         print(f"| {workers} | {1000 * seconds:.1f} ({1000 * low:.1f} to {1000 * high:.1f}) | {1000 * planned:.1f} | {100 * (planned / seconds - 1):+.0f} % "
-              f"| {memory / 2**20:.0f} | {held / 2**20:.0f} | {100 * (held / memory - 1):+.0f} % |")
-    print(f"load at the end {os.getloadavg()[0]:.1f}")
+              f"| {memory / 2**20:.0f} | {held / 2**20:.0f} | {100 * (held / memory - 1):+.0f} % | {max(run[2] for run in runs):.2f} |")
 
 
 if __name__ == "__main__":

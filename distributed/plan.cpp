@@ -60,6 +60,14 @@ double all_reduce_seconds(double bytes, const Spread& group, const Machine& mach
   return seconds + (group.nodes > 1 ? exchange_seconds(bytes, group.nodes, machine) : 0);
 }
 
+// Of the seconds on a full node, how many it takes among so many workers.
+double among(int workers, const Machine& machine) {
+  if (machine.slots == 1) return 1;
+  const double others =
+      static_cast<double>(std::min<std::int64_t>(workers, machine.slots) - 1) / static_cast<double>(machine.slots - 1);
+  return (1 + (machine.crowding - 1) * others) / machine.crowding;
+}
+
 // When each of a node's workers is done when they share its slots fairly.
 std::vector<double> sharing(const std::vector<double>& work, std::int64_t slots) {
   std::vector<std::size_t> order(work.size());
@@ -115,12 +123,15 @@ ModelDescription with_stand_ins(ModelDescription description, const Manifest& ma
   return description;
 }
 
-std::string limit_of(const Plan& plan) {
+// crowded: how much slower a worker is among those of its node than alone.
+std::string limit_of(const Plan& plan, double crowded) {
   const PlannedStep& step = plan.step;
   const auto percent = [&](double part) { return 100 * part / step.total(); };
   const double reduce = step.encoder + step.groups + step.small;
   const double most = std::max({step.update, step.imbalance, reduce});
   if (plan.workers.size() == 1) return "one worker: none";
+  if (most < 0.1 * step.total() && crowded > 1.1)
+    return fmt::format("caches and memory of a node: its workers compute {:.2f} times as long as one alone", crowded);
   if (most < 0.1 * step.total())
     return fmt::format("none yet: {:.0f} % of the step is even compute", percent(step.compute));
   const auto slowest = std::ranges::max_element(plan.workers, {}, &PlannedWorker::compute);
@@ -171,6 +182,7 @@ Plan make_plan(const TrainOptions& options, const Manifest& manifest, const Mach
   std::vector<int> all(description.tasks.size());
   std::iota(all.begin(), all.end(), 0);
   const auto model = build_model(description, all);
+  const double slowed = among(std::min(asked.workers, asked.per_node), machine);
   const double encoder_bytes = static_cast<double>(model->encoder().arena().layout()) * width;
   plan.encoder_parameters = model->encoder().arena().parameter_count();
   for (std::size_t t = 0; t < work.size(); ++t) {
@@ -182,7 +194,7 @@ Plan make_plan(const TrainOptions& options, const Manifest& manifest, const Mach
                           .work = work[t],
                           .samples = positions(mixture, t, asked.step).count,
                           .parameters = head.parameter_count(),
-                          .seconds = own.cost > 0 ? own.cost : work[t].operations / machine.operations,
+                          .seconds = slowed * (own.cost > 0 ? own.cost : work[t].operations / machine.operations),
                           .group = placement.groups[t]});
   }
   std::vector<int> everybody(static_cast<std::size_t>(asked.workers));
@@ -217,7 +229,7 @@ Plan make_plan(const TrainOptions& options, const Manifest& manifest, const Mach
     // Backward makes the token table's gradient, of input and of tied output, before it is added.
     worker.activations =
         machine.activations * (worker.activations / static_cast<double>(options.accumulate) + 2 * vocabulary_gradient);
-    worker.update = worker.parameters / width * machine.parameter_seconds;
+    worker.update = worker.parameters / width * machine.parameter_seconds * slowed;
     worker.teachers = teacher_bytes(options, worker.tasks, encoder_bytes, head_bytes);
     // Workers of one node map each other's gradients.
     const double mapped = world.nodes == 1 && options.device != "cuda" ? (world.most - 1) * encoder_bytes : 0;
@@ -274,9 +286,10 @@ Plan make_plan(const TrainOptions& options, const Manifest& manifest, const Mach
   // One worker holds everything.
   double alone =
       std::accumulate(head_bytes.begin(), head_bytes.end(), encoder_bytes) / width * machine.parameter_seconds;
-  for (const PlannedTask& task : plan.tasks) alone += static_cast<double>(task.samples) * task.seconds;
+  for (const PlannedTask& task : plan.tasks) alone += static_cast<double>(task.samples) * task.seconds / slowed;
+  alone *= among(1, machine);
   plan.efficiency = alone / (asked.workers * plan.step.total());
-  plan.limit = limit_of(plan);
+  plan.limit = limit_of(plan, slowed / among(1, machine));
   return plan;
 }
 

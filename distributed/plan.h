@@ -13,7 +13,10 @@ namespace polyhead {
 struct Machine {
   double operations = 4e10;         // a second, of one worker in training
   double parameter_seconds = 5e-9;  // of a step, for each parameter that a worker holds: gradient, norm, update
-  std::int64_t slots = 8;           // workers that a node computes with at full speed
+  std::int64_t slots = 8;           // workers that a node computes with at once
+  // By which a worker is slower among `slots` on its node, as caches and memory are shared, than alone on it; the
+  // seconds above and task.NAME.cost are those of a full node. Between one and all it grows evenly.
+  double crowding = 1;
   // Within a node and between nodes: bytes a second into a worker or node, and seconds a message. All-reduce of n bytes
   // by p moves 2 (p - 1) / p n.
   double node_bandwidth = 2e9, node_latency = 5e-6;

@@ -204,9 +204,12 @@ Calibration calibrate(const TrainOptions& given, const Manifest& manifest, Commu
       machine.activations = (large.memory - small.memory) / counted;
     machine.memory = std::max(1e8, large.memory - held - machine.activations * all.activations);
   }
-  std::vector<double> seconds;
-  for (std::size_t i = 2; i < large.steps.size(); ++i) seconds.push_back(large.steps[i].seconds);
-  result.step_seconds = median(seconds);
+  const auto step_of = [](const Listener& heard) {
+    std::vector<double> seconds;
+    for (std::size_t i = 2; i < heard.steps.size(); ++i) seconds.push_back(heard.steps[i].seconds);
+    return median(seconds);
+  };
+  result.step_seconds = step_of(large);
 
   // Each task alone needs no more memory than the mixture.
   double heaviest = 0, mean = 0;
@@ -250,9 +253,13 @@ Calibration calibrate(const TrainOptions& given, const Manifest& manifest, Commu
   result.step_seconds = figures[4];
   for (std::size_t t = 0; t < plan.tasks.size(); ++t) result.cost[options.tasks[t]] = figures[5 + t];
   machine.slots = std::max(1, static_cast<int>(std::thread::hardware_concurrency()) / std::max(1, options.threads));
-  if (world.size() > 1)
+  if (world.size() > 1) {
+    std::vector<double> crowding = {world.rank() == 0 ? step_of(large) / step_of(measure(options, kWhole)) : 0};
+    world.all_reduce("calibrate.crowding", crowding);
+    machine.crowding = std::max(1.0, crowding[0]);
     measure_links(world, static_cast<std::size_t>(plan.encoder_parameters) * (options.dtype == "float64" ? 8 : 4),
                   result);
+  }
   return result;
 }
 

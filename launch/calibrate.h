@@ -19,7 +19,8 @@ struct Calibration {
 
 // All workers of `world` train by themselves at the same time, on mixture.batch / workers samples a step, in a
 // temporary folder; each task also alone, at two batch sizes, for its seconds a sample and those of a step without
-// samples. Then they reduce together. Collective; the same result on all. Throws as training does.
+// samples. Then rank 0 trains while the others wait, and they reduce together. Collective; the same result on all.
+// Throws as training does.
 Calibration calibrate(const TrainOptions& options, const Manifest& manifest, Communicator& world);
 
 }  // namespace polyhead

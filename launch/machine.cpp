@@ -20,6 +20,8 @@ constexpr std::array kFigures = {
     Figure{"flops", "floating-point operations a second of one worker in training", &Machine::operations},
     Figure{"parameter_seconds", "seconds of a step for each parameter that a worker holds: gradient, norm, update",
            &Machine::parameter_seconds},
+    Figure{"crowding", "times as long as alone that a worker takes on a node whose slots are full; >= 1",
+           &Machine::crowding},
     Figure{"node_bandwidth", "bytes a second within a node", &Machine::node_bandwidth},
     Figure{"node_latency", "seconds of a message within a node", &Machine::node_latency},
     Figure{"window_bandwidth", "bytes a second of gradients in a node's shared memory", &Machine::window_bandwidth},
@@ -31,7 +33,7 @@ constexpr std::array kFigures = {
 
 std::vector<Option> table() {
   std::vector<Option> options = {
-      {"machine", "slots", OptionType::integer, "", "workers that a node computes with at full speed", false, ">=1"}};
+      {"machine", "slots", OptionType::integer, "", "workers that a node computes with at once", false, ">=1"}};
   for (const Figure& figure : kFigures)
     options.push_back({"machine", figure.key, OptionType::number, "", figure.help, false, ">0"});
   return options;

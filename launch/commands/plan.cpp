@@ -134,6 +134,7 @@ json json_of(const Plan& plan, const Machine& machine) {
            {{"flops", machine.operations},
             {"parameter_seconds", machine.parameter_seconds},
             {"slots", machine.slots},
+            {"crowding", machine.crowding},
             {"node_bandwidth", machine.node_bandwidth},
             {"node_latency", machine.node_latency},
             {"window_bandwidth", machine.window_bandwidth},

@@ -126,6 +126,27 @@ TEST(Plan, WorkersOfANodeShareIt) {
   EXPECT_DOUBLE_EQ(compute(4), compute(8));
 }
 
+TEST(Plan, WorkersOfANodeSlowEachOther) {
+  const Given all = given();
+  const Machine machine{.slots = 4, .crowding = 1.6};
+  const auto seconds = [&](int workers, int per_node) {
+    return make_plan(all.options, all.manifest, machine, {.workers = workers, .per_node = per_node}).tasks[0].seconds;
+  };
+  const double full = seconds(8, 4);
+  EXPECT_DOUBLE_EQ(full, plan_of(all, 8).tasks[0].seconds);  // as measured
+  EXPECT_DOUBLE_EQ(seconds(8, 1), full / 1.6);
+  EXPECT_DOUBLE_EQ(seconds(2, 4), full * 1.2 / 1.6);
+  EXPECT_DOUBLE_EQ(seconds(8, 8), full);  // more than slots take turns
+  const Plan one = make_plan(all.options, all.manifest, machine, {.workers = 1, .per_node = 4});
+  EXPECT_NEAR(one.efficiency, 1, 1e-9);
+  Given even = all;
+  even.options.mixture.phases.front().mixture.kind = "uniform";
+  for (auto& [name, own] : even.options.task_options) own.cost = 1, own.workers = {0, 1};
+  const Plan two = make_plan(even.options, even.manifest, {.slots = 2, .crowding = 1.6}, {.workers = 2, .per_node = 2});
+  EXPECT_LT(two.efficiency, 1 / 1.59);
+  EXPECT_EQ(two.limit, "caches and memory of a node: its workers compute 1.60 times as long as one alone");
+}
+
 TEST(Plan, SaysWhatBoundsIt) {
   Given all = given();
   const auto limit = [&](const Machine& machine, int workers) {
