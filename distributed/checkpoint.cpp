@@ -212,7 +212,7 @@ fs::path save_checkpoint(const fs::path& run_dir, CheckpointState& state, const 
                       {"optimizer_steps", state.optimizer_steps},
                       {"files", state.files},
                       {"workers", world.size()},
-                      {"machine", state.machine},
+                      {"fingerprint", state.fingerprint},
                       {"model", json::parse(to_json(state.model))}};
     write_file_atomically(beside / "state.json", out.dump(1) + "\n");
     sync_path(beside);
@@ -263,7 +263,7 @@ CheckpointState read_checkpoint_state(const fs::path& folder) {
     state.validation = in.value("validation", state.validation);  // older ones have none
     in.at("optimizer_steps").get_to(state.optimizer_steps);
     in.at("files").get_to(state.files);
-    state.machine = in.value("machine", state.machine);  // older ones have none
+    state.fingerprint = in.value("fingerprint", state.fingerprint);  // older ones have none
     state.model = description_from_json(in.at("model").dump(), file.string());
   } catch (const Error&) {
     throw;

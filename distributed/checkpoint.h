@@ -25,7 +25,7 @@ struct CheckpointState {
   std::vector<MixtureEntry> mixture;
   ValidationState validation;
   std::map<std::string, std::int64_t> optimizer_steps;  // "encoder", "head.NAME"
-  std::map<std::string, std::string> machine;           // see distributed/reproducible.h
+  std::map<std::string, std::string> fingerprint;       // see distributed/reproducible.h
   std::map<std::string, std::string> files;             // name -> xxh3-64, 16 hexadecimal digits
 };
 

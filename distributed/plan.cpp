@@ -201,6 +201,9 @@ Plan make_plan(const TrainOptions& options, const Manifest& manifest, const Mach
   std::iota(everybody.begin(), everybody.end(), 0);
   const Spread world = spread(everybody, asked.per_node);
   const double copies = options.optimizer.ema > 0 ? 3 : 2;
+  // Of the encoder's, where its state is shared out; and of a gradient that is added as 64-bit integers.
+  const double state_share = options.shard_optimizer ? 1.0 / asked.workers : 1,
+               summed = options.micro_batch > 0 ? 8 / width : 1;
   plan.workers.resize(everybody.size());
   for (std::size_t t = 0; t < plan.tasks.size(); ++t) {
     const PlannedTask& task = plan.tasks[t];
@@ -223,16 +226,17 @@ Plan make_plan(const TrainOptions& options, const Manifest& manifest, const Mach
   }
   const double vocabulary_gradient = static_cast<double>(manifest.tokenizer.vocab_size * options.encoder.dim) * width;
   for (PlannedWorker& worker : plan.workers) {
+    const double heads = worker.parameters, updated = heads + state_share * encoder_bytes;
     worker.parameters += encoder_bytes;
-    worker.gradients = worker.parameters;
-    worker.optimizer = copies * worker.parameters;
+    worker.gradients = worker.parameters * (options.micro_batch > 0 ? 1 + summed : 1);
+    worker.optimizer = copies * updated;
     // Backward makes the token table's gradient, of input and of tied output, before it is added.
     worker.activations =
         machine.activations * (worker.activations / static_cast<double>(options.accumulate) + 2 * vocabulary_gradient);
-    worker.update = worker.parameters / width * machine.parameter_seconds * slowed;
+    worker.update = updated / width * machine.parameter_seconds * slowed;
     worker.teachers = teacher_bytes(options, worker.tasks, encoder_bytes, head_bytes);
     // Workers of one node map each other's gradients.
-    const double mapped = world.nodes == 1 && options.device != "cuda" ? (world.most - 1) * encoder_bytes : 0;
+    const double mapped = world.nodes == 1 && options.device != "cuda" ? (world.most - 1) * encoder_bytes * summed : 0;
     worker.memory = worker.parameters + worker.gradients + worker.optimizer + worker.activations + worker.teachers +
                     mapped + machine.memory;
   }
@@ -244,12 +248,15 @@ Plan make_plan(const TrainOptions& options, const Manifest& manifest, const Mach
   PlannedStep& step = plan.step;
   step.small = all_reduce_seconds(counts, world, machine, machine.node_bandwidth) +
                all_reduce_seconds(losses, world, machine, machine.node_bandwidth);
-  step.encoder = all_reduce_seconds(encoder_bytes, world, machine,
-                                    world.nodes == 1 ? machine.window_bandwidth : machine.node_bandwidth);
+  // Sharing the updated parameters out is the second half of an all-reduce.
+  const double shared = options.shard_optimizer ? encoder_bytes / 2 : 0;
+  step.encoder = all_reduce_seconds(encoder_bytes * summed, world, machine,
+                                    world.nodes == 1 ? machine.window_bandwidth : machine.node_bandwidth) +
+                 (shared > 0 ? all_reduce_seconds(shared, world, machine, machine.node_bandwidth) : 0);
   std::vector<double> ready(everybody.size(), 0);
   std::vector<double> through(static_cast<std::size_t>(world.nodes), 0);  // bytes of heads, of a node's link
   for (PlannedWorker& worker : plan.workers) {
-    worker.sent = share_sent(world.members) * (encoder_bytes + counts + losses);
+    worker.sent = share_sent(world.members) * (encoder_bytes * summed + shared + counts + losses);
     worker.communication = step.small + step.encoder;
   }
   // Groups in the order of tasks: each begins when the last of its members has done with the one before.
@@ -257,7 +264,7 @@ Plan make_plan(const TrainOptions& options, const Manifest& manifest, const Mach
     const std::vector<int>& group = plan.tasks[t].group;
     if (group.size() == 1 || plan.tasks[t].samples == 0) continue;
     const Spread members = spread(group, asked.per_node);
-    const double bytes = head_bytes[t];
+    const double bytes = head_bytes[t] * summed;
     const double seconds = all_reduce_seconds(bytes, members, machine, machine.node_bandwidth);
     double begin = 0;
     for (const int worker : group) begin = std::max(begin, ready[static_cast<std::size_t>(worker)]);

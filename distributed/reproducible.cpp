@@ -16,7 +16,7 @@ constexpr const char* kCure =
     "run.reproducible = world promises the same bits only where these are the same; start all workers with one "
     "program, run.threads and kind of processor, or train with run.reproducible = run";
 
-std::string differences(const Machine& here, const Machine& there) {
+std::string differences(const Fingerprint& here, const Fingerprint& there) {
   std::vector<std::string> lines;
   for (const auto& [name, value] : here)
     if (const auto other = there.find(name); other == there.end() || other->second != value)
@@ -27,11 +27,12 @@ std::string differences(const Machine& here, const Machine& there) {
 
 }  // namespace
 
-void agree_on_machine(const Machine& mine, const Machine& before, const std::string& folder, Communicator& world) {
+void agree_on_fingerprint(const Fingerprint& mine, const Fingerprint& before, const std::string& folder,
+                          Communicator& world) {
   const std::vector<std::string> all = world.all_gather_strings("reproducible", nlohmann::json(mine).dump());
-  const auto first = nlohmann::json::parse(all[0]).get<Machine>();
+  const auto first = nlohmann::json::parse(all[0]).get<Fingerprint>();
   for (std::size_t rank = 1; rank < all.size(); ++rank)
-    if (const auto other = nlohmann::json::parse(all[rank]).get<Machine>(); other != first)
+    if (const auto other = nlohmann::json::parse(all[rank]).get<Fingerprint>(); other != first)
       throw Error(Exit::config,
                   fmt::format("worker {} differs from worker 0 in {}. {}", rank, differences(other, first), kCure));
   if (!before.empty() && before != first)

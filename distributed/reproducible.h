@@ -14,11 +14,12 @@
 namespace polyhead {
 
 // What the bits depend on beside the configuration, in words, by name: "program" -> its hash.
-using Machine = std::map<std::string, std::string>;
+using Fingerprint = std::map<std::string, std::string>;
 
 // Collective. Throws Error(config) on all workers, naming what differs, where a worker's differ from worker 0's, or
 // all differ from `before`, those of the checkpoint in `folder` (empty: there is none).
-void agree_on_machine(const Machine& mine, const Machine& before, const std::string& folder, Communicator& world);
+void agree_on_fingerprint(const Fingerprint& mine, const Fingerprint& before, const std::string& folder,
+                          Communicator& world);
 
 // The gradients of a worker's micro-batches, one after another, and their sums over all workers.
 class ExactGradients {

@@ -79,11 +79,11 @@ class Training {
     read_statistics();
     make_model();
     load_teachers();
-    Machine before;
+    Fingerprint before;
     std::string found;
     if (resume) found = restore(before);
     if (options.micro_batch > 0) {
-      agree_on_machine(options.machine, before, found, world_);
+      agree_on_fingerprint(options.fingerprint, before, found, world_);
       exact_ = std::make_unique<ExactGradients>(*model_, world_);
     } else {
       sync_ = std::make_unique<GradientSync>(world_, "encoder.gradients", model_->encoder().arena(),
@@ -201,7 +201,7 @@ class Training {
     optimizers_ = std::make_unique<Optimizers>(*model_, options_.optimizer, options_.shard_optimizer ? &part : nullptr);
     tokenizer_ = load_tokenizer(options_.data, manifest_.tokenizer);
     state_.model = description_;
-    state_.machine = options_.machine;
+    state_.fingerprint = options_.fingerprint;
     // The run folder can be used without the data set.
     if (world_.rank() == 0) {
       std::error_code error;
@@ -233,7 +233,7 @@ class Training {
 
   // Rank 0 finds a whole checkpoint; all load what they hold of it. -> its folder, empty when there is none, and where
   // it was written.
-  std::string restore(Machine& machine) {
+  std::string restore(Fingerprint& fingerprint) {
     std::string found;
     if (world_.rank() == 0) {
       std::vector<std::string> warnings;
@@ -244,7 +244,7 @@ class Training {
     found = world_.all_gather_strings("resume", found).front();
     if (found.empty()) return found;
     const CheckpointState state = read_checkpoint_state(found);
-    machine = state.machine;
+    fingerprint = state.fingerprint;
     load_checkpoint(found, state, *model_, optimizers_.get());
     const auto& mixture = state.mixture;
     if (mixture.empty() || mixture.front().step != 1 || !std::ranges::all_of(mixture, [&](const MixtureEntry& entry) {

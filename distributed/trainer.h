@@ -50,9 +50,9 @@ struct TrainOptions {
   std::int64_t accumulate = 1;  // micro-batches of a worker a step; their gradients are added up
   // 0, or: the same bits on any number of workers and any placement, on CPUs. So many neighbours in a task's stream are
   // packed and run by themselves (accumulate is 1), and what is added up is added so that order cannot matter. Workers
-  // whose `machine` differs are refused, and a checkpoint of another: what the bits depend on, in words, by name.
+  // whose `fingerprint` differs are refused, and a checkpoint of another: what the bits depend on, in words, by name.
   std::int64_t micro_batch = 0;
-  Machine machine;
+  Fingerprint fingerprint;
   std::int64_t prefetch = 2;                        // steps whose batches are made ahead in a thread; 0: none
   std::vector<std::string> tasks;                   // names, in the data set's order; never empty
   std::map<std::string, TaskOptions> task_options;  // every task

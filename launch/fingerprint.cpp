@@ -49,7 +49,7 @@ std::string instructions() {
 
 }  // namespace
 
-Machine fingerprint(int threads) {
+Fingerprint fingerprint(int threads) {
   return {{"program", program_hash()},
           {"processor", processor()},
           {"instructions", instructions()},

@@ -7,6 +7,6 @@ namespace polyhead {
 
 // Of this process: "program" (a hash of the executable and the libraries that compute), "processor", "instructions"
 // (with the environment's wishes about them) and "threads" a worker.
-Machine fingerprint(int threads);
+Fingerprint fingerprint(int threads);
 
 }  // namespace polyhead
