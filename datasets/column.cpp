@@ -15,6 +15,7 @@
 
 #include "core/base/error.h"
 #include "core/base/hash.h"
+#include "core/base/progress.h"
 #include "datasets/hdf5.h"
 #include "datasets/shard.h"
 
@@ -180,6 +181,7 @@ void Column::check_all() const {
 void Column::check_block(std::uint64_t block) const {
   const std::uint64_t in_block = kBlock / source_.element, first = block * in_block,
                       count = std::min(in_block, source_.size - first);
+  note_progress();
   Scratch scratch;
   const std::byte* data = raw(first, count, scratch);
   if (!hashes_.empty() && hash_bytes(data, count * source_.element) != hashes_[block])

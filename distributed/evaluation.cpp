@@ -9,6 +9,7 @@
 #include <span>
 
 #include "core/base/grid.h"
+#include "core/base/progress.h"
 #include "distributed/statistics.h"
 
 namespace polyhead {
@@ -212,6 +213,7 @@ Evaluation evaluate(const Model& model, const ModelDescription& description, int
   for (std::size_t begin = static_cast<std::size_t>(group.rank()) * kBatchSamples; begin < order.size();
        begin += static_cast<std::size_t>(group.size()) * kBatchSamples) {
     const std::span<const StoredSample> part(order.data() + begin, std::min(kBatchSamples, order.size() - begin));
+    note_progress();
     Batch batch;
     batch.offsets = {0};
     for (const StoredSample& sample : part)

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "core/base/error.h"
+#include "core/base/progress.h"
 
 namespace polyhead {
 namespace {
@@ -17,6 +18,7 @@ void standardise(const TrainedTask& task, const SplitReader& train, TrainStatist
   std::vector<double> values;
   const auto each = [&](const auto& use) {
     for (std::uint64_t sample = 0; sample < train.size(); ++sample) {
+      note_progress();
       values.clear();
       train.sample(sample).values(values);
       for (std::size_t k = 0; k < outputs; ++k) use(k, values[k]);
@@ -32,8 +34,10 @@ void standardise(const TrainedTask& task, const SplitReader& train, TrainStatist
 
 void balance(const TrainedTask& task, const SplitReader& train, TrainStatistics& out) {
   std::vector<double> counts(task.labels.size(), 0);
-  for (std::uint64_t sample = 0; sample < train.size(); ++sample)
+  for (std::uint64_t sample = 0; sample < train.size(); ++sample) {
+    note_progress();
     ++counts[static_cast<std::size_t>(train.sample(sample).label())];
+  }
   const auto present = static_cast<double>(std::ranges::count_if(counts, [](double count) { return count > 0; }));
   for (const double count : counts)
     out.class_weights.push_back(count > 0 ? static_cast<double>(train.size()) / (present * count) : 1);

@@ -27,6 +27,7 @@
 #include "datasets/loader.h"
 #include "datasets/prefetch.h"
 #include "distributed/checkpoint.h"
+#include "distributed/communicator/timeline.h"
 #include "distributed/evaluation.h"
 #include "distributed/gradient_sync.h"
 #include "distributed/placement.h"
@@ -54,9 +55,13 @@ std::int64_t words_of(const Batch& batch, const TaskSlice& slice) {
 }
 
 // Where workers compute on CUDA devices, gradients go from one to another by NCCL.
-std::unique_ptr<Communicator> device_world(Communicator& world, torch::Device device) {
+std::unique_ptr<Communicator> device_world(Communicator& world, torch::Device device, const TrainOptions& options) {
+  // How long a worker may wait for another is the watchdog's to say, which knows what the other does.
+  constexpr double kNever = 1e9;
   if (!device.is_cuda() || world.size() == 1) return nullptr;
-  return make_nccl_communicator(world, {.device = device.index(), .stream = stream_of(device)});
+  return make_nccl_communicator(
+      world,
+      {.device = device.index(), .stream = stream_of(device), .init_timeout = options.init_timeout, .timeout = kNever});
 }
 
 // One training run as a worker sees it.
@@ -65,7 +70,7 @@ class Training {
   Training(const TrainOptions& options, Communicator& world, Observer* observer, bool resume)
       : options_(options),
         device_(choose_device(options.device, options.local_rank)),
-        device_world_(device_world(world, device_)),
+        device_world_(device_world(world, device_, options)),
         world_(device_world_ ? *device_world_ : world),
         observer_(observer),
         manifest_(read_manifest(options.data)) {
@@ -105,6 +110,7 @@ class Training {
     load_ahead();
     saved_at_ = Clock::now();
     const auto result = [&](Ending ending) {
+      write_trace();
       return TrainResult{ending,
                          state_.step,
                          state_.parameter_hash,
@@ -118,6 +124,7 @@ class Training {
     while (!ended()) {
       if (options_.stop_at > 0 && state_.step >= options_.stop_at) return save(), result(Ending::stopped);
       const Agreed agreed = step(state_.step + 1, interrupt);
+      if (state_.step == options_.trace_last) write_trace();
       if (state_.step == options_.steps || (options_.eval_every > 0 && state_.step % options_.eval_every == 0))
         if (evaluate_valid() && !ended()) load_ahead();
       if (ended()) break;
@@ -298,7 +305,15 @@ class Training {
 
   Agreed step(std::int64_t number, const std::atomic<bool>& interrupt) {
     const auto start = Clock::now();
+    Timeline::of_process().set_step(number);
+    if (!tracing_ && number >= options_.trace_first && number <= options_.trace_last) {
+      tracing_ = true;
+      Timeline::of_process().start_trace();
+    }
+    const Phase whole("step");
+    std::optional<Phase> phase(std::in_place, "loader");
     const Loader::Step loaded = batches_->next();
+    phase.reset();
 
     // Counts of valid targets over the whole group of each task, tokens, ids, then each task's words: all workers have
     // them before backward.
@@ -333,7 +348,9 @@ class Training {
       if (!batch.slices.empty()) last = &batch;
     for (const Batch& batch : loaded.batches) {
       if (batch.slices.empty()) continue;
+      phase.emplace("loader");
       const std::map<std::size_t, Lesson> lessons = teachers_->read(batch);
+      phase.emplace("forward");
       const std::vector<HeadInput> inputs = model_->forward(batch, true);
       torch::Tensor total;
       std::vector<torch::Tensor> sums;
@@ -358,6 +375,7 @@ class Training {
               -weights[task] * options_.attention.entropy_bonus, counts[words_at + task]);
       }
       if (sync_ && &batch == last) sync_->start();
+      phase.emplace("backward");
       if (total.defined()) total.backward();
       if (exact_) finite = exact_->take(batch.slices.front().task) && finite;
       for (std::size_t i = 0; i < sums.size(); ++i) {
@@ -365,6 +383,7 @@ class Training {
         const auto loss = sums[i].item<double>();
         agreed[static_cast<std::size_t>(batch.slices[i].task)] += exact_ ? on_grid(loss) : loss;
       }
+      phase.reset();
     }
 
     Arena& encoder = model_->encoder().arena();
@@ -398,6 +417,7 @@ class Training {
     const bool skipped = agreed[task_count()] > 0;
     const double lr = learning_rate(options_.optimizer, number, options_.steps);
     if (!skipped) {
+      const Phase updating("optimizer");
       optimizers_->encoder.step(encoder, options_.optimizer, lr, clip_scale(encoder_norm, options_.optimizer.clip));
       if (options_.shard_optimizer) share_parts(world_, encoder.values());
       for (const auto& [task, head_norm] : head_norms)
@@ -445,8 +465,25 @@ class Training {
     return {agreed[task_count() + 1] > 0, agreed[task_count() + 2] > 0};
   }
 
+  // One file of all workers: what each did since step trace_first began.
+  void write_trace() {
+    if (!tracing_) return;
+    tracing_ = false;
+    const auto events = Timeline::of_process().stop_trace();
+    const auto all = world_.all_gather_strings("trace", chrome_trace_lines(events, world_.rank(), options_.host));
+    if (world_.rank() != 0) return;
+    std::string text = "[\n";
+    for (const std::string& lines : all) text += lines;
+    text.replace(text.size() - 2, 2, "\n]\n");  // no comma after the last
+    std::error_code error;
+    fs::create_directories(options_.run_dir / "trace", error);
+    write_file_atomically(
+        options_.run_dir / "trace" / fmt::format("steps-{}-{}.json", options_.trace_first, options_.trace_last), text);
+  }
+
   // Every group evaluates its tasks on valid; all hear of it and decide alike. -> whether the mixture has changed
   bool evaluate_valid() {
+    const Phase phase("evaluation");
     nlohmann::json mine = nlohmann::json::object();
     std::vector<AttentionSums> attention(task_count());
     for (const auto& [task, reader] : valid_) {
@@ -505,6 +542,7 @@ class Training {
   void save() {
     model_->encoder().arena().check_gradients();
     if (state_.step == saved_step_) return;
+    const Phase phase("checkpoint");
     state_.parameter_hash = parameter_hash(*model_, description_, leads_, world_);
     const fs::path folder =
         save_checkpoint(options_.run_dir, state_, *model_, *optimizers_, leads_, options_.keep, world_);
@@ -539,6 +577,7 @@ class Training {
   CheckpointState state_;
   std::int64_t saved_step_ = -1;
   int skipped_ = 0;
+  bool tracing_ = false;
   Clock::time_point saved_at_;
   std::optional<Prefetcher<Loader::Step>> batches_;  // its thread uses what is above
 };

@@ -61,8 +61,11 @@ struct TrainOptions {
   OptimizerOptions optimizer;
   bool shard_optimizer = false;  // see distributed/sharding.h
   MixtureOptions mixture;
-  std::string balance = "equal";  // or static
-  ValidationOptions validation;   // early stopping and the best checkpoint
+  std::string balance = "equal";                 // or static
+  ValidationOptions validation;                  // early stopping and the best checkpoint
+  double init_timeout = 300;                     // seconds to wait at the start for the other workers' devices
+  std::int64_t trace_first = 0, trace_last = 0;  // steps that are traced, to run_dir/trace/; 0: none
+  std::string host;                              // this worker's, for the trace
 };
 
 // What rank 0 hears while training. Called on rank 0 only, in order.

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cctype>
 #include <cstdlib>
 
 #include "core/base/error.h"
@@ -31,6 +32,29 @@ int launched_processes() {
   if (is_set("OMPI_COMM_WORLD_SIZE")) return number_in("OMPI_COMM_WORLD_SIZE");
   if (is_set("PMI_SIZE")) return number_in("PMI_SIZE");
   return number_in("SLURM_STEP_NUM_TASKS");  // of srun, not of the batch script around it
+}
+
+int launched_rank() {
+  for (const char* name : {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "SLURM_PROCID"})
+    if (const char* value = std::getenv(name)) return std::atoi(value);
+  return -1;
+}
+
+std::string launched_job() {
+  std::string job;
+  if (is_set("PMIX_NAMESPACE"))
+    job = std::getenv("PMIX_NAMESPACE");
+  else if (is_set("SLURM_JOB_ID"))
+    job =
+        fmt::format("{}-{}", std::getenv("SLURM_JOB_ID"), is_set("SLURM_STEP_ID") ? std::getenv("SLURM_STEP_ID") : "");
+  std::ranges::replace_if(
+      job, [](char letter) { return !std::isalnum(static_cast<unsigned char>(letter)); }, '-');
+  return job;
+}
+
+bool launched_on_one_host() {
+  if (is_set("OMPI_COMM_WORLD_LOCAL_SIZE")) return number_in("OMPI_COMM_WORLD_LOCAL_SIZE") == launched_processes();
+  return is_set("SLURM_STEP_NUM_NODES") && number_in("SLURM_STEP_NUM_NODES") == 1;
 }
 
 std::string host_name() {

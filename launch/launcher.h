@@ -13,6 +13,13 @@ bool started_by_mpi();
 // How many processes the launcher says it started; 1 without a launcher.
 int launched_processes();
 
+// Which of them this is, from 0; -1 when the launcher does not say.
+int launched_rank();
+// What tells this start from others, for the name of a file; "" when the launcher does not say.
+std::string launched_job();
+// Whether the launcher says that all of them are on this machine.
+bool launched_on_one_host();
+
 // This machine's name; "?" when the system does not tell.
 std::string host_name();
 

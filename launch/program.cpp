@@ -10,11 +10,13 @@
 #include <thread>
 
 #include "core/base/error.h"
+#include "distributed/communicator/timeline.h"
 #include "launch/commands/commands.h"
 #include "launch/launcher.h"
 #include "launch/nearest.h"
 #include "launch/signals.h"
 #include "launch/table.h"
+#include "launch/watch.h"
 
 namespace polyhead {
 namespace {
@@ -122,6 +124,7 @@ int run_program(int argc, char** argv) {
   }
   catch_lost_files();
   const Command* command = nullptr;
+  std::unique_ptr<Watchdog> watchdog;  // outlives the world: ending MPI can hang too
   std::unique_ptr<Communicator> world;
   int code = guarded("polyhead", nullptr, [&] {
     command = &find_command(words[0]);
@@ -129,13 +132,22 @@ int run_program(int argc, char** argv) {
       throw Error(Exit::usage,
                   fmt::format("'polyhead {}' is one process, but the launcher started {}; run it without mpirun",
                               command->name, launched_processes()));
+    watchdog = start_watchdog(*command, words);
+    const Phase phase("joining");
     world = command->parallel ? make_world(&argc, &argv) : make_local_communicator();
+    if (watchdog) watchdog->joined();
     return 0;
   });
   if (code != 0) return code;
   words.erase(words.begin());
   return guarded(fmt::format("polyhead {}", command->name), world.get(), [&] {
-    const int ended = run_command(*command, words, *world);
+    int ended = 0;
+    try {
+      ended = run_command(*command, words, *world);
+    } catch (...) {
+      watchdog.reset();  // the error is the end
+      throw;
+    }
     if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0)
       throw Error(Exit::cannot_write, "the output cannot be written: it is closed or the disk is full");
     return ended;

@@ -44,6 +44,11 @@ Json numbers(const std::map<std::string, double>& values) {
   return json;
 }
 
+// What a start leaves that hung before the run began, and the watchdog's address.
+bool left_by_start(const std::string& name) {
+  return name == "logs" || name == "status.json" || name.starts_with(".watchdog-");
+}
+
 bool decides_by_valid(const Config& config) {
   return config.has("run.best") || std::ranges::any_of(config.tasks(), [&](const TaskMention& task) {
            return config.integer(fmt::format("task.{}.patience", task.name)) > 0;
@@ -78,12 +83,16 @@ FolderState check_run_folder(const Config& config) {
   const fs::directory_iterator entries(folder, code);
   if (code)
     throw Error(Exit::config, fmt::format("cannot look into the run folder {}: {}", folder.string(), code.message()));
-  if (entries == fs::directory_iterator()) return FolderState::fresh;
-  if (!fs::exists(folder / "config.ini", code))
+  const auto foreign = std::find_if(begin(entries), end(entries), [](const fs::directory_entry& entry) {
+    return !left_by_start(entry.path().filename().string());
+  });
+  const bool begun = fs::exists(folder / "config.ini", code);
+  if (!begun && foreign == end(entries)) return FolderState::fresh;
+  if (!begun)
     throw Error(Exit::config,
                 fmt::format("the folder {} is not empty and holds no run (it has no config.ini, but {}); choose a new "
                             "folder with --run-dir",
-                            folder.string(), entries->path().filename().string()));
+                            folder.string(), foreign->path().filename().string()));
   if (config.text("run.resume") == "never")
     throw Error(Exit::config,
                 fmt::format("the folder {} holds a run already and run.resume is never ({}); choose another with "

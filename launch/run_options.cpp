@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cstdio>
 
 #include "core/base/error.h"
 #include "core/base/files.h"
@@ -18,6 +19,8 @@
 
 namespace polyhead {
 namespace {
+
+constexpr double kForEver = 1e9;  // seconds
 
 std::vector<std::string> names_of(const Manifest& manifest) {
   std::vector<std::string> names;
@@ -230,6 +233,17 @@ ValidationOptions validation_options(Config& config, const std::vector<std::stri
   return validation;
 }
 
+void trace_steps(const Config& config, TrainOptions& options) {
+  long long first = 0, last = 0;
+  int read = 0;
+  const std::string text = config.text("run.trace");
+  const int found = std::sscanf(text.c_str(), "steps %lld-%lld%n", &first, &last, &read);
+  if (found != 2 || static_cast<std::size_t>(read) != text.size() || first < 1 || last < first)
+    fail(fmt::format("{}: expected the first and the last step, as in 'steps 10-20'", config.quote("run.trace")));
+  options.trace_first = first;
+  options.trace_last = last;
+}
+
 // Of what the run trains on: the tokenizer and its tasks' kinds, labels and train shards. Other tasks that the data set
 // holds, or gains, do not matter.
 std::string data_hash(const Manifest& manifest, const std::vector<std::string>& tasks) {
@@ -290,6 +304,10 @@ TrainOptions train_options_of(Config& config, const Manifest& manifest) {
   options.checkpoint_seconds = config.number("run.checkpoint_seconds");
   options.keep = config.integer("run.keep");
   options.stop_at = config.integer("run.stop_at");
+  options.init_timeout = config.number("run.init_timeout");
+  if (options.init_timeout == 0) options.init_timeout = kForEver;
+  if (config.has("run.trace")) trace_steps(config, options);
+  options.host = host_name();
   options.dtype = config.text("run.dtype");
   const std::string access = config.text("run.data_access"), verify = config.text("run.verify_data");
   options.read.access = access == "map" ? Access::map : access == "pread" ? Access::pread : Access::automatic;

@@ -47,6 +47,18 @@ std::span<const Option> train_options() {
        false, ">=0"},
       {"run", "resume", choice, "auto", "Whether a run folder with a checkpoint goes on (auto) or is refused (never).",
        false, "auto|never"},
+      {"run", "hang_timeout", number, "600",
+       "A worker that gets nothing done for so many seconds, or is not heard of, ends the run with code 71 and is "
+       "named; 0: never.",
+       false, ">=0"},
+      {"run", "init_timeout", number, "300",
+       "Seconds that workers wait for each other at the start before those that have not come are named and the run "
+       "ends with code 71; 0: for ever.",
+       false, ">=0"},
+      {"run", "trace", text, "",
+       "Write what every worker does in these steps as a Chrome trace (Perfetto reads it) to the run folder's trace/: "
+       "steps 10-20; none when empty.",
+       false},
       {"run", "threads", integer, "0",
        "Computing threads of a worker; 0: the cores that this worker may use, and 1 with reproducible world.", false,
        ">=0"},

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <memory>
@@ -15,11 +16,14 @@
 #include <openssl/evp.h>
 
 #include "core/base/error.h"
+#include "core/base/progress.h"
 
 namespace polyhead {
 namespace {
 
 namespace fs = std::filesystem;
+
+constexpr std::size_t kPiece = std::size_t{8} << 20;
 
 std::string reason() {
   return std::system_category().message(errno);
@@ -47,6 +51,7 @@ void read_pieces(const fs::path& file, Take take) {
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) throw Error(Exit::data, fmt::format("cannot read {}: {}", file.string(), reason()));
     if (got == 0) return;
+    note_progress();
     take(std::string_view(buffer.data(), static_cast<std::size_t>(got)));
   }
 }
@@ -111,10 +116,12 @@ AtomicFile::~AtomicFile() {
 
 void AtomicFile::write(std::span<const std::byte> bytes) {
   while (!bytes.empty()) {
-    const ssize_t done = ::write(descriptor_, bytes.data(), bytes.size());
+    // In pieces, so that a slow disk is seen to get on.
+    const ssize_t done = ::write(descriptor_, bytes.data(), std::min(bytes.size(), kPiece));
     if (done < 0 && errno == EINTR) continue;
     if (done < 0) throw Error(Exit::cannot_write, fmt::format("cannot write {}: {}", temporary_.string(), reason()));
     bytes = bytes.subspan(static_cast<std::size_t>(done));
+    note_progress();
   }
 }
 

@@ -4,21 +4,18 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstring>
 #include <new>
 #include <type_traits>
 
+#include "core/base/counter_random.h"
 #include "core/base/error.h"
+#include "distributed/communicator/timeline.h"
 
 namespace polyhead {
 namespace {
 
 constexpr std::size_t kRecords = 256;
-
-double now() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
 
 class PlainBuffer : public SharedBuffer {
  public:
@@ -53,29 +50,25 @@ std::unique_ptr<SharedBuffer> make_plain_buffer(std::size_t bytes) {
 }
 
 std::deque<CollectiveRecord> Communicator::record() const {
-  const std::lock_guard lock(mutex_);
-  return record_;
+  std::deque<CollectiveRecord> result;
+  for (TimelineEvent& event : Timeline::of_process().events())
+    if (event.collective && event.group == group_)
+      result.push_back({event.number, std::move(event.name), event.bytes, event.begin, event.end});
+  while (result.size() > kRecords) result.pop_front();
+  return result;
 }
 
 template <class Call>
 auto Communicator::funnel(const char* verb, std::string_view name, std::size_t bytes, Call call) {
   const std::uint64_t number = ++calls_;
-  {
-    const std::lock_guard lock(mutex_);
-    if (record_.size() == kRecords) record_.pop_front();
-    record_.push_back({number, fmt::format("{} {}", verb, name), bytes, now(), 0});
-  }
-  const auto leave = [&] {
-    const std::lock_guard lock(mutex_);
-    record_.back().left = now();
-  };
+  CollectiveSpan span(verb, name, group_, number, bytes);
   try {
     if constexpr (std::is_void_v<decltype(call())>) {
       call();
-      leave();
+      span.done();
     } else {
       auto result = call();
-      leave();
+      span.done();
       return result;
     }
   } catch (const Error& error) {
@@ -152,7 +145,9 @@ void Communicator::barrier(std::string_view name) {
 }
 
 std::unique_ptr<Communicator> Communicator::split(std::string_view name, int color) {
-  return funnel("split", name, 0, [&] { return do_split(color); });
+  auto group = funnel("split", name, 0, [&] { return do_split(color); });
+  if (group) group->group_ = derive(derive(group_, calls_), static_cast<std::uint64_t>(color));
+  return group;
 }
 
 std::unique_ptr<SharedBuffer> Communicator::allocate(std::string_view name, std::size_t bytes) {

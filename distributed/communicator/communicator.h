@@ -1,15 +1,15 @@
 // A group of workers and its collectives. Backends: local (a world of one), mpi, and nccl, which takes device memory
 // to NCCL and host memory to the backend beneath it. A world of one is an ordinary group.
 //
-// Every collective takes a name and passes one funnel, which numbers, times and records it; the watchdog, the timeline
-// and mismatch messages read that record. All members of a group must call the same collectives in the same order.
+// Every collective takes a name and passes one funnel, which numbers and times it in the process's timeline; the
+// watchdog, traces and mismatch messages read that record. All members of a group must call the same collectives in the
+// same order.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <deque>
 #include <memory>
-#include <mutex>
 #include <span>
 #include <string>
 #include <string_view>
@@ -132,8 +132,7 @@ class Communicator {
   template <class Call>
   auto funnel(const char* verb, std::string_view name, std::size_t bytes, Call call);
 
-  mutable std::mutex mutex_;  // of the record
-  std::deque<CollectiveRecord> record_;
+  std::uint64_t group_ = 1;  // id: the same on all members; of a world 1
   std::uint64_t calls_ = 0;
 };
 

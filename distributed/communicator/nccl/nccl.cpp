@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/base/counter_random.h"
 #include "core/base/error.h"
 #include "distributed/communicator/communicator.h"
 #include "distributed/communicator/nccl/bootstrap.h"
@@ -92,7 +93,8 @@ class NcclCommunicator : public Communicator {
  public:
   NcclCommunicator(std::shared_ptr<NcclWorld> world, Communicator& host, std::unique_ptr<Communicator> owned)
       : world_(std::move(world)), owned_(std::move(owned)), host_(host) {
-    if (host_.size() == 1) return;  // copies, no communicator
+    group_ = derive(host_.group_, 0);  // its calls are numbered apart from the host's
+    if (host_.size() == 1) return;     // copies, no communicator
     comm_ =
         std::make_unique<NcclComm>(share_unique_id(host_), host_.rank(), host_.size(), world_->options.init_timeout);
     world_->comms.push_back(comm_.get());

@@ -1,0 +1,337 @@
+// Non-blocking sockets and poll(), all in the watchdog's thread.
+#include "distributed/watchdog/channel.h"
+
+#include <arpa/inet.h>
+#include <fmt/format.h>
+#include <ifaddrs.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <random>
+#include <utility>
+
+#include "core/base/error.h"
+#include "core/base/files.h"
+
+namespace polyhead {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::size_t kBuffered = 1 << 16;  // bytes that a peer may leave untaken
+constexpr double kGreeting = 1;             // seconds in which a new connection says who it is
+constexpr double kRetry = 0.05;             // seconds
+
+double now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+std::string reason() {
+  return std::strerror(errno);
+}
+
+// Loopback first: it is right where all are on one host, and elsewhere nobody there knows the nonce.
+std::vector<std::string> own_addresses() {
+  std::vector<std::string> found{"127.0.0.1"};
+  ifaddrs* list = nullptr;
+  if (getifaddrs(&list) != 0) return found;
+  for (const int family : {AF_INET, AF_INET6})
+    for (const ifaddrs* at = list; at != nullptr; at = at->ifa_next) {
+      if (at->ifa_addr == nullptr || at->ifa_addr->sa_family != family) continue;
+      const auto* v6 = reinterpret_cast<const sockaddr_in6*>(at->ifa_addr);
+      if (family == AF_INET6 && IN6_IS_ADDR_LINKLOCAL(&v6->sin6_addr)) continue;  // differs by interface
+      std::array<char, INET6_ADDRSTRLEN> text{};
+      const void* address = &v6->sin6_addr;
+      if (family == AF_INET) address = &reinterpret_cast<const sockaddr_in*>(at->ifa_addr)->sin_addr;
+      inet_ntop(family, address, text.data(), text.size());
+      if (std::ranges::count(found, std::string(text.data())) == 0) found.emplace_back(text.data());
+    }
+  freeifaddrs(list);
+  return found;
+}
+
+void send_at_once(int socket) {
+  const int on = 1;
+  setsockopt(socket, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+}
+
+// A socket that is connecting, or -1.
+int start_connecting(const std::string& address, int port) {
+  sockaddr_storage to{};
+  socklen_t size = sizeof(sockaddr_in);
+  auto* v4 = reinterpret_cast<sockaddr_in*>(&to);
+  auto* v6 = reinterpret_cast<sockaddr_in6*>(&to);
+  if (inet_pton(AF_INET, address.c_str(), &v4->sin_addr) == 1) {
+    v4->sin_family = AF_INET;
+    v4->sin_port = htons(static_cast<std::uint16_t>(port));
+  } else if (inet_pton(AF_INET6, address.c_str(), &v6->sin6_addr) == 1) {
+    v6->sin6_family = AF_INET6;
+    v6->sin6_port = htons(static_cast<std::uint16_t>(port));
+    size = sizeof(sockaddr_in6);
+  } else {
+    return -1;
+  }
+  const int descriptor = ::socket(to.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (descriptor < 0) return -1;
+  if (::connect(descriptor, reinterpret_cast<const sockaddr*>(&to), size) != 0 && errno != EINPROGRESS) {
+    ::close(descriptor);
+    return -1;
+  }
+  send_at_once(descriptor);
+  return descriptor;
+}
+
+// A socket that listens on any port of all addresses, IPv6 and IPv4 or, where there is no IPv6, IPv4 alone; or -1.
+int start_listening(int family) {
+  const int descriptor = ::socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (descriptor < 0) return -1;
+  const int off = 0;
+  if (family == AF_INET6) setsockopt(descriptor, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
+  sockaddr_storage any{};  // all zero: any address, any port
+  any.ss_family = static_cast<sa_family_t>(family);
+  const socklen_t size = family == AF_INET6 ? sizeof(sockaddr_in6) : sizeof(sockaddr_in);
+  if (bind(descriptor, reinterpret_cast<const sockaddr*>(&any), size) == 0 && ::listen(descriptor, 4096) == 0)
+    return descriptor;
+  ::close(descriptor);
+  return -1;
+}
+
+int port_of(int socket) {
+  sockaddr_storage own{};
+  socklen_t size = sizeof own;
+  getsockname(socket, reinterpret_cast<sockaddr*>(&own), &size);
+  return ntohs(own.ss_family == AF_INET6 ? reinterpret_cast<const sockaddr_in6*>(&own)->sin6_port
+                                         : reinterpret_cast<const sockaddr_in*>(&own)->sin_port);
+}
+
+// Every worker is a descriptor of rank 0.
+void allow_descriptors(int more) {
+  rlimit limit{};
+  const auto wanted = static_cast<rlim_t>(more) + 1024;
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted) return;
+  limit.rlim_cur = std::min(wanted, limit.rlim_max);
+  setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+}  // namespace
+
+char process_state(int pid) {
+  std::ifstream file(fmt::format("/proc/{}/stat", pid));
+  std::string line;
+  if (!std::getline(file, line)) return 'X';
+  const std::size_t close = line.rfind(") ");
+  return close == std::string::npos || close + 2 >= line.size() ? 'X' : line[close + 2];
+}
+
+Channel::Channel(int rank, int size, fs::path file, double patience)
+    : rank_(rank), size_(size), file_(std::move(file)), patience_(patience) {
+  wake_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  if (rank_ == 0)
+    listen();
+  else
+    peers_.resize(1);
+}
+
+Channel::~Channel() {
+  for (Peer& peer : peers_) {
+    flush(peer);
+    close(peer);
+  }
+  for (const int descriptor : {listener_, wake_})
+    if (descriptor >= 0) ::close(descriptor);
+  remove_file();
+  // Not earlier: the run may be about to use the folder. Only what is empty goes.
+  std::error_code error;
+  for (fs::path at = file_.parent_path(); !made_.empty() && fs::remove(at, error); at = at.parent_path())
+    if (at == made_) break;
+}
+
+void Channel::listen() {
+  allow_descriptors(size_);
+  listener_ = start_listening(AF_INET6);
+  if (listener_ < 0) listener_ = start_listening(AF_INET);
+  if (listener_ < 0)
+    throw Error(Exit::cannot_write, fmt::format("the watchdog cannot listen on a TCP port: {}", reason()));
+  std::random_device random;
+  nonce_ = fmt::format("{:08x}{:08x}", random(), random());
+  std::string text = fmt::format("{}\n{}\n", nonce_, port_of(listener_));
+  for (const std::string& address : own_addresses()) text += address + "\n";
+  std::error_code error;
+  const fs::path folder = file_.parent_path();
+  for (fs::path at = folder; !at.empty() && !fs::exists(at, error); at = at.parent_path()) made_ = at;
+  fs::create_directories(folder, error);
+  write_file_atomically(file_, text);
+  filed_ = true;
+}
+
+void Channel::remove_file() {
+  if (!std::exchange(filed_, false)) return;
+  std::error_code error;
+  fs::remove(file_, error);
+}
+
+std::vector<Channel::Line> Channel::wait(double seconds) {
+  std::vector<Line> lines;
+  if (rank_ != 0) {
+    connect();
+    if (!connected(0)) seconds = std::min(seconds, kRetry);
+  }
+  std::vector<pollfd> waiting;  // negative sockets are ignored
+  for (const Peer& peer : peers_)
+    waiting.push_back({peer.socket, static_cast<short>(peer.out.empty() ? POLLIN : POLLIN | POLLOUT), 0});
+  waiting.push_back({listener_, POLLIN, 0});
+  waiting.push_back({wake_, POLLIN, 0});
+  ::poll(waiting.data(), waiting.size(), static_cast<int>(seconds * 1000));
+  for (std::size_t i = 0; i < peers_.size(); ++i) {
+    Peer& peer = peers_[i];
+    if (waiting[i].revents == 0 || peer.socket < 0) continue;
+    if (!flush(peer) || !read(peer, lines)) close(peer);
+  }
+  if (rank_ != 0) return lines;
+  for (Peer& peer : peers_)
+    if (peer.rank < 0 && now() - peer.heard > kGreeting) close(peer);
+  std::erase_if(peers_, [](const Peer& peer) { return peer.socket < 0; });
+  accept_all();
+  if (filed_ && std::ranges::count_if(peers_, [](const Peer& peer) { return peer.rank > 0; }) == size_ - 1)
+    remove_file();  // the others keep what it says
+  return lines;
+}
+
+void Channel::accept_all() {
+  for (;;) {
+    const int descriptor = ::accept4(listener_, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (descriptor < 0) return;
+    send_at_once(descriptor);
+    peers_.push_back({descriptor, -1, now(), "", ""});
+  }
+}
+
+void Channel::connect() {
+  Peer& peer = peers_[0];
+  if (peer.socket >= 0 && now() - peer.heard > (peer.rank == 0 ? patience_ : kGreeting)) close(peer);
+  if (peer.socket >= 0) return;
+  if (next_ >= addresses_.size()) {
+    if (now() < round_at_) return;
+    round_at_ = now() + kRetry;
+    read_file();
+    next_ = 0;
+    if (addresses_.empty()) return;
+  }
+  // Whoever does not know the nonce is not our rank 0.
+  const std::string& address = addresses_[next_++];
+  peer.socket = start_connecting(address, port_);
+  peer.heard = now();
+  peer.out = fmt::format("{} {}\n", nonce_, rank_);
+}
+
+// Keeps what it knows where the file is gone.
+void Channel::read_file() {
+  std::ifstream file(file_);
+  std::string nonce, address;
+  int port = 0;
+  if (!std::getline(file, nonce) || !(file >> port)) return;
+  nonce_ = nonce;
+  port_ = port;
+  addresses_.clear();
+  while (file >> address) addresses_.push_back(address);
+}
+
+std::string Channel::tried() const {
+  std::string text;
+  for (const std::string& address : addresses_)
+    text += fmt::format("{}{}:{}", text.empty() ? "" : ", ", address, port_);
+  return text;
+}
+
+// The first line of a new connection. -> whether it is one of ours
+bool Channel::greet(Peer& peer, const std::string& line) {
+  if (rank_ > 0) {
+    if (line != "welcome " + nonce_) return false;
+    peer.rank = 0;
+    --next_;  // the address that serves
+    return true;
+  }
+  const std::string start = nonce_ + " ";
+  const int number = line.starts_with(start) ? std::atoi(line.c_str() + start.size()) : -1;
+  if (number <= 0 || number >= size_) return false;
+  for (Peer& other : peers_)
+    if (other.rank == number) close(other);  // it lost the connection and made another
+  peer.rank = number;
+  peer.out += "welcome " + nonce_ + "\n";
+  return flush(peer);
+}
+
+bool Channel::read(Peer& peer, std::vector<Line>& lines) {
+  std::array<char, 4096> buffer{};
+  bool open = true;
+  for (;;) {
+    const ssize_t got = ::recv(peer.socket, buffer.data(), buffer.size(), 0);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) {
+      open = errno == EAGAIN || errno == EWOULDBLOCK;
+      break;
+    }
+    if (got == 0) {
+      open = false;
+      break;
+    }
+    peer.in.append(buffer.data(), static_cast<std::size_t>(got));
+    if (peer.in.size() > kBuffered) return false;
+  }
+  for (std::size_t end = peer.in.find('\n'); end != std::string::npos; end = peer.in.find('\n')) {
+    std::string line = peer.in.substr(0, end);
+    peer.in.erase(0, end + 1);
+    peer.heard = now();
+    if (peer.rank >= 0)
+      lines.push_back({peer.rank, std::move(line)});
+    else if (!greet(peer, line))
+      return false;
+  }
+  return open;
+}
+
+bool Channel::flush(Peer& peer) {
+  while (peer.socket >= 0 && !peer.out.empty()) {
+    const ssize_t done = ::send(peer.socket, peer.out.data(), peer.out.size(), MSG_NOSIGNAL);
+    if (done < 0 && errno == EINTR) continue;
+    if (done < 0) return errno == EAGAIN || errno == EWOULDBLOCK;
+    peer.out.erase(0, static_cast<std::size_t>(done));
+  }
+  return true;
+}
+
+void Channel::close(Peer& peer) {
+  if (peer.socket >= 0) ::close(peer.socket);
+  peer = {};
+}
+
+void Channel::send(int to, std::string_view line) {
+  for (Peer& peer : peers_) {
+    if (peer.socket < 0 || peer.rank != to || peer.out.size() + line.size() > kBuffered) continue;
+    peer.out.append(line).append("\n");
+    if (!flush(peer)) close(peer);
+  }
+}
+
+void Channel::wake() const {
+  const std::uint64_t one = 1;
+  [[maybe_unused]] const ssize_t done = ::write(wake_, &one, sizeof one);
+}
+
+bool Channel::connected(int to) const {
+  return std::ranges::any_of(peers_, [&](const Peer& peer) { return peer.socket >= 0 && peer.rank == to; });
+}
+
+}  // namespace polyhead

@@ -1,0 +1,225 @@
+// The rule: a worker outside of collectives is late when it gets nothing done for the timeout, any worker when nothing
+// is heard of it for the timeout. One that waits in a collective is not, whatever the others do meanwhile, unless all
+// wait and none gets on.
+#include "distributed/watchdog/judge.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+
+namespace polyhead {
+namespace {
+
+std::string called(const WorkerView& worker, std::size_t workers) {
+  std::string text = fmt::format("rank {} of {}", worker.rank, workers);
+  if (!worker.state.host.empty()) text += fmt::format(" (host {}, pid {})", worker.state.host, worker.state.pid);
+  return text;
+}
+
+std::string words_of_phase(const std::string& phase) {
+  if (phase == "loader") return "in its loader, waiting for data";
+  if (phase == "forward" || phase == "backward" || phase == "optimizer") return "in compute (" + phase + ")";
+  if (phase == "evaluation") return "in evaluation";
+  if (phase == "checkpoint") return "saving a checkpoint";
+  if (phase == "start-up") return "in its start-up, reading data or building the model";
+  if (phase == "joining") return "in MPI_Init";
+  if (phase.empty()) return "at its start";  // it has not said more
+  return "between the parts of a step";
+}
+
+std::string doing(const WorkerView& worker) {
+  const WorkerState& state = worker.state;
+  std::string last = state.waiting ? fmt::format("in {}", state.waiting->name) : words_of_phase(state.phase);
+  if (state.step > 0) last += fmt::format(", step {}", state.step);
+  switch (worker.process) {
+    case 'T':
+      return fmt::format("it is stopped by a signal (state T), last heard {:.1f} s ago {}", worker.unheard, last);
+    case 't':
+      return fmt::format("it is stopped by a debugger (state t), last heard {:.1f} s ago {}", worker.unheard, last);
+    case 'X':
+    case 'Z':
+      return fmt::format("its process has ended, last heard {:.1f} s ago {}", worker.unheard, last);
+    default:
+      break;
+  }
+  if (worker.unheard > state.silent + 1)
+    return fmt::format(
+        "nothing has been heard of it for {:.1f} s{}: its host or the connection to it hangs; when last heard it was "
+        "{}",
+        worker.unheard, worker.process == 0 ? "" : fmt::format(" (state {})", worker.process), last);
+  return fmt::format("it has been {} for {:.1f} s without progress", last, state.silent + worker.unheard);
+}
+
+// A collective that some wait in: how many, and the longest of their waits.
+struct Crowd {
+  Waiting wait;
+  std::vector<int> ranks;
+};
+
+std::vector<Crowd> crowds_of(const std::vector<WorkerView>& workers) {
+  std::map<std::pair<std::uint64_t, std::uint64_t>, Crowd> crowds;
+  for (const WorkerView& worker : workers) {
+    if (!worker.state.waiting) continue;
+    Waiting wait = *worker.state.waiting;
+    wait.seconds += worker.unheard;
+    Crowd& crowd = crowds.try_emplace({wait.group, wait.number}, Crowd{wait, {}}).first->second;
+    crowd.wait.seconds = std::max(crowd.wait.seconds, wait.seconds);
+    crowd.ranks.push_back(worker.rank);
+  }
+  std::vector<Crowd> result;
+  for (auto& [call, crowd] : crowds) result.push_back(std::move(crowd));
+  return result;
+}
+
+// The collective at which the most others wait for the late one, and how many.
+std::pair<std::optional<Waiting>, std::size_t> wait_for(const WorkerView& late, const std::vector<Crowd>& crowds) {
+  std::pair<std::optional<Waiting>, std::size_t> best{std::nullopt, 0};
+  for (const Crowd& crowd : crowds) {
+    const auto own = late.state.calls.find(crowd.wait.group);
+    if (own != late.state.calls.end() && own->second.number > crowd.wait.number) continue;
+    const std::size_t others = crowd.ranks.size() - (std::ranges::count(crowd.ranks, late.rank) > 0 ? 1 : 0);
+    if (others > best.second) best = {crowd.wait, others};
+  }
+  return best;
+}
+
+std::string list_of(const std::vector<int>& ranks) {
+  const std::size_t shown = std::min<std::size_t>(ranks.size(), 8);
+  return fmt::format("{}{}", fmt::join(ranks.begin(), ranks.begin() + static_cast<std::ptrdiff_t>(shown), ", "),
+                     shown < ranks.size() ? fmt::format(" and {} more", ranks.size() - shown) : "");
+}
+
+// The newest call of every group, of whichever member is ahead.
+std::map<std::uint64_t, Call> newest_calls(const std::vector<WorkerView>& workers) {
+  std::map<std::uint64_t, Call> newest;
+  for (const WorkerView& worker : workers)
+    for (const auto& [group, call] : worker.state.calls)
+      if (Call& known = newest[group]; known.number < call.number) known = call;
+  return newest;
+}
+
+// A call of another member to which this worker has not come.
+std::optional<Call> missed(const WorkerView& worker, const std::map<std::uint64_t, Call>& newest) {
+  for (const auto& [group, call] : worker.state.calls)
+    if (const Call& ahead = newest.at(group); call.number < ahead.number) return ahead;
+  return std::nullopt;
+}
+
+Verdict about(std::vector<const WorkerView*> late, const std::vector<WorkerView>& workers) {
+  // Calls that only start work on a device leave nobody waiting in them: all are late then, and one is behind.
+  const auto newest = newest_calls(workers);
+  std::stable_partition(late.begin(), late.end(),
+                        [&](const WorkerView* worker) { return missed(*worker, newest).has_value(); });
+  Verdict verdict;
+  for (const WorkerView* worker : late) verdict.late.push_back(worker->rank);
+  const auto [wait, waiters] = wait_for(*late.front(), crowds_of(workers));
+  verdict.words = describe_late(*late.front(), workers.size(), wait, waiters);
+  if (const auto ahead = missed(*late.front(), newest); ahead && !wait)
+    verdict.words +=
+        fmt::format("; it has not come to {} (call {} of its group), which others have", ahead->name, ahead->number);
+  if (late.size() > 1)
+    verdict.words += fmt::format(". Also late: rank{} {}", late.size() > 2 ? "s" : "",
+                                 list_of({verdict.late.begin() + 1, verdict.late.end()}));
+  return verdict;
+}
+
+std::optional<Verdict> judge_start(const std::vector<WorkerView>& workers, double since_start, double limit,
+                                   const std::string& host) {
+  if (limit <= 0 || since_start < limit) return std::nullopt;
+  Verdict verdict;
+  std::vector<int> outside;
+  for (const WorkerView& worker : workers) {
+    if (!worker.started) verdict.late.push_back(worker.rank);
+    if (worker.started && !worker.state.joined) outside.push_back(worker.rank);
+  }
+  if (outside.size() + verdict.late.size() < workers.size()) return std::nullopt;  // MPI_Init lets all pass, or none
+  if (!verdict.late.empty()) {
+    verdict.words = fmt::format(
+        "rank{} {} of {} {} not started{}: nothing has been heard of {} for {:.1f} s, while {} wait{} in MPI_Init",
+        verdict.late.size() > 1 ? "s" : "", list_of(verdict.late), workers.size(),
+        verdict.late.size() > 1 ? "have" : "has", host.empty() ? "" : fmt::format(" on host {}", host),
+        verdict.late.size() > 1 ? "them" : "it", since_start,
+        outside.size() == 1 ? "one" : std::to_string(outside.size()), outside.size() == 1 ? "s" : "");
+    return verdict;
+  }
+  for (const WorkerView& worker : workers)
+    if (worker.unheard >= limit / 2 || worker.state.phase != "joining") verdict.late.push_back(worker.rank);
+  if (!verdict.late.empty()) {
+    const WorkerView& late = workers[static_cast<std::size_t>(verdict.late.front())];
+    verdict.words = fmt::format("{} keeps the others in MPI_Init: {}", called(late, workers.size()), doing(late));
+    return verdict;
+  }
+  verdict.late = outside;
+  verdict.words = fmt::format(
+      "all {} workers have started, but MPI_Init has not let them pass for {:.1f} s: a firewall, or an interface that "
+      "does not reach the others (mpirun --mca btl_tcp_if_include)",
+      workers.size(), since_start);
+  return verdict;
+}
+
+}  // namespace
+
+std::string describe_late(const WorkerView& late, std::size_t workers, const std::optional<Waiting>& wait,
+                          std::size_t waiters) {
+  std::string text = called(late, workers) + " is late: ";
+  if (wait)
+    text += fmt::format(
+        "{} in {} (call {} of its group), where {} waited for it for {:.1f} s; ",
+        late.state.waiting && late.state.waiting->group == wait->group && late.state.waiting->number == wait->number
+            ? "it does not get on"
+            : "it is missing",
+        wait->name, wait->number, waiters == 1 ? "one other has" : fmt::format("{} others have", waiters),
+        wait->seconds);
+  return text + doing(late);
+}
+
+std::optional<Verdict> judge(const std::vector<WorkerView>& workers, double since_start, const WatchLimits& limits,
+                             const std::string& host) {
+  if (std::ranges::none_of(workers, [](const WorkerView& worker) { return worker.state.joined || worker.ended; }))
+    return judge_start(workers, since_start, limits.init, host);
+  if (limits.hang <= 0) return std::nullopt;
+  // Where some cannot reach the judge, the others still show that they hang.
+  std::vector<const WorkerView*> watched, late;
+  for (const WorkerView& worker : workers)
+    if (worker.started && !worker.ended) watched.push_back(&worker);
+  for (const WorkerView* worker : watched)
+    if (worker->unheard >= limits.hang) late.push_back(worker);
+  if (!late.empty()) return about(late, workers);
+  for (const WorkerView* worker : watched)
+    if (!worker->state.waiting && worker->state.silent + worker->unheard >= limits.hang) late.push_back(worker);
+  if (!late.empty()) return about(late, workers);
+
+  if (watched.empty() || std::ranges::any_of(workers, [](const WorkerView& worker) { return worker.ended; }) ||
+      std::ranges::any_of(watched, [&](const WorkerView* worker) {
+        return worker->state.silent < limits.hang || worker->unheard >= limits.hang / 2;
+      }))
+    return std::nullopt;
+  const std::vector<Crowd> crowds = crowds_of(workers);
+  // All wait. Who waits elsewhere than in a call that others are in, and has not come to it yet?
+  for (const WorkerView* worker : watched) {
+    const auto [wait, waiters] = wait_for(*worker, crowds);
+    if (wait && (worker->state.waiting->group != wait->group || worker->state.waiting->number != wait->number))
+      if (const auto own = worker->state.calls.find(wait->group);
+          own != worker->state.calls.end() && own->second.number < wait->number)
+        late.push_back(worker);
+  }
+  if (!late.empty()) return about(late, workers);
+  Verdict verdict;
+  for (const WorkerView& worker : workers)
+    if (!worker.started) verdict.late.push_back(worker.rank);
+  const Waiting& wait = *watched.front()->state.waiting;
+  const std::string cause = verdict.late.empty()
+                                ? "the connection between their hosts hangs"
+                                : fmt::format(
+                                      "the cause is rank {} of {}, of which the watchdog has heard nothing, or the "
+                                      "connection between the hosts",
+                                      list_of(verdict.late), workers.size());
+  verdict.words = fmt::format("{} in {} (call {} of its group) without progress for {:.1f} s: {}",
+                              watched.size() == 1 ? fmt::format("rank {} is", watched.front()->rank)
+                                                  : fmt::format("all {} watched workers are", watched.size()),
+                              wait.name, wait.number, wait.seconds, cause);
+  return verdict;
+}
+
+}  // namespace polyhead

@@ -1,0 +1,71 @@
+// The watchdog of a training run.
+#include "launch/watch.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdio>
+#include <future>
+#include <string_view>
+#include <thread>
+
+#include "core/base/error.h"
+#include "launch/launcher.h"
+#include "launch/run_folder.h"
+
+namespace polyhead {
+namespace {
+
+// " The same command goes on from …"; "" where the disk does not answer soon: it may be what hangs.
+std::string resumes_from(const std::filesystem::path& run_dir) {
+  const auto found = std::make_shared<std::promise<std::string>>();
+  std::future<std::string> text = found->get_future();
+  std::thread([run_dir, found] {
+    std::string checkpoint;
+    try {
+      if (const auto status = read_status(run_dir)) checkpoint = status->last_checkpoint;
+    } catch (const Error&) {  // then nothing is known of a checkpoint
+    }
+    found->set_value(checkpoint.empty() ? "" : ". The same command goes on from " + checkpoint);
+  }).detach();
+  return text.wait_for(std::chrono::milliseconds(500)) == std::future_status::ready ? text.get() : "";
+}
+
+void tell(const std::filesystem::path& run_dir, const std::string& words) {
+  const std::string text = fmt::format("{}{}. Stacks and last collectives of each worker: {}", words,
+                                       resumes_from(run_dir), (run_dir / "logs").string());
+  std::fputs(fmt::format("{}polyhead train: hang: {}\n", isatty(STDERR_FILENO) == 1 ? "\n" : "", text).c_str(), stderr);
+  std::fflush(stderr);
+  note_failure(run_dir, static_cast<int>(Exit::hang), text);
+}
+
+}  // namespace
+
+std::unique_ptr<Watchdog> start_watchdog(const Command& command, const std::vector<std::string>& words) {
+  if (std::string_view(command.name) != "train") return nullptr;
+  WatchdogOptions options;
+  try {
+    const Config config = parse_options(command.name, command.options, {words.begin() + 1, words.end()});
+    if (!config.has("run.run_dir") || config.flag("print-config")) return nullptr;
+    options.run_dir = config.path("run.run_dir");
+    options.limits = {config.number("run.hang_timeout"), config.number("run.init_timeout")};
+  } catch (const Error&) {
+    return nullptr;
+  }
+  options.size = launched_processes();
+  options.rank = launched_rank();
+  options.job = launched_job();
+  if (options.size == 1) options.rank = 0;
+  if (options.rank < 0 || options.rank >= options.size || (options.limits.hang <= 0 && options.limits.init <= 0))
+    return nullptr;
+  options.host = host_name();
+  if (launched_on_one_host()) options.common_host = options.host;
+  options.told = [run_dir = options.run_dir](const std::string& line) { tell(run_dir, line); };
+  options.warned = [](const std::string& line) {
+    std::fputs(fmt::format("polyhead train: warning: {}\n", line).c_str(), stderr);
+  };
+  return std::make_unique<Watchdog>(std::move(options));
+}
+
+}  // namespace polyhead
