@@ -53,7 +53,8 @@ double step(Contestant& contestant, Communicator& world, int turn) {
   std::vector<std::int64_t> offsets;
   for (std::int64_t i = 0; i <= kSequences; ++i) offsets.push_back(i * kWords);
   const auto segments = polyhead::Segments::from(offsets, torch::kCPU);
-  torch::manual_seed(static_cast<std::uint64_t>(turn * world.size() + world.rank()));
+  const int seed = turn * world.size() + world.rank();
+  torch::manual_seed(static_cast<std::uint64_t>(seed));
   const std::vector<std::uint64_t> samples(kSequences, static_cast<std::uint64_t>(turn));
   const polyhead::DropoutKeys keys(segments, samples, 0, encoder.dropout_sites(), torch::kCPU);
   const Encoder::Input input{.tokens = torch::randint(kVocabulary, {kSequences * kWords}, torch::kInt64),
@@ -100,9 +101,9 @@ int main(int argc, char** argv) {
       if (turn > 0) contestant.seconds.push_back(seconds);  // the first touches its memory
     }
   if (world->rank() != 0) return 0;
-  std::printf("%d workers, %.1f MiB of gradients, %lld words a worker, %d turns\n", world->size(),
+  std::printf("%d workers, %.1f MiB of gradients, %d words a worker, %d turns\n", world->size(),
               static_cast<double>(shared.encoder.arena().gradients().nbytes()) / (1 << 20),
-              static_cast<long long>(kSequences * kWords), kTurns);
+              static_cast<int>(kSequences * kWords), kTurns);
   for (std::size_t i = 0; i < contestants.size(); ++i) {
     const Contestant &one = contestants[i], &base = contestants[i / 3 * 3];
     std::vector<double> ratios;
