@@ -85,7 +85,7 @@ std::string text_of(const Plan& plan, const Machine& machine, bool measured) {
       "step\n\n"
       "step {} ms: compute {} (mean), {} more of the slowest, update {}, all-reduce {} of the encoder, {} of heads, {} "
       "of counts and losses\n"
-      "{} workers, {} on a node: {:.1f} steps a second, efficiency {:.0f} %\n"
+      "{} workers, {} on a node: {:.3g} steps a second, efficiency {:.0f} %\n"
       "limit: {}\n",
       milliseconds(step.total()), milliseconds(step.compute), milliseconds(step.imbalance), milliseconds(step.update),
       milliseconds(step.encoder), milliseconds(step.groups), milliseconds(step.small), plan.options.workers,
