@@ -17,27 +17,50 @@ bool is_set(const char* name) {
   return std::getenv(name) != nullptr;
 }
 
-int number_in(const char* name) {
+// At least `least`, which it is too where the variable is not set.
+int number_in(const char* name, int least = 1) {
   const char* value = std::getenv(name);
-  return value == nullptr ? 1 : std::max(1, std::atoi(value));
+  return value == nullptr ? least : std::max(least, std::atoi(value));
+}
+
+std::string quote(const char* name) {
+  const char* value = std::getenv(name);
+  return value == nullptr ? "" : fmt::format("{}={}", name, value);
 }
 
 }  // namespace
 
-bool started_by_mpi() {
-  return is_set("OMPI_COMM_WORLD_SIZE") || is_set("PMIX_RANK") || is_set("PMI_RANK");
+Launcher find_launcher() {
+  // mpirun first: inside a job its workers see Slurm's variables too.
+  if (is_set("OMPI_COMM_WORLD_SIZE"))
+    return {"mpirun", quote("OMPI_COMM_WORLD_SIZE"), number_in("OMPI_COMM_WORLD_SIZE"),
+            number_in("OMPI_COMM_WORLD_RANK", -1), true};
+  const bool step = is_set("SLURM_STEP_NUM_TASKS");  // of srun, not of the batch script around it
+  if (is_set("PMIX_RANK"))
+    return {step ? "srun with PMIx" : "a launcher with PMIx", quote(step ? "SLURM_STEP_NUM_TASKS" : "PMIX_RANK"),
+            number_in("SLURM_STEP_NUM_TASKS"), number_in("PMIX_RANK", -1), true};
+  if (is_set("PMI_SIZE") || is_set("PMI_RANK")) {
+    const char* size = is_set("PMI_SIZE") ? "PMI_SIZE" : "SLURM_STEP_NUM_TASKS";
+    return {step ? "srun with PMI" : "mpiexec with PMI", quote(is_set(size) ? size : "PMI_RANK"), number_in(size),
+            number_in("PMI_RANK", -1), true};
+  }
+  if (step && number_in("SLURM_STEP_NUM_TASKS") > 1)
+    return {"srun without PMI", quote("SLURM_STEP_NUM_TASKS"), number_in("SLURM_STEP_NUM_TASKS"),
+            number_in("SLURM_PROCID", -1), false};
+  return {"none", "", 1, 0, false};
 }
 
 int launched_processes() {
-  if (is_set("OMPI_COMM_WORLD_SIZE")) return number_in("OMPI_COMM_WORLD_SIZE");
-  if (is_set("PMI_SIZE")) return number_in("PMI_SIZE");
-  return number_in("SLURM_STEP_NUM_TASKS");  // of srun, not of the batch script around it
+  return find_launcher().processes;
 }
 
-int launched_rank() {
-  for (const char* name : {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "SLURM_PROCID"})
-    if (const char* value = std::getenv(name)) return std::atoi(value);
-  return -1;
+std::string alone_in_job(const Launcher& launcher) {
+  const int tasks = number_in("SLURM_NTASKS");
+  if (launcher.name != "none" || tasks < 2) return {};
+  return fmt::format(
+      "the job has {} tasks ({}), but this process was started in it without srun or mpirun and works alone; start it "
+      "with 'srun --mpi=pmix' or mpirun, as launch/slurm/train.sbatch does, or ask for one task",
+      tasks, quote("SLURM_NTASKS"));
 }
 
 std::string launched_job() {
@@ -62,13 +85,32 @@ std::string host_name() {
   return gethostname(name, sizeof name - 1) == 0 ? name : "?";
 }
 
+void check_world_size(const Launcher& launcher, int size) {
+  if (launcher.processes == size) return;
+  throw Error(
+      Exit::config,
+      fmt::format("{} started {} workers ({}), but MPI's world has {}: the launcher and the MPI library do not speak "
+                  "the same PMI, and each worker would train alone; {}",
+                  launcher.name, launcher.processes, launcher.because, size,
+                  launcher.name.starts_with("srun")
+                      ? "start them with 'srun --mpi=pmix' ('srun --mpi=list' names what this Slurm has) or with the "
+                        "mpirun of the MPI that the program was built with"
+                      : "use the mpirun of the MPI that the program was built with ('polyhead doctor' names it)"));
+}
+
 std::unique_ptr<Communicator> make_world(int* argc, char*** argv) {
-  if (started_by_mpi()) return make_mpi_communicator(argc, argv);
-  if (const int tasks = launched_processes(); tasks > 1)
+  const Launcher launcher = find_launcher();
+  if (launcher.mpi) {
+    auto world = make_mpi_communicator(argc, argv);
+    // Some launchers tell no number before MPI starts.
+    if (launcher.processes > 1) check_world_size(launcher, world->size());
+    return world;
+  }
+  if (launcher.processes > 1)
     throw Error(Exit::config,
-                fmt::format("srun started {} tasks without PMIx, so they cannot find each other; start them with "
+                fmt::format("srun started {} tasks ({}) without PMIx, so they cannot find each other; start them with "
                             "'srun --mpi=pmix' or with mpirun",
-                            tasks));
+                            launcher.processes, launcher.because));
   return make_local_communicator();
 }
 

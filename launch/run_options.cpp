@@ -349,7 +349,7 @@ TrainOptions train_options_of(Config& config, const Manifest& manifest) {
   return options;
 }
 
-int threads_from_affinity(Communicator& world) {
+CpuShare cpus_from_affinity(Communicator& world) {
   cpu_set_t mask;
   CPU_ZERO(&mask);
   // More CPUs than a cpu_set_t holds: no bound that we know of, so one thread.
@@ -357,8 +357,7 @@ int threads_from_affinity(Communicator& world) {
   std::string mine = host_name() + " ";
   for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) mine += CPU_ISSET(cpu, &mask) ? '1' : '0';
   const std::vector<std::string> all = world.all_gather_strings("launch.affinity", mine);
-  const auto sharing = static_cast<int>(std::ranges::count(all, mine));
-  return std::max(1, CPU_COUNT(&mask) / sharing);
+  return {CPU_COUNT(&mask), static_cast<int>(std::ranges::count(all, mine))};
 }
 
 }  // namespace polyhead

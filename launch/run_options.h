@@ -19,8 +19,12 @@ TrainOptions train_options_of(Config& config, const Manifest& manifest);
 // Error(config) for an unknown or repeated name.
 std::vector<std::string> chosen_tasks(const Config& config, const std::string& option, const Manifest& manifest);
 
-// Computing threads when 0 is asked for: the CPUs of this process' affinity mask, shared out among the workers of this
-// host that have the same mask; at least 1. Collective.
-int threads_from_affinity(Communicator& world);
+// The CPUs of this process' affinity mask, and the workers of this host that have the same mask.
+struct CpuShare {
+  int cpus = 1, workers = 1;
+  int threads() const { return cpus > workers ? cpus / workers : 1; }  // computing threads a worker
+};
+// Collective.
+CpuShare cpus_from_affinity(Communicator& world);
 
 }  // namespace polyhead

@@ -53,8 +53,9 @@ std::unique_ptr<Watchdog> start_watchdog(const Command& command, const std::vect
   } catch (const Error&) {
     return nullptr;
   }
-  options.size = launched_processes();
-  options.rank = launched_rank();
+  const Launcher launcher = find_launcher();
+  options.size = launcher.processes;
+  options.rank = launcher.rank;
   options.job = launched_job();
   if (options.size == 1) options.rank = 0;
   if (options.rank < 0 || options.rank >= options.size || (options.limits.hang <= 0 && options.limits.init <= 0))

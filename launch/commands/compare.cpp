@@ -244,7 +244,7 @@ Rows evaluate_run(const Run& run, const Manifest& manifest, const std::string& s
     } catch (const nlohmann::json::exception&) {  // of another program; evaluated anew
     }
   int threads = static_cast<int>(run.config.integer("run.threads"));
-  if (threads == 0) threads = threads_from_affinity(world);
+  if (threads == 0) threads = cpus_from_affinity(world).threads();
   const TrainedModel trained =
       load_trained(run.folder / "run", {}, run.tasks, resolve_device(run.config.text("run.device")), threads);
   if (trained.step != status.step)
@@ -289,7 +289,7 @@ std::span<const Option> compare_options() {
 }
 
 int run_compare(const Config& config, Communicator& world) {
-  if (started_by_mpi())
+  if (find_launcher().mpi)
     throw Error(Exit::usage,
                 "compare starts the workers of each run itself: run it without mpirun or srun, and give "
                 "them as --launcher 'mpirun -n 4'");

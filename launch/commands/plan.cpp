@@ -196,7 +196,7 @@ std::span<const Option> plan_options() {
 int run_calibration(const Config& given, const std::filesystem::path& file, Communicator& world) {
   Config config = given;
   auto [manifest, options] = read_run(config);
-  if (options.threads == 0) options.threads = threads_from_affinity(world);
+  if (options.threads == 0) options.threads = cpus_from_affinity(world).threads();
   options.device = resolve_device(options.device);
   const std::vector<std::string> hosts = world.all_gather_strings("plan.hosts", host_name());
   for (int rank = 0; rank < world.rank(); ++rank)

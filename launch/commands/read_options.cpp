@@ -62,7 +62,7 @@ std::span<const Option> predict_options() {
 TrainedModel load_run(std::string_view command, const Config& config, const std::vector<std::string>& tasks,
                       Communicator& world) {
   int threads = static_cast<int>(config.integer("threads"));
-  if (threads == 0) threads = threads_from_affinity(world);
+  if (threads == 0) threads = cpus_from_affinity(world).threads();
   TrainedModel trained =
       load_trained(config.path("run-dir"), {config.text("checkpoint"), config.text("weights") == "average"}, tasks,
                    resolve_device(config.text("device")), threads);

@@ -49,7 +49,7 @@ int run_train(const Config& given, Communicator& world) {
   }
   require(config, "run.run_dir", "--run-dir");
   // Of the bits that run.reproducible = world promises the number of threads is a part.
-  if (options.threads == 0) options.threads = options.micro_batch > 0 ? 1 : threads_from_affinity(world);
+  if (options.threads == 0) options.threads = options.micro_batch > 0 ? 1 : cpus_from_affinity(world).threads();
   if (options.micro_batch > 0) options.fingerprint = fingerprint(options.threads);
   options.device = resolve_device(options.device);
   const std::vector<std::string> hosts = world.all_gather_strings("launch.hosts", host_name());

@@ -168,7 +168,7 @@ int run_verify(const Config& config, Communicator& world) {
   if (config.flag("rehash") && !config.has("data"))
     throw Error(Exit::usage, "--rehash is of a data set; add --data DIR");
   std::int64_t processes = config.integer("threads");
-  if (processes == 0) processes = threads_from_affinity(world);
+  if (processes == 0) processes = cpus_from_affinity(world).threads();
   json out = json::object();
   json* as_json = config.flag("json") ? &out : nullptr;
   std::vector<std::string> faults;

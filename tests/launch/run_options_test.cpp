@@ -236,7 +236,7 @@ TEST_F(RunOptions, ErrorsOfPhasesNameThePhaseAndTheCure) {
 
 TEST(Threads, AtLeastOne) {
   const auto world = make_local_communicator();
-  EXPECT_GE(threads_from_affinity(*world), 1);
+  EXPECT_GE(cpus_from_affinity(*world).threads(), 1);
 }
 
 }  // namespace
