@@ -108,6 +108,8 @@ std::span<const Command> commands() {
       {"compare", "Trains each task alone and all together, or two configurations, and tells the difference.",
        compare_options(), false, run_compare},
       {"predict", "Reads JSONL, writes it with a run's predictions.", predict_options(), false, run_predict},
+      {"doctor", "Tells what this machine, or every worker's, offers, and what will not work.", doctor_options(), true,
+       run_doctor},
   };
   return list;
 }

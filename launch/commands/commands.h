@@ -39,6 +39,9 @@ int run_inspect(const Config& config, Communicator& world);
 std::span<const Option> verify_options();
 int run_verify(const Config& config, Communicator& world);
 
+std::span<const Option> doctor_options();
+int run_doctor(const Config& config, Communicator& world);
+
 std::span<const Option> predict_options();
 // Of both evaluate and predict: --beam and --length-penalty; and the model of --run-dir, --checkpoint, --weights,
 // --threads and --device with the heads of `tasks` (names; empty: all). Damaged checkpoints that are passed over are

@@ -4,6 +4,7 @@
 
 #include <malloc.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <optional>
 
@@ -11,6 +12,7 @@
 #include "core/model/device.h"
 #include "distributed/trainer.h"
 #include "launch/commands/commands.h"
+#include "launch/doctor/doctor.h"
 #include "launch/fingerprint.h"
 #include "launch/launcher.h"
 #include "launch/program.h"
@@ -35,6 +37,20 @@ void require(const Config& config, const std::string& name, const char* option) 
                 fmt::format("{} is not given; add {} DIR, or {} to the configuration file", name, option, name));
 }
 
+// What will train, but not as one would want; on stderr, once.
+void warn_of_start(int threads, const CpuShare& cpus, Communicator& world) {
+  std::string mine;
+  if (threads * cpus.workers > cpus.cpus && cpus.workers > 1) {
+    const Finding found = look_at_threads(threads, cpus.cpus, cpus.workers, 0)[0];
+    mine = fmt::format("{}: {}; {}", host_name(), found.text, found.cure);
+  } else {
+    mine = alone_in_job(find_launcher());
+  }
+  const std::vector<std::string> all = world.all_gather_strings("launch.warnings", mine);
+  const auto first = std::ranges::find_if(all, [](const std::string& one) { return !one.empty(); });
+  if (world.rank() == 0 && first != all.end()) fmt::print(stderr, "warning: {}\n", *first);
+}
+
 }  // namespace
 
 int run_train(const Config& given, Communicator& world) {
@@ -48,9 +64,11 @@ int run_train(const Config& given, Communicator& world) {
     return 0;
   }
   require(config, "run.run_dir", "--run-dir");
+  const CpuShare cpus = cpus_from_affinity(world);
   // Of the bits that run.reproducible = world promises the number of threads is a part.
-  if (options.threads == 0) options.threads = options.micro_batch > 0 ? 1 : cpus_from_affinity(world).threads();
+  if (options.threads == 0) options.threads = options.micro_batch > 0 ? 1 : cpus.threads();
   if (options.micro_batch > 0) options.fingerprint = fingerprint(options.threads);
+  warn_of_start(options.threads, cpus, world);
   options.device = resolve_device(options.device);
   const std::vector<std::string> hosts = world.all_gather_strings("launch.hosts", host_name());
   for (int rank = 0; rank < world.rank(); ++rank)

@@ -1,0 +1,13 @@
+// Which file a loaded address comes from, by the dynamic loader.
+#include "core/base/library.h"
+
+#include <dlfcn.h>
+
+namespace polyhead {
+
+std::string file_of(const void* address) {
+  Dl_info info = {};
+  return dladdr(address, &info) != 0 && info.dli_fname != nullptr ? info.dli_fname : "";
+}
+
+}  // namespace polyhead

@@ -1,0 +1,10 @@
+// Which LibTorch this is.
+#pragma once
+
+#include "core/base/library.h"
+
+namespace polyhead {
+
+Library torch_library();
+
+}  // namespace polyhead
