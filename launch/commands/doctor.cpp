@@ -32,7 +32,9 @@ std::vector<Finding> examine(const Config& config, const Launcher& launcher, Com
   add(look_at_interfaces(host_count));
   add(look_at_shared_memory("/dev/shm", here));
   add(look_at_limits());
-  add(look_at_run_folder(config.path("run-dir"), world));
+  // Where runs would be written.
+  add(look_at_run_folder(config.has("run.run_dir") ? config.path("run.run_dir") : std::filesystem::current_path(),
+                         world));
   return all;
 }
 
@@ -127,10 +129,18 @@ json json_of(const std::vector<std::vector<Finding>>& workers, const std::vector
 
 std::span<const Option> doctor_options() {
   using enum OptionType;
-  static const std::vector<Option> table = {
-      {"", "run-dir", path, ".", "Where runs would be written; it need not be there yet."},
-      {"", "json", flag, "false", "Print one JSON object."},
-  };
+  static const std::vector<Option> table = [] {
+    std::vector<Option> own = {
+        {"", "json", flag, "false", "Print one JSON object."},
+        {"", "calibrate", path, "",
+         "Where there is no fault, do what polyhead plan --calibrate does, with a configuration and a data set; what "
+         "is "
+         "found goes to stderr then."},
+    };
+    const std::span<const Option> train = train_options();
+    own.insert(own.end(), train.begin(), train.end());
+    return own;
+  }();
   return table;
 }
 
@@ -153,18 +163,22 @@ int run_doctor(const Config& config, Communicator& world) {
     return std::ranges::count_if(rows, [&](const Row& row) { return row.finding.verdict == verdict; });
   };
   const auto faults = count(Verdict::fault), warnings = count(Verdict::warning);
+  std::FILE* out = config.has("calibrate") ? stderr : stdout;
   if (world.rank() == 0) {
     if (config.flag("json")) {
       fmt::print(
-          "{}\n",
+          out, "{}\n",
           json_of(workers, hosts, between, links, faults > 0).dump(-1, ' ', false, json::error_handler_t::replace));
     } else {
-      fmt::print("{}", table_of(rows, workers.size()));
-      if (!links.empty()) fmt::print("\n{}", table_of(links, hosts));
-      fmt::print("\n{} faults, {} warnings\n", faults, warnings);
+      fmt::print(out, "{}", table_of(rows, workers.size()));
+      if (!links.empty()) fmt::print(out, "\n{}", table_of(links, hosts));
+      fmt::print(out, "\n{} faults, {} warnings\n", faults, warnings);
     }
   }
-  return faults > 0 ? 1 : 0;
+  std::vector<std::int64_t> bad = {faults};
+  world.all_reduce("doctor.faults", bad, Reduce::max);
+  if (bad[0] == 0 && config.has("calibrate")) return run_calibration(config, config.path("calibrate"), world);
+  return bad[0] > 0 ? 1 : 0;
 }
 
 }  // namespace polyhead

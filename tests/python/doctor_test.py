@@ -56,3 +56,15 @@ def test_an_interface_that_is_not_there_is_a_fault(tmp_path):
 def test_a_process_alone_in_a_job_of_several_tasks_is_warned(tmp_path):
     done = subprocess.run(command("doctor", "--run-dir", tmp_path), env=environment(SLURM_NTASKS="4"), capture_output=True, text=True)
     assert done.returncode == 0 and "warning  launcher" in done.stdout and "--mpi=pmix" in done.stdout
+
+
+def test_calibrates_where_there_is_no_fault(data, tmp_path):
+    small = ["--encoder.layers", 1, "--encoder.dim", 32, "--encoder.heads", 2, "--encoder.ffn", 64, "--run.threads", 1, "--mixture.batch", 20]
+    words = ["doctor", "--run-dir", tmp_path / "run", "--data", data, "--calibrate", tmp_path / "machine.ini", *small]
+    done = run(*words, workers=2)
+    assert done.returncode == 0, done.stderr
+    assert "0 faults" in done.stderr and done.stdout.count("cost = ") == 9
+    planned = run("plan", "--data", data, *small, "--machine", tmp_path / "machine.ini", "--workers", 4, "--json")
+    assert planned.returncode == 0, planned.stderr
+    faulty = run(*words[:2], "/proc/runs", *words[3:-1], 40)
+    assert faulty.returncode == 1 and "FAULT    run folder" in faulty.stderr and faulty.stdout == ""
