@@ -74,7 +74,7 @@ def test_one_process_commands_refuse_several():
 
 
 def test_srun_without_pmix_is_refused():
-    fails(78, "train", says=["srun started 4 tasks without PMIx", "srun --mpi=pmix"], SLURM_STEP_NUM_TASKS="4")
+    fails(78, "train", says=["srun started 4 tasks (SLURM_STEP_NUM_TASKS=4) without PMIx", "srun --mpi=pmix"], SLURM_STEP_NUM_TASKS="4")
 
 
 def test_an_error_that_all_workers_see_is_printed_once():
