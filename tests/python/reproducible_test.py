@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from program import POLYHEAD, command, environment, fails, files, log, newest, parameter_hash, steps, train, train_words
+from program import KINDS, POLYHEAD, command, environment, fails, files, log, newest, parameter_hash, steps, train, train_words
 
 STEPS = 30
 WORLD = ["--run.reproducible", "world", "--run.micro_batch", 3, "--run.steps", STEPS, "--run.eval_every", 10, "--run.eval_samples", 0,
@@ -57,6 +57,21 @@ def test_same_bits_on_any_number_of_workers(case, data, tmp_path):
         expected = expected or found
         assert found == expected, f"{workers} workers"
     assert len(steps(run_dir)) == STEPS or case == "early stopping"
+
+
+@pytest.mark.parametrize("shard", ["none", "world"])
+def test_same_bits_in_any_placement(shard, data, tmp_path):
+    """Three workers, who holds what is given: groups of one to three, and of different leaders."""
+    everything = KINDS.keys()
+    placements = [{task: "0-2" for task in everything}, {task: str(n % 3) for n, task in enumerate(everything)},
+                  {"topic": "2", "tags": "0, 2", "lines": "1-2"}, {"wind": "0", "reply": "0", "dictionary": "0-1"}]
+    found = set()
+    for number, pins in enumerate(placements):
+        words = [word for task, workers in pins.items() for word in (f"--task.{task}.workers", workers)]
+        train(tmp_path / str(number), data, *WORLD, *words, "--optimizer.shard", shard, workers=3)
+        found.add(parameter_hash(tmp_path / str(number)))
+    train(tmp_path / "one", data, *WORLD)
+    assert found == {parameter_hash(tmp_path / "one")}
 
 
 def test_the_same_curve_as_without_up_to_rounding(data, tmp_path):

@@ -32,7 +32,10 @@ def hosts(tmp_path):
     made = []
     try:
         for name in names:
-            ip("netns", "add", name)
+            try:
+                ip("netns", "add", name)
+            except subprocess.CalledProcessError as error:
+                pytest.skip(f"no network namespaces here: {error.stderr}")
             made.append(name)
             ip("-n", name, "link", "set", "lo", "up")
         ip("-n", names[2], "link", "add", "bridge", "type", "bridge")
