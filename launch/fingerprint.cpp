@@ -8,24 +8,39 @@
 
 #include <cstdlib>
 #include <fstream>
+#include <iterator>
+#include <string>
+#include <vector>
 
-#include "core/base/files.h"
+#include "core/base/error.h"
 #include "core/base/hash.h"
 
 namespace polyhead {
 namespace {
 
+std::uint64_t hash_of_file(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  if (!file) throw Error(Exit::data, path + ": cannot be read, which run.reproducible = world needs for its hash");
+  std::string piece(1 << 20, '\0');
+  std::uint64_t hash = 0;
+  while (file.read(piece.data(), std::ssize(piece)) || file.gcount() > 0)
+    hash = hash_bytes(std::string_view(piece.data(), static_cast<std::size_t>(file.gcount())), hash);
+  return hash;
+}
+
 // The executable, LibTorch and the mathematics library.
 std::string program_hash() {
-  std::string hashes = to_hex(hash_bytes(read_file("/proc/self/exe")));
+  std::vector<std::string> files = {"/proc/self/exe"};
   dl_iterate_phdr(
       [](dl_phdr_info* library, std::size_t, void* out) {
         const std::string path = library->dlpi_name, name = path.substr(path.rfind('/') + 1);
         if (name.starts_with("libtorch") || name.starts_with("libm.") || name.starts_with("libgomp"))
-          *static_cast<std::string*>(out) += to_hex(hash_bytes(read_file(path)));
+          static_cast<std::vector<std::string>*>(out)->push_back(path);
         return 0;
       },
-      &hashes);
+      &files);
+  std::string hashes;
+  for (const std::string& file : files) hashes += to_hex(hash_of_file(file));
   return to_hex(hash_bytes(hashes));
 }
 
