@@ -13,7 +13,7 @@ using testing::error_of;
 // Only these of the launchers' variables are set while it lives.
 class Environment {
  public:
-  explicit Environment(std::vector<std::pair<const char*, const char*>> set) {
+  explicit Environment(const std::vector<std::pair<const char*, const char*>>& set) {
     for (const char* name : kNames) {
       const char* value = std::getenv(name);
       before_.emplace_back(name, value == nullptr ? "" : value);
