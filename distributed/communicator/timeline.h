@@ -1,5 +1,6 @@
 // What this process does, as it does it: every collective and every phase of training, in one ring that any thread may
-// read and that costs its writer no lock. Phases and collectives belong to the training thread, as MPI's calls do.
+// read and that costs its writer no lock. One thread writes at a time: the training thread, or autograd's while that
+// one waits in backward().
 #pragma once
 
 #include <array>

@@ -57,6 +57,16 @@ def test_two_nodes_train_as_two_workers_of_one_machine(launcher, cluster, data, 
     assert hosts == {"n0", "n1"}
 
 
+def test_two_workers_on_each_of_two_nodes(cluster, data, tmp_path):
+    """Four terms have no order that all-reduces agree on, but for run.reproducible = world."""
+    exact = [*STEPS, "--run.reproducible", "world", "--optimizer.shard", "world"]
+    _, *words = train_words(tmp_path / "run", data, *exact)
+    slurm(cluster, "sbatch", "--wait", "-N2", "--ntasks-per-node=2", "-o", "job.log", ROOT / "launch/slurm/train.sbatch", *words, folder=tmp_path)
+    train(tmp_path / "one", data, *exact)
+    assert status(tmp_path / "run")["parameter_hash"] == status(tmp_path / "one")["parameter_hash"]
+    assert len(list((tmp_path / "run" / "logs").glob("rank-*.log"))) == 4
+
+
 def test_an_array_of_two_jobs_trains_two_runs(cluster, data, expected, tmp_path):
     words = " ".join(map(str, train_words(f"{tmp_path}/run-$SLURM_ARRAY_TASK_ID", data, *STEPS)))
     (tmp_path / "job").write_text(f"#!/bin/bash\nsrun --mpi=pmix {POLYHEAD} {words}\n")
