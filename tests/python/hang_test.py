@@ -113,7 +113,9 @@ def test_stopped_in_a_collective(data, tmp_path):
     since = stop(second)
     os.kill(first, signal.SIGCONT)
     line = said.ends(since)
-    named(tmp_path / "run", line, 1, 2, "stopped by a signal (state T)", "it does not get on in all_reduce")
+    named(tmp_path / "run", line, 1, 2, "stopped by a signal (state T)")
+    # In small sums rank 0 has what rank 1 had sent before, and waits for it in the next.
+    assert re.search(r"it (does not get on|is missing) in all_reduce", line), line
     assert gone(second)
     reported(tmp_path / "run", 0)
 
