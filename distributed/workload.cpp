@@ -34,11 +34,11 @@ double sharing_kept(const EncoderOptions& e) {
   return blocks * (2 * d + 2 * (experts + task_experts) + ffn + 3 * own) + (blocks - 1) * (10 * d + 2 * ffn + own);
 }
 
-Size encoder_size(const TrainOptions& options, double length, double features, double tasks) {
-  const EncoderOptions& e = options.encoder;
+Size encoder_size(const EncoderOptions& e, const AttentionOptions& attention, double length, double features,
+                  double tasks) {
   const auto d = static_cast<double>(e.dim), ffn = static_cast<double>(e.ffn), layers = static_cast<double>(e.layers),
-             heads = static_cast<double>(e.heads), slots = (tasks + 1) * static_cast<double>(options.attention.heads);
-  const bool learned = options.attention.mode != "mean" && options.attention.mode != "first";
+             heads = static_cast<double>(e.heads), slots = (tasks + 1) * static_cast<double>(attention.heads);
+  const bool learned = attention.mode != "mean" && attention.mode != "first";
   const double block = 4 * d * d + 2 * d * ffn + 2 * length * d;  // of attention: scores and values
   // States before and after each norm, q, k, v, q and k rotated, what attention read, the wide layer twice.
   const double inside = 10 * d + 2 * ffn + heads * length;
@@ -96,6 +96,9 @@ ModelDescription describe_model(const TrainOptions& options, const Manifest& man
 std::vector<TaskWork> work_of(const TrainOptions& options, const Manifest& manifest,
                               const std::vector<MixtureEntry>& mixture) {
   const std::vector<double> taken = epochs(mixture, train_samples(manifest, options.tasks), options.steps);
+  // Placement goes by what is computed once: activation checkpointing changes no bit, so no placement either.
+  EncoderOptions once = options.encoder;
+  once.activation_checkpointing = false;
   std::vector<TaskWork> all;
   for (std::size_t i = 0; i < options.tasks.size(); ++i) {
     const TaskInfo& task = manifest.task(options.tasks[i]);
@@ -107,15 +110,18 @@ std::vector<TaskWork> work_of(const TrainOptions& options, const Manifest& manif
     work.input_tokens = train.input_tokens ? static_cast<double>(train.input_tokens) / samples : kUnknownLength;
     if (task.kind == Kind::translation)
       work.target_tokens = train.target_tokens ? static_cast<double>(train.target_tokens) / samples : work.input_tokens;
-    const Size encoder = encoder_size(options, work.input_tokens, static_cast<double>(task.features),
-                                      static_cast<double>(options.tasks.size()));
+    const auto encoder_of = [&](const EncoderOptions& encoder) {
+      return encoder_size(encoder, options.attention, work.input_tokens, static_cast<double>(task.features),
+                          static_cast<double>(options.tasks.size()));
+    };
+    const Size encoder = encoder_of(options.encoder);
     const Size head = head_size(options, task, own, static_cast<double>(manifest.tokenizer.vocab_size),
                                 work.input_tokens, work.target_tokens);
     // Backward has two products for each of forward's; a teacher, taken to be as large, reads forward once.
     const double passes = own.teacher.run_dir.empty() ? 3 : 4;
     work.operations = 2 * passes * (encoder.multiplications + head.multiplications);
     work.activations = encoder.kept + head.kept;
-    work.cost = own.cost > 0 ? own.cost : work.operations;
+    work.cost = own.cost > 0 ? own.cost : 2 * passes * (encoder_of(once).multiplications + head.multiplications);
     all.push_back(work);
   }
   return all;

@@ -18,7 +18,8 @@ struct TaskWork {
   double input_tokens = 0, target_tokens = 0;  // a sample
   double operations = 0;                       // a sample: floating-point operations, forward and backward
   double activations = 0;                      // a sample: elements kept for backward
-  double cost = 0;                             // a sample: the seconds given (task.NAME.cost), else operations
+  // A sample: the seconds given (task.NAME.cost), else operations without activation checkpointing.
+  double cost = 0;
 };
 
 // What a run trains, before train's statistics are read.

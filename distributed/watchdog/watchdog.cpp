@@ -15,6 +15,7 @@
 #include <cstdio>
 #include <ctime>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "core/base/error.h"
 #include "core/base/progress.h"
@@ -108,7 +109,8 @@ Watchdog::Watchdog(WatchdogOptions options)
           std::make_unique<Channel>(options_.rank, options_.size, options_.run_dir / (".watchdog-" + options_.job),
                                     std::clamp(shortest(options_.limits) / 4, 3 * tick_, 5.0));
     } catch (const Error& error) {
-      options_.warned(fmt::format("{}; hangs of other workers will not be noticed", error.what()));
+      // Most often the run folder cannot be written, which ends the run with words of its own.
+      deaf_ = fmt::format("{}; hangs of other workers will not be noticed", error.what());
     }
   }
   thread_ = std::thread([this] {
@@ -157,6 +159,7 @@ void Watchdog::watch() {
     }
     if (since_said_ < tick_) continue;
     since_said_ = 0;
+    if (joined_ && Timeline::of_process().step() > 0 && !deaf_.empty()) options_.warned(std::exchange(deaf_, {}));
     say();
     if (options_.rank == 0)
       judge_workers();

@@ -66,7 +66,7 @@ class Watchdog {
   bool warned_ = false, connected_ = false;
   std::vector<WorkerView> workers_;           // rank 0: all; others: rank 0 alone
   std::vector<std::pair<int, int>> missing_;  // ranks above 0: {rank, process} of this host that rank 0 misses
-  std::vector<int> reported_;
+  std::string deaf_;  // why there is no channel, to be told once the run has begun; "": it is told, or there is one
   std::thread thread_;
 };
 

@@ -18,6 +18,7 @@
 #include "distributed/watchdog/backtraces.h"
 #include "distributed/watchdog/channel.h"
 #include "distributed/watchdog/judge.h"
+#include "distributed/watchdog/watchdog.h"
 
 namespace polyhead {
 namespace {
@@ -387,6 +388,28 @@ TEST(Progress, CollectivesAndPhasesAreProgress) {
   EXPECT_EQ(progress_count.load(), before + 2);
   make_local_communicator()->barrier("here");
   EXPECT_EQ(progress_count.load(), before + 4);
+}
+
+TEST(Watchdog, ThatCannotBeReachedSaysSoOnceTheRunHasBegun) {
+  std::atomic<int> warnings{0};
+  WatchdogOptions options;
+  options.size = 2;
+  options.run_dir = "/proc/no/folder";
+  options.job = "job";
+  options.limits = {.hang = 0.5, .init = 0};
+  options.warned = [&](const std::string& words) {
+    EXPECT_NE(words.find("hangs of other workers will not be noticed"), std::string::npos) << words;
+    ++warnings;
+  };
+  Watchdog watchdog(options);
+  watchdog.joined();
+  std::this_thread::sleep_for(std::chrono::milliseconds(300));
+  EXPECT_EQ(warnings, 0) << "a folder that cannot be used ends the run with words of its own";
+  Timeline::of_process().set_step(1);
+  for (int tries = 0; tries < 500 && warnings == 0; ++tries) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  std::this_thread::sleep_for(std::chrono::milliseconds(200));
+  Timeline::of_process().set_step(0);
+  EXPECT_EQ(warnings, 1);
 }
 
 }  // namespace

@@ -39,7 +39,7 @@ def runs(tmp_path_factory, data):
 @pytest.mark.parametrize("form", FORMS)
 def test_any_number_of_workers_trains_the_same(form, workers, runs, data, tmp_path):
     done = train(tmp_path / "run", data, *options(form), workers=workers)
-    assert ("(1/2)" in done.stderr) == (workers == 7)
+    assert ("(1/" in done.stderr) == (workers == 7)
     one, many = parameters(runs(form)), parameters(tmp_path / "run")
     assert f"encoder.layers.1.{OWN[form]}" in one["head.tags"]
     apart = distance(one, many)
