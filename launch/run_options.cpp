@@ -13,6 +13,7 @@
 #include "core/base/files.h"
 #include "core/base/hash.h"
 #include "core/heads/registry.h"
+#include "core/model/device.h"
 #include "launch/launcher.h"
 #include "launch/mixture_options.h"
 #include "launch/nearest.h"
@@ -358,6 +359,14 @@ CpuShare cpus_from_affinity(Communicator& world) {
   for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) mine += CPU_ISSET(cpu, &mask) ? '1' : '0';
   const std::vector<std::string> all = world.all_gather_strings("launch.affinity", mine);
   return {CPU_COUNT(&mask), static_cast<int>(std::ranges::count(all, mine))};
+}
+
+void resolve_host(TrainOptions& options, const CpuShare& cpus, Communicator& world) {
+  if (options.threads == 0) options.threads = options.micro_batch > 0 ? 1 : cpus.threads();
+  options.device = resolve_device(options.device);
+  const std::vector<std::string> hosts = world.all_gather_strings("launch.hosts", host_name());
+  for (int rank = 0; rank < world.rank(); ++rank)
+    options.local_rank += hosts[static_cast<std::size_t>(rank)] == hosts[static_cast<std::size_t>(world.rank())];
 }
 
 }  // namespace polyhead

@@ -9,10 +9,8 @@
 #include <nlohmann/json.hpp>
 
 #include "core/base/error.h"
-#include "core/model/device.h"
 #include "launch/calibrate.h"
 #include "launch/commands/commands.h"
-#include "launch/launcher.h"
 #include "launch/machine.h"
 #include "launch/run_options.h"
 #include "launch/table.h"
@@ -196,11 +194,7 @@ std::span<const Option> plan_options() {
 int run_calibration(const Config& given, const std::filesystem::path& file, Communicator& world) {
   Config config = given;
   auto [manifest, options] = read_run(config);
-  if (options.threads == 0) options.threads = cpus_from_affinity(world).threads();
-  options.device = resolve_device(options.device);
-  const std::vector<std::string> hosts = world.all_gather_strings("plan.hosts", host_name());
-  for (int rank = 0; rank < world.rank(); ++rank)
-    options.local_rank += hosts[static_cast<std::size_t>(rank)] == hosts[static_cast<std::size_t>(world.rank())];
+  resolve_host(options, cpus_from_affinity(world), world);
   const Calibration found = calibrate(options, manifest, world);
   if (world.rank() != 0) return 0;
   write_machine(file, found.machine,

@@ -9,7 +9,6 @@
 #include <optional>
 
 #include "core/base/error.h"
-#include "core/model/device.h"
 #include "distributed/trainer.h"
 #include "launch/commands/commands.h"
 #include "launch/doctor/doctor.h"
@@ -65,14 +64,9 @@ int run_train(const Config& given, Communicator& world) {
   }
   require(config, "run.run_dir", "--run-dir");
   const CpuShare cpus = cpus_from_affinity(world);
-  // Of the bits that run.reproducible = world promises the number of threads is a part.
-  if (options.threads == 0) options.threads = options.micro_batch > 0 ? 1 : cpus.threads();
+  resolve_host(options, cpus, world);
   if (options.micro_batch > 0) options.fingerprint = fingerprint(options.threads);
   warn_of_start(options.threads, cpus, world);
-  options.device = resolve_device(options.device);
-  const std::vector<std::string> hosts = world.all_gather_strings("launch.hosts", host_name());
-  for (int rank = 0; rank < world.rank(); ++rank)
-    options.local_rank += hosts[static_cast<std::size_t>(rank)] == hosts[static_cast<std::size_t>(world.rank())];
 
   // Only rank 0 looks at the folder, before anybody writes.
   std::vector<std::int64_t> resume = {0};
