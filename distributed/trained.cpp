@@ -7,6 +7,7 @@
 
 #include "core/base/error.h"
 #include "core/model/device.h"
+#include "distributed/checkpoint.h"
 
 namespace polyhead {
 
