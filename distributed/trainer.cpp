@@ -6,10 +6,12 @@
 #include <cmath>
 #include <limits>
 #include <memory>
+#include <numeric>
 #include <optional>
 #include <set>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
@@ -27,6 +29,7 @@
 #include "datasets/loader.h"
 #include "datasets/prefetch.h"
 #include "distributed/checkpoint.h"
+#include "distributed/checkpoint_saver.h"
 #include "distributed/communicator/timeline.h"
 #include "distributed/evaluation.h"
 #include "distributed/gradient_sync.h"
@@ -74,6 +77,7 @@ class Training {
         world_(device_world_ ? *device_world_ : world),
         observer_(observer),
         manifest_(read_manifest(options.data)) {
+    if (world_.rank() == 0) check_checkpoint_folder(options.run_dir);
     at::set_num_threads(options.threads);
     at::globalContext().setFlushDenormal(true);
     check(options.optimizer);
@@ -84,6 +88,12 @@ class Training {
     read_statistics();
     make_model();
     load_teachers();
+    saver_.emplace(
+        options.run_dir, std::vector<std::string>{"config.ini", state_.model.tokenizer.file}, options.keep,
+        [this](const std::string& warning) {
+          if (observer_) observer_->on_warning(warning);
+        },
+        world_);
     Fingerprint before;
     std::string found;
     if (resume) found = restore(before);
@@ -116,24 +126,24 @@ class Training {
                          state_.parameter_hash,
                          epochs_taken(),
                          why_ended(options_.validation, state_.validation),
-                         state_.validation.run.step};
+                         best_saved()};
     };
     const auto ended = [&] {
       return state_.step == options_.steps || !why_ended(options_.validation, state_.validation).empty();
     };
     while (!ended()) {
-      if (options_.stop_at > 0 && state_.step >= options_.stop_at) return save(), result(Ending::stopped);
+      if (options_.stop_at > 0 && state_.step >= options_.stop_at) return save(true), result(Ending::stopped);
       const Agreed agreed = step(state_.step + 1, interrupt);
       if (state_.step == options_.trace_last) write_trace();
       if (state_.step == options_.steps || (options_.eval_every > 0 && state_.step % options_.eval_every == 0))
         if (evaluate_valid() && !ended()) load_ahead();
       if (ended()) break;
-      if (agreed.interrupted) return save(), result(Ending::preempted);
+      if (agreed.interrupted) return save(true, true), result(Ending::preempted);
       if ((options_.checkpoint_every > 0 && state_.step % options_.checkpoint_every == 0) || agreed.save ||
-          state_.validation.run.step == state_.step)
+          state_.validation.run.step == state_.step || save_late_)
         save();
     }
-    save();
+    save(true);
     return result(Ending::done);
   }
 
@@ -244,7 +254,8 @@ class Training {
     std::string found;
     if (world_.rank() == 0) {
       std::vector<std::string> warnings;
-      if (const auto checkpoint = find_checkpoint(options_.run_dir, warnings)) found = checkpoint->folder.string();
+      const auto fits = [&](const CheckpointState& state) { check_of_this_run(state); };
+      if (const auto checkpoint = saver_->store().find(fits, warnings)) found = checkpoint->folder.string();
       if (observer_)
         for (const std::string& warning : warnings) observer_->on_warning("a checkpoint is passed over: " + warning);
     }
@@ -253,13 +264,10 @@ class Training {
     const CheckpointState state = read_checkpoint_state(found);
     fingerprint = state.fingerprint;
     load_checkpoint(found, state, *model_, optimizers_.get());
-    const auto& mixture = state.mixture;
-    if (mixture.empty() || mixture.front().step != 1 || !std::ranges::all_of(mixture, [&](const MixtureEntry& entry) {
-          return entry.quota.size() == task_count() && entry.first.size() == task_count() &&
-                 std::ranges::min(entry.quota) >= 0;
-        }))
-      throw Error(Exit::data,
-                  fmt::format("{}: its mixture is not of {} tasks: it belongs to another run", found, task_count()));
+    if (const std::uint64_t loaded = parameter_hash(*model_, description_, leads_, world_);
+        loaded != state.parameter_hash)
+      throw Error(Exit::data, fmt::format("{}: the parameters that worker {} loaded have the hash {}, expected {}",
+                                          found, world_.rank(), to_hex(loaded), to_hex(state.parameter_hash)));
     state_.step = state.step;
     state_.ids_hash = state.ids_hash;
     state_.parameter_hash = state.parameter_hash;
@@ -267,6 +275,22 @@ class Training {
     state_.validation = state.validation;
     saved_step_ = state.step;
     return found;
+  }
+
+  // Throws Error(data) for the checkpoint of another run, which may be copied here.
+  void check_of_this_run(const CheckpointState& state) const {
+    std::vector<std::string> tasks;
+    for (const TrainedTask& task : state.model.tasks) tasks.push_back(task.name);
+    if (tasks != options_.tasks)
+      throw Error(Exit::data, fmt::format("the checkpoint of step {} is of the tasks {}, this run is of {}: it belongs "
+                                          "to another run",
+                                          state.step, fmt::join(tasks, ", "), fmt::join(options_.tasks, ", ")));
+    const std::vector<std::int64_t>& quota = state.mixture.front().quota;
+    if (const auto batch = std::accumulate(quota.begin(), quota.end(), std::int64_t{0});
+        batch != options_.mixture.batch)
+      throw Error(Exit::data, fmt::format("the checkpoint of step {} has mixture[0].quota of {} samples a step, but "
+                                          "mixture.batch is {}: it belongs to another run",
+                                          state.step, batch, options_.mixture.batch));
   }
 
   void announce() {
@@ -424,6 +448,9 @@ class Training {
         optimizers_->heads.at(task).step(model_->head(task).arena(), options_.optimizer, lr,
                                          clip_scale(head_norm, options_.optimizer.head_clip));
     }
+    losses_.clear();
+    for (std::size_t i = 0; i < task_count(); ++i)
+      if (counts[i] > 0) losses_[options_.tasks[i]] = agreed[i] / static_cast<double>(counts[i]);
     state_.step = number;
     state_.ids_hash = roll_ids(state_.ids_hash, static_cast<std::uint64_t>(counts[task_count() + 1]));
     if (observer_) {
@@ -439,7 +466,7 @@ class Training {
                           .skipped = skipped};
       for (std::size_t i = 0; i < task_count(); ++i) {
         if (counts[i] == 0) continue;
-        seen.loss[options_.tasks[i]] = agreed[i] / static_cast<double>(counts[i]);
+        seen.loss[options_.tasks[i]] = losses_.at(options_.tasks[i]);
         seen.weight[options_.tasks[i]] = weights[i];
       }
       observer_->on_step(seen);
@@ -539,15 +566,24 @@ class Training {
     return result;
   }
 
-  void save() {
+  // The step of the best checkpoint, 0 where there is none. Rank 0 knows whether it could be saved.
+  std::int64_t best_saved() {
+    const std::int64_t best = state_.validation.run.step;
+    return world_.rank() != 0 || saver_->store().holds(best) ? best : 0;
+  }
+
+  // last: no later save follows; preempted: as a signal ended training.
+  void save(bool last = false, bool preempted = false) {
     model_->encoder().arena().check_gradients();
     if (state_.step == saved_step_) return;
     const Phase phase("checkpoint");
-    state_.parameter_hash = parameter_hash(*model_, description_, leads_, world_);
     const fs::path folder =
-        save_checkpoint(options_.run_dir, state_, *model_, *optimizers_, leads_, options_.keep, world_);
-    saved_step_ = state_.step;
+        saver_->save(state_, *model_, *optimizers_, leads_,
+                     {.losses = losses_, .skipped = skipped_, .last = last, .preempted = preempted});
+    save_late_ = folder.empty() && skipped_ > 0;
     saved_at_ = Clock::now();
+    if (folder.empty()) return;
+    saved_step_ = state_.step;
     if (observer_) observer_->on_checkpoint(state_.step, folder, state_.parameter_hash);
   }
 
@@ -575,7 +611,10 @@ class Training {
   std::unique_ptr<Optimizers> optimizers_;
   std::unique_ptr<Teachers> teachers_;
   CheckpointState state_;
+  std::optional<CheckpointSaver> saver_;
   std::int64_t saved_step_ = -1;
+  bool save_late_ = false;                // a save waits for a step that is finite
+  std::map<std::string, double> losses_;  // of the last step
   int skipped_ = 0;
   bool tracing_ = false;
   Clock::time_point saved_at_;

@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <memory>
 #include <system_error>
+#include <utility>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -128,9 +129,18 @@ void AtomicFile::write(std::span<const std::byte> bytes) {
 void AtomicFile::commit() {
   if (::fsync(descriptor_) != 0)
     throw Error(Exit::cannot_write, fmt::format("cannot sync {}: {}", temporary_.string(), reason()));
-  ::close(descriptor_);
-  descriptor_ = -1;
-  rename_and_sync(temporary_, file_);
+  // Some file systems report a failed write no earlier than here.
+  if (::close(std::exchange(descriptor_, -1)) != 0) {
+    const std::string why = reason();
+    ::unlink(temporary_.c_str());
+    throw Error(Exit::cannot_write, fmt::format("cannot close {}: {}", temporary_.string(), why));
+  }
+  try {
+    rename_and_sync(temporary_, file_);
+  } catch (const Error&) {
+    ::unlink(temporary_.c_str());
+    throw;
+  }
 }
 
 std::string sha256(std::string_view bytes) {

@@ -128,7 +128,7 @@ std::vector<std::string> verify_data(const Config& config, std::size_t processes
   return faults;
 }
 
-// The faults of a run's checkpoints.
+// The faults of a run's checkpoints; one that a training beside takes away meanwhile has none.
 std::vector<std::string> verify_run(const std::filesystem::path& run_dir, json* as_json) {
   std::vector<std::string> faults;
   json whole = json::array();
@@ -140,8 +140,10 @@ std::vector<std::string> verify_run(const std::filesystem::path& run_dir, json* 
       whole.push_back(folder.filename().string());
       if (as_json == nullptr) fmt::print("{}: {} files, every hash holds\n", folder.string(), state.files.size());
     } catch (const Error& error) {
-      faults.emplace_back(error.what());
+      std::error_code gone;
+      if (std::filesystem::exists(folder, gone)) faults.emplace_back(error.what());
     }
+  for (std::string& fault : dangling_names(run_dir)) faults.push_back(std::move(fault));
   if (as_json != nullptr) (*as_json)["checkpoints"] = whole;
   return faults;
 }

@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from placement_test import distance
-from program import KINDS, TEXTS, fails, newest, parameters, run, train, train_words
+from program import KINDS, TEXTS, edit_state, fails, newest, parameters, run, train, train_words
 
 BERT = ["--encoder.form", "bert", "--encoder.positions", 64, "--encoder.attention_dropout", 0.2, "--encoder.drop_path", 0.2,
         "--optimizer.layer_decay", 0.8, "--run.steps", 12, "--run.dtype", "float64"]
@@ -84,9 +84,7 @@ def test_no_input_is_longer_than_the_positions(bert, data, tmp_path):
 def test_predict_where_the_data_set_did_not_say_its_length(bert, tmp_path):
     shutil.copytree(bert, tmp_path / "run")
     for file in (tmp_path / "run" / "checkpoints").glob("*/state.json"):
-        state = json.loads(file.read_text())
-        del state["model"]["max_length"]
-        file.write_text(json.dumps(state))
+        edit_state(file, lambda state: state["model"].pop("max_length"))
     long = [{"text": "savoni " * 300}]
     assert predict(tmp_path / "run", "topic", long) == predict(bert, "topic", long)
 

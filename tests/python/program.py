@@ -143,6 +143,14 @@ def parameter_hash(folder):
     return digest.hexdigest()
 
 
+def edit_state(file, change):
+    """Changes a checkpoint's state.json, and makes it one of an earlier version, which had no hash of its own."""
+    state = json.loads(file.read_text())
+    change(state)
+    state.pop("state_hash", None)
+    file.write_text(json.dumps(state))
+
+
 def flip(file, at=None):
     """Changes one bit of a file, in the middle of it."""
     content = bytearray(file.read_bytes())
