@@ -37,8 +37,8 @@ class ImportTest : public FolderTest {
     task.name = name;
     task.kind = kind;
     for (const auto& [split, content] : files) {
-      task.files[split] = folder_ / fmt::format("{}.{}.jsonl", name, split);
-      write_file_atomically(task.files[split], content);
+      task.files[split] = {folder_ / fmt::format("{}.{}.jsonl", name, split)};
+      write_file_atomically(task.files[split].front(), content);
     }
     options_.tasks.push_back(task);
     return options_.tasks.back();
@@ -123,9 +123,9 @@ TEST_F(ImportTest, NamesMissingFilesAndBadOptions) {
     EXPECT_FALSE(fs::exists(folder_ / "out"));
   };
   refuse(Exit::data, {"task 't'", "cannot open its train file", "none.jsonl", "No such file", "correct the path"},
-         [&](ImportOptions& o) { o.tasks[0].files["train"] = folder_ / "none.jsonl"; });
+         [&](ImportOptions& o) { o.tasks[0].files["train"] = {folder_ / "none.jsonl"}; });
   refuse(Exit::data, {"task 't'", "cannot open", "directory"},
-         [&](ImportOptions& o) { o.tasks[0].files["train"] = folder_, o.tasks[0].format = Format::jsonl; });
+         [&](ImportOptions& o) { o.tasks[0].files["train"] = {folder_}, o.tasks[0].format = Format::jsonl; });
   refuse(Exit::data, {"'a/b' has a name that cannot be a folder's"}, [](ImportOptions& o) { o.tasks[0].name = "a/b"; });
   refuse(Exit::data, {"'..' has a name"}, [](ImportOptions& o) { o.tasks[0].name = ".."; });
   refuse(Exit::config, {"no task"}, [](ImportOptions& o) { o.tasks.clear(); });
@@ -202,7 +202,7 @@ TEST_F(ImportTest, PlantedTasksFollowTheirRules) {
     one.name = name;
     one.kind = kind;
     for (const char* split : {"train", "valid", "test"})
-      one.files[split] = folder_ / "one" / fmt::format("{}.{}.jsonl", name, split);
+      one.files[split] = {folder_ / "one" / fmt::format("{}.{}.jsonl", name, split)};
     options_.tasks.push_back(one);
   }
   std::vector<std::string> progress;
