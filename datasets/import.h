@@ -15,7 +15,7 @@
 
 namespace polyhead {
 
-struct ImportTask : ReadOptions {
+struct ImportTask : ReadingOptions {
   std::string name;
   Kind kind = Kind::classification;
   // Split -> its files, absolute, read one after the other.

@@ -107,7 +107,7 @@ SampleFile sample_files(const ImportTask& task, const std::string& split, const 
   std::vector<SampleFile> all;
   for (std::size_t i = 0; i < files.size(); ++i) {
     SampleFile& one = all.emplace_back();
-    static_cast<ReadOptions&>(one) = task;
+    static_cast<ReadingOptions&>(one) = task;
     one.task = task.name;
     one.split = split;
     one.kind = task.kind;

@@ -25,7 +25,7 @@ enum class Header { automatic, yes, no };
 inline constexpr std::array<std::string_view, 3> kHeaderNames = {"auto", "yes", "no"};
 
 // How a task's files are read, as the import description says.
-struct ReadOptions {
+struct ReadingOptions {
   std::vector<std::string> columns;           // tsv, csv: the columns' names in the order of the file
   std::map<std::string, std::string> fields;  // jsonl, tsv, csv: part of a sample -> the file's name for it
   Header header = Header::automatic;          // tsv, csv, conll
@@ -59,7 +59,7 @@ class InputFiles;
 struct Place;
 
 // A task's file of one split.
-struct SampleFile : ReadOptions {
+struct SampleFile : ReadingOptions {
   std::string task, split;
   Kind kind = Kind::classification;
   std::filesystem::path file;

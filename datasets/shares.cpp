@@ -7,7 +7,7 @@
 
 namespace polyhead {
 
-std::string_view split_by_share(const ReadOptions& options, const Sample& sample) {
+std::string_view split_by_share(const ReadingOptions& options, const Sample& sample) {
   const std::uint64_t hash = !options.group.empty() ? hash_bytes(sample.group)
                              : sample.width > 0
                                  ? hash_bytes(sample.features.data(), sample.features.size() * sizeof(float))

@@ -11,6 +11,6 @@ namespace polyhead {
 // its group where the description names one, as a number u from 0 to 1. Below valid_share it is valid, from
 // 1 - test_share on test. So equal texts are always in the same split, of every task and of every import, and a larger
 // share keeps the samples of a smaller one. The second text and the label do not count.
-std::string_view split_by_share(const ReadOptions& options, const Sample& sample);
+std::string_view split_by_share(const ReadingOptions& options, const Sample& sample);
 
 }  // namespace polyhead

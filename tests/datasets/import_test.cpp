@@ -113,7 +113,7 @@ TEST_F(ImportTest, TheFirstBadLineIsNamedOnAnyNumberOfThreads) {
 }
 
 TEST_F(ImportTest, NamesMissingFilesAndBadOptions) {
-  task("t", Kind::masked_lm, {{"train", "{\"text\": \"a\"}"}});
+  task("t", Kind::masked_lm, {{"train", "{\"text\": \"a b c\"}"}});
   const ImportOptions good = options_;
   const auto refuse = [&](Exit code, const std::vector<std::string>& words,
                           const std::function<void(ImportOptions&)>& change) {
@@ -136,7 +136,8 @@ TEST_F(ImportTest, NamesMissingFilesAndBadOptions) {
   refuse(Exit::config, {"vocab_size = 5"}, [](ImportOptions& o) { o.vocab_size = 5; });
   refuse(Exit::config, {"shard_size = 0"}, [](ImportOptions& o) { o.shard_size = 0; });
   refuse(Exit::data, {"none.txt", "No such file"}, [&](ImportOptions& o) { o.vocab = folder_ / "none.txt"; });
-  refuse(Exit::data, {"set vocab_size"}, [](ImportOptions& o) { o.vocab.clear(), o.tokenizer = "sentencepiece"; });
+  refuse(Exit::data, {"set vocab_size above"},
+         [](ImportOptions& o) { o.vocab.clear(), o.tokenizer = "sentencepiece", o.vocab_size = 6; });
 
   fs::create_directory(folder_ / "full");
   write_file_atomically(folder_ / "full" / "x", "");
