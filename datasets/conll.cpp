@@ -118,7 +118,7 @@ class Conll : public SampleSource {
 std::vector<std::string_view> conll_columns(std::string_view line) {
   std::vector<std::string_view> columns;
   const bool tabs = line.find('\t') != std::string_view::npos;
-  while (tabs ? true : !line.empty()) {
+  while (tabs || !line.empty()) {
     const std::size_t end = std::min(line.find(tabs ? '\t' : ' '), line.size());
     if (tabs || end > 0) columns.push_back(line.substr(0, end));
     if (tabs && end == line.size()) break;

@@ -56,35 +56,42 @@ bool JsonRecords::next_element(Record& record) {
   return true;
 }
 
+// How far an element reaches into the text behind what was seen of it before.
+std::size_t JsonRecords::Element::end(std::string_view text, std::size_t from) {
+  for (std::size_t at = from; at < text.size(); ++at) {
+    const char c = text[at];
+    if (string) {
+      if (c == '\\')
+        ++at;
+      else
+        string = c != '"';
+    } else if (c == '"') {
+      string = true;
+    } else if (c == '{' || c == '[') {
+      ++depth;
+    } else if (depth == 0 && (c == ',' || c == ']')) {
+      whole = true;
+      return at;
+    } else if (c == '}' || c == ']') {
+      depth -= depth > 0 ? 1 : 0;
+      whole = depth == 0;
+      if (whole) return at + 1;
+    }
+  }
+  return text.size();
+}
+
 void JsonRecords::read_element(Record& record) {
   record.line = in_.number();
   record.content.clear();
-  bool string = false;
-  std::size_t depth = 0;
-  for (;;) {
+  for (Element element;;) {
     const std::size_t from = at_;
-    for (; at_ < line_.size(); ++at_) {
-      const char c = line_[at_];
-      if (string) {
-        if (c == '\\' && at_ + 1 < line_.size())
-          ++at_;
-        else
-          string = c != '"';
-      } else if (c == '"') {
-        string = true;
-      } else if (c == '{' || c == '[') {
-        ++depth;
-      } else if (depth == 0 && (c == ',' || c == ']')) {
-        break;
-      } else if (c == '}' || c == ']') {
-        depth -= depth > 0 ? 1 : 0;
-      }
-    }
+    at_ = element.end(line_, from);
     if (record.content.size() + at_ - from > kMaxRecord)
       file_.fail(record.line,
                  fmt::format("begins an element of more than {} MiB; split it, or take it out", kMaxRecord >> 20));
     record.content.append(line_, from, at_ - from);
-    if (at_ < line_.size()) return;
+    if (element.whole) return;
     at_ = 0;
     record.content += ' ';  // a line break
     if (!in_.next(line_))

@@ -1,7 +1,9 @@
 // Objects out of a file of JSON Lines, or out of one JSON array, in bounded memory.
 #pragma once
 
+#include <cstddef>
 #include <string>
+#include <string_view>
 
 #include "datasets/line_reader.h"
 #include "datasets/samples.h"
@@ -18,6 +20,12 @@ class JsonRecords {
 
  private:
   enum class Form { unknown, lines, array, ended };
+  // What has been seen of an element.
+  struct Element {
+    bool string = false, whole = false;
+    std::size_t depth = 0;
+    std::size_t end(std::string_view text, std::size_t from);
+  };
   // The next sign that is no blank; '\0' at the end of the file.
   char sign();
   bool next_element(Record& record);

@@ -123,7 +123,7 @@ def test_a_json_array(tmp_path, plain):
     assert of("train", imported(tmp_path, {"t": {"kind": "classification", "train": "odd.json"}}, "vocab_size = 60", out="odd")) == 2
     write(tmp_path, {"t": {"kind": "classification", "train": "bad.json"}}, "vocab_size = 60")
     for content, *says in [
-            (json.dumps(ANIMALS, indent=1)[:-1], "ends before the array's ']'"), (json.dumps(ANIMALS, indent=1)[:-10], "line 322", "cuts off"),
+            (json.dumps(ANIMALS, indent=1)[:-1], "ends before the array's ']'"), (json.dumps(ANIMALS, indent=1)[:-10], "line 318", "cuts off"),
             (json.dumps(ANIMALS[:1]) + "\n{}", "line 2", "behind the array's ']'"), ('[{"text": "a", "label": "b"},]', "a ',' before"),
             ('[\n{"text": "a", "label": "b"}\n{"text"', "line 3", "expected ','"), ('[{"text": "a", "label": "b"}, 3]', "not a JSON object"),
             ("[]", "0 samples"), ('{"data":\n [{"text": "a"}]}', "line 1")]:
@@ -436,3 +436,12 @@ def test_vocab_size_is_an_upper_bound(tmp_path, plain):
     assert f"the texts allow {pieces} pieces, fewer than vocab_size = 16,000" in errors
     write(tmp_path, {"t": {"kind": "classification", "train": "a.jsonl"}}, "vocab_size = 8")
     fails(65, "import", "-c", tmp_path / "d.ini", "--out", tmp_path / "none", says=["set vocab_size above"])
+
+
+def test_verify_names_a_split_of_0_samples(tmp_path, plain):
+    file = tmp_path / "plain" / "dataset.json"
+    manifest = json.loads(file.read_text())
+    manifest["tasks"][0]["splits"]["train"] = {"samples": 0, "shards": []}
+    file.write_text(json.dumps(manifest))
+    done = run("verify", "--data", tmp_path / "plain")
+    assert done.returncode == 65 and "task t, train: has 0 samples" in done.stdout + done.stderr
