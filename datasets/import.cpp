@@ -2,13 +2,7 @@
 // beside or inside the data set's own, and puts everything in its place at the end.
 #include "datasets/import.h"
 
-#include <fcntl.h>
-#include <sys/file.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <chrono>
 #include <set>
 #include <system_error>
@@ -19,9 +13,11 @@
 #include "core/base/error.h"
 #include "core/base/files.h"
 #include "datasets/import_plan.h"
+#include "datasets/input_files.h"
 #include "datasets/manifest.h"
 #include "datasets/sentencepiece.h"
 #include "datasets/split_writer.h"
+#include "datasets/staging.h"
 #include "datasets/tokenizer.h"
 
 namespace polyhead {
@@ -29,52 +25,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// The folder that an import writes into, empty, and locked against other imports; removed unless it was renamed.
-class Staging {
- public:
-  Staging(const fs::path& folder, const fs::path& out) : folder_(folder) {
-    fs::create_directories(folder);
-    descriptor_ = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    // Some network file systems have no lock for folders: then nobody is kept out.
-    bool taken = descriptor_ >= 0 && ::flock(descriptor_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
-    // Another import may have ended, and renamed or removed what we opened, just before we locked it.
-    struct stat here {
-    }, there{};
-    taken = taken || ::stat(folder.c_str(), &there) != 0 ||
-            (descriptor_ >= 0 && (::fstat(descriptor_, &here) != 0 || here.st_ino != there.st_ino));
-    if (taken) {
-      close();
-      throw Error(
-          Exit::cannot_write,
-          fmt::format("cannot import to {}: another import is writing to it; wait until it has ended, or choose "
-                      "another --out",
-                      out.string()));
-    }
-    for (const auto& left : fs::directory_iterator(folder))
-      fs::remove_all(left.path());  // of an import that was killed
-  }
-  ~Staging() {
-    std::error_code ignored;
-    if (!renamed_) fs::remove_all(folder_, ignored);
-    close();
-  }
-  Staging(const Staging&) = delete;
-  Staging& operator=(const Staging&) = delete;
-  const fs::path& folder() const { return folder_; }
-  void rename(const fs::path& to) {
-    rename_and_sync(folder_, to);
-    renamed_ = true;
-  }
-
- private:
-  void close() {
-    if (descriptor_ >= 0) ::close(descriptor_);
-    descriptor_ = -1;
-  }
-  fs::path folder_;
-  int descriptor_ = -1;
-  bool renamed_ = false;
-};
+constexpr const char* kPipes = ".pipes";  // in the staging folder; no task may have such a name
 
 TokenizerInfo make_tokenizer(const ImportOptions& options, const fs::path& folder, TextSample& texts,
                              const Progress& progress) {
@@ -90,8 +41,13 @@ TokenizerInfo make_tokenizer(const ImportOptions& options, const fs::path& folde
     progress(fmt::format("training the tokenizer on {} texts", grouped(all.size())));
     write_file_atomically(file, train_sentencepiece(all, options.vocab_size));
     const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
-    progress(fmt::format("tokenizer: {} pieces, {:.1f} s", grouped(static_cast<std::uint64_t>(options.vocab_size)),
-                         seconds.count()));
+    const std::int64_t pieces = inspect_tokenizer(kind, file).vocab_size;
+    progress(
+        fmt::format("tokenizer: {} pieces, {:.1f} s", grouped(static_cast<std::uint64_t>(pieces)), seconds.count()));
+    if (pieces < options.vocab_size)
+      progress(fmt::format("the texts allow {} pieces, fewer than vocab_size = {}",
+                           grouped(static_cast<std::uint64_t>(pieces)),
+                           grouped(static_cast<std::uint64_t>(options.vocab_size))));
   } else {
     progress("no task has text: the tokenizer holds the five special tokens only");
     write_file_atomically(file, "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n");
@@ -144,9 +100,10 @@ TaskInfo write_task(const ImportOptions& options, const fs::path& folder, const 
 
 void write_new(const ImportOptions& options, const fs::path& folder, const Progress& progress) {
   TextSample texts;
+  const auto inputs = std::make_shared<InputFiles>(folder / kPipes, progress);
   std::vector<ImportPlan> plans;
   for (const ImportTask& task : options.tasks)
-    plans.push_back(make_plan(task, nullptr, threads_of(options), texts, progress));
+    plans.push_back(make_plan(task, nullptr, inputs, threads_of(options), texts, progress));
   Manifest manifest;
   manifest.name = options.name;
   manifest.max_length = static_cast<std::uint64_t>(options.max_length);
@@ -234,9 +191,10 @@ void append(const ImportOptions& options, const fs::path& folder, const fs::path
   Manifest manifest = read_target(options, out);
   const std::unique_ptr<Tokenizer> tokenizer = load_tokenizer(out, manifest.tokenizer);
   TextSample texts;
+  const auto inputs = std::make_shared<InputFiles>(folder / kPipes, progress);
   std::vector<ImportPlan> plans;
   for (const ImportTask& task : options.tasks)
-    plans.push_back(make_plan(task, find_task(manifest, task.name), threads_of(options), texts, progress));
+    plans.push_back(make_plan(task, find_task(manifest, task.name), inputs, threads_of(options), texts, progress));
   if (manifest.tokenizer.vocab_size <= 5 && !texts.empty())
     throw Error(Exit::data,
                 fmt::format("cannot add text to the data set {}: its tokenizer holds special tokens only, as "
@@ -278,8 +236,7 @@ void append(const ImportOptions& options, const fs::path& folder, const fs::path
 
 void import_dataset(const ImportOptions& options, const fs::path& out, const Progress& progress) {
   check(options);
-  // Without a trailing '/', which would make the folder beside a folder inside.
-  const fs::path target = out.has_filename() ? out : out.parent_path();
+  const fs::path target = target_of(out);
   try {
     if (options.append) {
       read_manifest(target);  // before anything is made there
@@ -287,18 +244,11 @@ void import_dataset(const ImportOptions& options, const fs::path& out, const Pro
       append(options, staging.folder(), target, progress);
       return;
     }
-    const auto refuse_full = [&] {
-      if (fs::exists(target) && (!fs::is_directory(target) || !fs::is_empty(target)))
-        throw Error(Exit::cannot_write,
-                    fmt::format("cannot import to {}: it is there and is no empty folder; remove it, choose another "
-                                "--out, or add to a data set with --append",
-                                target.string()));
-    };
-    refuse_full();
-    Staging staging(target.string() + ".importing", target);
-    refuse_full();
+    refuse_full(target);
+    Staging staging = staging_beside(target);
+    refuse_full(target);
     write_new(options, staging.folder(), progress);
-    staging.rename(target);
+    staging.publish();
   } catch (const fs::filesystem_error& error) {
     throw Error(Exit::cannot_write, fmt::format("cannot write the data set {}: {}", target.string(), error.what()));
   }

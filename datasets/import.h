@@ -15,14 +15,16 @@
 
 namespace polyhead {
 
-struct ImportTask {
+struct ImportTask : ReadingOptions {
   std::string name;
   Kind kind = Kind::classification;
-  std::map<std::string, std::filesystem::path> files;    // split -> file, absolute
-  std::map<std::string, std::filesystem::path> targets;  // split -> file of a translation's targets, line by line
-  std::optional<Format> format;                          // none: by each file's ending
-  std::vector<std::string> columns;                      // of TSV and CSV files without a header
-  bool xpos = false;                                     // CoNLL-U: tags are XPOS rather than UPOS
+  // Split -> its files, absolute, read one after the other.
+  std::map<std::string, std::vector<std::filesystem::path>> files;
+  // Split -> as many files of a translation's targets, line by line.
+  std::map<std::string, std::vector<std::filesystem::path>> targets;
+  std::optional<Format> format;      // none: by each file's ending
+  std::vector<std::string> columns;  // of TSV and CSV files without a header
+  bool xpos = false;                 // CoNLL-U: tags are XPOS rather than UPOS
   std::string source, license, source_language, target_language;
 };
 
@@ -45,8 +47,9 @@ using Progress = std::function<void(const std::string&)>;
 
 // Writes the data set to `out`, which must be empty or not exist, or adds to the data set `out`. Same input, same
 // bytes, on any number of threads. Memory is bounded: by kMaxRecord, the shard's size and the tokenizer's sample of
-// texts. Every error names file, line and cure (Error(data)); after an error `out` is as it was. Two imports to the
-// same `out` at once: the second throws Error(cannot_write).
+// texts. A pipe is read once, into a copy beside the data set. Every error names file, line and cure (Error(data)),
+// also when a file changes while it is read; after an error `out` is as it was. Two imports to the same `out` at once:
+// the second throws Error(cannot_write). Where `out` is a symbolic link, the folder that it names is filled.
 void import_dataset(const ImportOptions& options, const std::filesystem::path& out, const Progress& progress);
 
 }  // namespace polyhead

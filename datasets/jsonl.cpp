@@ -1,11 +1,12 @@
-// JSON Lines: one object a line, keys as the task's kind asks for them.
+// JSON Lines: one object a line, or the elements of one JSON array, keys as the task's kind asks for them.
 #include <algorithm>
 #include <cmath>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include "datasets/line_reader.h"
+#include "datasets/json_fields.h"
+#include "datasets/json_records.h"
 #include "datasets/samples.h"
 
 namespace polyhead {
@@ -100,12 +101,10 @@ class JsonLines : public SampleSource {
   explicit JsonLines(const SampleFile& file) : file_(file), in_(file) {}
 
   bool next(Record& record) override {
-    while (in_.next(record.content))
-      if (!blank(record.content)) {
-        record.line = in_.number();
-        return true;
-      }
-    return false;
+    if (!in_.next(record)) return false;
+    if (first_) fields_ = JsonFields(file_, record);
+    first_ = false;
+    return true;
   }
 
   Sample parse(const Record& record) const override {
@@ -115,8 +114,12 @@ class JsonLines : public SampleSource {
     } catch (const json::parse_error& error) {
       file_.fail(record.line, fmt::format("is not JSON ({}); correct it or take the line out", error.what()));
     }
+    fields_.rename(file_, record.line, value);
     const Object in(file_, record.line, value);
     Sample sample;
+    sample.group = JsonFields::group(file_, record.line, value);
+    sample.left_out = fields_.marks_no_label(file_, value);
+    if (sample.left_out) return sample;
     if (in.has("features")) {
       read_features(in, file_.kind, sample);
     } else if (file_.kind == Kind::tagging) {
@@ -149,7 +152,9 @@ class JsonLines : public SampleSource {
 
  private:
   const SampleFile& file_;
-  LineReader in_;
+  JsonRecords in_;
+  JsonFields fields_;
+  bool first_ = true;
 };
 
 }  // namespace

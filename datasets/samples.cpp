@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "core/base/error.h"
+#include "datasets/tag_schemes.h"
 
 namespace polyhead {
 namespace {
@@ -36,6 +37,10 @@ void SampleFile::fail(std::uint64_t line, const std::string& what) const {
   throw Error(Exit::data, fmt::format("task '{}', {} file {}, line {}: {}", task, split, file.string(), line, what));
 }
 
+void SampleFile::fail(const Place& place, const std::string& what) {
+  place.file->fail(place.line, what);
+}
+
 void check_text(const SampleFile& file, std::uint64_t line, const char* key, std::string_view text) {
   if (!is_utf8(text))
     file.fail(line,
@@ -58,6 +63,7 @@ void check_words(const SampleFile& file, std::uint64_t line, Sample& sample) {
   };
   check(sample.words, "words");
   check(sample.tags, "tags");
+  if (file.bio.value_or(file.format == Format::conll)) sample.changed_tags = to_bio(sample.tags);
   for (const std::string& word : sample.words) sample.text += (sample.text.empty() ? "" : " ") + word;
 }
 
@@ -72,6 +78,8 @@ std::unique_ptr<SampleSource> open_samples(const SampleFile& file) {
       return open_text(file);
     case Format::conllu:
       return open_conllu(file);
+    case Format::conll:
+      return open_conll(file);
   }
   throw Error(Exit::internal, "a format without a reader");
 }

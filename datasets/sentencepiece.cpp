@@ -127,9 +127,12 @@ std::string train_sentencepiece(const std::vector<std::string>& texts, std::int6
     return reason.substr(first, reason.find_first_not_of("0123456789", first) - first);
   };
   std::string cure = "give more or longer texts, or another vocab_size";
-  if (const std::string most = number_after("set it to a value <= "); !most.empty())
+  // vocab_size is an upper bound.
+  if (const std::string most = number_after("set it to a value <= "); !most.empty() && most.size() < 10) {
+    if (const std::int64_t fewer = std::stol(most); fewer > 0 && fewer < vocab_size)
+      return train_sentencepiece(texts, fewer);
     cure = fmt::format("set vocab_size to at most {} or give more text", most);
-  else if (const std::size_t at = reason.find(" vs "); at != std::string::npos)
+  } else if (const std::size_t at = reason.find(" vs "); at != std::string::npos)
     cure = fmt::format("set vocab_size above {}, the number of different characters", number_after(" vs "));
   throw Error(Exit::data, fmt::format("SentencePiece cannot make {} pieces of the {} training texts: {} ({})",
                                       vocab_size, texts.size(), cure, reason));

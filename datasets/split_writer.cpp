@@ -42,9 +42,9 @@ class SplitWriter {
   SplitInfo write(unsigned threads, const Progress& progress) {
     auto told = Clock::now();
     each_record(
-        file_, threads, [&](Sample&& sample, std::uint64_t line) { return encode(std::move(sample), line); },
-        [&](Encoded&& one, std::uint64_t) {
-          append(one);
+        file_, threads, [&](Sample&& sample, const Place& place) { return encode(std::move(sample), place); },
+        [&](Encoded&& one, const Place& place) {
+          append(one, place);
           if (info_.samples % 4096 != 0 || Clock::now() - told < std::chrono::seconds(5)) return;
           progress(fmt::format("{}/{}: {} samples so far", file_.task, file_.split, grouped(info_.samples)));
           told = Clock::now();
@@ -55,13 +55,19 @@ class SplitWriter {
   }
 
  private:
-  Encoded encode(Sample&& sample, std::uint64_t line) const {
+  Encoded encode(Sample&& sample, const Place& place) const {
     const auto length = static_cast<std::size_t>(options_.max_length);
     Encoded out;
     out.sample = std::move(sample);
-    const auto number_of = [&](const std::string& tag) { return static_cast<std::uint16_t>(plan_.index.at(tag)); };
+    if (out.sample.width != plan_.info.features ||
+        (file_.kind == Kind::regression && out.sample.value.size() != plan_.outputs))
+      fail_changed(*place.file, fmt::format("line {} has another number of values", place.line));
+    const auto number_of = [&](const std::string& tag) {
+      return static_cast<std::uint16_t>(plan_.number_of(tag, place));
+    };
     const auto nothing = [&](const char* key) {
-      file_.fail(line, fmt::format("has a '{}' without a character that the tokenizer keeps; give it text or take the "
+      SampleFile::fail(place,
+                       fmt::format("has a '{}' without a character that the tokenizer keeps; give it text or take the "
                                    "line out",
                                    key));
     };
@@ -110,7 +116,7 @@ class SplitWriter {
     any_second_ = false;
   }
 
-  void append(const Encoded& one) {
+  void append(const Encoded& one, const Place& place) {
     const Sample& sample = one.sample;
     std::uint64_t length = one.input.size();
     if (sample.width > 0) {
@@ -124,12 +130,12 @@ class SplitWriter {
     any_second_ = any_second_ || one.second > 0;
     switch (file_.kind) {
       case Kind::classification:
-        content_.label.push_back(plan_.index.at(sample.label));
+        content_.label.push_back(plan_.number_of(sample.label, place));
         break;
       case Kind::multilabel: {
         const std::size_t row = content_.labels.size();
         content_.labels.resize(row + content_.width);
-        for (const std::string& label : sample.labels) content_.labels[row + plan_.index.at(label)] = 1;
+        for (const std::string& label : sample.labels) content_.labels[row + plan_.number_of(label, place)] = 1;
         bytes_ += content_.width;
         break;
       }
