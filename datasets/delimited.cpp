@@ -88,7 +88,7 @@ class Delimited : public SampleSource {
     if (file_.kind == Kind::translation) sample.target = take(Part::target);
     if (file_.kind == Kind::multilabel && !blank(all[place(Part::labels)]))
       sample.labels = split(take(Part::labels), '|');
-    if (file_.kind == Kind::regression) sample.value = numbers(record, take(Part::value));
+    if (file_.kind == Kind::regression) read_numbers(record, take(Part::value), sample);
     return sample;
   }
 
@@ -201,17 +201,17 @@ class Delimited : public SampleSource {
     }
   }
 
-  std::vector<float> numbers(const Record& record, const std::string& list) const {
-    std::vector<float> out;
+  void read_numbers(const Record& record, const std::string& list, Sample& sample) const {
     for (const std::string& one : split(list, ' ')) {
+      double exact = 0;
       float number = 0;
-      if (read_number(one, number) != NumberProblem::none || !std::isfinite(number))
+      if (read_number(one, exact) != NumberProblem::none || read_number(one, number) != NumberProblem::none)
         file_.fail(record.line, fmt::format("has '{}' in 'value', which is not a number that a 32-bit float can hold; "
                                             "write 0.5, or several numbers separated by spaces{}",
                                             one, header_cure(record)));
-      out.push_back(number);
+      sample.value.push_back(number);
+      sample.exact.push_back(exact);
     }
-    return out;
   }
 
   std::string header_cure(const Record& record) const {

@@ -27,8 +27,29 @@ namespace fs = std::filesystem;
 
 constexpr const char* kPipes = ".pipes";  // in the staging folder; no task may have such a name
 
+// Whether a vocabulary that is trained normalizes texts, with a word on why not.
+bool choose_normalization(const ImportOptions& options, const std::vector<ImportPlan>& plans,
+                          const Progress& progress) {
+  TargetForms all;
+  std::string task;
+  for (const ImportPlan& plan : plans) {
+    all.add(plan.forms);
+    if (task.empty() && !plan.forms.allow_nfkc()) task = plan.info.name;
+  }
+  if (all.allow_nfkc()) return options.normalization != Normalization::none;
+  const std::string because = fmt::format("it replaces characters of targets of task '{}' ({})", task, all.replaced());
+  if (options.normalization == Normalization::nfkc)
+    progress(
+        fmt::format("warning: normalization = nfkc: {}, so that the model can never write them; choose "
+                    "normalization = none",
+                    because));
+  else
+    progress(fmt::format("tokenizer: normalization = none rather than nfkc, as {}", because));
+  return options.normalization == Normalization::nfkc;
+}
+
 TokenizerInfo make_tokenizer(const ImportOptions& options, const fs::path& folder, TextSample& texts,
-                             const Progress& progress) {
+                             const std::vector<ImportPlan>& plans, const Progress& progress) {
   const bool train = options.vocab.empty() && !texts.empty();
   const std::string kind = options.vocab.empty() && !train ? "wordpiece" : options.tokenizer;
   const fs::path file = folder / (kind == "wordpiece" ? "vocab.txt" : "tokenizer.model");
@@ -37,9 +58,10 @@ TokenizerInfo make_tokenizer(const ImportOptions& options, const fs::path& folde
     write_file_atomically(file, read_file(options.vocab));
   } else if (train) {
     const auto start = std::chrono::steady_clock::now();
+    const bool normalize = choose_normalization(options, plans, progress);
     const std::vector<std::string> all = texts.take();
     progress(fmt::format("training the tokenizer on {} texts", grouped(all.size())));
-    write_file_atomically(file, train_sentencepiece(all, options.vocab_size));
+    write_file_atomically(file, train_sentencepiece(all, options.vocab_size, normalize));
     const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
     const std::int64_t pieces = inspect_tokenizer(kind, file).vocab_size;
     progress(
@@ -84,17 +106,26 @@ TaskInfo write_task(const ImportOptions& options, const fs::path& folder, const 
                     const TaskInfo* before, const Tokenizer& tokenizer, const TokenizerInfo& tokenizer_info,
                     const Progress& progress) {
   TaskInfo info = plan.info;
+  TaskCensus census;
   fs::create_directory(folder / info.name);
   for (const SampleFile& file : plan.files) {
     const bool grows = before != nullptr && before->splits.contains(file.split);
     const std::size_t first = grows ? before->splits.at(file.split).shards.size() : 0;
-    SplitInfo split =
-        write_split(options, folder, plan, file, tokenizer, tokenizer_info, first, threads_of(options), progress);
+    SplitInfo split = write_split(options, folder, plan, file, tokenizer, tokenizer_info, first, threads_of(options),
+                                  census, progress);
     progress(fmt::format("{}/{}: {} samples, {} {}, {} shard{}", file.task, file.split, grouped(split.samples),
                          grouped(split.input_tokens + split.target_tokens), info.features > 0 ? "vectors" : "tokens",
                          split.shards.size(), split.shards.size() == 1 ? "" : "s"));
     info.splits[file.split] = std::move(split);
   }
+  if (const std::string text = census.unknown.warning(fmt::format("task '{}'", info.name)); !text.empty())
+    progress("warning: " + text);
+  constexpr std::uint64_t kAltered = 100;  // one target in so many may be altered without a word
+  if (census.altered > census.targets / kAltered)
+    progress(
+        fmt::format("warning: task '{}': the tokens of {} of {} targets give another text (first: {}), as the "
+                    "vocabulary lacks or replaces some of their characters, which the model can then not write",
+                    info.name, census.altered, census.targets, census.first_altered));
   return info;
 }
 
@@ -107,7 +138,7 @@ void write_new(const ImportOptions& options, const fs::path& folder, const Progr
   Manifest manifest;
   manifest.name = options.name;
   manifest.max_length = static_cast<std::uint64_t>(options.max_length);
-  manifest.tokenizer = make_tokenizer(options, folder, texts, progress);
+  manifest.tokenizer = make_tokenizer(options, folder, texts, plans, progress);
   const std::unique_ptr<Tokenizer> tokenizer = load_tokenizer(folder, manifest.tokenizer);
   for (const ImportPlan& plan : plans)
     manifest.tasks.push_back(write_task(options, folder, plan, nullptr, *tokenizer, manifest.tokenizer, progress));
@@ -132,6 +163,19 @@ Manifest read_target(const ImportOptions& options, const fs::path& out) {
   if (!options.name.empty() && options.name != manifest.name)
     fail(fmt::format("its name is '{}', the import description's '{}'; give the same name, or another --out",
                      manifest.name, options.name));
+  const TokenizerInfo& tokenizer = manifest.tokenizer;
+  const auto differs = [&](const std::string& key, const std::string& here, const std::string& there) {
+    if (options.stated.contains(key) && here != there)
+      fail(fmt::format("its {} is {}, the import description says {}; take '{}' out of the import description", key,
+                       there, here, key));
+  };
+  if (manifest.max_length > 0)
+    differs("max_length", std::to_string(options.max_length), std::to_string(manifest.max_length));
+  if (tokenizer.vocab_size > 5) {
+    differs("tokenizer", options.tokenizer, tokenizer.kind);
+    if (tokenizer.kind == "sentencepiece" && options.vocab_size < tokenizer.vocab_size)
+      differs("vocab_size", std::to_string(options.vocab_size), std::to_string(tokenizer.vocab_size));
+  }
   if (!options.vocab.empty() && !manifest.tokenizer.sha256.empty() &&
       sha256_file(options.vocab) != manifest.tokenizer.sha256)
     fail(fmt::format("its tokenizer is {}, and {} is another one; take 'vocab' out of the import description",
@@ -187,8 +231,10 @@ class Moved {
   std::vector<fs::path> done_;
 };
 
-void append(const ImportOptions& options, const fs::path& folder, const fs::path& out, const Progress& progress) {
-  Manifest manifest = read_target(options, out);
+void append(const ImportOptions& given, const fs::path& folder, const fs::path& out, const Progress& progress) {
+  Manifest manifest = read_target(given, out);
+  ImportOptions options = given;
+  if (manifest.max_length > 0) options.max_length = static_cast<std::int64_t>(manifest.max_length);
   const std::unique_ptr<Tokenizer> tokenizer = load_tokenizer(out, manifest.tokenizer);
   TextSample texts;
   const auto inputs = std::make_shared<InputFiles>(folder / kPipes, progress);
@@ -224,8 +270,6 @@ void append(const ImportOptions& options, const fs::path& folder, const fs::path
                           [&](const TaskInfo& task) { return task.name == added.name; }),
             added);
   }
-  if (manifest.max_length > 0)
-    manifest.max_length = std::max(manifest.max_length, static_cast<std::uint64_t>(options.max_length));
   Moved moved(out);
   for (const fs::path& file : files) moved.move(folder, file);
   write_manifest(out, manifest);

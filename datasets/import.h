@@ -6,12 +6,14 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "core/base/kind.h"
 #include "datasets/samples.h"
 #include "datasets/shard_writer.h"
+#include "datasets/target_forms.h"
 
 namespace polyhead {
 
@@ -33,6 +35,7 @@ struct ImportOptions {
   std::string tokenizer = "sentencepiece";  // or "wordpiece" with vocab
   std::filesystem::path vocab;  // wordpiece: vocab.txt; sentencepiece: a model to use rather than train one, or empty
   std::int64_t vocab_size = 16000;
+  Normalization normalization = Normalization::automatic;  // of texts, where a vocabulary is trained
   std::int64_t max_length = 128;           // tokens or vectors of an input, tokens of a translation's target
   std::uint64_t shard_size = 64ULL << 20;  // bytes of a shard, about
   ShardStorage storage;
@@ -40,6 +43,9 @@ struct ImportOptions {
   int threads = 0;  // 0: all cores
   // Adds the tasks, or shards to the splits of tasks that are there, to a data set; its other files stay as they are.
   bool append = false;
+  // What the description says itself of tokenizer, vocab_size and max_length: with `append` it must be
+  // what the data set has. The others are taken from it.
+  std::set<std::string> stated;
 };
 
 // One line of progress for a person, for example "section/train: 46,567 samples, 1 shard".

@@ -4,8 +4,10 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
+#include <iterator>
 #include <map>
 #include <set>
+#include <tuple>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -14,9 +16,13 @@
 #include "datasets/byte_stream.h"
 #include "datasets/conll.h"
 #include "datasets/first_lines.h"
+#include "datasets/labels.h"
 #include "datasets/line_reader.h"
+#include "datasets/overlap.h"
 #include "datasets/record_blocks.h"
 #include "datasets/shard.h"
+#include "datasets/target_precision.h"
+#include "datasets/unicode.h"
 
 namespace polyhead {
 namespace {
@@ -149,11 +155,18 @@ const std::vector<std::string>& labels_of(const Sample& sample, Kind kind, std::
   return one;
 }
 
+// What is counted over all of a task's files, for warnings.
+struct Census {
+  LabelCensus labels;
+  TargetPrecision precision;
+  Overlap overlap;
+};
+
 // Reads one file. Train defines the labels, the number of outputs and the width of vectors, unless the data set does.
 class Scan {
  public:
-  Scan(ImportPlan& plan, const SampleFile& file, TextSample& texts)
-      : plan_(plan), file_(file), texts_(texts), defines_(file.split == "train" && !plan.added_to) {}
+  Scan(ImportPlan& plan, const SampleFile& file, TextSample& texts, Census& census)
+      : plan_(plan), file_(file), texts_(texts), census_(census), defines_(file.split == "train" && !plan.added_to) {}
 
   // Returns the number of samples by split: one split, or where shares are drawn from the train files all of them.
   std::map<std::string, std::uint64_t, std::less<>> read(unsigned threads) {
@@ -172,6 +185,7 @@ class Scan {
     };
     const RecordCount count = each_record(all, threads, draw, [&](Drawn&& one, const Place& place) {
       ++counts.find(one.split)->second;
+      if (plan_.files.size() > 1) census_.overlap.add(one.split, one.sample, place);
       take(one.sample, place, one.split == "train");
     });
     first_lines_.check();
@@ -223,12 +237,17 @@ class Scan {
           place, fmt::format("has {} values, the task's other samples have {}", sample.value.size(), plan_.outputs));
     std::vector<std::string> one;
     const std::vector<std::string>& labels = labels_of(sample, file_.kind, one);
-    for (const std::string& label : labels) check_label(label, place);
+    if (defines_)
+      census_.labels.add(place, sample.label_form, labels);
+    else
+      for (const std::string& label : labels) check_label(label, place);
+    census_.precision.add(sample, place);
     if (defines_ && is_table(file_.format) && !file_.columns.empty() && file_.header == Header::automatic)
       first_lines_.add(place, labels);
     if (train && file_.shared) trained_.insert(labels.begin(), labels.end());
     changed_tags_ += sample.changed_tags;
     if (!train) return;
+    plan_.forms.add(sample.target);
     for (std::string* text : {&sample.text, sample.second ? &*sample.second : nullptr, &sample.target})
       if (text != nullptr && !text->empty()) texts_.add(std::move(*text));
   }
@@ -238,34 +257,47 @@ class Scan {
   }
 
   void check_label(const std::string& label, const Place& place) {
-    if (defines_) {
-      labels_.insert(label);
-    } else if (!plan_.index.contains(label)) {
-      const char* what = file_.kind == Kind::tagging ? "tag" : "label";
-      if (plan_.added_to)
-        SampleFile::fail(place,
-                         fmt::format("has the {} '{}', which the task in the data set does not have, and heads that "
-                                     "were trained on it could not say; take the line out, or import all of the task "
-                                     "into a new data set or under another name",
-                                     what, label));
+    if (plan_.index.contains(label)) return;
+    const char* what = file_.kind == Kind::tagging ? "tag" : "label";
+    if (plan_.added_to)
       SampleFile::fail(place,
-                       fmt::format("has the {} '{}', which no line of the train file {} has; add samples of it to "
-                                   "train, or take the line out",
-                                   what, label, plan_.files.front().file.string()));
-    }
+                       fmt::format("has the {} '{}', which the task in the data set does not have, and heads that "
+                                   "were trained on it could not say; take the line out, or import all of the task "
+                                   "into a new data set or under another name",
+                                   what, label));
+    const std::string alike = census_.labels.look_alike(label);
+    std::string cure = "add samples of it to train, or take the line out";
+    if (!alike.empty())
+      cure = fmt::format(
+          "train has {}, which looks the same: write them alike, or add 'labels = strip, nfc' to the "
+          "task's section",
+          spelled(alike));
+    else if (marks_hidden(label))
+      cure = fmt::format(
+          "-1 often marks a label that is kept hidden, as in test splits of hubs: take '{}' out of the "
+          "import description, or use a split with labels",
+          file_.split);
+    SampleFile::fail(place, fmt::format("has the {} {}, which no line of the train file {} has; {}", what,
+                                        alike.empty() ? "'" + label + "'" : spelled(label),
+                                        plan_.files.front().file.string(), cure));
   }
 
   void number_labels() {
     const bool named =
         file_.kind == Kind::multilabel || file_.kind == Kind::classification || file_.kind == Kind::tagging;
-    if (named && labels_.empty())
+    const auto& labels = census_.labels.entries();
+    if (named && labels.empty())
       throw Error(Exit::data,
                   fmt::format("task '{}': no line of its train file {} has a label; give at least one a label",
                               file_.task, file_.file.string()));
-    if (file_.kind == Kind::tagging && labels_.size() >= kNotScored)
+    if (file_.kind == Kind::tagging && labels.size() >= kNotScored)
       throw Error(Exit::data, fmt::format("task '{}': its train file {} has {} tags; at most 65,534 are possible",
-                                          file_.task, file_.file.string(), labels_.size()));
-    plan_.info.labels.assign(labels_.begin(), labels_.end());
+                                          file_.task, file_.file.string(), labels.size()));
+    if (file_.label_names.empty())
+      for (const auto& [label, entry] : labels) plan_.info.labels.push_back(label);
+    else
+      std::ranges::copy_if(file_.label_names, std::back_inserter(plan_.info.labels),
+                           [&](const std::string& name) { return labels.contains(name); });
     for (const std::string& label : plan_.info.labels)
       plan_.index.emplace(label, static_cast<std::uint32_t>(plan_.index.size()));
     if (file_.kind == Kind::regression && plan_.outputs > 1)
@@ -275,8 +307,8 @@ class Scan {
   ImportPlan& plan_;
   const SampleFile& file_;
   TextSample& texts_;
+  Census& census_;
   bool defines_ = false, first_ = false;
-  std::set<std::string, std::less<>> labels_;
   std::set<std::string, std::less<>> trained_;  // labels that the share of train has
   FirstLines first_lines_;
   std::size_t changed_tags_ = 0;
@@ -312,6 +344,15 @@ void check_description(const ImportTask& task, const TaskInfo* before) {
     fail(task, fmt::format("is {}, but 'no_label' belongs to classification; take it out", name_of(task.kind)));
   if (task.bio && task.kind != Kind::tagging)
     fail(task, fmt::format("is {}, but 'tag_scheme' belongs to tagging; take it out", name_of(task.kind)));
+  if (before != nullptr)
+    for (const auto& [key, there, here] :
+         {std::tuple("source", &before->source, &task.source), std::tuple("license", &before->license, &task.license),
+          std::tuple("source_language", &before->source_language, &task.source_language),
+          std::tuple("target_language", &before->target_language, &task.target_language)})
+      if (!here->empty() && *here != *there)
+        fail(task, fmt::format("has {} = {} in the import description, but '{}' in the data set; take '{}' out of the "
+                               "import description, or choose another name for the task",
+                               key, *here, *there, key));
   if (before != nullptr && before->kind != task.kind)
     fail(task, fmt::format("is {} in the data set, {} in the import description; correct the kind, or choose another "
                            "name for the task",
@@ -357,8 +398,9 @@ ImportPlan make_plan(const ImportTask& task, const TaskInfo* before, const std::
     if (task.files.contains(split)) plan.files.push_back(sample_files(task, split, inputs));
   std::string counts;
   std::map<std::string, std::uint64_t, std::less<>> samples;
+  Census census;
   for (const SampleFile& file : plan.files)
-    if (!file.shared || file.split == "train") samples.merge(Scan(plan, file, texts).read(threads));
+    if (!file.shared || file.split == "train") samples.merge(Scan(plan, file, texts, census).read(threads));
   for (const SampleFile& file : plan.files) {
     const std::uint64_t number = samples.at(file.split);
     if (number == 0 && file.shared)
@@ -373,6 +415,9 @@ ImportPlan make_plan(const ImportTask& task, const TaskInfo* before, const std::
   if (!plan.info.labels.empty())
     counts += fmt::format(", {} {}", plan.info.labels.size(), task.kind == Kind::tagging ? "tags" : "labels");
   progress(fmt::format("read {}: {}", task.name, counts));
+  for (const auto& warnings : {census.labels.warnings(plan.files.front()), census.precision.warnings(task.name),
+                               census.overlap.warnings(task.name)})
+    for (const std::string& warning : warnings) progress("warning: " + warning);
   return plan;
 }
 

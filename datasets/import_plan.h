@@ -12,6 +12,7 @@
 #include "datasets/input_files.h"
 #include "datasets/manifest.h"
 #include "datasets/samples.h"
+#include "datasets/target_forms.h"
 #include "datasets/text_sample.h"
 
 namespace polyhead {
@@ -26,6 +27,7 @@ struct ImportPlan {
   bool added_to = false;                                 // the data set has the task already
   std::unordered_map<std::string, std::uint32_t> index;  // label -> number
   std::uint64_t outputs = 1;                             // regression
+  TargetForms forms;                                     // translation: of the train targets
 };
 
 // "1,234,567"

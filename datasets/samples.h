@@ -33,12 +33,18 @@ struct ReadingOptions {
   bool xpos = false;                          // conllu: tags are column 5 rather than 4
   std::size_t word_column = 1;                // conll: from 1
   std::size_t tag_column = 0;                 // conll: from 1; 0: the last
+  std::vector<std::string> label_names;       // of labels that are numbers: that of 0, of 1, …
+  bool strip_labels = false;                  // white space at their ends is left out
+  bool compose_labels = false;                // they are put into Unicode's form C
   std::optional<bool> bio;                    // tagging: tags in IOB1 and IOBES become BIO; none: those of conll do
   std::vector<std::string> no_label;          // classification: samples with one of these labels are left out
   std::string group;                          // jsonl, tsv, csv: what shares are drawn by, instead of the text
   double valid_share = 0, test_share = 0;     // of the train files, by hash
   std::string source_language, target_language;
 };
+
+// What a label of JSON was; labels of other formats are text.
+enum class LabelForm { text, integer, boolean };
 
 struct Sample {
   std::string text;                   // of tagging: the words, separated by spaces
@@ -47,7 +53,9 @@ struct Sample {
   std::size_t width = 0;              // 0: the sample has text
   std::string label;                  // classification
   std::vector<std::string> labels;    // multilabel
-  std::vector<float> value;           // regression: one or more
+  LabelForm label_form = LabelForm::text;
+  std::vector<float> value;   // regression: one or more
+  std::vector<double> exact;  // the same before they are rounded
   std::vector<std::string> words, tags;
   std::string target;            // translation
   std::string group;             // where the description names one
@@ -101,7 +109,8 @@ class SampleSource {
   virtual Sample parse(const Record& record) const = 0;
 };
 
-// `file` must outlive the source. Throws Error(data) when the file cannot be opened, or its header lacks a column.
+// A source whose samples' labels are tidied (datasets/labels.h). `file` must outlive it. Throws Error(data) when the
+// file cannot be opened, or its header lacks a column.
 std::unique_ptr<SampleSource> open_samples(const SampleFile& file);
 
 // Each format's own; open_samples chooses.

@@ -98,8 +98,8 @@ std::unique_ptr<Tokenizer> load_sentencepiece(const std::filesystem::path& file,
   return std::make_unique<SentencePiece>(file, info);
 }
 
-std::string train_sentencepiece(const std::vector<std::string>& texts, std::int64_t vocab_size) {
-  const std::unordered_map<std::string, std::string> options = {
+std::string train_sentencepiece(const std::vector<std::string>& texts, std::int64_t vocab_size, bool normalize) {
+  std::unordered_map<std::string, std::string> options = {
       {"model_type", "unigram"},
       {"vocab_size", std::to_string(vocab_size)},
       {"character_coverage", "0.9998"},
@@ -115,6 +115,7 @@ std::string train_sentencepiece(const std::vector<std::string>& texts, std::int6
       {"num_threads", "16"},  // fixed: sums of floats depend on it, and so would the model
       {"minloglevel", "2"},
   };
+  if (!normalize) options["normalization_rule_name"] = "identity";
   Texts sentences(texts);
   std::string model;
   const auto status = sentencepiece::SentencePieceTrainer::Train(options, &sentences, &model);

@@ -1,6 +1,7 @@
 // Samples to tokens on all cores, and in the file's order into shards.
 #include "datasets/split_writer.h"
 
+#include <algorithm>
 #include <chrono>
 
 #include <fmt/format.h>
@@ -22,19 +23,36 @@ struct Encoded {
   std::vector<std::int64_t> input, target;
   std::size_t second = 0;
   std::vector<std::uint16_t> tags;
+  bool altered = false;  // translation: the target's tokens give another text
 };
+
+// Equal but for white space.
+bool same_text(std::string_view a, std::string_view b) {
+  const auto next = [](std::string_view& text) {
+    text.remove_prefix(std::min(text.find_first_not_of(kBlanks), text.size()));
+    const std::string_view word = text.substr(0, text.find_first_of(kBlanks));
+    text.remove_prefix(word.size());
+    return word;
+  };
+  for (;;) {
+    const std::string_view here = next(a), there = next(b);
+    if (here != there) return false;
+    if (here.empty()) return true;
+  }
+}
 
 class SplitWriter {
  public:
   SplitWriter(const ImportOptions& options, const fs::path& folder, const ImportPlan& plan, const SampleFile& file,
-              const Tokenizer& tokenizer, const TokenizerInfo& info, std::size_t first)
+              const Tokenizer& tokenizer, const TokenizerInfo& info, std::size_t first, TaskCensus& census)
       : options_(options),
         folder_(folder),
         plan_(plan),
         file_(file),
         tokenizer_(tokenizer),
         tokenizer_info_(info),
-        first_(first) {
+        first_(first),
+        census_(census) {
     has_texts_ = file.split != "train" && (file.kind == Kind::translation || file.kind == Kind::tagging);
     start_shard();
   }
@@ -44,6 +62,7 @@ class SplitWriter {
     each_record(
         file_, threads, [&](Sample&& sample, const Place& place) { return encode(std::move(sample), place); },
         [&](Encoded&& one, const Place& place) {
+          count(one, place);
           append(one, place);
           if (info_.samples % 4096 != 0 || Clock::now() - told < std::chrono::seconds(5)) return;
           progress(fmt::format("{}/{}: {} samples so far", file_.task, file_.split, grouped(info_.samples)));
@@ -94,10 +113,23 @@ class SplitWriter {
     if (file_.kind == Kind::translation) {
       out.target = tokenizer_.encode(out.sample.target);
       if (out.target.empty()) nothing("target");
+      out.altered =
+          tokenizer_info_.kind == "sentencepiece" && !same_text(tokenizer_.decode(out.target), out.sample.target);
       out.target.resize(std::min(out.target.size(), length - 1));
       out.target.push_back(tokenizer_info_.eos);
     }
     return out;
+  }
+
+  void count(const Encoded& one, const Place& place) {
+    const std::string where = fmt::format("{} line {}", place.file->file.filename().string(), place.line);
+    std::string text = one.sample.text;
+    if (one.sample.second) text += " " + *one.sample.second;
+    census_.unknown.add(tokenizer_, tokenizer_info_, one.input, text, where);
+    census_.unknown.add(tokenizer_, tokenizer_info_, one.target, one.sample.target, where);
+    census_.targets += !one.target.empty();
+    census_.altered += one.altered;
+    if (one.altered && census_.first_altered.empty()) census_.first_altered = where;
   }
 
   void start_shard() {
@@ -198,6 +230,7 @@ class SplitWriter {
   const Tokenizer& tokenizer_;
   const TokenizerInfo& tokenizer_info_;
   std::size_t first_ = 0;
+  TaskCensus& census_;
   bool has_texts_ = false;
   ShardContent content_;
   std::uint64_t bytes_ = 0;
@@ -209,8 +242,8 @@ class SplitWriter {
 
 SplitInfo write_split(const ImportOptions& options, const fs::path& folder, const ImportPlan& plan,
                       const SampleFile& file, const Tokenizer& tokenizer, const TokenizerInfo& info, std::size_t first,
-                      unsigned threads, const Progress& progress) {
-  return SplitWriter(options, folder, plan, file, tokenizer, info, first).write(threads, progress);
+                      unsigned threads, TaskCensus& census, const Progress& progress) {
+  return SplitWriter(options, folder, plan, file, tokenizer, info, first, census).write(threads, progress);
 }
 
 }  // namespace polyhead

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cstdio>
 
 #include "core/base/error.h"
@@ -64,6 +65,19 @@ void read_reading(const Config& config, const std::string& name, ImportTask& tas
                               config.origin(key("tag_column")), key("tag_column"), column));
     task.tag_column = static_cast<std::size_t>(*number);
   }
+  task.label_names = config.list(key("label_names"));
+  for (const std::string& how : config.list(key("labels"))) {
+    if (how != "strip" && how != "nfc")
+      throw Error(Exit::config, fmt::format("{}: {} = {}: there is no '{}'; known are strip and nfc",
+                                            config.origin(key("labels")), key("labels"), text("labels"), how));
+    (how == "strip" ? task.strip_labels : task.compose_labels) = true;
+  }
+  const bool labelled =
+      task.kind == Kind::classification || task.kind == Kind::multilabel || task.kind == Kind::tagging;
+  for (const char* option : {"label_names", "labels"})
+    if (!labelled && config.has(key(option)))
+      throw Error(Exit::config, fmt::format("{}: {} has no effect: a {} task has no labels; take it out",
+                                            config.origin(key(option)), key(option), name_of(task.kind)));
   if (config.has(key("tag_scheme"))) task.bio = text("tag_scheme") == "bio";
   task.no_label = config.has(key("no_label")) ? config.list(key("no_label")) : std::vector<std::string>{};
   task.group = text("group");
@@ -126,6 +140,10 @@ std::span<const Option> import_options() {
       {"dataset", "vocab_size", integer, "16000", "The most pieces of the vocabulary; a small text may allow fewer.",
        false, ">=6,<=10000000"},
       {"dataset", "max_length", integer, "128", "The longest input and target, in tokens.", false, ">=4,<=1000000"},
+      {"dataset", "normalization", choice, "auto",
+       "Of texts, where a SentencePiece vocabulary is trained; auto: nfkc, unless it replaces characters of "
+       "translation targets.",
+       false, "auto|nfkc|none"},
       {"dataset", "shard_size", bytes, "64MiB", "About the size of a shard."},
       {"dataset", "storage", choice, "contiguous", "contiguous is mapped, chunked may be filtered and is read slower.",
        false, "contiguous|chunked"},
@@ -166,6 +184,10 @@ std::span<const Option> import_options() {
       {"task", "tag_scheme", choice, "",
        "bio: IOB1, IOBES and BILOU become BIO; keep: tags stay as they are. By default those of conll become BIO.",
        false, "bio|keep"},
+      {"task", "label_names", list, "", "Labels that are numbers: the names of 0, 1, …, as in 'negative, positive'."},
+      {"task", "labels", list, "",
+       "How labels are made alike: strip takes off white space and invisible characters at their ends, nfc composes "
+       "accents."},
       {"task", "source", text, "", "Where the data come from."},
       {"task", "license", text, "", "The data's licence."},
       {"task", "source_language", text, "", "The language of the input."},
@@ -186,6 +208,11 @@ int run_import(const Config& config, Communicator&) {
                 fmt::format("{}: tokenizer = wordpiece needs a vocabulary; add 'vocab = FILE' to [dataset]", file));
   options.vocab_size = config.integer("dataset.vocab_size");
   options.max_length = config.integer("dataset.max_length");
+  constexpr std::array<std::string_view, 3> kForms = {"auto", "nfkc", "none"};
+  options.normalization =
+      static_cast<Normalization>(std::ranges::find(kForms, config.text("dataset.normalization")) - kForms.begin());
+  for (const std::string key : {"tokenizer", "vocab_size", "max_length"})
+    if (config.origin("dataset." + key) != "default") options.stated.insert(key);
   options.shard_size = config.bytes("dataset.shard_size");
   options.storage.chunked = config.text("dataset.storage") == "chunked";
   if (config.text("dataset.compression") == "deflate")

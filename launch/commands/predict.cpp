@@ -8,6 +8,8 @@
 #include <nlohmann/json.hpp>
 
 #include "core/base/error.h"
+#include "core/base/json_text.h"
+#include "datasets/unicode.h"
 #include "launch/commands/commands.h"
 
 namespace polyhead {
@@ -48,9 +50,9 @@ class Predictor {
     const auto fail = [&](const std::string& what) { throw Error(Exit::data, fmt::format("{}: {}", where, what)); };
     Line line;
     try {
-      line.object = ordered_json::parse(text);
-    } catch (const nlohmann::json::exception& error) {
-      fail(fmt::format("this is no JSON: {}; expected an object such as {{\"text\": \"…\"}}", error.what()));
+      line.object = parse_json<ordered_json>(text, Numbers::exact);
+    } catch (const JsonError& error) {
+      fail(fmt::format("this line {}; expected an object such as {{\"text\": \"…\"}}", printable(error.what())));
     }
     if (!line.object.is_object()) fail("expected a JSON object such as {\"text\": \"…\"}");
     if (task_.statistics.feature_width > 0) {
@@ -197,8 +199,9 @@ class Predictor {
       if (!vector.is_array() || vector.size() != width)
         fail(fmt::format("\"features\" must hold vectors of {} numbers, as the task was trained with", width));
       for (const auto& value : vector) {
-        if (!value.is_number()) fail("\"features\" must hold numbers");
-        line.features.push_back(value.template get<float>());
+        const auto number = number_of(value);
+        if (!number) fail("\"features\" must hold numbers");
+        line.features.push_back(static_cast<float>(*number));
         if (!std::isfinite(line.features.back())) fail("\"features\" holds a number beyond 32-bit floats");
       }
       line.first_piece.push_back(static_cast<std::int64_t>(line.tokens.size()));
@@ -274,8 +277,7 @@ int run_predict(const Config& config, Communicator& world) {
   const auto flush = [&] {
     if (lines.empty()) return;
     predictor.predict(lines);
-    for (const Line& line : lines)
-      out << line.object.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) << '\n';
+    for (const Line& line : lines) out << dump_exactly(line.object) << '\n';
     out.flush();
     if (!out)
       throw Error(Exit::cannot_write, "the predictions cannot be written: the output is closed or the disk is full");
