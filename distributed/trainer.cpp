@@ -23,6 +23,7 @@
 #include "core/base/grid.h"
 #include "core/base/hash.h"
 #include "core/heads/model.h"
+#include "core/heads/plain_loss.h"
 #include "core/model/device.h"
 #include "core/model/task_attention.h"
 #include "core/optimizer/adamw.h"
@@ -83,9 +84,14 @@ class Training {
     check(options.optimizer);
     balancer_ = find_balancer(options.balance);
     description_ = describe_model(options, manifest_);
+    for (std::size_t i = 0; i < task_count(); ++i) smooths_ = smooths_ || smooths(i);
     open_data();
     place_tasks();
     read_statistics();
+    std::string found;
+    if (resume) found = find_resumed();
+    start_from_ = found.empty() && !options.initial.run_dir.empty();
+    if (start_from_) agree_on_initial_weights(options.initial, world_);
     make_model();
     load_teachers();
     saver_.emplace(
@@ -95,8 +101,7 @@ class Training {
         },
         world_);
     Fingerprint before;
-    std::string found;
-    if (resume) found = restore(before);
+    if (!found.empty()) restore(found, before);
     if (options.micro_batch > 0) {
       agree_on_fingerprint(options.fingerprint, before, found, world_);
       exact_ = std::make_unique<ExactGradients>(*model_, world_);
@@ -151,6 +156,13 @@ class Training {
   struct Agreed {
     bool interrupted = false, save = false;
   };
+
+  // Whether a task's loss is smoothed by a head that tells the loss without smoothing too.
+  bool smooths(std::size_t task) const {
+    const TrainedTask& trained = description_.tasks[task];
+    return (trained.kind == Kind::classification || trained.kind == Kind::translation) && trained.head.head.empty() &&
+           trained.head.label_smoothing > 0;
+  }
 
   std::size_t task_count() const { return description_.tasks.size(); }
 
@@ -214,6 +226,7 @@ class Training {
       memory = gradients_->data();
     }
     model_->finish(options_.seed, tensor_options, memory);
+    if (start_from_) origin_ = load_initial_weights(options_.initial, description_, *model_);
     const Stretch part = part_of(model_->encoder().arena().values().numel(), world_.rank(), world_.size());
     optimizers_ = std::make_unique<Optimizers>(*model_, options_.optimizer, options_.shard_optimizer ? &part : nullptr);
     tokenizer_ = load_tokenizer(options_.data, manifest_.tokenizer);
@@ -248,9 +261,8 @@ class Training {
     teachers_ = std::make_unique<Teachers>(mine, description_, options_.device, options_.local_rank, options_.threads);
   }
 
-  // Rank 0 finds a whole checkpoint; all load what they hold of it. -> its folder, empty when there is none, and where
-  // it was written.
-  std::string restore(Fingerprint& fingerprint) {
+  // Rank 0 finds a whole checkpoint. -> its folder, empty when there is none.
+  std::string find_resumed() {
     std::string found;
     if (world_.rank() == 0) {
       std::vector<std::string> warnings;
@@ -259,9 +271,15 @@ class Training {
       if (observer_)
         for (const std::string& warning : warnings) observer_->on_warning("a checkpoint is passed over: " + warning);
     }
-    found = world_.all_gather_strings("resume", found).front();
-    if (found.empty()) return found;
+    return world_.all_gather_strings("resume", found).front();
+  }
+
+  // All load what they hold of it. -> where it was written
+  void restore(const std::string& found, Fingerprint& fingerprint) {
     const CheckpointState state = read_checkpoint_state(found);
+    if (state.step > options_.steps)
+      throw Error(Exit::config, fmt::format("run.steps = {}: the run has made {} steps already; give {} or more",
+                                            options_.steps, state.step, state.step));
     fingerprint = state.fingerprint;
     load_checkpoint(found, state, *model_, optimizers_.get());
     if (const std::uint64_t loaded = parameter_hash(*model_, description_, leads_, world_);
@@ -274,7 +292,6 @@ class Training {
     state_.mixture = state.mixture;
     state_.validation = state.validation;
     saved_step_ = state.step;
-    return found;
   }
 
   // Throws Error(data) for the checkpoint of another run, which may be copied here.
@@ -306,6 +323,7 @@ class Training {
     start.encoder_parameters = model_->encoder().arena().parameter_count();
     for (std::size_t i = 0; i < task_count(); ++i)
       start.head_parameters[description_.tasks[i].name] = static_cast<std::int64_t>(sizes[i]);
+    start.origin = origin_;
     start.placement = describe(placement_, options_.tasks);
     start.mixture = describe(options_.mixture, quotas_, options_.tasks, samples_, options_.steps);
     for (const auto& [task, step] : state_.validation.finished)
@@ -364,8 +382,10 @@ class Training {
     for (const auto& [task, head] : model_->heads()) head->arena().gradients().zero_();
     if (exact_) exact_->begin(micro_batches(number));
     bool finite = true;
-    // losses, then flags: not finite, interrupted, time to save; then seconds waited for data
-    std::vector<double> agreed(task_count() + 4, 0);
+    // losses, then flags: not finite, interrupted, time to save; then seconds waited for data; then, where a task
+    // smooths its labels, the losses without smoothing
+    const std::size_t plain_at = task_count() + 4;
+    std::vector<double> agreed(plain_at + (smooths_ ? task_count() : 0), 0);
     // Micro-batches add to the same gradients, one after another; the last one's complete them.
     const Batch* last = nullptr;
     for (const Batch& batch : loaded.batches)
@@ -377,7 +397,8 @@ class Training {
       phase.emplace("forward");
       const std::vector<HeadInput> inputs = model_->forward(batch, true);
       torch::Tensor total;
-      std::vector<torch::Tensor> sums;
+      std::vector<torch::Tensor> sums, plain;
+      PlainLoss plain_loss;
       for (std::size_t i = 0; i < inputs.size(); ++i) {
         const TaskSlice& slice = batch.slices[i];
         const auto task = static_cast<std::size_t>(slice.task);
@@ -386,11 +407,13 @@ class Training {
           total = total.defined() ? total + share : share;
         };
         sums.emplace_back();
+        plain.emplace_back();
         if (slice.count > 0) {
           const Head& head = model_->head(slice.task);
           const auto lesson = lessons.find(i);
           sums.back() = lesson == lessons.end() ? head.loss(inputs[i], slice)
                                                 : head.distilled_loss(inputs[i], slice, lesson->second.distillation());
+          plain.back() = plain_loss.take();
           add(sums.back(), weights[task], counts[task]);
         }
         // Of an active task also on a worker whose words have no target: what is added depends on no placement.
@@ -405,7 +428,11 @@ class Training {
       for (std::size_t i = 0; i < sums.size(); ++i) {
         if (!sums[i].defined()) continue;
         const auto loss = sums[i].item<double>();
-        agreed[static_cast<std::size_t>(batch.slices[i].task)] += exact_ ? on_grid(loss) : loss;
+        const auto task = static_cast<std::size_t>(batch.slices[i].task);
+        agreed[task] += exact_ ? on_grid(loss) : loss;
+        if (!plain[i].defined() || !smooths_) continue;
+        const auto without = plain[i].item<double>();
+        agreed[plain_at + task] += exact_ ? on_grid(without) : without;
       }
       phase.reset();
     }
@@ -457,6 +484,7 @@ class Training {
       Observer::Step seen{.step = number,
                           .loss = {},
                           .weight = {},
+                          .plain_loss = {},
                           .tokens = counts[task_count()],
                           .seconds = seconds_since(start),
                           .wait = agreed[task_count() + 3] / world_.size(),
@@ -468,6 +496,7 @@ class Training {
         if (counts[i] == 0) continue;
         seen.loss[options_.tasks[i]] = losses_.at(options_.tasks[i]);
         seen.weight[options_.tasks[i]] = weights[i];
+        if (smooths(i)) seen.plain_loss[options_.tasks[i]] = agreed[plain_at + i] / static_cast<double>(counts[i]);
       }
       observer_->on_step(seen);
     }
@@ -480,16 +509,30 @@ class Training {
           Exit::diverged,
           fmt::format(
               "step {}: {} steps in a row had a loss or gradient that is not finite{}{}; none of them changed the "
-              "model. "
-              "Go on from the last checkpoint with a lower optimizer.lr or a longer optimizer.warmup in a new run "
-              "folder",
+              "model. {}",
               number, kPatience,
               exact_ ? fmt::format(", or has an element of {} or more, which is too large for run.reproducible = world",
                                    ExactSum::kLargest)
                      : "",
-              tasks.empty() ? "" : " (tasks " + tasks + ")"));
+              tasks.empty() ? "" : " (tasks " + tasks + ")", advice_after_divergence()));
     }
     return {agreed[task_count() + 1] > 0, agreed[task_count() + 2] > 0};
+  }
+
+  // A command that starts a run from the last good checkpoint; the error's reader may copy it.
+  std::string advice_after_divergence() const {
+    const std::string lr = fmt::format("--optimizer.lr {:g}", options_.optimizer.lr / 10);
+    if (saved_step_ < 0) return "Train in a new run folder with a lower learning rate, as by " + lr;
+    const auto quoted = [](const std::string& path) {
+      std::string out = "'";
+      for (const char c : path) out += c == '\'' ? "'\\''" : std::string(1, c);
+      return out + "'";
+    };
+    const std::string run = options_.run_dir.string();
+    return fmt::format(
+        "Start a new run from the last checkpoint with a lower learning rate: polyhead train --init-from {} --run-dir "
+        "{} {}",
+        quoted(run), quoted(run + "-lower-lr"), lr);
   }
 
   // One file of all workers: what each did since step trace_first began.
@@ -615,7 +658,10 @@ class Training {
   std::int64_t saved_step_ = -1;
   bool save_late_ = false;                // a save waits for a step that is finite
   std::map<std::string, double> losses_;  // of the last step
+  bool start_from_ = false;  // fresh, from options_.initial
+  std::string origin_;       // in words
   int skipped_ = 0;
+  bool smooths_ = false;  // any of the tasks
   bool tracing_ = false;
   Clock::time_point saved_at_;
   std::optional<Prefetcher<Loader::Step>> batches_;  // its thread uses what is above

@@ -12,6 +12,7 @@
 #include "core/base/error.h"
 #include "distributed/communicator/timeline.h"
 #include "launch/commands/commands.h"
+#include "launch/doctor/doctor.h"
 #include "launch/launcher.h"
 #include "launch/nearest.h"
 #include "launch/signals.h"
@@ -33,7 +34,10 @@ std::string general_help() {
       "polyhead: trains one shared encoder with a head for each of many tasks, on one or many workers.\n\n"
       "usage: polyhead COMMAND [options]\n\n";
   for (const Command& command : commands()) out += fmt::format("  {:<12} {}\n", command.name, command.summary);
-  out += "\n'polyhead COMMAND --help' lists a command's options; 'polyhead --version' prints the version.\n";
+  out +=
+      "\n'polyhead help COMMAND' lists a command's options; 'polyhead --version' prints the versions of the program "
+      "and "
+      "its libraries.\n";
   return out;
 }
 
@@ -45,6 +49,13 @@ const Command& find_command(const std::string& name) {
   }
   throw Error(Exit::usage, fmt::format("there is no command '{}'{}; the commands are {}", name,
                                        did_you_mean(name, names), fmt::join(names, ", ")));
+}
+
+// The program's version, and a line for each of its libraries.
+std::string versions() {
+  std::string out = fmt::format("polyhead {}\n", kVersion);
+  for (const Finding& library : look_at_libraries()) out += fmt::format("{} {}\n", library.subject, library.text);
+  return out;
 }
 
 // Prints an error; with several workers ends all of them and does not return.
@@ -76,12 +87,19 @@ int guarded(const std::string& who, Communicator* world, Body body) {
   }
 }
 
+std::string help_of(const Command& command) {
+  return help_text(command.name, command.summary, command.options);
+}
+
 int run_command(const Command& command, const std::vector<std::string>& words, Communicator& world) {
   if (std::ranges::any_of(words, [](const std::string& word) { return word == "--help" || word == "-h"; })) {
-    if (world.rank() == 0) print(stdout, help_text(command.name, command.summary, command.options));
+    if (world.rank() == 0) print(stdout, help_of(command));
     return 0;
   }
   const Config config = parse_options(command.name, command.options, words);
+  if (world.rank() == 0)
+    for (const std::string& warning : config.warnings())
+      print(stderr, fmt::format("warning: {}\n", printable(warning)));
   return command.run(config, world);
 }
 
@@ -116,14 +134,20 @@ std::span<const Command> commands() {
 
 int run_program(int argc, char** argv) {
   std::vector<std::string> words(argv + std::min(argc, 1), argv + argc);
+  if (words.size() > 1 && words[0] == "help")
+    return guarded("polyhead", nullptr, [&] {
+      print(stdout, help_of(find_command(words[1])));
+      return 0;
+    });
   if (words.empty() || words[0] == "--help" || words[0] == "-h" || words[0] == "help") {
     print(words.empty() ? stderr : stdout, general_help());
     return static_cast<int>(words.empty() ? Exit::usage : Exit::done);
   }
-  if (words[0] == "--version") {
-    print(stdout, fmt::format("polyhead {}\n", kVersion));
-    return 0;
-  }
+  if (words[0] == "--version")
+    return guarded("polyhead", nullptr, [] {
+      print(stdout, versions());
+      return 0;
+    });
   catch_lost_files();
   const Command* command = nullptr;
   std::unique_ptr<Watchdog> watchdog;  // outlives the world: ending MPI can hang too

@@ -49,12 +49,6 @@ bool left_by_start(const std::string& name) {
   return name == "logs" || name == "status.json" || name.starts_with(".watchdog-");
 }
 
-bool decides_by_valid(const Config& config) {
-  return config.has("run.best") || std::ranges::any_of(config.tasks(), [&](const TaskMention& task) {
-           return config.integer(fmt::format("task.{}.patience", task.name)) > 0;
-         });
-}
-
 // The lines that a resumed run keeps.
 std::string kept_lines(const std::string& text, std::int64_t resumed_step) {
   std::string kept;
@@ -98,15 +92,14 @@ FolderState check_run_folder(const Config& config) {
                 fmt::format("the folder {} holds a run already and run.resume is never ({}); choose another with "
                             "--run-dir, go on with --run.resume auto, or delete the folder to begin anew",
                             folder.string(), config.origin("run.resume")));
-  // Where evaluations change what is trained, they are part of what the run is.
-  std::vector<std::string> also;
-  if (decides_by_valid(config)) also = {"run.eval_every", "run.eval_samples"};
-  const std::vector<std::string> differing = read_run_config(folder).differences(config, also);
+  const std::vector<std::string> differing = read_run_config(folder).differences(config);
   if (!differing.empty())
-    throw Error(Exit::config,
-                fmt::format("the folder {} holds a run of another configuration: {}. Give the same values to go on, or "
-                            "choose another folder with --run-dir",
-                            folder.string(), fmt::join(differing, "; ")));
+    throw Error(
+        Exit::config,
+        fmt::format("the folder {} holds a run of another configuration: {}. Give the same values to resume it, as "
+                    "'polyhead train --run-dir {}' alone does, or choose another folder with --run-dir; there "
+                    "--init-from {} starts from this run's weights",
+                    folder.string(), fmt::join(differing, "; "), folder.string(), folder.string()));
   return FolderState::holds_run;
 }
 
@@ -206,6 +199,7 @@ void MetricsFile::write(const Observer::Step& step) {
                {"ids_hash", to_hex(step.ids_hash)},
                {"lr", step.lr},
                {"gradient_norm", step.gradient_norm}};
+  if (!step.plain_loss.empty()) json["plain_loss"] = numbers(step.plain_loss);
   if (step.skipped) json["skipped"] = true;
   write_line(json.dump());
 }

@@ -31,6 +31,7 @@ void RunObserver::on_start(const Start& start) {
   note(fmt::format("{} {}, {} tasks; encoder {} parameters, heads {}", start.workers,
                    start.workers == 1 ? "worker" : "workers", start.head_parameters.size(),
                    with_commas(start.encoder_parameters), with_commas(heads)));
+  if (!start.origin.empty()) note(start.origin);
   if (!start.placement.empty()) note(start.placement);
   if (!start.mixture.empty()) note(start.mixture);
   if (start.first_step > 1) note(fmt::format("going on after step {}", start.first_step - 1));
@@ -44,7 +45,7 @@ void RunObserver::on_step(const Step& step) {
   wait_ += step.wait;
   if (step.skipped) note(fmt::format("step {}: the loss or gradient is not finite; no update", step.step));
   const double now = std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-  progress_->step(step.step, step.loss, step.tokens, now);
+  progress_->step(step.step, step.loss, step.plain_loss, step.tokens, now);
 }
 
 void RunObserver::on_eval(std::int64_t step, const std::string& split, const std::string& task,

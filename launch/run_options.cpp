@@ -14,6 +14,7 @@
 #include "core/base/hash.h"
 #include "core/heads/registry.h"
 #include "core/model/device.h"
+#include "distributed/workload.h"
 #include "launch/launcher.h"
 #include "launch/mixture_options.h"
 #include "launch/nearest.h"
@@ -348,6 +349,33 @@ TrainOptions train_options_of(Config& config, const Manifest& manifest) {
   // Throws before a run folder is made.
   phase_quotas(options.mixture, options.tasks, train_samples(manifest, options.tasks));
   return options;
+}
+
+void resolve_initial(Config& config, TrainOptions& options, const Manifest& manifest, bool has_weights) {
+  if (!config.has("run.init_from") || (has_weights && config.has("run.init_hash"))) return;
+  InitialWeights& initial = options.initial;
+  initial.run_dir = config.path("run.init_from");
+  if (config.has("run.init_checkpoint")) initial.weights.checkpoint = config.text("run.init_checkpoint");
+  initial.weights.average = config.has("run.init_weights") && config.text("run.init_weights") == "average";
+  resolve_initial_weights(initial, describe_model(options, manifest));
+  if (config.has("run.init_hash") && config.text("run.init_hash") != initial.hash)
+    fail(fmt::format(
+        "{}: the weights of {} after step {} have the hash {}, so the run did not start from them; give the "
+        "run's own source, or begin a new run without run.init_hash",
+        config.quote("run.init_hash"), initial.run_dir.string(), initial.weights.checkpoint, initial.hash));
+  config.resolve("run.init_checkpoint", initial.weights.checkpoint, "run.init_from");
+  config.resolve("run.init_weights", initial.weights.average ? "average" : "last", "run.init_from");
+  config.resolve("run.init_hash", initial.hash, "run.init_from");
+}
+
+TaskKinds kinds_of(const Manifest& manifest) {
+  TaskKinds kinds;
+  for (const TaskInfo& task : manifest.tasks) kinds[task.name] = task.kind;
+  return kinds;
+}
+
+void require_effects_of(const Config& config, const Manifest& manifest, const Config* before) {
+  require_effects(config, kinds_of(manifest), before);
 }
 
 CpuShare cpus_from_affinity(Communicator& world) {

@@ -20,6 +20,8 @@
 #include "launch/child_program.h"
 #include "launch/commands/commands.h"
 #include "launch/comparison.h"
+#include "launch/effects.h"
+#include "launch/inherit.h"
 #include "launch/launcher.h"
 #include "launch/run_folder.h"
 #include "launch/run_options.h"
@@ -95,9 +97,24 @@ std::size_t add_run(Plan& plan, const std::string& name, const fs::path& out, Co
   run.config.resolve("run.seed", std::to_string(seed), "polyhead compare");
   run.config.resolve("run.run_dir", (run.folder / "run").string(), "polyhead compare");
   train_options_of(run.config, manifest);
+  // What only another of the runs uses.
+  for (const std::string& name : without_effect(run.config, kinds_of(manifest))) run.config.erase(name);
+  std::error_code code;
+  if (const fs::path before = run.folder / "run" / "config.ini"; fs::exists(before, code))
+    inherit_start(run.config, read_config(train_options(), before));
   check_run_folder(run.config);
   plan.runs.push_back(std::move(run));
   return plan.runs.size() - 1;
+}
+
+// Refuses options without effect: of a configuration's own file, and of the command line, which holds for both, where
+// they have none in either. Both are resolved; `other` may be null.
+void check_effects(const Config& mine, const Config* other, const Manifest& manifest) {
+  const TaskKinds kinds = kinds_of(manifest);
+  const std::vector<std::string> there = other == nullptr ? std::vector<std::string>() : without_effect(*other, kinds);
+  for (const std::string& name : without_effect(mine, kinds))
+    if (other == nullptr || mine.origin(name) != "command line" || std::ranges::count(there, name) > 0)
+      refuse_without_effect(mine, kinds, name);
 }
 
 // The tasks of `trained` that have samples to compare on; the others are told.
@@ -123,6 +140,7 @@ void plan_alone_and_together(Plan& plan, const Config& config, const Config& min
   Config resolved = mine;
   const TrainOptions options = train_options_of(resolved, manifest);
   check_equal_samples(resolved, options);
+  check_effects(resolved, nullptr, manifest);
   const std::vector<TaskQuota> quota =
       phase_quotas(options.mixture, options.tasks, train_samples(manifest, options.tasks)).at(0);
   plan.first = "single", plan.second = "joint";
@@ -148,8 +166,11 @@ void plan_alone_and_together(Plan& plan, const Config& config, const Config& min
 void plan_two(Plan& plan, const Config& config, const Config& mine, const Manifest& manifest) {
   const Config other = other_configuration(config, mine);
   check_runs_end(other);
-  const auto tasks_of = [&](Config resolved) { return train_options_of(resolved, manifest).tasks; };
-  const std::vector<std::string> of_mine = tasks_of(mine), of_other = tasks_of(other);
+  Config my_resolved = mine, other_resolved = other;
+  const std::vector<std::string> of_mine = train_options_of(my_resolved, manifest).tasks,
+                                 of_other = train_options_of(other_resolved, manifest).tasks;
+  check_effects(my_resolved, &other_resolved, manifest);
+  check_effects(other_resolved, &my_resolved, manifest);
   std::vector<std::string> shared;
   std::ranges::copy_if(of_mine, std::back_inserter(shared),
                        [&](const std::string& task) { return std::ranges::count(of_other, task) > 0; });

@@ -12,6 +12,7 @@
 #include "datasets/field_names.h"
 #include "datasets/input_files.h"
 #include "launch/commands/commands.h"
+#include "launch/effects.h"
 #include "launch/nearest.h"
 
 namespace polyhead {
@@ -128,7 +129,7 @@ ImportTask read_task(const Config& config, const std::string& name, const std::s
 std::span<const Option> import_options() {
   using enum OptionType;
   static const std::vector<Option> table = {
-      {"", "config", path, "", "The import description (INI).", false, {}, "c"},
+      {"", "config", path, "", "The import description (INI).", false, "", "c"},
       {"", "out", path, "", "The data set's folder; must be empty or not exist, unless --append is given."},
       {"", "append", flag, "",
        "Add the tasks, or shards to tasks that are there, to the data set; its tokenizer and labels are kept."},
@@ -138,19 +139,23 @@ std::span<const Option> import_options() {
        "The kind of vocabulary; sentencepiece is trained on train text.", false, "sentencepiece|wordpiece"},
       {"dataset", "vocab", path, "", "wordpiece: vocab.txt; sentencepiece: a model to use instead of training one."},
       {"dataset", "vocab_size", integer, "16000", "The most pieces of the vocabulary; a small text may allow fewer.",
-       false, ">=6,<=10000000"},
+       false, ">=6,<=10000000", "", "dataset.tokenizer=sentencepiece"},
       {"dataset", "max_length", integer, "128", "The longest input and target, in tokens.", false, ">=4,<=1000000"},
       {"dataset", "normalization", choice, "auto",
        "Of texts, where a SentencePiece vocabulary is trained; auto: nfkc, unless it replaces characters of "
        "translation targets.",
-       false, "auto|nfkc|none"},
+       false, "auto|nfkc|none", "", "dataset.tokenizer=sentencepiece"},
       {"dataset", "shard_size", bytes, "64MiB", "About the size of a shard."},
       {"dataset", "storage", choice, "contiguous", "contiguous is mapped, chunked may be filtered and is read slower.",
        false, "contiguous|chunked"},
-      {"dataset", "compression", choice, "none", "Of chunked shards.", false, "none|deflate"},
-      {"dataset", "compression_level", integer, "6", "Of deflate.", false, ">=1,<=9"},
-      {"dataset", "shuffle", flag, "false", "Chunked shards: bytes are sorted by their place in a number first."},
-      {"dataset", "fletcher32", flag, "false", "Chunked shards: HDF5's own checksum of each chunk."},
+      {"dataset", "compression", choice, "none", "Filter of the chunks.", false, "none|deflate", "",
+       "dataset.storage=chunked"},
+      {"dataset", "compression_level", integer, "6", "Level of the filter.", false, ">=1,<=9", "",
+       "dataset.compression=deflate"},
+      {"dataset", "shuffle", flag, "false", "Bytes are sorted by their place in a number first.", false, "", "",
+       "dataset.storage=chunked"},
+      {"dataset", "fletcher32", flag, "false", "HDF5's own checksum of each chunk.", false, "", "",
+       "dataset.storage=chunked"},
       {"task", "kind", text, "", "classification, multilabel, regression, tagging, masked_lm or translation."},
       {"task", "train", path, "",
        "Files of samples, separated by commas, or patterns: JSONL or a JSON array, TSV, CSV, plain text, CoNLL-U, "
@@ -191,7 +196,7 @@ std::span<const Option> import_options() {
       {"task", "source", text, "", "Where the data come from."},
       {"task", "license", text, "", "The data's licence."},
       {"task", "source_language", text, "", "The language of the input."},
-      {"task", "target_language", text, "", "Of translation: the language of the target."},
+      {"task", "target_language", text, "", "The language of the target.", false, "", "", "kind=translation"},
   };
   return table;
 }
@@ -224,6 +229,9 @@ int run_import(const Config& config, Communicator&) {
   if (config.tasks().empty())
     throw Error(Exit::config, fmt::format("{}: there is no task; add a section [task.NAME] with kind and train", file));
   for (const auto& [name, origin] : config.tasks()) options.tasks.push_back(read_task(config, name, origin));
+  TaskKinds kinds;
+  for (const ImportTask& task : options.tasks) kinds[task.name] = task.kind;
+  require_effects(config, kinds);
   import_dataset(options, out, [](const std::string& line) { std::fprintf(stderr, "%s\n", line.c_str()); });
   return 0;
 }

@@ -163,6 +163,7 @@ Run read_run(Config& config) {
     throw Error(Exit::config, "run.data is not given; add --data DIR, or run.data to the configuration file");
   Run run{.manifest = read_manifest(config.path("run.data")), .options = {}};
   run.options = train_options_of(config, run.manifest);
+  require_effects_of(config, run.manifest, nullptr);
   return run;
 }
 

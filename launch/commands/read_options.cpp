@@ -1,10 +1,13 @@
 // The options of the commands that read a finished run: evaluate and predict.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdio>
 
+#include "core/base/error.h"
 #include "core/model/device.h"
 #include "launch/commands/commands.h"
+#include "launch/effects.h"
 #include "launch/run_options.h"
 
 namespace polyhead {
@@ -24,8 +27,8 @@ std::span<const Option> evaluate_options() {
       {"", "json", flag, "", "Print one JSON object instead of a table."},
       {"", "beam", integer, "1", "Of translation: prefixes that compete in beam search; 1: greedy.", false, ">=1"},
       {"", "length-penalty", number, "0.6",
-       "Of beam search: alpha, by whose power of (5 + length) / 6 log-probabilities are divided; 0: none.", false,
-       ">=0"},
+       "Alpha of beam search, by whose power of (5 + length) / 6 log-probabilities are divided; 0: none.", false, ">=0",
+       "", "beam!=1"},
       {"", "threads", integer, "0", "Computing threads of a worker; 0: the cores that this worker may use.", false,
        ">=0"},
       {"", "device", choice, "auto", "Where to compute; auto takes a GPU where there is one.", false, "auto|cpu|cuda"},
@@ -51,8 +54,8 @@ std::span<const Option> predict_options() {
        "Tokens of a text, what is longer is cut; as import cut the run's data when not given.", false, ">=4"},
       {"", "beam", integer, "1", "Of translation: prefixes that compete in beam search; 1: greedy.", false, ">=1"},
       {"", "length-penalty", number, "0.6",
-       "Of beam search: alpha, by whose power of (5 + length) / 6 log-probabilities are divided; 0: none.", false,
-       ">=0"},
+       "Alpha of beam search, by whose power of (5 + length) / 6 log-probabilities are divided; 0: none.", false, ">=0",
+       "", "beam!=1"},
       {"", "threads", integer, "0", "Computing threads; 0: the cores that this process may use.", false, ">=0"},
       {"", "device", choice, "auto", "Where to compute; auto takes a GPU where there is one.", false, "auto|cpu|cuda"},
   };
@@ -61,6 +64,7 @@ std::span<const Option> predict_options() {
 
 TrainedModel load_run(std::string_view command, const Config& config, const std::vector<std::string>& tasks,
                       Communicator& world) {
+  require_effects(config, {});
   int threads = static_cast<int>(config.integer("threads"));
   if (threads == 0) threads = cpus_from_affinity(world).threads();
   TrainedModel trained =
@@ -68,6 +72,12 @@ TrainedModel load_run(std::string_view command, const Config& config, const std:
                    resolve_device(config.text("device")), threads);
   for (const std::string& warning : trained.warnings)
     fmt::print(stderr, "polyhead {}: a checkpoint is passed over: {}\n", command, warning);
+  const auto is_translation = [&](const auto& head) {
+    return trained.description.tasks[static_cast<std::size_t>(head.first)].kind == Kind::translation;
+  };
+  if (config.integer("beam") > 1 && std::ranges::none_of(trained.model->heads(), is_translation))
+    throw Error(Exit::usage, fmt::format("--beam {}: it has no effect without a task of kind translation; leave it out",
+                                         config.integer("beam")));
   return trained;
 }
 

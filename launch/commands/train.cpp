@@ -1,5 +1,6 @@
 // `polyhead train`: options to structs, the run folder, the training loop, and how it ended.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <unistd.h>
 
 #include <malloc.h>
@@ -13,6 +14,7 @@
 #include "launch/commands/commands.h"
 #include "launch/doctor/doctor.h"
 #include "launch/fingerprint.h"
+#include "launch/inherit.h"
 #include "launch/launcher.h"
 #include "launch/program.h"
 #include "launch/run_folder.h"
@@ -50,14 +52,34 @@ void warn_of_start(int threads, const CpuShare& cpus, Communicator& world) {
   if (world.rank() == 0 && first != all.end()) fmt::print(stderr, "warning: {}\n", *first);
 }
 
+// What a person should know of the configuration before the first step, one line each.
+std::vector<std::string> notes_of_start(const Inherited& inherited, const Config& given, const Config& config,
+                                        const TrainOptions& options, const Manifest& manifest) {
+  std::vector<std::string> notes = inherited.notes;
+  for (const std::string& warning : options.initial.warnings)
+    notes.push_back("warning: a checkpoint is passed over: " + warning);
+  if (!inherited.before) return notes;
+  std::vector<std::string> others;
+  for (const TaskInfo& task : manifest.tasks)
+    if (std::ranges::count(options.tasks, task.name) == 0) others.push_back(task.name);
+  if (!others.empty() && given.given("run.tasks") == nullptr)
+    notes.push_back(fmt::format("the run trains its own tasks; the data set also has {}", fmt::join(others, ", ")));
+  for (const std::string& change : changes_on_resuming(*inherited.before, config)) notes.push_back(change);
+  return notes;
+}
+
 }  // namespace
 
 int run_train(const Config& given, Communicator& world) {
   keep_freed_memory();
   Config config = given;
+  const Inherited inherited = inherit(config, world);
   require(config, "run.data", "--data");
   const Manifest manifest = read_manifest(config.path("run.data"));
   TrainOptions options = train_options_of(config, manifest);
+  const Config* before = inherited.before ? &*inherited.before : nullptr;
+  require_effects_of(config, manifest, before);
+  resolve_initial(config, options, manifest, inherited.has_weights);
   if (config.flag("print-config")) {
     if (world.rank() == 0) std::puts(config.ini(true).c_str());
     return 0;
@@ -73,6 +95,8 @@ int run_train(const Config& given, Communicator& world) {
   std::optional<RunLock> lock;
   if (world.rank() == 0) {
     resume[0] = check_run_folder(config) == FolderState::holds_run;
+    for (const std::string& note : notes_of_start(inherited, given, config, options, manifest))
+      fmt::print(stderr, "{}\n", note);
     lock.emplace(options.run_dir);
     begin_run_folder(config);
   }

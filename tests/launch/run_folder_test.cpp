@@ -100,6 +100,7 @@ TEST(Metrics, WritesOneObjectALine) {
   step.ids_hash = 255;
   metrics.write(step);
   step.skipped = true;
+  step.plain_loss = {{"section", 1.9}};
   metrics.write(step);
   metrics.write_eval(200, "valid", "section", {{"accuracy", 0.61}});
   std::istringstream lines(read_file(file));  // before the file is closed: every line is flushed
@@ -115,7 +116,9 @@ TEST(Metrics, WritesOneObjectALine) {
   EXPECT_EQ(json["seconds"], 0.31);
   EXPECT_EQ(json["ids_hash"], "00000000000000ff");
   EXPECT_FALSE(json.contains("skipped"));
+  EXPECT_FALSE(json.contains("plain_loss"));
   std::getline(lines, line);
+  EXPECT_EQ(nlohmann::json::parse(line)["plain_loss"]["section"], 1.9);
   EXPECT_EQ(nlohmann::json::parse(line)["skipped"], true);
   std::getline(lines, line);
   EXPECT_EQ(line, R"({"kind":"eval","step":200,"split":"valid","task":"section","metrics":{"accuracy":0.61}})");
