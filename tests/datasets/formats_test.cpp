@@ -81,7 +81,7 @@ TEST_F(FormatsTest, TablesAreRefusedByLine) {
   only(c, "t.csv", "a,p\n").columns = {"text"};
   refuse({"line 1", "no column 'label'"});
   only(c, "t.jsonl", "{}").columns = {"text", "label"};
-  refuse({"'columns'", "jsonl", "belong to TSV and CSV"});
+  refuse({"'columns'", "jsonl", "belongs to TSV and CSV"});
 }
 
 TEST_F(FormatsTest, RecordsAreBounded) {
