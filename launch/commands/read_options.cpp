@@ -6,6 +6,7 @@
 #include "core/model/device.h"
 #include "launch/commands/commands.h"
 #include "launch/run_options.h"
+#include "launch/run_status.h"
 
 namespace polyhead {
 
@@ -66,6 +67,8 @@ TrainedModel load_run(std::string_view command, const Config& config, const std:
   TrainedModel trained =
       load_trained(config.path("run-dir"), {config.text("checkpoint"), config.text("weights") == "average"}, tasks,
                    resolve_device(config.text("device")), threads);
+  if (const std::string note = unfinished(config.path("run-dir")); !note.empty())
+    fmt::print(stderr, "polyhead {}: note: {}\n", command, note);
   for (const std::string& warning : trained.warnings)
     fmt::print(stderr, "polyhead {}: a checkpoint is passed over: {}\n", command, warning);
   return trained;
