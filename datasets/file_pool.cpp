@@ -14,6 +14,7 @@
 #include <fmt/format.h>
 
 #include "core/base/error.h"
+#include "core/base/progress.h"
 
 namespace polyhead {
 namespace {
@@ -60,6 +61,7 @@ OpenFile::OpenFile(const std::filesystem::path& file, bool map) : file_(file) {
     throw Error(Exit::data,
                 fmt::format("cannot open the shard {}: {}. Is the data set complete?", file.string(), reason));
   };
+  note_progress();  // thousands of shards on a slow file system are no hang
   descriptor_ = ::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // not to wait for a pipe's writer
   struct stat about {};
   if (descriptor_ < 0 || ::fstat(descriptor_, &about) != 0) fail();

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "core/base/error.h"
+#include "core/base/progress.h"
 
 namespace polyhead::hdf5 {
 namespace {
@@ -37,6 +38,7 @@ void fail(const char* expression, const char* file, int line) {
 }
 
 Handle open_file(const std::filesystem::path& file) {
+  note_progress();
   const Handle access(POLYHEAD_HDF5(H5Pcreate(H5P_FILE_ACCESS)), H5Pclose);
   POLYHEAD_HDF5(H5Pset_file_locking(access, false, true));
   return {POLYHEAD_HDF5(H5Fopen(file.c_str(), H5F_ACC_RDONLY, access)), H5Fclose};

@@ -33,6 +33,7 @@
 #include "distributed/checkpoint_saver.h"
 #include "distributed/communicator/timeline.h"
 #include "distributed/evaluation.h"
+#include "distributed/fence.h"
 #include "distributed/gradient_sync.h"
 #include "distributed/placement.h"
 #include "distributed/reproducible.h"
@@ -547,8 +548,13 @@ class Training {
     text.replace(text.size() - 2, 2, "\n]\n");  // no comma after the last
     std::error_code error;
     fs::create_directories(options_.run_dir / "trace", error);
-    write_file_atomically(
-        options_.run_dir / "trace" / fmt::format("steps-{}-{}.json", options_.trace_first, options_.trace_last), text);
+    try {
+      write_file_atomically(
+          options_.run_dir / "trace" / fmt::format("steps-{}-{}.json", options_.trace_first, options_.trace_last),
+          text);
+    } catch (const Error& failure) {  // what the run can do without does not end it
+      if (observer_) observer_->on_warning(fmt::format("{}: the trace is not written", failure.what()));
+    }
   }
 
   // Every group evaluates its tasks on valid; all hear of it and decide alike. -> whether the mixture has changed
@@ -620,6 +626,7 @@ class Training {
     model_->encoder().arena().check_gradients();
     if (state_.step == saved_step_) return;
     const Phase phase("checkpoint");
+    if (world_.rank() == 0) fence().check();
     const fs::path folder =
         saver_->save(state_, *model_, *optimizers_, leads_,
                      {.losses = losses_, .skipped = skipped_, .last = last, .preempted = preempted});

@@ -6,13 +6,13 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
-#include <new>
 #include <thread>
 
 #include "core/base/error.h"
 #include "distributed/communicator/timeline.h"
 #include "launch/commands/commands.h"
 #include "launch/doctor/doctor.h"
+#include "launch/failure.h"
 #include "launch/launcher.h"
 #include "launch/nearest.h"
 #include "launch/signals.h"
@@ -77,13 +77,9 @@ template <class Body>
 int guarded(const std::string& who, Communicator* world, Body body) {
   try {
     return body();
-  } catch (const Error& error) {
-    return report(who, world, static_cast<int>(error.code()), error.what());
-  } catch (const std::bad_alloc&) {
-    return report(who, world, static_cast<int>(Exit::internal),
-                  "out of memory; a smaller mixture.batch, encoder or number of workers a machine needs less");
   } catch (const std::exception& error) {
-    return report(who, world, static_cast<int>(Exit::internal), fmt::format("internal error: {}", words_of(error)));
+    const Failure failure = failure_of(error, std::string_view(who).substr(std::min(who.size(), who.find(' ') + 1)));
+    return report(who, world, failure.code, failure.words);
   }
 }
 
@@ -104,11 +100,6 @@ int run_command(const Command& command, const std::vector<std::string>& words, C
 }
 
 }  // namespace
-
-std::string words_of(const std::exception& error) {
-  const std::string text = error.what();
-  return text.substr(0, text.find("\nException raised from"));
-}
 
 std::span<const Command> commands() {
   static const std::vector<Command> list = {
@@ -148,7 +139,11 @@ int run_program(int argc, char** argv) {
       print(stdout, versions());
       return 0;
     });
+  open_standard_streams();
+  throw_when_out_of_memory();
+  report_uncaught(words[0], {});
   catch_lost_files();
+  make_write_signals_errors(words[0] == "train" || words[0] == "compare");
   const Command* command = nullptr;
   std::unique_ptr<Watchdog> watchdog;  // outlives the world: ending MPI can hang too
   std::unique_ptr<Communicator> world;

@@ -14,7 +14,13 @@ namespace polyhead {
 
 RunObserver::RunObserver(std::filesystem::path run_dir, std::int64_t last_step, std::FILE* stream)
     : run_dir_(std::move(run_dir)), last_step_(last_step), stream_(stream) {
-  if (const auto before = read_status(run_dir_)) status_ = *before;  // keeps the last checkpoint's name while running
+  try {
+    if (const auto before = read_status(run_dir_)) status_ = *before;  // keeps the last checkpoint's name while running
+  } catch (const Error& error) {
+    status_known_ = false;
+    warn(fmt::format("{}. The run does not need it, and writes another", error.what()));
+  }
+  status_.process = own_process();
   status_.state = "running";
   status_.exit_code = 0;
   status_.error.clear();
@@ -23,9 +29,12 @@ RunObserver::RunObserver(std::filesystem::path run_dir, std::int64_t last_step, 
 
 void RunObserver::on_start(const Start& start) {
   status_.step = start.first_step - 1;
-  if (start.first_step == 1) status_.last_checkpoint = status_.parameter_hash = "";
-  write_status(run_dir_, status_);
-  metrics_.emplace(run_dir_ / "metrics.jsonl", start.first_step - 1);
+  if (start.first_step == 1)
+    status_.last_checkpoint = status_.parameter_hash = "";
+  else if (!status_known_)
+    status_.last_checkpoint = fmt::format("checkpoints/step-{:06}", status_.step);
+  write_status_file();
+  metrics_.emplace(run_dir_ / "metrics.jsonl", start.first_step - 1, [this](const std::string& text) { warn(text); });
   std::int64_t heads = 0;
   for (const auto& [task, parameters] : start.head_parameters) heads += parameters;
   note(fmt::format("{} {}, {} tasks; encoder {} parameters, heads {}", start.workers,
@@ -39,6 +48,7 @@ void RunObserver::on_start(const Start& start) {
 }
 
 void RunObserver::on_step(const Step& step) {
+  if (check_) check_();
   metrics_->write(step);
   status_.step = step.step;
   seconds_ += step.seconds;
@@ -74,7 +84,8 @@ void RunObserver::on_checkpoint(std::int64_t step, const std::filesystem::path& 
   status_.step = step;
   status_.last_checkpoint = folder.lexically_relative(run_dir_).string();
   status_.parameter_hash = to_hex(parameter_hash);
-  write_status(run_dir_, status_);
+  if (metrics_) metrics_->sync();
+  write_status_file();
 }
 
 int RunObserver::finish(const TrainResult& result) {
@@ -83,7 +94,7 @@ int RunObserver::finish(const TrainResult& result) {
   status_.step = result.step;
   status_.parameter_hash = to_hex(result.parameter_hash);
   status_.epochs = result.epochs;
-  write_status(run_dir_, status_);
+  const bool written = write_status_file();
   const char* said = result.ending == Ending::done      ? "done"
                      : result.ending == Ending::stopped ? "stopped as run.stop_at says"
                                                         : "stopped by a signal, saved";
@@ -99,7 +110,20 @@ int RunObserver::finish(const TrainResult& result) {
                    : result.why.empty()          ? ""
                                                  : ": " + result.why));
   progress_.reset();
-  return status_.exit_code;
+  if (metrics_) metrics_->sync();
+  return written ? status_.exit_code : static_cast<int>(Exit::cannot_write);
+}
+
+bool RunObserver::write_status_file() {
+  try {
+    write_status(run_dir_, status_);
+    status_failing_ = false;
+    return true;
+  } catch (const Error& error) {
+    if (!std::exchange(status_failing_, true))
+      warn(fmt::format("{}. The run continues, but status.json does not say how it stands", error.what()));
+    return false;
+  }
 }
 
 void RunObserver::note(const std::string& text) {

@@ -1,8 +1,10 @@
 // Signals that ask a run to save and end, and the one of a mapped file that has become shorter.
 #include "launch/signals.h"
 
+#include <fcntl.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <csignal>
 #include <cstdio>
 
@@ -62,6 +64,21 @@ void catch_stop_signals() {
   sigemptyset(&action.sa_mask);
   sigaction(SIGUSR1, &action, nullptr);
   sigaction(SIGTERM, &action, nullptr);
+  struct sigaction before = {};
+  if (sigaction(SIGHUP, nullptr, &before) == 0 && before.sa_handler != SIG_IGN) sigaction(SIGHUP, &action, nullptr);
+}
+
+void make_write_signals_errors(bool pipes) {
+  std::signal(SIGXFSZ, SIG_IGN);
+  if (pipes) std::signal(SIGPIPE, SIG_IGN);
+}
+
+void open_standard_streams() {
+  for (const int stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (::fcntl(stream, F_GETFD) >= 0 || errno != EBADF) continue;
+    // The lowest free number is this one.
+    if (::open("/dev/null", stream == STDIN_FILENO ? O_WRONLY : O_RDONLY) < 0) return;
+  }
 }
 
 const std::atomic<bool>& stop_requested() {

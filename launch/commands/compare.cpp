@@ -25,6 +25,7 @@
 #include "launch/launcher.h"
 #include "launch/run_folder.h"
 #include "launch/run_options.h"
+#include "launch/run_status.h"
 #include "launch/signals.h"
 #include "launch/table.h"
 
@@ -199,6 +200,14 @@ std::string last_line(const fs::path& log) {
   return last;
 }
 
+bool trained_already(const Run& run) try {
+  const auto status = read_status(run.folder / "run");
+  return status && status->state == "done";
+} catch (const Error& error) {
+  fmt::print(stderr, "{}: {}; training resumes from its newest checkpoint\n", run.name, error.what());
+  return false;
+}
+
 // Trains what is not done yet. -> false when a signal ended it.
 bool train_runs(const Plan& plan, const std::string& launcher) {
   std::vector<std::string> words;
@@ -208,8 +217,7 @@ bool train_runs(const Plan& plan, const std::string& launcher) {
   for (std::size_t i = 0; i < plan.runs.size(); ++i) {
     const Run& run = plan.runs[i];
     const std::string where = fmt::format("{} of {}: {}", i + 1, plan.runs.size(), run.name);
-    const auto status = read_status(run.folder / "run");
-    if (status && status->state == "done") {
+    if (trained_already(run)) {
       fmt::print(stderr, "{}: is trained already\n", where);
       continue;
     }
@@ -218,6 +226,8 @@ bool train_runs(const Plan& plan, const std::string& launcher) {
     if (code)
       throw Error(Exit::cannot_write,
                   fmt::format("cannot make the folder {}: {}", run.folder.string(), code.message()));
+    if (const std::string note = unfinished(run.folder / "run"); !note.empty())
+      fmt::print(stderr, "{}: {}\n", where, note);
     write_file_atomically(run.folder / "run.ini", run.config.ini());
     const auto began = std::chrono::steady_clock::now();
     std::vector<std::string> command = words;

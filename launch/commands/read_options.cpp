@@ -9,6 +9,7 @@
 #include "launch/commands/commands.h"
 #include "launch/effects.h"
 #include "launch/run_options.h"
+#include "launch/run_status.h"
 
 namespace polyhead {
 
@@ -70,6 +71,8 @@ TrainedModel load_run(std::string_view command, const Config& config, const std:
   TrainedModel trained =
       load_trained(config.path("run-dir"), {config.text("checkpoint"), config.text("weights") == "average"}, tasks,
                    resolve_device(config.text("device")), threads);
+  if (const std::string note = unfinished(config.path("run-dir")); !note.empty())
+    fmt::print(stderr, "polyhead {}: note: {}\n", command, note);
   for (const std::string& warning : trained.warnings)
     fmt::print(stderr, "polyhead {}: a checkpoint is passed over: {}\n", command, warning);
   const auto is_translation = [&](const auto& head) {

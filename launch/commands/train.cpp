@@ -7,19 +7,24 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <optional>
 
 #include "core/base/error.h"
+#include "distributed/fence.h"
 #include "distributed/trainer.h"
 #include "launch/commands/commands.h"
 #include "launch/doctor/doctor.h"
+#include "launch/failure.h"
 #include "launch/fingerprint.h"
 #include "launch/inherit.h"
 #include "launch/launcher.h"
-#include "launch/program.h"
 #include "launch/run_folder.h"
+#include "launch/run_lock.h"
+#include "launch/run_logs.h"
 #include "launch/run_observer.h"
 #include "launch/run_options.h"
+#include "launch/run_status.h"
 #include "launch/signals.h"
 
 namespace polyhead {
@@ -68,6 +73,16 @@ std::vector<std::string> notes_of_start(const Inherited& inherited, const Config
   return notes;
 }
 
+void warn(const std::string& message) {
+  fmt::print(stderr, "warning: {}\n", message);
+}
+
+RunLockOptions lock_options() {
+  const char* restart = std::getenv("SLURM_RESTART_COUNT");
+  const char* job = std::getenv("SLURM_JOB_ID");
+  return {.job = job == nullptr ? "" : job, .restart = restart == nullptr ? 0 : std::atoll(restart), .warn = warn};
+}
+
 }  // namespace
 
 int run_train(const Config& given, Communicator& world) {
@@ -97,7 +112,8 @@ int run_train(const Config& given, Communicator& world) {
     resume[0] = check_run_folder(config) == FolderState::holds_run;
     for (const std::string& note : notes_of_start(inherited, given, config, options, manifest))
       fmt::print(stderr, "{}\n", note);
-    lock.emplace(options.run_dir);
+    lock.emplace(options.run_dir, lock_options());
+    fence() = {.check = [&lock] { lock->check(); }, .token = lock->token()};
     begin_run_folder(config);
   }
   world.all_reduce("launch.run_folder", resume, Reduce::max);
@@ -106,22 +122,25 @@ int run_train(const Config& given, Communicator& world) {
     catch_lost_files([run_dir = options.run_dir](const std::string& what) {
       note_failure(run_dir, static_cast<int>(Exit::data), what);
     });
-    RankLog log(options.run_dir, world.rank());
+    report_uncaught("train", [run_dir = options.run_dir](const Failure& failure) {
+      note_failure(run_dir, failure.code, failure.words);
+    });
+    RankLog log(options.run_dir, world.rank(), warn);
     log.line(fmt::format("worker {} of {} on {}, process {}, {} threads, {}", world.rank(), world.size(), host_name(),
                          getpid(), options.threads, options.device));
     std::unique_ptr<RunObserver> observer;
-    if (world.rank() == 0)
+    if (world.rank() == 0) {
       observer = std::make_unique<RunObserver>(
           options.run_dir, options.stop_at > 0 ? std::min(options.stop_at, options.steps) : options.steps, stderr);
+      observer->check_each_step([&lock] { lock->check_lately(); });
+    }
     const TrainResult result = train(options, world, observer.get(), stop_requested(), resume[0] != 0);
     log.line(fmt::format("ended after step {}", result.step));
     if (observer) return observer->finish(result);
     return static_cast<int>(result.ending == Ending::preempted ? Exit::preempted : Exit::done);
-  } catch (const Error& error) {
-    note_failure(options.run_dir, static_cast<int>(error.code()), error.what());
-    throw;
   } catch (const std::exception& error) {
-    note_failure(options.run_dir, static_cast<int>(Exit::internal), words_of(error));
+    const Failure failure = failure_of(error, "train");
+    if (!lock || lock->held()) note_failure(options.run_dir, failure.code, failure.words);
     throw;
   }
 }

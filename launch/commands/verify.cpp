@@ -12,6 +12,7 @@
 #include "distributed/checkpoint.h"
 #include "launch/commands/commands.h"
 #include "launch/run_options.h"
+#include "launch/run_status.h"
 #include "launch/table.h"
 
 namespace polyhead {
@@ -144,7 +145,13 @@ std::vector<std::string> verify_run(const std::filesystem::path& run_dir, json* 
       if (std::filesystem::exists(folder, gone)) faults.emplace_back(error.what());
     }
   for (std::string& fault : dangling_names(run_dir)) faults.push_back(std::move(fault));
-  if (as_json != nullptr) (*as_json)["checkpoints"] = whole;
+  const std::string note = unfinished(run_dir);
+  if (as_json != nullptr) {
+    (*as_json)["checkpoints"] = whole;
+    if (!note.empty()) (*as_json)["note"] = note;
+  } else if (!note.empty()) {
+    fmt::print("note: {}\n", printable(note));
+  }
   return faults;
 }
 
