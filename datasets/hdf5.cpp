@@ -33,6 +33,8 @@ void fail(const char* expression, const char* file, int line) {
   };
   H5Ewalk2(H5E_DEFAULT, H5E_WALK_DOWNWARD, collect, &reasons);
   H5Eclear2(H5E_DEFAULT);
+  if (reasons.find("Too many open files") != std::string::npos)
+    reasons += "; allow this process more open files before the program starts (ulimit -n 1024)";
   throw Error(Exit::data, fmt::format("HDF5 refused {} ({}:{}): {}", expression, file, line,
                                       reasons.empty() ? "no reason given" : reasons));
 }
