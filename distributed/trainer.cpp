@@ -665,8 +665,8 @@ class Training {
   std::int64_t saved_step_ = -1;
   bool save_late_ = false;                // a save waits for a step that is finite
   std::map<std::string, double> losses_;  // of the last step
-  bool start_from_ = false;  // fresh, from options_.initial
-  std::string origin_;       // in words
+  bool start_from_ = false;               // fresh, from options_.initial
+  std::string origin_;                    // in words
   int skipped_ = 0;
   bool smooths_ = false;  // any of the tasks
   bool tracing_ = false;
