@@ -113,6 +113,8 @@ std::vector<Candidate> single_candidates(const SampleFile& file, Part part, cons
       if (!all.empty()) return all;
     }
   }
+  add(spelled(names, name_of(part)));  // in another case
+  if (!all.empty()) return all;
   for (const std::string_view name : usual_names(part, file.kind)) add(spelled(names, name));
   return all;
 }
