@@ -16,6 +16,7 @@
 #include "launch/nearest.h"
 #include "launch/signals.h"
 #include "launch/table.h"
+#include "launch/threads.h"
 #include "launch/watch.h"
 
 namespace polyhead {
@@ -124,6 +125,7 @@ int run_program(int argc, char** argv) {
     print(stdout, fmt::format("polyhead {}\n", kVersion));
     return 0;
   }
+  forget_wait_policy();
   catch_lost_files();
   const Command* command = nullptr;
   std::unique_ptr<Watchdog> watchdog;  // outlives the world: ending MPI can hang too
