@@ -233,9 +233,7 @@ ordered_json Predictor::label(std::int64_t id) const {
 ordered_json Predictor::tags(const PredictionLine& line, std::span<const std::int64_t> ids) const {
   ordered_json out = ordered_json::array();
   for (const std::int64_t piece : line.input.first_piece)
-    out.push_back(piece < 0
-                      ? ordered_json()
-                      : ordered_json(task_.labels[static_cast<std::size_t>(ids[static_cast<std::size_t>(piece)])]));
+    out.push_back(piece < 0 ? ordered_json() : label(ids[static_cast<std::size_t>(piece)]));
   while (out.size() < line.words) out.push_back(nullptr);
   return out;
 }
