@@ -223,10 +223,8 @@ ordered_json Predictor::members(const PredictionLine& line, const Predicted& pre
   return out;
 }
 
-// As the train data had it: labels that were numbers, true and false are no strings.
 ordered_json Predictor::label(std::int64_t id) const {
-  const std::string& name = task_.labels[static_cast<std::size_t>(id)];
-  return task_.label_type.empty() ? ordered_json(name) : ordered_json::parse(name);
+  return task_.labels[static_cast<std::size_t>(id)];
 }
 
 // One tag a word; null for a word that was cut off.

@@ -39,9 +39,8 @@ def folder(tmp_path_factory):
     write(folder / "gaps.jsonl", [{"text": text} for text in texts])
     write(folder / "gap_pairs.jsonl", [{"text": text, "second": "the cold rain"} for text in texts])
     write(folder / "vectors.jsonl", [{"features": [[i % 3, j] for j in range(1 + i % 20)], "value": i % 3} for i in range(48)])
-    write(folder / "numbers.jsonl", [{"text": text, "label": int("apple" in text)} for text in texts])
     tasks = {"single": "classification", "pair": "classification", "mixed": "classification", "words": "tagging", "gaps": "masked_lm",
-             "gap_pairs": "masked_lm", "vectors": "regression", "numbers": "classification"}
+             "gap_pairs": "masked_lm", "vectors": "regression"}
     sections = "".join(f"[task.{task}]\nkind = {kind}\ntrain = {task}.{'csv' if task == 'mixed' else 'jsonl'}\n" for task, kind in tasks.items())
     (folder / "d.ini").write_text(f"[dataset]\nname = x\ntokenizer = wordpiece\nvocab = vocab.txt\nmax_length = 12\n{sections}")
     done = run("import", "-c", folder / "d.ini", "--out", folder / "data")
@@ -86,10 +85,6 @@ def test_a_key_of_the_same_name_is_kept(folder):
     assert predict(folder, "words", [{"words": ["apple"], "tags": ["O"]}])[0]["prediction"]["tags"][0] in ("O", "B-F")
     assert set(predict(folder, "vectors", [{"features": [[1, 0]], "value": 7}], "--attention")[0]["prediction"]) == {"value", "attention"}
     assert set(predict(folder, "gaps", [{"text": "red <mask>", "tokens": 3}])[0]["prediction"]) == {"tokens"}
-
-
-def test_labels_that_were_numbers_are_numbers(folder):
-    assert predict(folder, "numbers", [{"text": "red apple sweet"}])[0]["label"] in (0, 1)
 
 
 # Inputs are read as at import and training
