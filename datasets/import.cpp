@@ -278,9 +278,32 @@ void append(const ImportOptions& given, const fs::path& folder, const fs::path& 
 
 }  // namespace
 
+namespace {
+
+// What lies in a staging folder is removed: no file to read may lie there.
+void check_inputs(const ImportOptions& options, const fs::path& target) {
+  std::vector<fs::path> files = {options.vocab};
+  for (const ImportTask& task : options.tasks)
+    for (const auto* splits : {&task.files, &task.targets})
+      for (const auto& [split, of_split] : *splits) files.insert(files.end(), of_split.begin(), of_split.end());
+  for (const fs::path& folder : {fs::path(target.string() + ".importing"), target / ".importing"})
+    for (const fs::path& file : files) {
+      std::error_code code;
+      const fs::path place = fs::weakly_canonical(file, code), inside = fs::weakly_canonical(folder, code);
+      if (std::mismatch(inside.begin(), inside.end(), place.begin(), place.end()).first == inside.end())
+        throw Error(Exit::data,
+                    fmt::format("cannot import {}: it lies in {}, a folder that import empties; move it, or "
+                                "choose another --out",
+                                file.string(), folder.string()));
+    }
+}
+
+}  // namespace
+
 void import_dataset(const ImportOptions& options, const fs::path& out, const Progress& progress) {
   check(options);
   const fs::path target = target_of(out);
+  check_inputs(options, target);
   try {
     if (options.append) {
       read_manifest(target);  // before anything is made there

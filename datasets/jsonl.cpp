@@ -22,6 +22,8 @@ class Object {
     if (!value.is_object()) fail("is not a JSON object; write one object a line, for example {\"text\": \"…\"}");
   }
   [[noreturn]] void fail(const std::string& what) const { file_.fail(line_, what); }
+  // "" and blanks, which are no second text, as an empty field of a table is none.
+  bool blank_text(const char* key) const { return value_[key].is_string() && blank(value_[key].get<std::string>()); }
   bool has(const char* key) const { return value_.contains(key) && !value_[key].is_null(); }
   const json& at(const char* key) const {
     if (!has(key))
@@ -157,7 +159,7 @@ class JsonLines : public SampleSource {
       check_words(file_, record.line, sample);
     } else {
       sample.text = in.text("text");
-      if (in.has("second")) sample.second = in.text("second");
+      if (in.has("second") && !in.blank_text("second")) sample.second = in.text("second");
     }
     switch (file_.kind) {
       case Kind::classification:

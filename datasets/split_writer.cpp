@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "core/base/files.h"
+#include "datasets/model_input.h"
 #include "datasets/record_blocks.h"
 #include "datasets/shard.h"
 #include "datasets/shard_writer.h"
@@ -84,35 +85,24 @@ class SplitWriter {
     const auto number_of = [&](const std::string& tag) {
       return static_cast<std::uint16_t>(plan_.number_of(tag, place));
     };
-    const auto nothing = [&](const char* key) {
-      SampleFile::fail(place,
-                       fmt::format("has a '{}' without a character that the tokenizer keeps; give it text or take the "
-                                   "line out",
-                                   key));
-    };
+    const auto fail = [&](const std::string& what) { SampleFile::fail(place, what); };
+    ModelInput input =
+        encode_sample(tokenizer_, tokenizer_info_, {.kind = file_.kind, .max_length = length}, out.sample, fail);
     if (const std::size_t width = out.sample.width; width > 0) {
-      const std::size_t rows = std::min(out.sample.features.size() / width, length);
-      out.sample.features.resize(rows * width);
-      for (std::size_t i = 0; i < std::min(rows, out.sample.tags.size()); ++i)
-        out.tags.push_back(number_of(out.sample.tags[i]));
+      out.sample.features = std::move(input.features);
+      if (file_.kind == Kind::tagging)
+        for (const std::int64_t row : input.first_piece)
+          out.tags.push_back(number_of(out.sample.tags[static_cast<std::size_t>(row)]));
     } else if (file_.kind == Kind::tagging) {
-      const EncodedWords words = encode_words(tokenizer_, tokenizer_info_, out.sample.words, length);
-      out.input = words.tokens;
-      out.tags.assign(words.tokens.size(), kNotScored);
-      for (std::size_t w = 0; w < words.first_piece.size(); ++w)
-        out.tags[static_cast<std::size_t>(words.first_piece[w])] = number_of(out.sample.tags[w]);
-    } else if (out.sample.second) {
-      EncodedPair pair = encode_pair(tokenizer_, tokenizer_info_, out.sample.text, *out.sample.second, length);
-      out.input = std::move(pair.tokens);
-      out.second = pair.second;
-      if (out.input.size() <= 3) nothing("text");
-    } else {
-      out.input = encode_input(tokenizer_, tokenizer_info_, out.sample.text, length);
-      if (out.input.size() <= 2) nothing("text");
+      out.tags.assign(input.tokens.size(), kNotScored);
+      for (std::size_t w = 0; w < input.first_piece.size(); ++w)
+        out.tags[static_cast<std::size_t>(input.first_piece[w])] = number_of(out.sample.tags[w]);
     }
+    if (out.sample.width == 0) out.input = std::move(input.tokens);
+    out.second = input.second;
     if (file_.kind == Kind::translation) {
       out.target = tokenizer_.encode(out.sample.target);
-      if (out.target.empty()) nothing("target");
+      if (out.target.empty()) fail(nothing_kept("target"));
       out.altered =
           tokenizer_info_.kind == "sentencepiece" && !same_text(tokenizer_.decode(out.target), out.sample.target);
       out.target.resize(std::min(out.target.size(), length - 1));

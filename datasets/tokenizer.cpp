@@ -78,7 +78,11 @@ std::unique_ptr<Tokenizer> load_tokenizer(const std::filesystem::path& folder, c
 
 std::vector<std::int64_t> encode_input(const Tokenizer& tokenizer, const TokenizerInfo& info, std::string_view text,
                                        std::size_t max_length) {
-  std::vector<std::int64_t> ids = tokenizer.encode(text);
+  return frame_input(tokenizer.encode(text), info, max_length);
+}
+
+std::vector<std::int64_t> frame_input(std::vector<std::int64_t> ids, const TokenizerInfo& info,
+                                      std::size_t max_length) {
   if (ids.size() + 2 > max_length) ids.resize(max_length - std::min<std::size_t>(max_length, 2));
   ids.insert(ids.begin(), info.bos);
   ids.push_back(info.eos);
@@ -87,7 +91,11 @@ std::vector<std::int64_t> encode_input(const Tokenizer& tokenizer, const Tokeniz
 
 EncodedPair encode_pair(const Tokenizer& tokenizer, const TokenizerInfo& info, std::string_view text,
                         std::string_view second, std::size_t max_length) {
-  std::vector<std::int64_t> a = tokenizer.encode(text), b = tokenizer.encode(second);
+  return frame_pair(tokenizer.encode(text), tokenizer.encode(second), info, max_length);
+}
+
+EncodedPair frame_pair(std::vector<std::int64_t> a, std::vector<std::int64_t> b, const TokenizerInfo& info,
+                       std::size_t max_length) {
   const std::size_t room = max_length - std::min<std::size_t>(max_length, 3);
   const std::size_t half = room / 2;
   if (a.size() + b.size() > room) {

@@ -27,6 +27,7 @@
 #include "core/model/device.h"
 #include "core/model/task_attention.h"
 #include "core/optimizer/adamw.h"
+#include "datasets/import_plan.h"
 #include "datasets/loader.h"
 #include "datasets/prefetch.h"
 #include "distributed/checkpoint.h"
@@ -329,7 +330,25 @@ class Training {
     start.mixture = describe(options_.mixture, quotas_, options_.tasks, samples_, options_.steps);
     for (const auto& [task, step] : state_.validation.finished)
       start.mixture += fmt::format("{} is finished since step {}\n", task, step);
+    start.valid = describe_valid();
     observer_->on_start(start);
+  }
+
+  // Which tasks are evaluated on a part of valid; "" when none is.
+  std::string describe_valid() const {
+    std::string tasks;
+    for (const std::string& name : options_.tasks) {
+      const auto& splits = manifest_.task(name).splits;
+      const auto valid = splits.find("valid");
+      if (valid == splits.end() || options_.eval_samples == 0) continue;
+      if (valid->second.samples <= static_cast<std::uint64_t>(options_.eval_samples)) continue;
+      tasks += fmt::format("{}{} ({})", tasks.empty() ? "" : ", ", name, grouped(valid->second.samples));
+    }
+    if (tasks.empty()) return "";
+    return fmt::format(
+        "evaluations take {} samples of valid, the same ones each time and spread over the split, of {}; "
+        "run.eval_samples = 0 takes all",
+        grouped(static_cast<std::uint64_t>(options_.eval_samples)), tasks);
   }
 
   static void sum_gradient(Communicator& group, const std::string& name, const torch::Tensor& gradient) {

@@ -39,7 +39,7 @@ struct TrainOptions {
   std::uint64_t seed = 1;
   std::int64_t steps = 1000;
   std::int64_t eval_every = 0;        // 0: only at the end
-  std::int64_t eval_samples = 500;    // of valid, a task, at most; 0: all
+  std::int64_t eval_samples = 500;    // of valid, a task, at most (evaluation_samples); 0: all
   std::int64_t checkpoint_every = 0;  // steps; 0: only at the end and when interrupted
   double checkpoint_seconds = 0;      // at most so long without a checkpoint; 0: no such bound
   std::int64_t keep = 2;              // checkpoints kept
@@ -81,6 +81,7 @@ class Observer {
     std::string origin;     // the weights that a fresh run starts from, in words; "": random ones
     std::string placement;  // describe()
     std::string mixture;    // describe(): shares of each phase, warnings, planned epochs
+    std::string valid;      // what evaluations take of valid where that is not all of it
   };
   struct Step {
     std::int64_t step = 0;

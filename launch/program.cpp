@@ -17,6 +17,7 @@
 #include "launch/nearest.h"
 #include "launch/signals.h"
 #include "launch/table.h"
+#include "launch/threads.h"
 #include "launch/watch.h"
 
 namespace polyhead {
@@ -142,6 +143,7 @@ int run_program(int argc, char** argv) {
   open_standard_streams();
   throw_when_out_of_memory();
   report_uncaught(words[0], {});
+  forget_wait_policy();
   catch_lost_files();
   make_write_signals_errors(words[0] == "train" || words[0] == "compare");
   const Command* command = nullptr;

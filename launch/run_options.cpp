@@ -18,6 +18,7 @@
 #include "launch/launcher.h"
 #include "launch/mixture_options.h"
 #include "launch/nearest.h"
+#include "launch/threads.h"
 
 namespace polyhead {
 namespace {
@@ -390,7 +391,9 @@ CpuShare cpus_from_affinity(Communicator& world) {
 }
 
 void resolve_host(TrainOptions& options, const CpuShare& cpus, Communicator& world) {
-  if (options.threads == 0) options.threads = options.micro_batch > 0 ? 1 : cpus.threads();
+  if (options.threads == 0 && options.micro_batch > 0) options.threads = 1;
+  if (options.threads == 0) options.threads = threads_of_environment();
+  if (options.threads == 0) options.threads = cpus.threads();
   options.device = resolve_device(options.device);
   const std::vector<std::string> hosts = world.all_gather_strings("launch.hosts", host_name());
   for (int rank = 0; rank < world.rank(); ++rank)

@@ -33,7 +33,10 @@ std::span<const Option> train_options() {
       {"run", "seed", integer, "1", "Seed of initial values, sampling, dropout and masks.", true, ">=0"},
       {"run", "steps", integer, "1000", "Steps to train; the learning rate's schedule ends there.", false, ">=1"},
       {"run", "eval_every", integer, "0", "Evaluate on valid every so many steps; 0: at the end only.", false, ">=0"},
-      {"run", "eval_samples", integer, "500", "Samples of valid to evaluate on, for each task; 0: all.", false, ">=0"},
+      {"run", "eval_samples", integer, "500",
+       "Samples of valid to evaluate on, for each task: the same ones at every evaluation, spread over the split; 0: "
+       "all.",
+       false, ">=0"},
       {"run", "patience", integer, "0",
        "Early stopping: training ends after this number of evaluations without a better run.best; 0: it does not.",
        false, ">=0", "", "run.best and run.eval_every!=0"},
@@ -67,8 +70,11 @@ std::span<const Option> train_options() {
        "steps 10-20; none when empty.",
        false},
       {"run", "threads", integer, "0",
-       "Computing threads of a worker; 0: the cores that this worker may use, and 1 with reproducible world.", false,
-       ">=0"},
+       "Computing threads of a worker; 0: 1 with reproducible world, else OMP_NUM_THREADS, else what the run began "
+       "with, "
+       "else as many of the cores that this worker may use as a short measurement finds fastest (one worker) or its "
+       "share of them (several).",
+       false, ">=0"},
       {"run", "data_access", choice, "auto",
        "How shards are read: mapped, or by pread, which auto takes on a network file system.", false, "auto|map|pread"},
       {"run", "verify_data", choice, "blocks",

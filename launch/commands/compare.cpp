@@ -28,6 +28,7 @@
 #include "launch/run_status.h"
 #include "launch/signals.h"
 #include "launch/table.h"
+#include "launch/threads.h"
 
 namespace polyhead {
 namespace {
@@ -259,6 +260,8 @@ using Rows = std::map<std::string, std::vector<double>>;  // of each task
 std::string evaluation_key(const Status& status, const Run& run, const Manifest& manifest, const std::string& split) {
   std::string content = fmt::format("{} {} {}\n", status.parameter_hash, split, manifest.tokenizer.sha256);
   for (const std::string& task : run.tasks)
+    if (is_bio(manifest.task(task).labels)) content += fmt::format("{} entity_f1\n", task);  // once rows of accuracy
+  for (const std::string& task : run.tasks)
     for (const ShardInfo& shard : manifest.task(task).splits.at(split).shards)
       content += fmt::format("{} {} {} {}\n", task, shard.file, shard.samples, shard.sha256);
   return to_hex(hash_bytes(content));
@@ -274,10 +277,10 @@ Rows evaluate_run(const Run& run, const Manifest& manifest, const std::string& s
       if (json.at("key") == key) return json.at("rows").get<Rows>();
     } catch (const nlohmann::json::exception&) {  // of another program; evaluated anew
     }
-  int threads = static_cast<int>(run.config.integer("run.threads"));
-  if (threads == 0) threads = cpus_from_affinity(world).threads();
-  const TrainedModel trained =
-      load_trained(run.folder / "run", {}, run.tasks, resolve_device(run.config.text("run.device")), threads);
+  const std::string device = resolve_device(run.config.text("run.device"));
+  const auto given = static_cast<int>(run.config.integer("run.threads"));
+  const ThreadChoice threads = choose_threads(given, cpus_from_affinity(world), world.size(), device);
+  const TrainedModel trained = load_trained(run.folder / "run", {}, run.tasks, device, threads.threads);
   if (trained.step != status.step)
     throw Error(Exit::data,
                 fmt::format("the run {} was trained to step {}, but that checkpoint is damaged ({}); delete "
@@ -339,6 +342,10 @@ int run_compare(const Config& config, Communicator& world) {
     plan_two(plan, config, mine, manifest);
   else
     plan_alone_and_together(plan, config, mine, manifest);
+  for (const Run& run : plan.runs)
+    for (const char* name : {"config", "against"})
+      if (config.has(name))
+        check_not_input(run.folder / "run.ini", "--out", config.path(name), fmt::format("--{}", name));
   catch_stop_signals();
   if (!train_runs(plan, config.has("launcher") ? config.text("launcher") : ""))
     return static_cast<int>(Exit::preempted);
@@ -352,7 +359,7 @@ int run_compare(const Config& config, Communicator& world) {
   std::vector<SeedRows> tasks;
   for (const TaskInfo& info : manifest.tasks) {
     if (!plan.of_first.contains(info.name)) continue;
-    SeedRows task{info.name, info.kind, {}, {}};
+    SeedRows task{info.name, info.kind, {}, {}, is_bio(info.labels)};
     for (const std::size_t run : plan.of_first.at(info.name)) task.first.push_back(rows[run].at(info.name));
     for (const std::size_t run : plan.of_second.at(info.name)) task.second.push_back(rows[run].at(info.name));
     tasks.push_back(std::move(task));

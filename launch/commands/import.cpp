@@ -14,6 +14,7 @@
 #include "launch/commands/commands.h"
 #include "launch/effects.h"
 #include "launch/nearest.h"
+#include "launch/threads.h"
 
 namespace polyhead {
 namespace {
@@ -133,7 +134,7 @@ std::span<const Option> import_options() {
       {"", "out", path, "", "The data set's folder; must be empty or not exist, unless --append is given."},
       {"", "append", flag, "",
        "Add the tasks, or shards to tasks that are there, to the data set; its tokenizer and labels are kept."},
-      {"", "threads", integer, "0", "Threads; 0: all cores.", false, ">=0"},
+      {"", "threads", integer, "0", "Threads; 0: OMP_NUM_THREADS, or all cores.", false, ">=0"},
       {"dataset", "name", text, "", "The data set's name."},
       {"dataset", "tokenizer", choice, "sentencepiece",
        "The kind of vocabulary; sentencepiece is trained on train text.", false, "sentencepiece|wordpiece"},
@@ -226,6 +227,7 @@ int run_import(const Config& config, Communicator&) {
   options.storage.fletcher32 = config.flag("dataset.fletcher32");
   options.append = config.flag("append");
   options.threads = static_cast<int>(config.integer("threads"));
+  if (options.threads == 0) options.threads = threads_of_environment();
   if (config.tasks().empty())
     throw Error(Exit::config, fmt::format("{}: there is no task; add a section [task.NAME] with kind and train", file));
   for (const auto& [name, origin] : config.tasks()) options.tasks.push_back(read_task(config, name, origin));

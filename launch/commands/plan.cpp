@@ -14,6 +14,7 @@
 #include "launch/machine.h"
 #include "launch/run_options.h"
 #include "launch/table.h"
+#include "launch/threads.h"
 
 namespace polyhead {
 namespace {
@@ -194,8 +195,13 @@ std::span<const Option> plan_options() {
 
 int run_calibration(const Config& given, const std::filesystem::path& file, Communicator& world) {
   Config config = given;
+  for (const char* name : {"config", "machine"})
+    if (config.has(name)) check_not_input(file, "--calibrate", config.path(name), fmt::format("--{}", name));
   auto [manifest, options] = read_run(config);
-  resolve_host(options, cpus_from_affinity(world), world);
+  const CpuShare cpus = cpus_from_affinity(world);
+  if (options.micro_batch == 0)
+    options.threads = choose_threads(options.threads, cpus, world.size(), options.device).threads;
+  resolve_host(options, cpus, world);
   const Calibration found = calibrate(options, manifest, world);
   if (world.rank() != 0) return 0;
   write_machine(file, found.machine,

@@ -26,6 +26,7 @@
 #include "launch/run_options.h"
 #include "launch/run_status.h"
 #include "launch/signals.h"
+#include "launch/threads.h"
 
 namespace polyhead {
 namespace {
@@ -101,9 +102,12 @@ int run_train(const Config& given, Communicator& world) {
   }
   require(config, "run.run_dir", "--run-dir");
   const CpuShare cpus = cpus_from_affinity(world);
+  const ThreadChoice threads = settle_threads(config, options, cpus, world.size());
+  options.threads = threads.threads;
   resolve_host(options, cpus, world);
   if (options.micro_batch > 0) options.fingerprint = fingerprint(options.threads);
   warn_of_start(options.threads, cpus, world);
+  if (!threads.reason.empty()) fmt::print(stderr, "{}\n", threads.reason);
 
   // Only rank 0 looks at the folder, before anybody writes.
   std::vector<std::int64_t> resume = {0};

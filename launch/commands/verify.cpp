@@ -14,6 +14,7 @@
 #include "launch/run_options.h"
 #include "launch/run_status.h"
 #include "launch/table.h"
+#include "launch/threads.h"
 
 namespace polyhead {
 namespace {
@@ -164,8 +165,8 @@ std::span<const Option> verify_options() {
       {"", "run-dir", path, "", "A run: its checkpoints."},
       {"", "rehash", flag, "false",
        "When all else is right, write the shards' bytes and sha256 into dataset.json anew."},
-      {"", "threads", integer, "0", "Shards checked at once, each in a process of its own; 0: one a core.", false,
-       ">=0"},
+      {"", "threads", integer, "0",
+       "Shards checked at once, each in a process of its own; 0: OMP_NUM_THREADS, or one a core.", false, ">=0"},
       {"", "json", flag, "false", "Print the result as one JSON object."},
   };
   return table;
@@ -177,6 +178,7 @@ int run_verify(const Config& config, Communicator& world) {
   if (config.flag("rehash") && !config.has("data"))
     throw Error(Exit::usage, "--rehash is of a data set; add --data DIR");
   std::int64_t processes = config.integer("threads");
+  if (processes == 0) processes = threads_of_environment();
   if (processes == 0) processes = cpus_from_affinity(world).threads();
   json out = json::object();
   json* as_json = config.flag("json") ? &out : nullptr;

@@ -265,8 +265,11 @@ def test_entity_f1_of_bio_tags_is_seqevals(tmp_path):
     expected = entity_f1_score([row["tags"] for row in gold["test"]], [[tag or "O" for tag in tags] for tags in told])
     found = evaluate(tmp_path / "run")["names"]
     assert found["entity_f1"] == pytest.approx(expected, abs=1e-9) and 0.1 < expected < 0.95
+    assert found["entity_f1_low"] < expected < found["entity_f1_high"] and found["majority_entity_f1"] == 0
+    assert found["accuracy_low"] < found["accuracy"] < found["accuracy_high"]
     assert [line for line in lines(tmp_path / "run") if line["kind"] == "eval"][-1]["metrics"]["entity_f1"] > 0.1
-    assert "entity F1" in run("evaluate", "--run-dir", tmp_path / "run").stdout
+    table = run("evaluate", "--run-dir", tmp_path / "run").stdout
+    assert re.search(r"entity F1 .* to .*majority class.* above", table) and table.index("entity F1") < table.index("accuracy")
 
 
 def test_evaluate_chooses_tasks_samples_and_prints_a_table(run_dir):
