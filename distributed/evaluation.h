@@ -38,17 +38,18 @@ struct EvaluationRequest {
 struct Evaluation {
   std::int64_t samples = 0;
   // loss; classification, tagging: accuracy, macro_f1 (majority), classification also matthews, tagging with labels
-  // that mark entities (is_bio) entity_f1 (majority_entity_f1); multilabel: micro_f1, macro_f1, average_precision, subset_accuracy (majority_micro_f1: of the most
-  // frequent label set, prior_average_precision: of equal scores); regression: mse, mae, r2, pearson, spearman
-  // (mean_mse: of train's mean); masked_lm: perplexity, accuracy (unigram_perplexity); translation: perplexity,
-  // accuracy (unigram_perplexity), with generate bleu, chrf, copy_bleu, copy_chrf (of texts)
+  // that mark entities (is_bio) entity_f1 (majority_entity_f1); multilabel: micro_f1, macro_f1, average_precision,
+  // subset_accuracy (majority_micro_f1: of the most frequent label set, prior_average_precision: of equal scores);
+  // regression: mse, mae, r2, pearson, spearman (mean_mse: of train's mean); masked_lm: perplexity, accuracy
+  // (unigram_perplexity); translation: perplexity, accuracy (unigram_perplexity), with generate bleu, chrf, copy_bleu,
+  // copy_chrf (of texts)
   std::map<std::string, double> metrics;
-  // Per sample {numerator, denominator} of accuracy, micro_f1, entity_f1 or mse, or of the log-perplexity; only when the
-  // group has one member.
+  // Per sample {numerator, denominator} of accuracy, micro_f1, entity_f1 or mse, or of the log-perplexity; only when
+  // the group has one member.
   std::vector<double> rows;
   std::vector<double> accuracy_rows;  // those of accuracy where `rows` are of entity_f1
-  AttentionSums attention;     // over the words of the samples; without words where weights are not learned
-  bool original_text = false;  // tagging, translation: scored against the original, untruncated text
+  AttentionSums attention;            // over the words of the samples; without words where weights are not learned
+  bool original_text = false;         // tagging, translation: scored against the original, untruncated text
 };
 
 // Collective over the task's group, whose members share the samples. The model holds the task's head.

@@ -367,7 +367,8 @@ TEST(EvaluationKey, IsOfTaskSplitAndSampleAndKeepsItsValue) {
 }
 
 TEST(EvaluationSamples, AreFixedSpreadAndNested) {
-  const auto some = evaluation_samples("task", "valid", 1200, 500), more = evaluation_samples("task", "valid", 1200, 700);
+  const auto some = evaluation_samples("task", "valid", 1200, 500),
+             more = evaluation_samples("task", "valid", 1200, 700);
   EXPECT_EQ(some.size(), 500U);
   EXPECT_TRUE(std::ranges::is_sorted(some));
   EXPECT_EQ(std::ranges::adjacent_find(some), some.end());
