@@ -11,6 +11,7 @@
 #include "core/base/files.h"
 #include "core/base/hash.h"
 #include "core/base/safetensors.h"
+#include "distributed/fence.h"
 #include "distributed/sharding.h"
 
 namespace polyhead {
@@ -215,6 +216,7 @@ Saved save_checkpoint(CheckpointStore& store, CheckpointState& state, const Mode
   const Agreed published = agree(world, "checkpoint.end", [&]() -> std::string {
     if (!first) return "";
     write_file_atomically(beside / "state.json", to_json(state, world.size()));
+    fence().check();  // writing may have taken long
     return store.publish(beside, state.step, state.validation.run.step, keep, saved.warnings).string();
   });
   if (!published.error.empty()) return failed(published.error);

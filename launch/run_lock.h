@@ -19,7 +19,7 @@ constexpr double kStaleSeconds = 60;
 struct RunLockOptions {
   double heartbeat = 5;          // seconds between two signs of life
   double stale = kStaleSeconds;  // seconds
-  std::string job;               // the scheduler's job, which runs once at a time; "": none
+  std::string job = {};          // the scheduler's job, which runs once at a time; "": none
   std::int64_t restart = 0;      // how often the scheduler has started it again
   std::function<void(const std::string&)> warn = [](const std::string&) {};
 };

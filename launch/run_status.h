@@ -15,9 +15,9 @@ struct Status {
   std::string state = "running";  // running | done | stopped | preempted | failed
   int exit_code = 0;
   std::int64_t step = 0;
-  std::string last_checkpoint;                // relative to the run folder; "": none yet
-  std::string parameter_hash;                 // 16 hexadecimal digits; "": not known
-  std::string error;                          // failed: what was printed
+  std::string last_checkpoint = {};           // relative to the run folder; "": none yet
+  std::string parameter_hash = {};            // 16 hexadecimal digits; "": not known
+  std::string error = {};                     // failed: what was printed
   std::map<std::string, double> epochs = {};  // done, stopped, preempted: of each task
   ProcessId process = {};                     // rank 0's; files of earlier versions have none
 };

@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <csignal>
@@ -19,7 +20,10 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <mutex>
 #include <thread>
+#include <utility>
+#include <vector>
 
 #include "core/base/progress.h"
 #include "distributed/watchdog/watchdog.h"

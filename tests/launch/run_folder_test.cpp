@@ -113,9 +113,9 @@ TEST(RunObserver, KeepsStatusAndMetrics) {
               0);
     expect_contains(
         read_file(folder.path() / "metrics.jsonl"),
-        R"({"kind":"attention","step":2,"split":"valid","all":{"entropy":0.5},"dead":["b"],"tasks":{"a":{"share":0.25}}})");
+        R"({"kind":"attention","step":2,"split":"valid","all":{"entropy":0.5},"dead":["b"],"tasks":{"a":{"share":0.25}},)");
     expect_contains(read_file(folder.path() / "metrics.jsonl"),
-                    R"({"kind":"epochs","step":2,"epochs":{"a":1.25,"b":0.5}})");
+                    R"({"kind":"epochs","step":2,"epochs":{"a":1.25,"b":0.5},)");
     EXPECT_EQ(read_status(folder.path())->epochs, (std::map<std::string, double>{{"a", 1.25}, {"b", 0.5}}));
   }
   EXPECT_EQ(read_status(folder.path())->state, "stopped");
