@@ -13,6 +13,10 @@ DISK = Path(POLYHEAD).parent / "tests" / "libfailing_disk.so"
 OPTIONS = ["--run.tasks", "topic,tags", "--run.steps", 50, "--run.checkpoint_every", 10, "--run.eval_samples", 20]
 
 
+# Worker 1 writes a head.
+PLACED = ["--task.topic.workers", 0, "--task.tags.workers", 1]
+
+
 def train_on(disk, folder, data, *more, workers=1):
     fails = {f"FAIL_{key.upper()}": str(value) for key, value in disk.items()}
     return subprocess.run(command(*train_words(folder, data, *OPTIONS, *more), workers=workers), env=environment(LD_PRELOAD=str(DISK), **fails),
@@ -41,7 +45,7 @@ def test_one_failure_is_a_warning(call, code, data, good, tmp_path):
     done = train_on({"call": call, "path": "step-000020.tmp", "errno": code, "count": 1}, run_dir, data)
     assert done.returncode == 0, done.stderr
     said = [line for line in done.stderr.splitlines() if "could not be saved" in line]
-    assert len(said) == 1 and "step 20" in said[0] and "1 of 3" in said[0] and f"step-000010" in said[0] and "tries again" in said[0]
+    assert len(said) == 1 and "step 20" in said[0] and "1 of 3" in said[0] and "step-000010" in said[0] and "tries again" in said[0]
     assert names(run_dir) == ["latest", "step-000040", "step-000050"]
     assert files(run_dir) == files(good(1)) and status(run_dir)["state"] == "done"
 
@@ -49,7 +53,7 @@ def test_one_failure_is_a_warning(call, code, data, good, tmp_path):
 @pytest.mark.parametrize("rank", [0, 1])
 @pytest.mark.parametrize("more", [[], ["--optimizer.shard", "world"]], ids=["whole", "sharded"])
 def test_one_worker_fails_and_all_agree(rank, more, data, good, tmp_path):
-    """Worker 1 writes the head of a task."""
+    more = [*PLACED, *more]
     run_dir = tmp_path / "run"
     done = train_on({"call": "write", "path": "step-000020.tmp", "errno": errno.ENOSPC, "rank": rank}, run_dir, data, *more, workers=2)
     assert done.returncode == 0, done.stderr
@@ -60,13 +64,12 @@ def test_one_worker_fails_and_all_agree(rank, more, data, good, tmp_path):
 
 @pytest.mark.parametrize("workers, rank", [(1, 0), (2, 1)])
 def test_three_failures_in_a_row_end_training_and_the_last_good_stays(workers, rank, data, good, tmp_path):
-    run_dir = tmp_path / "run"
-    full = tmp_path / "full"
-    train(run_dir, data, *OPTIONS, "--run.stop_at", 10, workers=workers)
+    run_dir, full, more = tmp_path / "run", tmp_path / "full", PLACED if workers == 2 else []
+    train(run_dir, data, *OPTIONS, *more, "--run.stop_at", 10, workers=workers)
     before = files(run_dir)
     full.touch()
     disk = {"call": "write", "path": ".tmp-", "errno": errno.ENOSPC, "rank": rank, "when": full}
-    done = train_on(disk, run_dir, data, workers=workers)
+    done = train_on(disk, run_dir, data, *more, workers=workers)
     assert done.returncode == 73, done.stderr
     last = [line for line in done.stderr.splitlines() if line.startswith("polyhead train:")]
     assert len(last) == 1 and "3 checkpoints in a row" in last[0] and "step-000010" in last[0] and "Make room" in last[0]
@@ -74,8 +77,8 @@ def test_three_failures_in_a_row_end_training_and_the_last_good_stays(workers, r
     assert names(run_dir) == ["latest", "step-000010"] and files(run_dir) == before  # and nothing half-written
     assert (status(run_dir)["state"], status(run_dir)["exit_code"]) == ("failed", 73) and survivors(run_dir) == []
     full.unlink()
-    train(run_dir, data, *OPTIONS, workers=workers)
-    assert files(run_dir) == files(good(workers))
+    train(run_dir, data, *OPTIONS, *more, workers=workers)
+    assert files(run_dir) == files(good(workers, *more))
 
 
 def test_the_last_save_is_tried_again(data, good, tmp_path):

@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 
-from program import edit_state, fails, files, flip, newest, parameter_hash, run, start, status, train, train_words, wait_for
+from program import edit_state, fails, files, flip, interrupt, newest, parameter_hash, run, start, status, train, train_words, wait_for
 
 OPTIONS = ["--run.tasks", "topic,tags", "--run.checkpoint_every", 10, "--run.eval_samples", 20]
 BEST = [*OPTIONS, "--run.eval_every", 10, "--run.best", "topic:loss", "--run.patience", 0]
@@ -195,8 +195,7 @@ def test_damage_while_training_runs_does_not_take_a_place_either(data, tmp_path)
     kept = [run_dir / "checkpoints" / name for name in steps_kept(run_dir)][-1]
     flip(kept / "encoder.safetensors")
     wait_for(lambda: (run_dir / "checkpoints" / f"{kept.name}.damaged").exists(), process)
-    process.terminate()
-    errors = process.communicate(timeout=60)[1]
+    errors = interrupt(process, process.pid)
     assert process.returncode == 75 and f"set aside as {kept.name}.damaged" in errors, errors
     assert run("verify", "--run-dir", run_dir).returncode == 0 and len(steps_kept(run_dir)) == 2
 
@@ -293,15 +292,14 @@ def test_parameters_that_are_finite_but_absurd_are_not_published(data, tmp_path)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_run_folder_deleted_while_training_is_said_and_the_next_checkpoint_is_whole(workers, at_20, data, tmp_path):
+def test_a_run_folder_deleted_while_training_is_said_and_the_next_checkpoint_is_whole(workers, data, tmp_path):
     run_dir = tmp_path / "run"
     process = start(run_dir, data, *OPTIONS[:2], "--run.steps", 100000, "--run.checkpoint_every", 20, workers=workers)
     wait_for(lambda: step(run_dir, 20).exists(), process)
     shutil.rmtree(run_dir, ignore_errors=True)
     shutil.rmtree(run_dir, ignore_errors=True)
     wait_for(lambda: (run_dir / "checkpoints" / "latest").exists(), process)
-    process.terminate()
-    errors = process.communicate(timeout=60)[1]
+    errors = interrupt(process, process.pid)
     assert process.returncode == 75, errors
     assert "was deleted while training ran" in errors and "config.ini" in errors and "written again" in errors
     assert "checkpoints/step-0000" in errors
