@@ -26,12 +26,16 @@ bool among(const List& list, const std::string& name) {
 
 // On every rank what rank 0 reads; nullopt where it finds no file. Collective.
 std::optional<std::string> read_together(const fs::path& file, const char* what, Communicator& world) {
-  std::string text;
+  std::string mine;
   std::error_code code;
-  if (world.rank() == 0 && !file.empty() && fs::is_regular_file(file, code)) text = "+" + read_file(file);
-  text = world.all_gather_strings(what, text).front();
+  if (world.rank() == 0 && !file.empty() && fs::is_regular_file(file, code)) {
+    mine = read_file(file);
+    mine += '+';  // a file that is empty is there
+  }
+  std::string text = world.all_gather_strings(what, mine).front();
   if (text.empty()) return std::nullopt;
-  return text.substr(1);
+  text.pop_back();
+  return text;
 }
 
 bool has_checkpoint(const fs::path& run_dir) {

@@ -202,8 +202,10 @@ void take_file(Config& config, std::span<const Option> table, const IniFile& ini
     if (entry.key.find('.') != std::string::npos || find(table, name) == nullptr) {
       if (!another.empty()) fail(entry.line, fmt::format("there is no key '{}' here: {}", entry.key, another));
       const auto keys = keys_of(table, entry.section.starts_with("task.") ? "task" : entry.section);
-      fail(entry.line, fmt::format("[{}] has no key '{}'{}; its keys are {}", entry.section, entry.key,
-                                   did_you_mean(entry.key, keys), join(keys, ", ")));
+      std::string hint = did_you_mean(entry.key, keys);
+      if (hint.empty()) hint = hint_of_other_name(entry.key, table);
+      fail(entry.line,
+           fmt::format("[{}] has no key '{}'{}; its keys are {}", entry.section, entry.key, hint, join(keys, ", ")));
     }
     const std::string origin = fmt::format("{}:{}", file.string(), entry.line);
     look_at_cut(config, config.option(name), entry, origin, folder);

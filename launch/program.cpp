@@ -11,13 +11,13 @@
 #include "core/base/error.h"
 #include "distributed/communicator/timeline.h"
 #include "launch/commands/commands.h"
-#include "launch/doctor/doctor.h"
 #include "launch/failure.h"
 #include "launch/launcher.h"
 #include "launch/nearest.h"
 #include "launch/signals.h"
 #include "launch/table.h"
 #include "launch/threads.h"
+#include "launch/versions.h"
 #include "launch/watch.h"
 
 namespace polyhead {
@@ -50,13 +50,6 @@ const Command& find_command(const std::string& name) {
   }
   throw Error(Exit::usage, fmt::format("there is no command '{}'{}; the commands are {}", name,
                                        did_you_mean(name, names), fmt::join(names, ", ")));
-}
-
-// The program's version, and a line for each of its libraries.
-std::string versions() {
-  std::string out = fmt::format("polyhead {}\n", kVersion);
-  for (const Finding& library : look_at_libraries()) out += fmt::format("{} {}\n", library.subject, library.text);
-  return out;
 }
 
 // Prints an error; with several workers ends all of them and does not return.
@@ -137,7 +130,7 @@ int run_program(int argc, char** argv) {
   }
   if (words[0] == "--version")
     return guarded("polyhead", nullptr, [] {
-      print(stdout, versions());
+      print(stdout, fmt::format("polyhead {}\n{}", kVersion, library_versions()));
       return 0;
     });
   open_standard_streams();

@@ -208,6 +208,9 @@ TEST(Options, NamesOfOtherSystemsAreAnswered) {
         std::pair("--label_smoothing_factor", "did you mean --task.NAME.label_smoothing?"),
         std::pair("--pretrained", "did you mean --init-from?")})
     expect_contains(train_error(Exit::usage, {given, "5"}), meant);
+  const TemporaryFolder folder;
+  expect_contains(train_error(Exit::config, {"-c", folder.write("a.ini", "[optimizer]\nlearning_rate = 1\n").string()}),
+                  "a.ini:2: [optimizer] has no key 'learning_rate' (did you mean --optimizer.lr?)");
   expect_contains(error_of(Exit::usage,
                            [] {
                              parse_options("predict", predict_options(), {"--batch_size", "5"});
