@@ -64,10 +64,11 @@ std::string find_fault(const CheckpointState& state, const Model& model, const O
 
 }  // namespace
 
-CheckpointSaver::CheckpointSaver(fs::path run_dir, std::vector<std::string> files, std::int64_t keep, Warn warn,
-                                 Communicator& world)
-    : run_dir_(std::move(run_dir)), keep_(keep), warn_(std::move(warn)), world_(world), store_(run_dir_) {
-  if (world.rank() != 0) return;
+CheckpointSaver::CheckpointSaver(fs::path run_dir, std::int64_t keep, Warn warn, Communicator& world)
+    : run_dir_(std::move(run_dir)), keep_(keep), warn_(std::move(warn)), world_(world), store_(run_dir_) {}
+
+void CheckpointSaver::remember(const std::vector<std::string>& files) {
+  if (world_.rank() != 0) return;
   std::error_code error;
   for (const std::string& name : files)
     if (fs::is_regular_file(run_dir_ / name, error)) files_[name] = read_file(run_dir_ / name);

@@ -25,10 +25,12 @@ class CheckpointSaver {
  public:
   using Warn = std::function<void(const std::string&)>;
 
-  // All workers of `world` make one. files: those in run_dir without which it cannot be used, as far as they are there;
-  // they are remembered, and written again if they are deleted. warn: called on rank 0; may be empty.
-  CheckpointSaver(std::filesystem::path run_dir, std::vector<std::string> files, std::int64_t keep, Warn warn,
-                  Communicator& world);
+  // All workers of `world` make one. warn: called on rank 0; may be empty.
+  CheckpointSaver(std::filesystem::path run_dir, std::int64_t keep, Warn warn, Communicator& world);
+
+  // files: those in run_dir without which it cannot be used, as far as they are there. They are remembered, and written
+  // again if they are deleted while training runs.
+  void remember(const std::vector<std::string>& files);
 
   CheckpointStore& store() { return store_; }  // used on rank 0
 

@@ -90,18 +90,19 @@ class Training {
     open_data();
     place_tasks();
     read_statistics();
+    saver_.emplace(
+        options.run_dir, options.keep,
+        [this](const std::string& warning) {
+          if (observer_) observer_->on_warning(warning);
+        },
+        world_);
     std::string found;
     if (resume) found = find_resumed();
     start_from_ = found.empty() && !options.initial.run_dir.empty();
     if (start_from_) agree_on_initial_weights(options.initial, world_);
     make_model();
     load_teachers();
-    saver_.emplace(
-        options.run_dir, std::vector<std::string>{"config.ini", state_.model.tokenizer.file}, options.keep,
-        [this](const std::string& warning) {
-          if (observer_) observer_->on_warning(warning);
-        },
-        world_);
+    saver_->remember({"config.ini", state_.model.tokenizer.file});
     Fingerprint before;
     if (!found.empty()) restore(found, before);
     if (options.micro_batch > 0) {
