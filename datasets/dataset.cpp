@@ -55,7 +55,8 @@ namespace {
 
 thread_local Scratch t_scratch;
 
-constexpr std::uint32_t kRecheckEvery = 4096;  // samples that a thread takes between two looks at a shard
+// Samples that a thread takes between two looks at a shard: a prime, so that each task of a step has its turn.
+constexpr std::uint32_t kRecheckEvery = 1021;
 thread_local std::uint32_t t_taken = 0;
 
 // Ids to 64 bits.

@@ -1,6 +1,9 @@
 // HDF5's lock, its error stack as one message, and opening for reading.
 #include "datasets/hdf5.h"
 
+#include <algorithm>
+#include <string_view>
+
 #include <fmt/format.h>
 
 #include "core/base/error.h"
@@ -33,7 +36,13 @@ void fail(const char* expression, const char* file, int line) {
   };
   H5Ewalk2(H5E_DEFAULT, H5E_WALK_DOWNWARD, collect, &reasons);
   H5Eclear2(H5E_DEFAULT);
-  if (reasons.find("Too many open files") != std::string::npos)
+  // Where the system refused, its reason says more than HDF5's way to it.
+  constexpr std::string_view kSystem = "error message = '";
+  if (const std::size_t at = reasons.find(kSystem); at != std::string::npos) {
+    reasons.erase(0, at + kSystem.size());
+    reasons.resize(std::min(reasons.find('\''), reasons.size()));
+  }
+  if (reasons == "Too many open files")
     reasons += "; allow this process more open files before the program starts (ulimit -n 1024)";
   throw Error(Exit::data, fmt::format("HDF5 refused {} ({}:{}): {}", expression, file, line,
                                       reasons.empty() ? "no reason given" : reasons));

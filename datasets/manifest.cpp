@@ -169,8 +169,8 @@ const TaskInfo& Manifest::task(const std::string& wanted) const {
     if (one.name == wanted) return one;
     names.push_back(one.name);
   }
-  throw Error(Exit::config,
-              fmt::format("the data set '{}' has no task '{}'; it has {}", name, wanted, fmt::join(names, ", ")));
+  throw Error(Exit::config, fmt::format("the data set '{}' has no task '{}'; it has {}", name, wanted,
+                                        names.empty() ? "none" : fmt::format("{}", fmt::join(names, ", "))));
 }
 
 Manifest read_manifest(const std::filesystem::path& folder) {

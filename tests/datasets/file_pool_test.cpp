@@ -95,30 +95,44 @@ TEST_F(FilePoolTest, WithoutAHashATouchedFileIsRefused) {
   expect_error(Exit::data, {"a.h5", "no sha256", "verify --rehash"}, [&] { content(*file); });
 }
 
-// A bound on open files that the process reaches: the pool closes others, and stays smaller.
-TEST_F(FilePoolTest, FewOpenFilesMakeThePoolSmaller) {
-  rlimit before{};
-  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+// How many files this process may have open, for a while.
+class OpenFileLimit {
+ public:
+  OpenFileLimit() { ::getrlimit(RLIMIT_NOFILE, &before_); }
+  ~OpenFileLimit() { set(before_.rlim_cur); }
+  OpenFileLimit(const OpenFileLimit&) = delete;
+  OpenFileLimit& operator=(const OpenFileLimit&) = delete;
+  void set(rlim_t files) const {
+    rlimit limit = before_;
+    limit.rlim_cur = files;
+    EXPECT_EQ(::setrlimit(RLIMIT_NOFILE, &limit), 0);
+  }
+  void restore() const { set(before_.rlim_cur); }
+
+ private:
+  rlimit before_{};
+};
+
+// A bound on open files that the process reaches: the pool closes others.
+TEST_F(FilePoolTest, MakesRoomWhereFewFilesMayBeOpen) {
+  const OpenFileLimit limit;
   const auto open_now =
       static_cast<std::size_t>(std::distance(fs::directory_iterator("/proc/self/fd"), fs::directory_iterator()));
-  const auto pool = std::make_shared<FilePool>(64);
+  const auto pool = std::make_shared<FilePool>(8);
   std::vector<std::unique_ptr<PooledFile>> files;
   for (int i = 0; i < 40; ++i)
     files.push_back(
         std::make_unique<PooledFile>(write(std::to_string(i), "content " + std::to_string(i)), false, pool));
-  rlimit few = before;
-  few.rlim_cur = open_now + 6;
-  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &few), 0);
+  limit.set(open_now + 6);
   for (int round = 0; round < 3; ++round)
     for (std::size_t i = 0; i < files.size(); ++i)
       EXPECT_EQ(content(*files[i * 7 % files.size()]), "content " + std::to_string(i * 7 % files.size()));
-  few.rlim_cur = 3;  // none is left
-  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &few), 0);
+  limit.set(3);  // none is left
   PooledFile* closed = files[0].get();
   expect_error(Exit::data, {"Too many open files", "ulimit -n"}, [&] {
     for (const auto& file : files) closed = file.get(), content(*closed);
   });
-  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
+  limit.restore();
   EXPECT_EQ(content(*closed).substr(0, 8), "content ");
 }
 
