@@ -92,7 +92,7 @@ def test_one_class(tmp_path):
     imported(tmp_path / "x", {"x.jsonl": FILES["jsonl"].replace('"b"', '"a"')}, train="x.jsonl", valid="x.jsonl")
     train(tmp_path / "run", tmp_path / "x" / "data", "--run.steps", 4, "--run.eval_every", 2)
     done = run("evaluate", "--run-dir", tmp_path / "run", "--split", "valid", "--json")
-    assert done.returncode == 0 and json.loads(done.stdout)["tasks"]["t"]["metrics"]["accuracy"] == 1, (done.stdout, done.stderr)
+    assert done.returncode == 0 and json.loads(done.stdout)["tasks"]["t"]["accuracy"] == 1, (done.stdout, done.stderr)
 
 
 def test_a_tokenizer_that_has_gone(tmp_path):
