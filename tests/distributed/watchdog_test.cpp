@@ -12,7 +12,9 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
+#include "core/base/files.h"
 #include "core/base/progress.h"
+#include "datasets/file_pool.h"
 #include "distributed/communicator/communicator.h"
 #include "distributed/communicator/timeline.h"
 #include "distributed/watchdog/backtraces.h"
@@ -282,6 +284,19 @@ TEST(Progress, CollectivesAndPhasesAreProgress) {
   EXPECT_EQ(progress_count.load(), before + 2);
   make_local_communicator()->barrier("here");
   EXPECT_EQ(progress_count.load(), before + 4);
+}
+
+// A checkpoint on a slow disk, or a data set of many shards, is no hang.
+TEST(Progress, SyncsAndOpenedShardsAreProgress) {
+  const fs::path file = fs::temp_directory_path() / fmt::format("polyhead-progress-{}", getpid());
+  std::ofstream(file) << "x";
+  auto before = progress_count.load();
+  sync_path(file);
+  EXPECT_GT(progress_count.load(), before);
+  before = progress_count.load();
+  { const OpenFile opened(file, false); }
+  EXPECT_GT(progress_count.load(), before);
+  fs::remove(file);
 }
 
 TEST(Watchdog, ThatCannotBeReachedSaysSoOnceTheRunHasBegun) {
