@@ -53,8 +53,9 @@ TokenizerInfo make_tokenizer(const ImportOptions& options, const fs::path& folde
   const bool train = options.vocab.empty() && !texts.empty();
   const std::string kind = options.vocab.empty() && !train ? "wordpiece" : options.tokenizer;
   const fs::path file = folder / (kind == "wordpiece" ? "vocab.txt" : "tokenizer.model");
+  std::optional<bool> lowercase;
   if (!options.vocab.empty()) {
-    inspect_tokenizer(kind, options.vocab);  // so that an error names the file that was given
+    lowercase = inspect_tokenizer(kind, options.vocab).lowercase;  // an error names the file that was given
     write_file_atomically(file, read_file(options.vocab));
   } else if (train) {
     const auto start = std::chrono::steady_clock::now();
@@ -74,7 +75,9 @@ TokenizerInfo make_tokenizer(const ImportOptions& options, const fs::path& folde
     progress("no task has text: the tokenizer holds the five special tokens only");
     write_file_atomically(file, "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n");
   }
-  return inspect_tokenizer(kind, file);
+  TokenizerInfo info = inspect_tokenizer(kind, file);
+  info.lowercase = lowercase;
+  return info;
 }
 
 void check(const ImportOptions& options) {

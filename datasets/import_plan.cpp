@@ -176,6 +176,7 @@ class Scan {
     else
       std::ranges::copy_if(file_.label_names, std::back_inserter(plan_.info.labels),
                            [&](const std::string& name) { return labels.contains(name); });
+    plan_.info.label_type = census_.labels.type();
     for (const std::string& label : plan_.info.labels)
       plan_.index.emplace(label, static_cast<std::uint32_t>(plan_.index.size()));
     if (file_.kind == Kind::regression && plan_.outputs > 1)

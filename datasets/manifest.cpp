@@ -105,6 +105,10 @@ TokenizerInfo read_tokenizer(const Node& node) {
   };
   info.pad = special("pad"), info.unk = special("unk"), info.bos = special("bos"), info.eos = special("eos");
   info.mask = special("mask");
+  if (node.has("lowercase")) {
+    if (!node.at("lowercase").is_boolean()) node.fail("has a 'lowercase' that is not true or false");
+    info.lowercase = node.at("lowercase").get<bool>();
+  }
   return info;
 }
 
@@ -142,6 +146,9 @@ TaskInfo read_task(const Node& node) {
     if (info.labels.empty()) node.fail("has no labels");
     if (*kind == Kind::tagging && info.labels.size() >= 65535) node.fail("has more than 65534 labels");
   }
+  info.label_type = node.text_or_empty("label_type");
+  if (!info.label_type.empty() && info.label_type != "integer" && info.label_type != "boolean")
+    node.fail(fmt::format("has the label_type '{}'; known are integer and boolean", info.label_type));
   if (node.has("outputs")) info.outputs = node.texts("outputs");
   info.features = node.number_or_zero("features");
   info.source_language = node.text_or_empty("source_language");
@@ -215,10 +222,12 @@ void write_manifest(const std::filesystem::path& folder, const Manifest& manifes
                        {"pad", t.pad},   {"unk", t.unk},   {"bos", t.bos},       {"eos", t.eos},
                        {"mask", t.mask}};
   if (t.sha256.empty()) root["tokenizer"].erase("sha256");
+  if (t.lowercase) root["tokenizer"]["lowercase"] = *t.lowercase;
   root["tasks"] = ordered_json::array();
   for (const TaskInfo& task : manifest.tasks) {
     ordered_json entry = {{"name", task.name}, {"kind", name_of(task.kind)}};
     if (!task.labels.empty()) entry["labels"] = task.labels;
+    if (!task.label_type.empty()) entry["label_type"] = task.label_type;
     if (!task.outputs.empty()) entry["outputs"] = task.outputs;
     if (task.features > 0) entry["features"] = task.features;
     const auto optional = [&](const char* key, const std::string& value) {

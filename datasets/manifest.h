@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -33,6 +34,7 @@ struct TaskInfo {
   std::uint64_t features = 0;        // numbers of an input vector; 0: the inputs are tokens, or it is not stated
   std::string source_language, target_language, source, license;
   std::map<std::string, SplitInfo> splits;  // "train", "valid", "test"
+  std::string label_type = {};              // of the labels in JSON: "integer", "boolean"; "": text, or not stated
 };
 
 struct TokenizerInfo {
@@ -41,6 +43,8 @@ struct TokenizerInfo {
   std::string sha256;
   std::int64_t vocab_size = 0;
   std::int64_t pad = 0, unk = 1, bos = 2, eos = 3, mask = 4;
+  // Of wordpiece: whether texts are lowered, where a tokenizer_config.json differs from what the pieces show.
+  std::optional<bool> lowercase = std::nullopt;
 };
 // As far as they state it.
 bool same_tokenizer(const TokenizerInfo& a, const TokenizerInfo& b);

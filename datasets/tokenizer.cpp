@@ -46,6 +46,7 @@ std::size_t longest_word(const std::vector<std::vector<std::int64_t>>& words, st
 
 TokenizerInfo inspect_tokenizer(const std::string& kind, const std::filesystem::path& file) {
   TokenizerInfo info;
+  if (kind == "wordpiece") info.lowercase = stated_lowercase(file);
   load(kind, file, info);
   info.kind = kind;
   info.file = file.filename().string();
@@ -63,6 +64,7 @@ std::unique_ptr<Tokenizer> load_tokenizer(const std::filesystem::path& folder, c
   if (!std::filesystem::exists(file)) fail("is missing");
   if (!info.sha256.empty() && sha256_file(file) != info.sha256) fail("has another SHA-256 than the manifest says");
   TokenizerInfo found;
+  found.lowercase = info.lowercase;
   std::unique_ptr<Tokenizer> tokenizer = load(info.kind, file, found);
   const auto same = [&](const char* what, std::int64_t here, std::int64_t there) {
     if (here != there) fail(fmt::format("has {} = {}, the manifest says {}", what, here, there));

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -13,6 +14,7 @@
 
 #include "core/base/error.h"
 #include "core/base/files.h"
+#include "core/base/json_text.h"
 
 namespace polyhead {
 namespace {
@@ -83,6 +85,8 @@ class WordPiece : public Tokenizer {
         for (const Code c : characters(line))
           lower_ = lower_ && (utf8proc_category(c) != UTF8PROC_CATEGORY_LU || utf8proc_tolower(c) == c);
     }
+    if (info.lowercase == lower_) info.lowercase.reset();
+    lower_ = info.lowercase.value_or(lower_);
     const auto id = [&](const char* piece) {
       const auto found = ids_.find(piece);
       if (found == ids_.end())
@@ -203,6 +207,20 @@ class WordPiece : public Tokenizer {
 };
 
 }  // namespace
+
+std::optional<bool> stated_lowercase(const std::filesystem::path& vocabulary) {
+  const std::filesystem::path file = vocabulary.parent_path() / "tokenizer_config.json";
+  if (!std::filesystem::exists(file)) return std::nullopt;
+  try {
+    const auto config = parse_json<nlohmann::json>(read_file(file));
+    const auto found = config.find("do_lower_case");
+    if (found == config.end() || !found->is_boolean()) return std::nullopt;
+    return found->get<bool>();
+  } catch (const JsonError& error) {
+    throw Error(Exit::data, fmt::format("{}, beside the vocabulary, {}; correct it, or move the vocabulary elsewhere",
+                                        file.string(), error.what()));
+  }
+}
 
 std::unique_ptr<Tokenizer> load_wordpiece(const std::filesystem::path& file, TokenizerInfo& info) {
   return std::make_unique<WordPiece>(file, info);

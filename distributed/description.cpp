@@ -28,11 +28,31 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(HeadOptions, head, own, dropout,
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(TrainStatistics, mean, deviation, class_weights, feature_width, pairs,
                                                 only_pairs)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(MaskingOptions, share, mask, random)
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(TokenizerInfo, kind, file, sha256, vocab_size, pad, unk, bos, eos, mask)
+
+void to_json(json& out, const TokenizerInfo& info) {
+  out = {{"kind", info.kind}, {"file", info.file}, {"sha256", info.sha256}, {"vocab_size", info.vocab_size},
+         {"pad", info.pad},   {"unk", info.unk},   {"bos", info.bos},       {"eos", info.eos},
+         {"mask", info.mask}};
+  if (info.lowercase) out["lowercase"] = *info.lowercase;
+}
+
+void from_json(const json& in, TokenizerInfo& info) {
+  in.at("kind").get_to(info.kind);
+  in.at("file").get_to(info.file);
+  in.at("sha256").get_to(info.sha256);
+  in.at("vocab_size").get_to(info.vocab_size);
+  in.at("pad").get_to(info.pad);
+  in.at("unk").get_to(info.unk);
+  in.at("bos").get_to(info.bos);
+  in.at("eos").get_to(info.eos);
+  in.at("mask").get_to(info.mask);
+  if (in.contains("lowercase")) info.lowercase = in.at("lowercase").get<bool>();
+}
 
 void to_json(json& out, const TrainedTask& task) {
   out = {{"name", task.name}, {"kind", name_of(task.kind)}, {"labels", task.labels},        {"outputs", task.outputs},
          {"head", task.head}, {"masking", task.masking},    {"statistics", task.statistics}};
+  if (!task.label_type.empty()) out["label_type"] = task.label_type;
 }
 
 void from_json(const json& in, TrainedTask& task) {
@@ -43,6 +63,7 @@ void from_json(const json& in, TrainedTask& task) {
   in.at("labels").get_to(task.labels);
   in.at("head").get_to(task.head);
   in.at("masking").get_to(task.masking);
+  task.label_type = in.value("label_type", task.label_type);
   task.outputs = in.value("outputs", task.outputs);
   task.statistics = in.value("statistics", task.statistics);
 }

@@ -22,6 +22,7 @@ struct TrainedTask {
   HeadOptions head;
   MaskingOptions masking;
   TrainStatistics statistics;
+  std::string label_type = {};  // as the data set's manifest has it
 };
 
 struct ModelDescription {

@@ -89,6 +89,7 @@ ModelDescription describe_model(const TrainOptions& options, const Manifest& man
     const TaskInfo& info = manifest.task(name);
     const TaskOptions& task = options.task_options.at(name);
     description.tasks.push_back({name, info.kind, info.labels, info.outputs, task.head, task.masking, {}});
+    description.tasks.back().label_type = info.label_type;
   }
   return description;
 }

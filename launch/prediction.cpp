@@ -224,7 +224,8 @@ ordered_json Predictor::members(const PredictionLine& line, const Predicted& pre
 }
 
 ordered_json Predictor::label(std::int64_t id) const {
-  return task_.labels[static_cast<std::size_t>(id)];
+  const std::string& name = task_.labels[static_cast<std::size_t>(id)];
+  return task_.label_type.empty() ? ordered_json(name) : ordered_json::parse(name);
 }
 
 // One tag a word; null for a word that was cut off.

@@ -77,6 +77,32 @@ TEST_F(ValuesTest, BooleansAreLabelsOfTheirOwn) {
   refuse({"line 2", "the label true as a boolean"});
 }
 
+TEST_F(ValuesTest, TheManifestSaysWhatLabelsWere) {
+  only(Kind::classification, "t.jsonl", "{\"text\": \"a\", \"label\": 1}\n{\"text\": \"b\", \"label\": 0}\n");
+  EXPECT_EQ(import().task("t").label_type, "integer");
+  only(Kind::classification, "t.jsonl", "{\"text\": \"a\", \"label\": true}\n{\"text\": \"b\", \"label\": false}\n");
+  EXPECT_EQ(import().task("t").label_type, "boolean");
+  only(Kind::classification, "t.jsonl", "{\"text\": \"a\", \"label\": 1}\n{\"text\": \"b\", \"label\": \"x\"}\n");
+  EXPECT_EQ(import().task("t").label_type, "");
+  only(Kind::classification, "t.csv", "text,label\na,1\nb,0\n");
+  EXPECT_EQ(import().task("t").label_type, "");
+}
+
+TEST_F(ValuesTest, TokenizerConfigSaysWhetherTextsAreLowered) {
+  std::filesystem::create_directory(folder_ / "v");
+  options_.vocab = folder_ / "v" / "vocab.txt";
+  write_file_atomically(options_.vocab, "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\nb\n");
+  write_file_atomically(folder_ / "v" / "tokenizer_config.json", "{\"do_lower_case\": false}");
+  only(Kind::classification, "t.csv", "text,label\na b,p\nA b,n\n");
+  const Manifest cased = import();
+  EXPECT_EQ(cased.tokenizer.lowercase, false);
+  EXPECT_EQ(tokens(reader(cased, "t"), 1), (Ids{2, 1, 6, 3}));
+  write_file_atomically(folder_ / "v" / "tokenizer_config.json", "{\"do_lower_case\": true}");
+  const Manifest lowered = import();
+  EXPECT_EQ(lowered.tokenizer.lowercase, std::nullopt);  // as the vocabulary shows
+  EXPECT_EQ(tokens(reader(lowered, "t"), 1), (Ids{2, 5, 6, 3}));
+}
+
 TEST_F(ValuesTest, LabelNamesNameNumbersInTheirOrder) {
   ImportTask& t =
       only(Kind::classification, "t.jsonl", "{\"text\": \"a\", \"label\": 1}\n{\"text\": \"b\", \"label\": 0}\n");

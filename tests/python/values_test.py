@@ -120,3 +120,13 @@ def test_targets_are_written_as_they_are(tmp_path):
         assert ("warning: normalization = nfkc" in done.stderr) == (not same) and ("give another text" in done.stderr) == (not same)
         shown = json.loads(run("inspect", "--data", out, "--samples", 5, "--json").stdout)["tasks"]["t"]["splits"]["train"]["texts"]
         assert all((text["target"] in {row["target"] for row in rows}) == same for text in shown)
+
+
+@pytest.mark.parametrize("labels", [[0, 1], [False, True], ["0", "1"]])
+def test_labels_are_predicted_as_they_were(labels, tmp_path):
+    rows = [{"text": text, "label": label} for text, label in zip(("red apple", "cold rain"), labels)]
+    (tmp_path / "t.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows * 10))
+    assert run(*describe(tmp_path, "t.jsonl")).returncode == 0
+    train(tmp_path / "run", tmp_path / "data", "--run.steps", 3, "--mixture.batch", 8)
+    label = json.loads(ask(tmp_path / "run", ['{"text": "red apple"}']).stdout)["label"]
+    assert type(label) is type(labels[0]) and label in labels
