@@ -13,6 +13,7 @@
 #include "core/base/error.h"
 #include "core/base/files.h"
 #include "core/base/hash.h"
+#include "core/base/names.h"
 #include "core/base/safetensors.h"
 #include "distributed/sharding.h"
 
@@ -35,6 +36,11 @@ std::string folder_name(std::int64_t step) {
 
 std::string owner_of(const Head& head) {
   return "head." + head.spec().task;
+}
+
+// OWNER.safetensors, OWNER.optimizer.safetensors: a task may be named as no file can be.
+std::string file_of(const std::string& owner, const std::string& ending) {
+  return file_stem(owner) + ending;
 }
 
 // Flat buffers cut by the arena's parameters, as named tensors. The host copies must outlive the map.
@@ -114,9 +120,9 @@ Moments encoder_moments(const Optimizers& optimizers, std::int64_t elements, Com
   return {whole(of.mean), whole(of.square), whole(of.average)};
 }
 
-// Writes the parameters, the optimizer state and the average of one owner; -> lines "name hash".
-std::string write_owner(const fs::path& folder, const std::string& owner, const Arena& arena,
-                        const Moments& optimizer) {
+// Writes the parameters, the optimizer state and the average of one owner; -> hashes by the files' names.
+std::map<std::string, std::string> write_owner(const fs::path& folder, const std::string& owner, const Arena& arena,
+                                               const Moments& optimizer) {
   Stored values, moments, average;
   values.add(arena, "", arena.values());
   moments.add(arena, "mean.", optimizer.mean);
@@ -127,12 +133,12 @@ std::string write_owner(const fs::path& folder, const std::string& owner, const 
     average.add(arena, "", optimizer.average);
     files.emplace_back(kAverage, &average);
   }
-  std::string lines;
+  std::map<std::string, std::string> hashes;
   for (const auto& [ending, stored] : files) {
-    const std::string name = owner + ending;
-    lines += name + " " + to_hex(write_safetensors(folder / name, stored->tensors, {{"format", "pt"}})) + "\n";
+    const std::string name = file_of(owner, ending);
+    hashes[name] = to_hex(write_safetensors(folder / name, stored->tensors, {{"format", "pt"}}));
   }
-  return lines;
+  return hashes;
 }
 
 }  // namespace
@@ -172,48 +178,40 @@ fs::path save_checkpoint(const fs::path& run_dir, CheckpointState& state, const 
                                                   beside.string(), error.message()));
   }
   world.barrier("checkpoint.begin");
-  std::string lines;
+  std::map<std::string, std::string> files;
   const Arena& encoder = model.encoder().arena();
   {
     const Moments moments = encoder_moments(optimizers, encoder.values().numel(), world);
-    if (world.rank() == 0) lines += write_owner(beside, "encoder", encoder, moments);
+    if (world.rank() == 0) files = write_owner(beside, "encoder", encoder, moments);
   }
   for (const int task : leads) {
     const AdamW& optimizer = optimizers.heads.at(task);
-    lines += write_owner(beside, owner_of(model.head(task)), model.head(task).arena(),
-                         {optimizer.mean, optimizer.square, optimizer.average});
+    files.merge(write_owner(beside, owner_of(model.head(task)), model.head(task).arena(),
+                            {optimizer.mean, optimizer.square, optimizer.average}));
   }
-  std::string steps = "encoder " + std::to_string(optimizers.encoder.steps) + "\n";
-  for (const int task : leads)
-    steps += owner_of(model.head(task)) + " " + std::to_string(optimizers.heads.at(task).steps) + "\n";
-
-  const auto each_line = [](const std::vector<std::string>& all, const auto& use) {
-    for (const std::string& text : all)
-      for (std::size_t at = 0; at < text.size();) {
-        const std::size_t end = text.find('\n', at), space = text.find(' ', at);
-        use(text.substr(at, space - at), text.substr(space + 1, end - space - 1));
-        at = end + 1;
-      }
-  };
+  std::map<std::string, std::int64_t> steps = {{"encoder", optimizers.encoder.steps}};
+  for (const int task : leads) steps[owner_of(model.head(task))] = optimizers.heads.at(task).steps;
   state.files.clear();
-  each_line(world.all_gather_strings("checkpoint.files", lines),
-            [&](const std::string& name, const std::string& hash) { state.files[name] = hash; });
-  each_line(
-      world.all_gather_strings("checkpoint.steps", steps),
-      [&](const std::string& owner, const std::string& count) { state.optimizer_steps[owner] = std::stoll(count); });
+  for (const std::string& text : world.all_gather_strings("checkpoint.files", json::array({files, steps}).dump())) {
+    const json theirs = json::parse(text);
+    state.files.merge(theirs[0].get<std::map<std::string, std::string>>());
+    for (const auto& [owner, count] : theirs[1].items()) state.optimizer_steps[owner] = count.get<std::int64_t>();
+  }
   if (world.rank() == 0) {
-    const json out = {{"format", "polyhead-checkpoint"},
-                      {"version", 1},
-                      {"step", state.step},
-                      {"ids_hash", to_hex(state.ids_hash)},
-                      {"parameter_hash", to_hex(state.parameter_hash)},
-                      {"mixture", state.mixture},
-                      {"validation", state.validation},
-                      {"optimizer_steps", state.optimizer_steps},
-                      {"files", state.files},
-                      {"workers", world.size()},
-                      {"fingerprint", state.fingerprint},
-                      {"model", json::parse(to_json(state.model))}};
+    json out = {{"format", "polyhead-checkpoint"},
+                {"version", 1},
+                {"step", state.step},
+                {"ids_hash", to_hex(state.ids_hash)},
+                {"parameter_hash", to_hex(state.parameter_hash)},
+                {"mixture", state.mixture},
+                {"validation", state.validation},
+                {"optimizer_steps", state.optimizer_steps},
+                {"files", state.files},
+                {"workers", world.size()},
+                {"fingerprint", state.fingerprint},
+                {"threads", state.threads},
+                {"model", json::parse(to_json(state.model))}};
+    if (state.evaluation_due) out["evaluation_due"] = true;
     write_file_atomically(beside / "state.json", out.dump(1) + "\n");
     sync_path(beside);
     // A checkpoint of this very step may be there, from a run that went on after it and was sent back.
@@ -264,6 +262,8 @@ CheckpointState read_checkpoint_state(const fs::path& folder) {
     in.at("optimizer_steps").get_to(state.optimizer_steps);
     in.at("files").get_to(state.files);
     state.fingerprint = in.value("fingerprint", state.fingerprint);  // older ones have none
+    state.threads = in.value("threads", state.threads);              // nor threads
+    state.evaluation_due = in.value("evaluation_due", false);
     state.model = description_from_json(in.at("model").dump(), file.string());
   } catch (const Error&) {
     throw;
@@ -325,7 +325,7 @@ std::unique_ptr<FoundCheckpoint> choose_checkpoint(const fs::path& run_dir, cons
 std::uint64_t weights_hash(const CheckpointState& state, const std::string& task, bool average) {
   std::string hashes;
   for (const std::string& owner : {std::string("encoder"), "head." + task}) {
-    const auto file = state.files.find(owner + (average ? kAverage : ".safetensors"));
+    const auto file = state.files.find(file_of(owner, average ? kAverage : ".safetensors"));
     if (file == state.files.end())
       throw Error(Exit::config, fmt::format("its checkpoint of step {} holds no averaged weights, as it was trained "
                                             "without optimizer.ema",
@@ -341,7 +341,7 @@ void load_average(const fs::path& folder, const CheckpointState& state, Model& m
         Exit::config,
         fmt::format("{}: it holds no averaged weights, as the run was trained without optimizer.ema", folder.string()));
   const auto load = [&](const std::string& owner, const Arena& arena) {
-    read_into(folder / (owner + kAverage), state, arena, whole(arena), {{"", arena.values()}});
+    read_into(folder / file_of(owner, kAverage), state, arena, whole(arena), {{"", arena.values()}});
   };
   load("encoder", model.encoder().arena());
   for (const auto& [task, head] : model.heads()) load(owner_of(*head), head->arena());
@@ -349,12 +349,12 @@ void load_average(const fs::path& folder, const CheckpointState& state, Model& m
 
 void load_checkpoint(const fs::path& folder, const CheckpointState& state, Model& model, Optimizers* optimizers) {
   const auto load = [&](const std::string& owner, Arena& arena, AdamW* optimizer) {
-    read_into(folder / (owner + ".safetensors"), state, arena, whole(arena), {{"", arena.values()}});
+    read_into(folder / file_of(owner, ".safetensors"), state, arena, whole(arena), {{"", arena.values()}});
     if (!optimizer) return;
-    read_into(folder / (owner + ".optimizer.safetensors"), state, arena, optimizer->part,
+    read_into(folder / file_of(owner, ".optimizer.safetensors"), state, arena, optimizer->part,
               {{"mean.", optimizer->mean}, {"square.", optimizer->square}});
     if (optimizer->average.defined())
-      read_into(folder / (owner + kAverage), state, arena, optimizer->part, {{"", optimizer->average}});
+      read_into(folder / file_of(owner, kAverage), state, arena, optimizer->part, {{"", optimizer->average}});
     const auto steps = state.optimizer_steps.find(owner);
     if (steps == state.optimizer_steps.end())
       throw Error(Exit::data,

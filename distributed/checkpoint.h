@@ -26,7 +26,9 @@ struct CheckpointState {
   ValidationState validation;
   std::map<std::string, std::int64_t> optimizer_steps;  // "encoder", "head.NAME"
   std::map<std::string, std::string> fingerprint;       // see distributed/reproducible.h
-  std::map<std::string, std::string> files;             // name -> xxh3-64, 16 hexadecimal digits
+  std::vector<int> threads;  // computing threads of every worker, one number where all have the same; empty: not known
+  bool evaluation_due = false;               // a signal ended the evaluation after this step, which is to be repeated
+  std::map<std::string, std::string> files;  // name -> xxh3-64, 16 hexadecimal digits
 };
 
 // The optimizers of what a worker holds.

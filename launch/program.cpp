@@ -7,11 +7,13 @@
 #include <chrono>
 #include <cstdio>
 #include <new>
+#include <optional>
 #include <thread>
 
 #include "core/base/error.h"
 #include "distributed/communicator/timeline.h"
 #include "launch/commands/commands.h"
+#include "launch/handshake.h"
 #include "launch/launcher.h"
 #include "launch/nearest.h"
 #include "launch/signals.h"
@@ -61,6 +63,16 @@ int report(const std::string& who, Communicator* world, int code, const std::str
   return code;
 }
 
+// What a signal asks of the commands that have something to save.
+void catch_signals_of(const std::string& command) {
+  const Launcher launcher = find_launcher();
+  const std::string who = launcher.rank <= 0 ? fmt::format("polyhead {}", command) : "";  // one of the workers says it
+  if (command == "train")
+    catch_stop_signals(who, "training finishes its step, saves a checkpoint and ends with code 75");
+  else if (command == "compare")
+    catch_stop_signals(who, "the run that is training saves a checkpoint, and compare ends with code 75");
+}
+
 // Runs `body`; what it throws is reported.
 template <class Body>
 int guarded(const std::string& who, Communicator* world, Body body) {
@@ -77,12 +89,16 @@ int guarded(const std::string& who, Communicator* world, Body body) {
 }
 
 int run_command(const Command& command, const std::vector<std::string>& words, Communicator& world) {
-  if (std::ranges::any_of(words, [](const std::string& word) { return word == "--help" || word == "-h"; })) {
-    if (world.rank() == 0) print(stdout, help_text(command.name, command.summary, command.options));
-    return 0;
-  }
-  const Config config = parse_options(command.name, command.options, words);
-  return command.run(config, world);
+  const bool help =
+      std::ranges::any_of(words, [](const std::string& word) { return word == "--help" || word == "-h"; });
+  std::optional<Config> config;
+  if (!help) config = parse_options(command.name, command.options, words);
+  // Before any other collective: they could be those of another command, or depend on an option.
+  if (world.size() > 1)
+    compare_workers("launch.words", facts_of_words(command.name, config ? &*config : nullptr), world);
+  if (config) return command.run(*config, world);
+  if (world.rank() == 0) print(stdout, help_text(command.name, command.summary, command.options));
+  return 0;
 }
 
 }  // namespace
@@ -124,6 +140,7 @@ int run_program(int argc, char** argv) {
     print(stdout, fmt::format("polyhead {}\n", kVersion));
     return 0;
   }
+  catch_signals_of(words[0]);  // before anything that takes time
   catch_lost_files();
   const Command* command = nullptr;
   std::unique_ptr<Watchdog> watchdog;  // outlives the world: ending MPI can hang too

@@ -44,9 +44,18 @@ Json numbers(const std::map<std::string, double>& values) {
   return json;
 }
 
-// What a start leaves that hung before the run began, and the watchdog's address.
+// What a start leaves that ended or hung before the run began: its own temporary files, the watchdog's address.
 bool left_by_start(const std::string& name) {
-  return name == "logs" || name == "status.json" || name.starts_with(".watchdog-");
+  return name == "logs" || name == "status.json" || name.starts_with(".watchdog-") || name.starts_with(".polyhead-") ||
+         name.starts_with("config.ini.tmp") || name.starts_with("status.json.tmp");
+}
+
+void remove_temporary_files(const fs::path& folder) {
+  std::error_code code;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder, code))
+    if (const std::string name = entry.path().filename().string();
+        name.starts_with("config.ini.tmp") || name.starts_with(".polyhead-"))
+      fs::remove(entry.path(), code);
 }
 
 bool decides_by_valid(const Config& config) {
@@ -130,6 +139,7 @@ RunLock::~RunLock() {
 void begin_run_folder(const Config& config) {
   const fs::path folder = config.path("run.run_dir");
   make_folder(folder);
+  remove_temporary_files(folder);
   write_file_atomically(folder / "config.ini", config.ini());
 }
 
@@ -183,6 +193,14 @@ void note_failure(const std::filesystem::path& run_dir, int exit_code, const std
     write_status(run_dir, status);
   } catch (const std::exception&) {
   }
+}
+
+void note_preempted(const fs::path& run_dir) {
+  Status status = read_status(run_dir).value_or(Status{});
+  status.state = "preempted";
+  status.exit_code = static_cast<int>(Exit::preempted);
+  status.error.clear();
+  write_status(run_dir, status);
 }
 
 MetricsFile::MetricsFile(const fs::path& file, std::int64_t resumed_step) : file_(file) {

@@ -17,10 +17,11 @@ namespace polyhead {
 
 enum class FolderState { fresh, holds_run };
 
-// Looks at run.run_dir: it does not exist or is empty (fresh), or holds a run of the same configuration (identity keys
-// equal to its config.ini's), which goes on from its newest checkpoint or, without one, from the start. Otherwise
-// throws Error(config): another configuration (with the differing keys), a folder that is no run, or any run under
-// run.resume = never. `config` is resolved. Writes nothing; ask on one rank only, before any rank writes.
+// Looks at run.run_dir: it does not exist, is empty or has only what a start leaves that ended early (fresh), or holds
+// a run of the same configuration (identity keys equal to its config.ini's), which goes on from its newest checkpoint
+// or, without one, from the start. Otherwise throws Error(config): another configuration (with the differing keys), a
+// folder that is no run, or any run under run.resume = never. `config` is resolved. Writes nothing; ask on one rank
+// only, before any rank writes.
 FolderState check_run_folder(const Config& config);
 
 // Keeps other trainings out of the folder, which it creates where needed, as long as it lives: a lock (flock) on the
@@ -58,6 +59,9 @@ void write_status(const std::filesystem::path& run_dir, const Status& status);
 // The end by an error, from any rank: state failed, step and checkpoint as they were. Never throws: the first error is
 // the one to report.
 void note_failure(const std::filesystem::path& run_dir, int exit_code, const std::string& what) noexcept;
+// The end by a signal before there was anything new to save: state preempted, code 75, step and checkpoint as they
+// were. Throws Error(cannot_write).
+void note_preempted(const std::filesystem::path& run_dir);
 // nullopt when there is none; throws Error(data) when it is not readable.
 std::optional<Status> read_status(const std::filesystem::path& run_dir);
 
