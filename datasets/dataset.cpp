@@ -2,6 +2,7 @@
 #include "datasets/dataset.h"
 
 #include <algorithm>
+#include <atomic>
 #include <bit>
 
 #include <fmt/format.h>
@@ -9,6 +10,7 @@
 #include "core/base/batch.h"
 #include "core/base/clones.h"
 #include "core/base/error.h"
+#include "datasets/known_content.h"
 #include "datasets/shard.h"
 
 namespace polyhead {
@@ -23,6 +25,12 @@ struct SplitReader::Implementation {
   int shift = 0;
 
   std::uint64_t size() const { return ends.empty() ? 0 : ends.back(); }
+
+  // A shard that stays open is never opened again: now and then one of them is looked at.
+  mutable std::atomic<std::size_t> rechecked = 0;
+  void recheck_one() const {
+    check_content(shards[rechecked.fetch_add(1, std::memory_order_relaxed) % shards.size()]->path());
+  }
 
   void make_guesses() {
     shift = std::max(0, static_cast<int>(std::bit_width(size())) - static_cast<int>(std::bit_width(4 * ends.size())));
@@ -46,6 +54,9 @@ struct SplitReader::Implementation {
 namespace {
 
 thread_local Scratch t_scratch;
+
+constexpr std::uint32_t kRecheckEvery = 4096;  // samples that a thread takes between two looks at a shard
+thread_local std::uint32_t t_taken = 0;
 
 // Ids to 64 bits.
 #define POLYHEAD_WIDEN(name, type, result)                                                   \
@@ -139,6 +150,7 @@ bool SplitReader::pairs() const {
 }
 
 StoredSample SplitReader::sample(std::uint64_t index) const {
+  if (++t_taken % kRecheckEvery == 0 && size() > 0) implementation_->recheck_one();
   const auto [shard, row] = implementation_->locate(index);
   return {*shard, row, index};
 }

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -14,6 +15,8 @@
 #include <fmt/format.h>
 
 #include "core/base/error.h"
+#include "core/base/progress.h"
+#include "datasets/known_content.h"
 
 namespace polyhead {
 namespace {
@@ -44,6 +47,49 @@ void forget(const char* name) {
     }
 }
 
+constexpr std::size_t kLargestPool = 256, kSmallestPool = 4;
+
+// How many files this process may have open; 0: no bound is known.
+std::uint64_t descriptor_limit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return 0;
+  return limit.rlim_cur;
+}
+
+// The process, or the machine, has no descriptor left to open a file with.
+struct TooManyOpenFiles : Error {
+  explicit TooManyOpenFiles(const std::string& message) : Error(Exit::data, message) {}
+};
+
+[[noreturn]] void fail_to_open(const std::filesystem::path& file, int error) {
+  const std::string reason =
+      fmt::format("cannot open the shard {}: {}", file.string(), std::system_category().message(error));
+  if (error == EMFILE)
+    throw TooManyOpenFiles(
+        fmt::format("{}. This process may have {} files open at once; allow it more before the "
+                    "program starts (ulimit -n 1024)",
+                    reason, descriptor_limit()));
+  if (error == ENFILE)
+    throw TooManyOpenFiles(reason +
+                           ". The machine has no file left to open; close other programs, or raise fs.file-max");
+  throw Error(Exit::data, reason + ". Is the data set complete?");
+}
+
+// Opens a file; where the process may open no more, others of `recent` are closed first.
+template <class Recent, class Close>
+std::shared_ptr<const OpenFile> open_within_limit(const std::filesystem::path& file, bool map, Recent& recent,
+                                                  const Close& close) {
+  for (;;) {
+    try {
+      return std::make_shared<const OpenFile>(file, map);
+    } catch (const TooManyOpenFiles&) {
+      if (recent.empty()) throw;
+      close(*recent.back());
+      recent.pop_back();
+    }
+  }
+}
+
 }  // namespace
 
 const char* mapped_file_at(const void* address) {
@@ -55,11 +101,11 @@ const char* mapped_file_at(const void* address) {
 
 OpenFile::OpenFile(const std::filesystem::path& file, bool map) : file_(file) {
   const auto fail = [&] {
-    const std::string reason = std::system_category().message(errno);
+    const int error = errno;
     if (descriptor_ >= 0) ::close(descriptor_);
-    throw Error(Exit::data,
-                fmt::format("cannot open the shard {}: {}. Is the data set complete?", file.string(), reason));
+    fail_to_open(file, error);
   };
+  note_progress();  // thousands of shards on a slow file system are no hang
   descriptor_ = ::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // not to wait for a pipe's writer
   struct stat about {};
   if (descriptor_ < 0 || ::fstat(descriptor_, &about) != 0) fail();
@@ -98,15 +144,20 @@ void OpenFile::read(std::uint64_t offset, std::uint64_t bytes, std::byte* out) c
 }
 
 const std::shared_ptr<FilePool>& FilePool::shared() {
-  static const auto pool = std::make_shared<FilePool>(256);
+  static const auto pool = [] {
+    const std::uint64_t limit = descriptor_limit();
+    return std::make_shared<FilePool>(limit == 0 ? kLargestPool
+                                                 : std::clamp<std::size_t>(limit / 4, kSmallestPool, kLargestPool));
+  }();
   return pool;
 }
 
 PooledFile::PooledFile(std::filesystem::path file, bool map, std::shared_ptr<FilePool> pool)
     : file_(std::move(file)), map_(map), pool_(std::move(pool)) {
-  const OpenFile now(file_, false);
-  bytes_ = now.bytes();
-  changed_ = now.changed();
+  const std::lock_guard lock(pool_->mutex_);
+  const auto now = open_within_limit(file_, false, pool_->recent_, [](PooledFile& other) { other.held_.reset(); });
+  bytes_ = now->bytes();
+  changed_ = now->changed();
 }
 
 PooledFile::~PooledFile() {
@@ -124,12 +175,13 @@ std::shared_ptr<const OpenFile> PooledFile::pin() {
     if (!resident_) recent.splice(recent.begin(), recent, place_);
     return held_;
   }
-  auto opened = std::make_shared<const OpenFile>(file_, map_);
-  if (opened->bytes() != bytes_ || opened->changed() != changed_)
+  auto opened = open_within_limit(file_, map_, recent, [](PooledFile& other) { other.held_.reset(); });
+  if (opened->bytes() != bytes_)
     throw Error(Exit::data,
-                fmt::format("the shard {} had {} bytes when it was opened and has {} now, or is newer: another program "
-                            "changes it; restore it, and do not write to a data set that is being trained on",
+                fmt::format("the shard {} had {} bytes when it was opened and has {} now: another program changes it; "
+                            "restore it, and do not write to a data set that is being trained on",
                             file_.string(), bytes_, opened->bytes()));
+  check_content(file_);
   held_ = std::move(opened);
   if (pool_->residents_ < pool_->capacity_ / 2) {
     ++pool_->residents_;

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "core/base/error.h"
+#include "core/base/progress.h"
 
 namespace polyhead::hdf5 {
 namespace {
@@ -32,11 +33,14 @@ void fail(const char* expression, const char* file, int line) {
   };
   H5Ewalk2(H5E_DEFAULT, H5E_WALK_DOWNWARD, collect, &reasons);
   H5Eclear2(H5E_DEFAULT);
+  if (reasons.find("Too many open files") != std::string::npos)
+    reasons += "; allow this process more open files before the program starts (ulimit -n 1024)";
   throw Error(Exit::data, fmt::format("HDF5 refused {} ({}:{}): {}", expression, file, line,
                                       reasons.empty() ? "no reason given" : reasons));
 }
 
 Handle open_file(const std::filesystem::path& file) {
+  note_progress();
   const Handle access(POLYHEAD_HDF5(H5Pcreate(H5P_FILE_ACCESS)), H5Pclose);
   POLYHEAD_HDF5(H5Pset_file_locking(access, false, true));
   return {POLYHEAD_HDF5(H5Fopen(file.c_str(), H5F_ACC_RDONLY, access)), H5Fclose};

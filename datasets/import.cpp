@@ -2,13 +2,7 @@
 // beside or inside the data set's own, and puts everything in its place at the end.
 #include "datasets/import.h"
 
-#include <fcntl.h>
-#include <sys/file.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <chrono>
 #include <set>
 #include <system_error>
@@ -19,9 +13,11 @@
 #include "core/base/error.h"
 #include "core/base/files.h"
 #include "datasets/import_plan.h"
+#include "datasets/input_files.h"
 #include "datasets/manifest.h"
 #include "datasets/sentencepiece.h"
 #include "datasets/split_writer.h"
+#include "datasets/staging.h"
 #include "datasets/tokenizer.h"
 
 namespace polyhead {
@@ -29,55 +25,31 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// The folder that an import writes into, empty, and locked against other imports; removed unless it was renamed.
-class Staging {
- public:
-  Staging(const fs::path& folder, const fs::path& out) : folder_(folder) {
-    fs::create_directories(folder);
-    descriptor_ = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    // Some network file systems have no lock for folders: then nobody is kept out.
-    bool taken = descriptor_ >= 0 && ::flock(descriptor_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
-    // Another import may have ended, and renamed or removed what we opened, just before we locked it.
-    struct stat here {
-    }, there{};
-    taken = taken || ::stat(folder.c_str(), &there) != 0 ||
-            (descriptor_ >= 0 && (::fstat(descriptor_, &here) != 0 || here.st_ino != there.st_ino));
-    if (taken) {
-      close();
-      throw Error(
-          Exit::cannot_write,
-          fmt::format("cannot import to {}: another import is writing to it; wait until it has ended, or choose "
-                      "another --out",
-                      out.string()));
-    }
-    for (const auto& left : fs::directory_iterator(folder))
-      fs::remove_all(left.path());  // of an import that was killed
-  }
-  ~Staging() {
-    std::error_code ignored;
-    if (!renamed_) fs::remove_all(folder_, ignored);
-    close();
-  }
-  Staging(const Staging&) = delete;
-  Staging& operator=(const Staging&) = delete;
-  const fs::path& folder() const { return folder_; }
-  void rename(const fs::path& to) {
-    rename_and_sync(folder_, to);
-    renamed_ = true;
-  }
+constexpr const char* kPipes = ".pipes";  // in the staging folder; no task may have such a name
 
- private:
-  void close() {
-    if (descriptor_ >= 0) ::close(descriptor_);
-    descriptor_ = -1;
+// Whether a vocabulary that is trained normalizes texts, with a word on why not.
+bool choose_normalization(const ImportOptions& options, const std::vector<ImportPlan>& plans,
+                          const Progress& progress) {
+  TargetForms all;
+  std::string task;
+  for (const ImportPlan& plan : plans) {
+    all.add(plan.forms);
+    if (task.empty() && !plan.forms.allow_nfkc()) task = plan.info.name;
   }
-  fs::path folder_;
-  int descriptor_ = -1;
-  bool renamed_ = false;
-};
+  if (all.allow_nfkc()) return options.normalization != Normalization::none;
+  const std::string because = fmt::format("it replaces characters of targets of task '{}' ({})", task, all.replaced());
+  if (options.normalization == Normalization::nfkc)
+    progress(
+        fmt::format("warning: normalization = nfkc: {}, so that the model can never write them; choose "
+                    "normalization = none",
+                    because));
+  else
+    progress(fmt::format("tokenizer: normalization = none rather than nfkc, as {}", because));
+  return options.normalization == Normalization::nfkc;
+}
 
 TokenizerInfo make_tokenizer(const ImportOptions& options, const fs::path& folder, TextSample& texts,
-                             const Progress& progress) {
+                             const std::vector<ImportPlan>& plans, const Progress& progress) {
   const bool train = options.vocab.empty() && !texts.empty();
   const std::string kind = options.vocab.empty() && !train ? "wordpiece" : options.tokenizer;
   const fs::path file = folder / (kind == "wordpiece" ? "vocab.txt" : "tokenizer.model");
@@ -86,12 +58,18 @@ TokenizerInfo make_tokenizer(const ImportOptions& options, const fs::path& folde
     write_file_atomically(file, read_file(options.vocab));
   } else if (train) {
     const auto start = std::chrono::steady_clock::now();
+    const bool normalize = choose_normalization(options, plans, progress);
     const std::vector<std::string> all = texts.take();
     progress(fmt::format("training the tokenizer on {} texts", grouped(all.size())));
-    write_file_atomically(file, train_sentencepiece(all, options.vocab_size));
+    write_file_atomically(file, train_sentencepiece(all, options.vocab_size, normalize));
     const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
-    progress(fmt::format("tokenizer: {} pieces, {:.1f} s", grouped(static_cast<std::uint64_t>(options.vocab_size)),
-                         seconds.count()));
+    const std::int64_t pieces = inspect_tokenizer(kind, file).vocab_size;
+    progress(
+        fmt::format("tokenizer: {} pieces, {:.1f} s", grouped(static_cast<std::uint64_t>(pieces)), seconds.count()));
+    if (pieces < options.vocab_size)
+      progress(fmt::format("the texts allow {} pieces, fewer than vocab_size = {}",
+                           grouped(static_cast<std::uint64_t>(pieces)),
+                           grouped(static_cast<std::uint64_t>(options.vocab_size))));
   } else {
     progress("no task has text: the tokenizer holds the five special tokens only");
     write_file_atomically(file, "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n");
@@ -128,29 +106,39 @@ TaskInfo write_task(const ImportOptions& options, const fs::path& folder, const 
                     const TaskInfo* before, const Tokenizer& tokenizer, const TokenizerInfo& tokenizer_info,
                     const Progress& progress) {
   TaskInfo info = plan.info;
+  TaskCensus census;
   fs::create_directory(folder / info.name);
   for (const SampleFile& file : plan.files) {
     const bool grows = before != nullptr && before->splits.contains(file.split);
     const std::size_t first = grows ? before->splits.at(file.split).shards.size() : 0;
-    SplitInfo split =
-        write_split(options, folder, plan, file, tokenizer, tokenizer_info, first, threads_of(options), progress);
+    SplitInfo split = write_split(options, folder, plan, file, tokenizer, tokenizer_info, first, threads_of(options),
+                                  census, progress);
     progress(fmt::format("{}/{}: {} samples, {} {}, {} shard{}", file.task, file.split, grouped(split.samples),
                          grouped(split.input_tokens + split.target_tokens), info.features > 0 ? "vectors" : "tokens",
                          split.shards.size(), split.shards.size() == 1 ? "" : "s"));
     info.splits[file.split] = std::move(split);
   }
+  if (const std::string text = census.unknown.warning(fmt::format("task '{}'", info.name)); !text.empty())
+    progress("warning: " + text);
+  constexpr std::uint64_t kAltered = 100;  // one target in so many may be altered without a word
+  if (census.altered > census.targets / kAltered)
+    progress(
+        fmt::format("warning: task '{}': the tokens of {} of {} targets give another text (first: {}), as the "
+                    "vocabulary lacks or replaces some of their characters, which the model can then not write",
+                    info.name, census.altered, census.targets, census.first_altered));
   return info;
 }
 
 void write_new(const ImportOptions& options, const fs::path& folder, const Progress& progress) {
   TextSample texts;
+  const auto inputs = std::make_shared<InputFiles>(folder / kPipes, progress);
   std::vector<ImportPlan> plans;
   for (const ImportTask& task : options.tasks)
-    plans.push_back(make_plan(task, nullptr, threads_of(options), texts, progress));
+    plans.push_back(make_plan(task, nullptr, inputs, threads_of(options), texts, progress));
   Manifest manifest;
   manifest.name = options.name;
   manifest.max_length = static_cast<std::uint64_t>(options.max_length);
-  manifest.tokenizer = make_tokenizer(options, folder, texts, progress);
+  manifest.tokenizer = make_tokenizer(options, folder, texts, plans, progress);
   const std::unique_ptr<Tokenizer> tokenizer = load_tokenizer(folder, manifest.tokenizer);
   for (const ImportPlan& plan : plans)
     manifest.tasks.push_back(write_task(options, folder, plan, nullptr, *tokenizer, manifest.tokenizer, progress));
@@ -175,6 +163,19 @@ Manifest read_target(const ImportOptions& options, const fs::path& out) {
   if (!options.name.empty() && options.name != manifest.name)
     fail(fmt::format("its name is '{}', the import description's '{}'; give the same name, or another --out",
                      manifest.name, options.name));
+  const TokenizerInfo& tokenizer = manifest.tokenizer;
+  const auto differs = [&](const std::string& key, const std::string& here, const std::string& there) {
+    if (options.stated.contains(key) && here != there)
+      fail(fmt::format("its {} is {}, the import description says {}; take '{}' out of the import description", key,
+                       there, here, key));
+  };
+  if (manifest.max_length > 0)
+    differs("max_length", std::to_string(options.max_length), std::to_string(manifest.max_length));
+  if (tokenizer.vocab_size > 5) {
+    differs("tokenizer", options.tokenizer, tokenizer.kind);
+    if (tokenizer.kind == "sentencepiece" && options.vocab_size < tokenizer.vocab_size)
+      differs("vocab_size", std::to_string(options.vocab_size), std::to_string(tokenizer.vocab_size));
+  }
   if (!options.vocab.empty() && !manifest.tokenizer.sha256.empty() &&
       sha256_file(options.vocab) != manifest.tokenizer.sha256)
     fail(fmt::format("its tokenizer is {}, and {} is another one; take 'vocab' out of the import description",
@@ -230,13 +231,16 @@ class Moved {
   std::vector<fs::path> done_;
 };
 
-void append(const ImportOptions& options, const fs::path& folder, const fs::path& out, const Progress& progress) {
-  Manifest manifest = read_target(options, out);
+void append(const ImportOptions& given, const fs::path& folder, const fs::path& out, const Progress& progress) {
+  Manifest manifest = read_target(given, out);
+  ImportOptions options = given;
+  if (manifest.max_length > 0) options.max_length = static_cast<std::int64_t>(manifest.max_length);
   const std::unique_ptr<Tokenizer> tokenizer = load_tokenizer(out, manifest.tokenizer);
   TextSample texts;
+  const auto inputs = std::make_shared<InputFiles>(folder / kPipes, progress);
   std::vector<ImportPlan> plans;
   for (const ImportTask& task : options.tasks)
-    plans.push_back(make_plan(task, find_task(manifest, task.name), threads_of(options), texts, progress));
+    plans.push_back(make_plan(task, find_task(manifest, task.name), inputs, threads_of(options), texts, progress));
   if (manifest.tokenizer.vocab_size <= 5 && !texts.empty())
     throw Error(Exit::data,
                 fmt::format("cannot add text to the data set {}: its tokenizer holds special tokens only, as "
@@ -266,8 +270,6 @@ void append(const ImportOptions& options, const fs::path& folder, const fs::path
                           [&](const TaskInfo& task) { return task.name == added.name; }),
             added);
   }
-  if (manifest.max_length > 0)
-    manifest.max_length = std::max(manifest.max_length, static_cast<std::uint64_t>(options.max_length));
   Moved moved(out);
   for (const fs::path& file : files) moved.move(folder, file);
   write_manifest(out, manifest);
@@ -276,10 +278,32 @@ void append(const ImportOptions& options, const fs::path& folder, const fs::path
 
 }  // namespace
 
+namespace {
+
+// What lies in a staging folder is removed: no file to read may lie there.
+void check_inputs(const ImportOptions& options, const fs::path& target) {
+  std::vector<fs::path> files = {options.vocab};
+  for (const ImportTask& task : options.tasks)
+    for (const auto* splits : {&task.files, &task.targets})
+      for (const auto& [split, of_split] : *splits) files.insert(files.end(), of_split.begin(), of_split.end());
+  for (const fs::path& folder : {fs::path(target.string() + ".importing"), target / ".importing"})
+    for (const fs::path& file : files) {
+      std::error_code code;
+      const fs::path place = fs::weakly_canonical(file, code), inside = fs::weakly_canonical(folder, code);
+      if (std::mismatch(inside.begin(), inside.end(), place.begin(), place.end()).first == inside.end())
+        throw Error(Exit::data,
+                    fmt::format("cannot import {}: it lies in {}, a folder that import empties; move it, or "
+                                "choose another --out",
+                                file.string(), folder.string()));
+    }
+}
+
+}  // namespace
+
 void import_dataset(const ImportOptions& options, const fs::path& out, const Progress& progress) {
   check(options);
-  // Without a trailing '/', which would make the folder beside a folder inside.
-  const fs::path target = out.has_filename() ? out : out.parent_path();
+  const fs::path target = target_of(out);
+  check_inputs(options, target);
   try {
     if (options.append) {
       read_manifest(target);  // before anything is made there
@@ -287,18 +311,11 @@ void import_dataset(const ImportOptions& options, const fs::path& out, const Pro
       append(options, staging.folder(), target, progress);
       return;
     }
-    const auto refuse_full = [&] {
-      if (fs::exists(target) && (!fs::is_directory(target) || !fs::is_empty(target)))
-        throw Error(Exit::cannot_write,
-                    fmt::format("cannot import to {}: it is there and is no empty folder; remove it, choose another "
-                                "--out, or add to a data set with --append",
-                                target.string()));
-    };
-    refuse_full();
-    Staging staging(target.string() + ".importing", target);
-    refuse_full();
+    refuse_full(target);
+    Staging staging = staging_beside(target);
+    refuse_full(target);
     write_new(options, staging.folder(), progress);
-    staging.rename(target);
+    staging.publish();
   } catch (const fs::filesystem_error& error) {
     throw Error(Exit::cannot_write, fmt::format("cannot write the data set {}: {}", target.string(), error.what()));
   }

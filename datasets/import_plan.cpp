@@ -2,61 +2,29 @@
 #include "datasets/import_plan.h"
 
 #include <algorithm>
-#include <array>
-#include <cctype>
+#include <iterator>
+#include <map>
 #include <set>
+#include <tuple>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
 #include "core/base/error.h"
+#include "datasets/first_lines.h"
+#include "datasets/labels.h"
+#include "datasets/overlap.h"
 #include "datasets/record_blocks.h"
+#include "datasets/sample_files.h"
 #include "datasets/shard.h"
+#include "datasets/target_precision.h"
+#include "datasets/unicode.h"
 
 namespace polyhead {
 namespace {
 
-namespace fs = std::filesystem;
-
-constexpr std::array<const char*, 3> kSplits = {"train", "valid", "test"};
-
 [[noreturn]] void fail(const ImportTask& task, const std::string& what) {
   throw Error(Exit::data, fmt::format("task '{}' {}", task.name, what));
-}
-
-Format format_of(const ImportTask& task, const fs::path& file) {
-  if (task.format) return *task.format;
-  const std::string ending = file.extension().string();
-  if (!task.targets.empty() || ending == ".txt") return Format::text;
-  for (std::size_t f = 0; f < kFormatNames.size(); ++f)
-    if (ending == fmt::format(".{}", kFormatNames[f])) return static_cast<Format>(f);
-  if (ending == ".json") return Format::jsonl;
-  fail(task, fmt::format("has a file {}, whose ending tells no format; add 'format = …' to its section, one of {}",
-                         file.string(), fmt::join(kFormatNames, ", ")));
-}
-
-SampleFile sample_file(const ImportTask& task, const std::string& split) {
-  SampleFile out{task.name, split, task.kind, task.files.at(split), {}, {}, task.columns, task.xpos};
-  out.format = format_of(task, out.file);
-  const bool table = out.format == Format::tsv || out.format == Format::csv;
-  const bool parallel = out.format == Format::text && task.kind == Kind::translation;
-  if (out.format == Format::conllu && task.kind != Kind::tagging)
-    fail(task, fmt::format("is {}, but CoNLL-U holds words and tags; write 'kind = tagging'", name_of(task.kind)));
-  if (out.format == Format::text && task.kind != Kind::masked_lm && task.kind != Kind::translation)
-    fail(task, fmt::format("is {}, but {} is plain text without targets; use JSONL, TSV or CSV", name_of(task.kind),
-                           out.file.string()));
-  if (!task.columns.empty() && !table)
-    fail(task, fmt::format("has 'columns', but {} is {}; columns belong to TSV and CSV", out.file.string(),
-                           kFormatNames[static_cast<std::size_t>(out.format)]));
-  if (const auto target = task.targets.find(split); target != task.targets.end()) {
-    if (!parallel)
-      fail(task, fmt::format("has '{}_target', which belongs to a translation of plain text files", split));
-    out.target = target->second;
-  } else if (parallel) {
-    fail(task,
-         fmt::format("has no translations of {}; add '{}_target = FILE', line by line", out.file.string(), split));
-  }
-  return out;
 }
 
 const std::vector<std::string>& labels_of(const Sample& sample, Kind kind, std::vector<std::string>& one) {
@@ -66,37 +34,99 @@ const std::vector<std::string>& labels_of(const Sample& sample, Kind kind, std::
   return one;
 }
 
+// What is counted over all of a task's files, for warnings.
+struct Census {
+  LabelCensus labels;
+  TargetPrecision precision;
+  Overlap overlap;
+};
+
 // Reads one file. Train defines the labels, the number of outputs and the width of vectors, unless the data set does.
 class Scan {
  public:
-  Scan(ImportPlan& plan, const SampleFile& file, TextSample& texts)
-      : plan_(plan), file_(file), texts_(texts), defines_(file.split == "train" && !plan.added_to) {}
+  Scan(ImportPlan& plan, const SampleFile& file, TextSample& texts, Census& census)
+      : plan_(plan), file_(file), texts_(texts), census_(census), defines_(file.split == "train" && !plan.added_to) {}
 
-  std::uint64_t read(unsigned threads) {
+  // Returns the number of samples by split: one split, or where shares are drawn from the train files all of them.
+  std::map<std::string, std::uint64_t, std::less<>> read(unsigned threads) {
     first_ = defines_;
-    const std::uint64_t samples = each_record(
-        file_, threads, [](Sample&& sample, std::uint64_t) { return std::move(sample); },
-        [&](Sample&& sample, std::uint64_t line) { take(sample, line); });
-    if (defines_ && samples > 0) number_labels();
-    return samples;
+    std::map<std::string, std::uint64_t, std::less<>> counts = {{file_.split, 0}};
+    if (file_.shared) {
+      if (file_.valid_share > 0) counts["valid"] = 0;
+      if (file_.test_share > 0) counts["test"] = 0;
+    }
+    SampleFile all = file_;  // and not its share alone
+    all.shared = false;
+    for (SampleFile& one : all.rest) one.shared = false;
+    const auto draw = [&](Sample&& sample, const Place&) {
+      const std::string_view split = file_.shared ? split_by_share(file_, sample) : std::string_view(file_.split);
+      return Drawn{std::move(sample), split};
+    };
+    const RecordCount count = each_record(all, threads, draw, [&](Drawn&& one, const Place& place) {
+      ++counts.find(one.split)->second;
+      if (plan_.files.size() > 1) census_.overlap.add(one.split, one.sample, place);
+      take(one.sample, place, one.split == "train");
+    });
+    first_lines_.check();
+    if (defines_ && count.samples > 0) number_labels();
+    report(count);
+    return counts;
   }
 
  private:
-  void take(Sample& sample, std::uint64_t line) {
+  struct Drawn {
+    Sample sample;
+    std::string_view split;
+  };
+
+  void report(const RecordCount& count) const {
+    const auto say = [&](const std::string& what) {
+      if (file_.inputs) file_.inputs->say(fmt::format("task '{}': {} {}", file_.task, file_.file.string(), what));
+    };
+    if (count.left_out > 0)
+      say(fmt::format("has {} samples whose label marks that they have none, of {}; they are left out",
+                      grouped(count.left_out), grouped(count.left_out + count.samples)));
+    if (changed_tags_ > 0)
+      say(
+          fmt::format("has {} tags in the scheme IOB1, IOBES or BILOU, which are written as BIO; 'tag_scheme = keep' "
+                      "keeps them",
+                      grouped(changed_tags_)));
+    std::vector<std::string> untrained;
+    if (file_.shared && defines_)
+      for (const std::string& label : plan_.info.labels)
+        if (!trained_.contains(label)) untrained.push_back(label);
+    if (!untrained.empty())
+      say(
+          fmt::format("has the labels '{}' in its shares of valid and test only, so they are not learned; give more "
+                      "samples, or another share",
+                      fmt::join(untrained, "', '")));
+  }
+
+  void take(Sample& sample, const Place& place, bool train) {
     if (first_) {
       plan_.info.features = sample.width;
       plan_.outputs = std::max<std::uint64_t>(sample.value.size(), 1);
       first_ = false;
     }
     if (sample.width != plan_.info.features)
-      file_.fail(line, fmt::format("has {}, the task's other inputs have {}; a task's inputs are all alike",
-                                   describe(sample.width), describe(plan_.info.features)));
+      SampleFile::fail(place, fmt::format("has {}, the task's other inputs have {}; a task's inputs are all alike",
+                                          describe(sample.width), describe(plan_.info.features)));
     if (file_.kind == Kind::regression && sample.value.size() != plan_.outputs)
-      file_.fail(line,
-                 fmt::format("has {} values, the task's other samples have {}", sample.value.size(), plan_.outputs));
+      SampleFile::fail(
+          place, fmt::format("has {} values, the task's other samples have {}", sample.value.size(), plan_.outputs));
     std::vector<std::string> one;
-    for (const std::string& label : labels_of(sample, file_.kind, one)) check_label(label, line);
-    if (file_.split != "train") return;
+    const std::vector<std::string>& labels = labels_of(sample, file_.kind, one);
+    if (defines_)
+      census_.labels.add(place, sample.label_form, labels);
+    else
+      for (const std::string& label : labels) check_label(label, place);
+    census_.precision.add(sample, place);
+    if (defines_ && is_table(file_.format) && !file_.columns.empty() && file_.header == Header::automatic)
+      first_lines_.add(place, labels);
+    if (train && file_.shared) trained_.insert(labels.begin(), labels.end());
+    changed_tags_ += sample.changed_tags;
+    if (!train) return;
+    plan_.forms.add(sample.target);
     for (std::string* text : {&sample.text, sample.second ? &*sample.second : nullptr, &sample.target})
       if (text != nullptr && !text->empty()) texts_.add(std::move(*text));
   }
@@ -105,33 +135,48 @@ class Scan {
     return width == 0 ? "text" : fmt::format("vectors of {} numbers", width);
   }
 
-  void check_label(const std::string& label, std::uint64_t line) {
-    if (defines_) {
-      labels_.insert(label);
-    } else if (!plan_.index.contains(label)) {
-      const char* what = file_.kind == Kind::tagging ? "tag" : "label";
-      if (plan_.added_to)
-        file_.fail(line, fmt::format("has the {} '{}', which the task in the data set does not have, and heads that "
-                                     "were trained on it could not say; take the line out, or import all of the task "
-                                     "into a new data set or under another name",
-                                     what, label));
-      file_.fail(line, fmt::format("has the {} '{}', which no line of the train file {} has; add samples of it to "
-                                   "train, or take the line out",
-                                   what, label, plan_.files.front().file.string()));
-    }
+  void check_label(const std::string& label, const Place& place) {
+    if (plan_.index.contains(label)) return;
+    const char* what = file_.kind == Kind::tagging ? "tag" : "label";
+    if (plan_.added_to)
+      SampleFile::fail(place,
+                       fmt::format("has the {} '{}', which the task in the data set does not have, and heads that "
+                                   "were trained on it could not say; take the line out, or import all of the task "
+                                   "into a new data set or under another name",
+                                   what, label));
+    const std::string alike = census_.labels.look_alike(label);
+    std::string cure = "add samples of it to train, or take the line out";
+    if (!alike.empty())
+      cure = fmt::format(
+          "train has {}, which looks the same: write them alike, or add 'labels = strip, nfc' to the "
+          "task's section",
+          spelled(alike));
+    else if (marks_hidden(label))
+      cure = fmt::format(
+          "-1 often marks a label that is kept hidden, as in test splits of hubs: take '{}' out of the "
+          "import description, or use a split with labels",
+          file_.split);
+    SampleFile::fail(place, fmt::format("has the {} {}, which no line of the train file {} has; {}", what,
+                                        alike.empty() ? "'" + label + "'" : spelled(label),
+                                        plan_.files.front().file.string(), cure));
   }
 
   void number_labels() {
     const bool named =
         file_.kind == Kind::multilabel || file_.kind == Kind::classification || file_.kind == Kind::tagging;
-    if (named && labels_.empty())
+    const auto& labels = census_.labels.entries();
+    if (named && labels.empty())
       throw Error(Exit::data,
                   fmt::format("task '{}': no line of its train file {} has a label; give at least one a label",
                               file_.task, file_.file.string()));
-    if (file_.kind == Kind::tagging && labels_.size() >= kNotScored)
+    if (file_.kind == Kind::tagging && labels.size() >= kNotScored)
       throw Error(Exit::data, fmt::format("task '{}': its train file {} has {} tags; at most 65,534 are possible",
-                                          file_.task, file_.file.string(), labels_.size()));
-    plan_.info.labels.assign(labels_.begin(), labels_.end());
+                                          file_.task, file_.file.string(), labels.size()));
+    if (file_.label_names.empty())
+      for (const auto& [label, entry] : labels) plan_.info.labels.push_back(label);
+    else
+      std::ranges::copy_if(file_.label_names, std::back_inserter(plan_.info.labels),
+                           [&](const std::string& name) { return labels.contains(name); });
     for (const std::string& label : plan_.info.labels)
       plan_.index.emplace(label, static_cast<std::uint32_t>(plan_.index.size()));
     if (file_.kind == Kind::regression && plan_.outputs > 1)
@@ -141,8 +186,11 @@ class Scan {
   ImportPlan& plan_;
   const SampleFile& file_;
   TextSample& texts_;
+  Census& census_;
   bool defines_ = false, first_ = false;
-  std::set<std::string, std::less<>> labels_;
+  std::set<std::string, std::less<>> trained_;  // labels that the share of train has
+  FirstLines first_lines_;
+  std::size_t changed_tags_ = 0;
 };
 
 }  // namespace
@@ -154,28 +202,18 @@ std::string grouped(std::uint64_t number) {
   return text;
 }
 
-ImportPlan make_plan(const ImportTask& task, const TaskInfo* before, unsigned threads, TextSample& texts,
-                     const Progress& progress) {
-  const auto allowed = [](unsigned char c) { return std::isalnum(c) != 0 || c == '-' || c == '_' || c == '.'; };
-  if (task.name.empty() || task.name.front() == '.' || !std::all_of(task.name.begin(), task.name.end(), allowed))
-    fail(task, "has a name that cannot be a folder's; use letters, digits, '-', '_' and '.'");
-  if (before == nullptr && !task.files.contains("train"))
-    fail(task, "has no train data; add 'train = FILE' to its section of the import description");
-  for (const auto* files : {&task.files, &task.targets})
-    for (const auto& [split, file] : *files) {
-      if (std::find(kSplits.begin(), kSplits.end(), split) == kSplits.end())
-        fail(task, fmt::format("has a split '{}'; known are train, valid and test", split));
-      if (!task.files.contains(split))
-        fail(task, fmt::format("has '{}_target' without '{}'; add the texts' file", split, split));
-    }
-  if (task.files.empty()) fail(task, "has no file to add; give train, valid or test, or take the task out");
+std::uint32_t ImportPlan::number_of(const std::string& label, const Place& place) const {
+  const auto found = index.find(label);
+  if (found == index.end())
+    fail_changed(*place.file, fmt::format("line {} has '{}', which the first reading did not find", place.line, label));
+  return found->second;
+}
 
+ImportPlan make_plan(const ImportTask& task, const TaskInfo* before, const std::shared_ptr<InputFiles>& inputs,
+                     unsigned threads, TextSample& texts, const Progress& progress) {
+  check_description(task, before);
   ImportPlan plan;
   if (before != nullptr) {
-    if (before->kind != task.kind)
-      fail(task, fmt::format("is {} in the data set, {} in the import description; correct the kind, or choose another "
-                             "name for the task",
-                             name_of(before->kind), name_of(task.kind)));
     plan.added_to = true;
     plan.info = *before;
     plan.info.splits.clear();
@@ -190,20 +228,29 @@ ImportPlan make_plan(const ImportTask& task, const TaskInfo* before, unsigned th
     plan.info.source_language = task.source_language;
     plan.info.target_language = task.target_language;
   }
-  for (const char* split : kSplits)
-    if (task.files.contains(split)) plan.files.push_back(sample_file(task, split));
+  plan.files = sample_files(task, inputs);
   std::string counts;
+  std::map<std::string, std::uint64_t, std::less<>> samples;
+  Census census;
+  for (const SampleFile& file : plan.files)
+    if (!file.shared || file.split == "train") samples.merge(Scan(plan, file, texts, census).read(threads));
   for (const SampleFile& file : plan.files) {
-    const std::uint64_t samples = Scan(plan, file, texts).read(threads);
-    if (samples == 0)
+    const std::uint64_t number = samples.at(file.split);
+    if (number == 0 && file.shared)
+      fail(task, fmt::format("has 0 samples in the share of {} of its train file {}; choose another {}_share",
+                             file.split, file.file.string(), file.split == "train" ? "valid" : file.split));
+    if (number == 0)
       fail(task,
            fmt::format("has 0 samples in its {} file {}; fill the file, or take {} out of the import description",
                        file.split, file.file.string(), file.split == "train" ? "the task" : "'" + file.split + "'"));
-    counts += fmt::format("{}{} {}", counts.empty() ? "" : ", ", file.split, grouped(samples));
+    counts += fmt::format("{}{} {}", counts.empty() ? "" : ", ", file.split, grouped(number));
   }
   if (!plan.info.labels.empty())
     counts += fmt::format(", {} {}", plan.info.labels.size(), task.kind == Kind::tagging ? "tags" : "labels");
   progress(fmt::format("read {}: {}", task.name, counts));
+  for (const auto& warnings : {census.labels.warnings(plan.files.front()), census.precision.warnings(task.name),
+                               census.overlap.warnings(task.name)})
+    for (const std::string& warning : warnings) progress("warning: " + warning);
   return plan;
 }
 

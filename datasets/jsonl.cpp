@@ -1,11 +1,13 @@
-// JSON Lines: one object a line, keys as the task's kind asks for them.
+// JSON Lines: one object a line, or the elements of one JSON array, keys as the task's kind asks for them.
 #include <algorithm>
 #include <cmath>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include "datasets/line_reader.h"
+#include "core/base/json_text.h"
+#include "datasets/json_fields.h"
+#include "datasets/json_records.h"
 #include "datasets/samples.h"
 
 namespace polyhead {
@@ -20,6 +22,8 @@ class Object {
     if (!value.is_object()) fail("is not a JSON object; write one object a line, for example {\"text\": \"…\"}");
   }
   [[noreturn]] void fail(const std::string& what) const { file_.fail(line_, what); }
+  // "" and blanks, which are no second text, as an empty field of a table is none.
+  bool blank_text(const char* key) const { return value_[key].is_string() && blank(value_[key].get<std::string>()); }
   bool has(const char* key) const { return value_.contains(key) && !value_[key].is_null(); }
   const json& at(const char* key) const {
     if (!has(key))
@@ -40,17 +44,36 @@ class Object {
       fail(fmt::format("has a '{}' that is not a list of strings", key));
     return value.get<std::vector<std::string>>();
   }
-  // A label is a name; whole numbers count as theirs.
-  std::string name(const char* key) const { return at(key).is_number_integer() ? at(key).dump() : text(key); }
-  std::vector<float> numbers(const char* key) const {
+  // Labels are names; whole numbers, true and false count as theirs. Sets the sample's form.
+  std::string name(const char* key, Sample& sample) const {
     const json& value = at(key);
-    std::vector<float> out;
-    if (value.is_array())
-      append(key, value, out);
-    else
-      append(key, json::array({value}), out);
-    if (out.empty()) fail(fmt::format("has an empty '{}'", key));
+    if (const auto known = named(value, sample)) return *known;
+    return text(key);
+  }
+  std::vector<std::string> names(const char* key, Sample& sample) const {
+    const json& value = at(key);
+    if (!value.is_array()) fail(fmt::format("has a '{}' that is not a list of strings", key));
+    std::vector<std::string> out;
+    for (const json& one : value) {
+      const LabelForm before = sample.label_form;
+      if (const auto known = named(one, sample))
+        out.push_back(*known);
+      else if (one.is_string())
+        out.push_back(one.get<std::string>());
+      else
+        fail(fmt::format("has a '{}' that is not a list of strings", key));
+      if (one.is_string()) sample.label_form = LabelForm::text;
+      if (out.size() > 1 && before != sample.label_form)
+        fail(fmt::format("has '{}' of several types in one list; write them alike", key));
+    }
     return out;
+  }
+  void numbers(const char* key, Sample& sample) const {
+    const json& value = at(key);
+    const json list = value.is_array() ? value : json::array({value});
+    append(key, list, sample.value);
+    for (const json& one : list) sample.exact.push_back(number_of(one).value_or(0));
+    if (list.empty()) fail(fmt::format("has an empty '{}'", key));
   }
   void vectors(const char* key, Sample& sample) const {
     const json& value = at(key);
@@ -67,10 +90,19 @@ class Object {
   }
 
  private:
+  static std::optional<std::string> named(const json& value, Sample& sample) {
+    sample.label_form = value.is_boolean() ? LabelForm::boolean : LabelForm::integer;
+    if (value.is_boolean() || value.is_number_integer()) return value.dump();
+    if (auto written = written_number(value)) return written;
+    sample.label_form = LabelForm::text;
+    return std::nullopt;
+  }
+
   void append(const char* key, const json& list, std::vector<float>& out) const {
     for (const json& one : list) {
-      if (!one.is_number()) fail(fmt::format("has a '{}' that is not a number or a list of numbers", key));
-      out.push_back(one.get<float>());
+      const auto number = number_of(one);
+      if (!number) fail(fmt::format("has a '{}' that is not a number or a list of numbers", key));
+      out.push_back(static_cast<float>(*number));
       if (!std::isfinite(out.back())) fail(fmt::format("has a '{}' that no 32-bit float can hold", key));
     }
   }
@@ -86,7 +118,7 @@ void read_features(const Object& in, Kind kind, Sample& sample) {
   if (kind == Kind::masked_lm) in.fail("has 'features', but masked_lm needs text; choose another kind of task");
   in.vectors("features", sample);
   if (kind != Kind::tagging) return;
-  sample.tags = in.texts("tags");
+  sample.tags = in.names("tags", sample);
   const std::size_t rows = sample.features.size() / sample.width;
   if (rows != sample.tags.size())
     in.fail(fmt::format("has {} vectors and {} tags; every vector needs one tag", rows, sample.tags.size()));
@@ -100,42 +132,44 @@ class JsonLines : public SampleSource {
   explicit JsonLines(const SampleFile& file) : file_(file), in_(file) {}
 
   bool next(Record& record) override {
-    while (in_.next(record.content))
-      if (!blank(record.content)) {
-        record.line = in_.number();
-        return true;
-      }
-    return false;
+    if (!in_.next(record)) return false;
+    if (first_) fields_ = JsonFields(file_, record);
+    first_ = false;
+    return true;
   }
 
   Sample parse(const Record& record) const override {
     json value;
     try {
-      value = json::parse(record.content);
-    } catch (const json::parse_error& error) {
-      file_.fail(record.line, fmt::format("is not JSON ({}); correct it or take the line out", error.what()));
+      value = parse_json<json>(record.content);
+    } catch (const JsonError& error) {
+      file_.fail(record.line, fmt::format("{}; correct it or take the line out", error.what()));
     }
+    fields_.rename(file_, record.line, value);
     const Object in(file_, record.line, value);
     Sample sample;
+    sample.group = JsonFields::group(file_, record.line, value);
+    sample.left_out = fields_.marks_no_label(file_, value);
+    if (sample.left_out) return sample;
     if (in.has("features")) {
       read_features(in, file_.kind, sample);
     } else if (file_.kind == Kind::tagging) {
       sample.words = in.texts("words");
-      sample.tags = in.texts("tags");
+      sample.tags = in.names("tags", sample);
       check_words(file_, record.line, sample);
     } else {
       sample.text = in.text("text");
-      if (in.has("second")) sample.second = in.text("second");
+      if (in.has("second") && !in.blank_text("second")) sample.second = in.text("second");
     }
     switch (file_.kind) {
       case Kind::classification:
-        sample.label = in.name("label");
+        sample.label = in.name("label", sample);
         break;
       case Kind::multilabel:
-        sample.labels = in.texts("labels");
+        sample.labels = in.names("labels", sample);
         break;
       case Kind::regression:
-        sample.value = in.numbers("value");
+        in.numbers("value", sample);
         break;
       case Kind::translation:
         sample.target = in.text("target");
@@ -149,7 +183,9 @@ class JsonLines : public SampleSource {
 
  private:
   const SampleFile& file_;
-  LineReader in_;
+  JsonRecords in_;
+  JsonFields fields_;
+  bool first_ = true;
 };
 
 }  // namespace

@@ -2,23 +2,50 @@
 #include "datasets/line_reader.h"
 
 #include <algorithm>
-#include <cerrno>
 #include <system_error>
 
 #include <fmt/format.h>
 
 #include "core/base/error.h"
+#include "datasets/input_files.h"
 
 namespace polyhead {
 
 LineReader::LineReader(const SampleFile& owner, const std::filesystem::path& file)
-    : owner_(owner), file_(file), in_(file, std::ios::binary), buffer_(1 << 20, '\0') {
-  if (!in_ || std::filesystem::is_directory(file))
+    : owner_(owner), buffer_(1 << 20, '\0') {
+  owner_.file = file;
+  owner_.rest.clear();
+  const auto cannot_open = [&](const std::string& why) {
     throw Error(Exit::data,
                 fmt::format("task '{}': cannot open its {} file {}: {}; correct the path in the import description "
                             "(paths are relative to it)",
-                            owner.task, owner.split, file.string(),
-                            std::system_category().message(errno != 0 ? errno : EISDIR)));
+                            owner.task, owner.split, file.string(), why));
+  };
+  try {
+    in_ = std::make_unique<ByteStream>(owner.inputs ? owner.inputs->content(owner, file) : file, file);
+  } catch (const std::system_error& error) {
+    cannot_open(error.code().message());
+  } catch (const BadStream& error) {
+    throw Error(Exit::data,
+                fmt::format("task '{}': its {} file {} {}", owner.task, owner.split, file.string(), error.what()));
+  }
+}
+
+// The next block; false at the end of the file.
+bool LineReader::fill() {
+  if (in_ == nullptr) return false;
+  std::size_t size = 0;
+  try {
+    size = in_->read(buffer_);
+  } catch (const BadStream& error) {
+    owner_.fail(number_ + 1, error.what());
+  }
+  rest_ = std::string_view(buffer_).substr(0, size);
+  if (size > 0) return true;
+  if (owner_.inputs) owner_.inputs->finished(owner_, owner_.file, in_->hash());
+  in_.reset();
+  buffer_ = {};
+  return false;
 }
 
 bool LineReader::append(std::string& out) {
@@ -31,14 +58,12 @@ bool LineReader::append(std::string& out) {
   };
   for (bool any = false;;) {
     if (rest_.empty()) {
-      in_.read(buffer_.data(), static_cast<std::streamsize>(buffer_.size()));
-      rest_ = std::string_view(buffer_).substr(0, static_cast<std::size_t>(in_.gcount()));
-      if (in_.bad()) owner_.fail(number_ + 1, "cannot be read: " + std::system_category().message(errno));
-      if (number_ == 0 && !any && rest_.starts_with("\xef\xbb\xbf")) rest_.remove_prefix(3);
-      if (rest_.empty()) {
+      if (!fill()) {
         if (any) ++number_;
         return any;
       }
+      if (number_ == 0 && !any && rest_.starts_with("\xef\xbb\xbf")) rest_.remove_prefix(3);
+      if (rest_.empty()) continue;
     }
     any = true;
     const std::size_t end = rest_.find('\n');

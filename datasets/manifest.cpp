@@ -131,6 +131,9 @@ TaskInfo read_task(const Node& node) {
   TaskInfo info;
   info.name = node.text("name");
   if (info.name.empty()) node.fail("has an empty name");
+  // It goes into logs, file names and messages, where a line break would forge a line.
+  if (std::ranges::any_of(info.name, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }))
+    node.fail("has a name with a control character (a line break, a tab, a zero byte)");
   const auto kind = kind_from(node.text("kind"));
   if (!kind) node.fail(fmt::format("has the kind '{}'; known are {}", node.text("kind"), fmt::join(kKindNames, ", ")));
   info.kind = *kind;

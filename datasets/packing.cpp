@@ -5,10 +5,12 @@
 
 #include <algorithm>
 #include <array>
+#include <numeric>
 
 #include "core/base/counter_random.h"
 #include "core/base/error.h"
 #include "core/base/hash.h"
+#include "datasets/permutation.h"
 
 namespace polyhead {
 namespace {
@@ -16,6 +18,7 @@ namespace {
 // Keep draws with the same parent key apart.
 constexpr std::uint64_t kMaskStream = 0x6d61736b696e6731ULL;
 constexpr std::uint64_t kEvaluationStream = 0x6576616c75617465ULL;
+constexpr std::uint64_t kChoiceStream = 0x63686f6963653031ULL;
 
 enum Draw : std::uint64_t { kSelect, kReplace, kToken };
 
@@ -128,6 +131,19 @@ void append(Batch& batch, int task, const TaskInfo& info, const TokenizerInfo& t
       ++slice.count;
       break;
   }
+}
+
+std::vector<std::uint64_t> evaluation_samples(const std::string& task, const std::string& split, std::uint64_t size,
+                                              std::uint64_t at_most) {
+  const bool all = at_most == 0 || at_most >= size;
+  std::vector<std::uint64_t> samples(all ? size : at_most);
+  if (all) {
+    std::iota(samples.begin(), samples.end(), std::uint64_t{0});
+  } else {
+    Permutation(derive(derive(kChoiceStream, hash_bytes(task)), hash_bytes(split)), 0, size).map(0, samples);
+    std::ranges::sort(samples);
+  }
+  return samples;
 }
 
 std::uint64_t evaluation_key(const std::string& task, const std::string& split, std::uint64_t sample) {

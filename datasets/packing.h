@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "core/base/batch.h"
@@ -29,5 +30,12 @@ inline bool maskable(const TokenizerInfo& tokenizer, std::int64_t token) {
 // The key of a sample of valid or test: of (task name, split, index) alone, so that perplexities of different runs
 // compare.
 std::uint64_t evaluation_key(const std::string& task, const std::string& split, std::uint64_t sample);
+
+// The samples that an evaluation on at most `at_most` of `size` samples takes, in ascending order: all of them where
+// at_most is 0 or not below size, else the beginning of a permutation that depends on (task name, split, size) alone.
+// Every evaluation takes the same ones, on any number of workers and in every run, however the file is sorted; a larger
+// `at_most` adds samples to those of a smaller one.
+std::vector<std::uint64_t> evaluation_samples(const std::string& task, const std::string& split, std::uint64_t size,
+                                              std::uint64_t at_most);
 
 }  // namespace polyhead

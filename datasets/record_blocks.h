@@ -1,5 +1,5 @@
-// A file's records on all cores, in bounded memory: read in blocks, made into something on every thread, taken in the
-// file's order.
+// A split's records on all cores, in bounded memory: read in blocks, made into something on every thread, taken in the
+// order of the files.
 #pragma once
 
 #include <algorithm>
@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "datasets/samples.h"
+#include "datasets/shares.h"
 
 namespace polyhead {
 
@@ -45,31 +46,51 @@ void parallel_for(unsigned threads, std::size_t n, const Work& work) {
   if (failure) std::rethrow_exception(failure);
 }
 
-// make(sample, line) on any thread, then take(made, line) on this one, for every record of the file. Returns how many
-// there were. Throws what the first record in the file throws that any throws for, as far as reading got.
+// How many samples there were.
+struct RecordCount {
+  std::uint64_t samples = 0;   // that were taken
+  std::uint64_t left_out = 0;  // without a label
+};
+
+// make(sample, place) on any thread, then take(made, place) on this one, for every sample of the split. Throws what the
+// first record in a file throws that any throws for, as far as reading got.
 template <class Make, class Take>
-std::uint64_t each_record(const SampleFile& file, unsigned threads, const Make& make, const Take& take) {
+RecordCount each_record(const SampleFile& split, unsigned threads, const Make& make, const Take& take) {
   constexpr std::size_t kRecords = 8192, kBytes = 8ULL << 20;  // of a block
-  const auto source = open_samples(file);
-  std::uint64_t count = 0;
+  enum class State : char { taken, left_out, elsewhere };
+  RecordCount count;
   std::vector<Record> records;
-  std::vector<decltype(make(Sample(), std::uint64_t()))> made;
-  for (bool more = true; more;) {
-    records.clear();
-    Record record;
-    for (std::size_t bytes = 0; records.size() < kRecords && bytes < kBytes && (more = source->next(record));) {
-      bytes += record.content.size() + record.target.size();
-      records.push_back(std::move(record));
-      record = {};
+  std::vector<State> states;
+  std::vector<decltype(make(Sample(), Place()))> made;
+  for (std::size_t f = 0; f <= split.rest.size(); ++f) {
+    const SampleFile& file = f == 0 ? split : split.rest[f - 1];
+    const auto source = open_samples(file);
+    for (bool more = true; more;) {
+      records.clear();
+      Record record;
+      for (std::size_t bytes = 0; records.size() < kRecords && bytes < kBytes && (more = source->next(record));) {
+        bytes += record.content.size() + record.target.size();
+        records.push_back(std::move(record));
+        record = {};
+      }
+      made.clear();
+      made.resize(records.size());
+      states.assign(records.size(), State::taken);
+      parallel_for(threads, records.size(), [&](std::size_t i) {
+        Sample sample = source->parse(records[i]);
+        records[i].content = {};
+        if (sample.left_out)
+          states[i] = State::left_out;
+        else if (file.shared && split_by_share(file, sample) != file.split)
+          states[i] = State::elsewhere;
+        else
+          made[i] = make(std::move(sample), Place{&file, records[i].line});
+      });
+      for (std::size_t i = 0; i < made.size(); ++i) {
+        if (states[i] == State::taken) take(std::move(made[i]), Place{&file, records[i].line}), ++count.samples;
+        if (states[i] == State::left_out) ++count.left_out;
+      }
     }
-    made.clear();
-    made.resize(records.size());
-    parallel_for(threads, records.size(), [&](std::size_t i) {
-      made[i] = make(source->parse(records[i]), records[i].line);
-      records[i].content = {};
-    });
-    for (std::size_t i = 0; i < made.size(); ++i) take(std::move(made[i]), records[i].line);
-    count += made.size();
   }
   return count;
 }

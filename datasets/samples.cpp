@@ -1,30 +1,47 @@
 // What import's formats share: the choice of a source, messages, and the checks of texts and words.
 #include "datasets/samples.h"
 
-#include <utf8proc.h>
-
 #include <fmt/format.h>
 
 #include "core/base/error.h"
+#include "datasets/labels.h"
+#include "datasets/tag_schemes.h"
+#include "datasets/unicode.h"
 
 namespace polyhead {
 namespace {
 
-bool is_utf8(std::string_view text) {
-  const auto* at = reinterpret_cast<const utf8proc_uint8_t*>(text.data());
-  auto left = static_cast<utf8proc_ssize_t>(text.size());
-  while (left > 0) {
-    utf8proc_ssize_t used = 1;
-    if (*at >= 0x80) {
-      utf8proc_int32_t c = 0;
-      used = utf8proc_iterate(at, left, &c);
-      if (used <= 0) return false;
-    }
-    at += used;
-    left -= used;
+std::unique_ptr<SampleSource> open_format(const SampleFile& file) {
+  switch (file.format) {
+    case Format::jsonl:
+      return open_jsonl(file);
+    case Format::tsv:
+    case Format::csv:
+      return open_delimited(file);
+    case Format::text:
+      return open_text(file);
+    case Format::conllu:
+      return open_conllu(file);
+    case Format::conll:
+      return open_conll(file);
   }
-  return true;
+  throw Error(Exit::internal, "a format without a reader");
 }
+
+class Tidied : public SampleSource {
+ public:
+  explicit Tidied(const SampleFile& file) : file_(file), source_(open_format(file)) {}
+  bool next(Record& record) override { return source_->next(record); }
+  Sample parse(const Record& record) const override {
+    Sample sample = source_->parse(record);
+    if (!sample.left_out) tidy_labels(file_, record.line, sample);
+    return sample;
+  }
+
+ private:
+  const SampleFile& file_;
+  std::unique_ptr<SampleSource> source_;
+};
 
 }  // namespace
 
@@ -33,7 +50,12 @@ bool blank(std::string_view text) {
 }
 
 void SampleFile::fail(std::uint64_t line, const std::string& what) const {
-  throw Error(Exit::data, fmt::format("task '{}', {} file {}, line {}: {}", task, split, file.string(), line, what));
+  throw Error(Exit::data,
+              fmt::format("task '{}', {} file {}, line {}: {}", task, split, file.string(), line, printable(what)));
+}
+
+void SampleFile::fail(const Place& place, const std::string& what) {
+  place.file->fail(place.line, what);
 }
 
 void check_text(const SampleFile& file, std::uint64_t line, const char* key, std::string_view text) {
@@ -58,22 +80,12 @@ void check_words(const SampleFile& file, std::uint64_t line, Sample& sample) {
   };
   check(sample.words, "words");
   check(sample.tags, "tags");
+  if (file.bio.value_or(file.format == Format::conll)) sample.changed_tags = to_bio(sample.tags);
   for (const std::string& word : sample.words) sample.text += (sample.text.empty() ? "" : " ") + word;
 }
 
 std::unique_ptr<SampleSource> open_samples(const SampleFile& file) {
-  switch (file.format) {
-    case Format::jsonl:
-      return open_jsonl(file);
-    case Format::tsv:
-    case Format::csv:
-      return open_delimited(file);
-    case Format::text:
-      return open_text(file);
-    case Format::conllu:
-      return open_conllu(file);
-  }
-  throw Error(Exit::internal, "a format without a reader");
+  return std::make_unique<Tidied>(file);
 }
 
 }  // namespace polyhead

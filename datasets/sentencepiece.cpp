@@ -98,8 +98,8 @@ std::unique_ptr<Tokenizer> load_sentencepiece(const std::filesystem::path& file,
   return std::make_unique<SentencePiece>(file, info);
 }
 
-std::string train_sentencepiece(const std::vector<std::string>& texts, std::int64_t vocab_size) {
-  const std::unordered_map<std::string, std::string> options = {
+std::string train_sentencepiece(const std::vector<std::string>& texts, std::int64_t vocab_size, bool normalize) {
+  std::unordered_map<std::string, std::string> options = {
       {"model_type", "unigram"},
       {"vocab_size", std::to_string(vocab_size)},
       {"character_coverage", "0.9998"},
@@ -115,6 +115,7 @@ std::string train_sentencepiece(const std::vector<std::string>& texts, std::int6
       {"num_threads", "16"},  // fixed: sums of floats depend on it, and so would the model
       {"minloglevel", "2"},
   };
+  if (!normalize) options["normalization_rule_name"] = "identity";
   Texts sentences(texts);
   std::string model;
   const auto status = sentencepiece::SentencePieceTrainer::Train(options, &sentences, &model);
@@ -127,9 +128,12 @@ std::string train_sentencepiece(const std::vector<std::string>& texts, std::int6
     return reason.substr(first, reason.find_first_not_of("0123456789", first) - first);
   };
   std::string cure = "give more or longer texts, or another vocab_size";
-  if (const std::string most = number_after("set it to a value <= "); !most.empty())
+  // vocab_size is an upper bound.
+  if (const std::string most = number_after("set it to a value <= "); !most.empty() && most.size() < 10) {
+    if (const std::int64_t fewer = std::stol(most); fewer > 0 && fewer < vocab_size)
+      return train_sentencepiece(texts, fewer);
     cure = fmt::format("set vocab_size to at most {} or give more text", most);
-  else if (const std::size_t at = reason.find(" vs "); at != std::string::npos)
+  } else if (const std::size_t at = reason.find(" vs "); at != std::string::npos)
     cure = fmt::format("set vocab_size above {}, the number of different characters", number_after(" vs "));
   throw Error(Exit::data, fmt::format("SentencePiece cannot make {} pieces of the {} training texts: {} ({})",
                                       vocab_size, texts.size(), cure, reason));

@@ -15,8 +15,10 @@ namespace polyhead {
 std::unique_ptr<Tokenizer> load_sentencepiece(const std::filesystem::path& file, TokenizerInfo& info);
 
 // A unigram model's bytes, trained on the texts: pad, unk, bos, eos, <mask> are 0..4. The same texts in the same order
-// give the same bytes on any number of cores. Texts are cut to 4096 bytes. Throws Error(data) when the texts do not
-// allow vocab_size, and says which size would do.
-std::string train_sentencepiece(const std::vector<std::string>& texts, std::int64_t vocab_size);
+// give the same bytes on any number of cores. Texts are cut to 4096 bytes. vocab_size is an upper bound: texts that
+// allow fewer pieces give the most that they allow. Throws Error(data) when vocab_size is too small for the texts'
+// characters, and says which size would do.
+// `normalize`: the model puts texts into Unicode's form KC; else it keeps them as they are.
+std::string train_sentencepiece(const std::vector<std::string>& texts, std::int64_t vocab_size, bool normalize = true);
 
 }  // namespace polyhead

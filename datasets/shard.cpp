@@ -15,6 +15,7 @@
 #include "core/base/files.h"
 #include "core/base/hash.h"
 #include "datasets/hdf5.h"
+#include "datasets/known_content.h"
 
 namespace polyhead {
 namespace {
@@ -337,6 +338,7 @@ void ShardReader::read_columns(const ShardExpectation& expected, Shard& out) con
 Shard::Shard(const fs::path& file, const ShardExpectation& expected, const ReadOptions& options)
     : file_(file, mapped(file, options.access), options.pool) {
   const ShardInfo& info = expected.info;
+  know_content(file, info.sha256);
   const char* changed =
       "; if the file was changed on purpose, 'polyhead verify --rehash' writes 'bytes' and 'sha256' of dataset.json "
       "anew";

@@ -1,11 +1,13 @@
 // Samples to tokens on all cores, and in the file's order into shards.
 #include "datasets/split_writer.h"
 
+#include <algorithm>
 #include <chrono>
 
 #include <fmt/format.h>
 
 #include "core/base/files.h"
+#include "datasets/model_input.h"
 #include "datasets/record_blocks.h"
 #include "datasets/shard.h"
 #include "datasets/shard_writer.h"
@@ -22,19 +24,36 @@ struct Encoded {
   std::vector<std::int64_t> input, target;
   std::size_t second = 0;
   std::vector<std::uint16_t> tags;
+  bool altered = false;  // translation: the target's tokens give another text
 };
+
+// Equal but for white space.
+bool same_text(std::string_view a, std::string_view b) {
+  const auto next = [](std::string_view& text) {
+    text.remove_prefix(std::min(text.find_first_not_of(kBlanks), text.size()));
+    const std::string_view word = text.substr(0, text.find_first_of(kBlanks));
+    text.remove_prefix(word.size());
+    return word;
+  };
+  for (;;) {
+    const std::string_view here = next(a), there = next(b);
+    if (here != there) return false;
+    if (here.empty()) return true;
+  }
+}
 
 class SplitWriter {
  public:
   SplitWriter(const ImportOptions& options, const fs::path& folder, const ImportPlan& plan, const SampleFile& file,
-              const Tokenizer& tokenizer, const TokenizerInfo& info, std::size_t first)
+              const Tokenizer& tokenizer, const TokenizerInfo& info, std::size_t first, TaskCensus& census)
       : options_(options),
         folder_(folder),
         plan_(plan),
         file_(file),
         tokenizer_(tokenizer),
         tokenizer_info_(info),
-        first_(first) {
+        first_(first),
+        census_(census) {
     has_texts_ = file.split != "train" && (file.kind == Kind::translation || file.kind == Kind::tagging);
     start_shard();
   }
@@ -42,9 +61,10 @@ class SplitWriter {
   SplitInfo write(unsigned threads, const Progress& progress) {
     auto told = Clock::now();
     each_record(
-        file_, threads, [&](Sample&& sample, std::uint64_t line) { return encode(std::move(sample), line); },
-        [&](Encoded&& one, std::uint64_t) {
-          append(one);
+        file_, threads, [&](Sample&& sample, const Place& place) { return encode(std::move(sample), place); },
+        [&](Encoded&& one, const Place& place) {
+          count(one, place);
+          append(one, place);
           if (info_.samples % 4096 != 0 || Clock::now() - told < std::chrono::seconds(5)) return;
           progress(fmt::format("{}/{}: {} samples so far", file_.task, file_.split, grouped(info_.samples)));
           told = Clock::now();
@@ -55,43 +75,51 @@ class SplitWriter {
   }
 
  private:
-  Encoded encode(Sample&& sample, std::uint64_t line) const {
+  Encoded encode(Sample&& sample, const Place& place) const {
     const auto length = static_cast<std::size_t>(options_.max_length);
     Encoded out;
     out.sample = std::move(sample);
-    const auto number_of = [&](const std::string& tag) { return static_cast<std::uint16_t>(plan_.index.at(tag)); };
-    const auto nothing = [&](const char* key) {
-      file_.fail(line, fmt::format("has a '{}' without a character that the tokenizer keeps; give it text or take the "
-                                   "line out",
-                                   key));
+    if (out.sample.width != plan_.info.features ||
+        (file_.kind == Kind::regression && out.sample.value.size() != plan_.outputs))
+      fail_changed(*place.file, fmt::format("line {} has another number of values", place.line));
+    const auto number_of = [&](const std::string& tag) {
+      return static_cast<std::uint16_t>(plan_.number_of(tag, place));
     };
+    const auto fail = [&](const std::string& what) { SampleFile::fail(place, what); };
+    ModelInput input =
+        encode_sample(tokenizer_, tokenizer_info_, {.kind = file_.kind, .max_length = length}, out.sample, fail);
     if (const std::size_t width = out.sample.width; width > 0) {
-      const std::size_t rows = std::min(out.sample.features.size() / width, length);
-      out.sample.features.resize(rows * width);
-      for (std::size_t i = 0; i < std::min(rows, out.sample.tags.size()); ++i)
-        out.tags.push_back(number_of(out.sample.tags[i]));
+      out.sample.features = std::move(input.features);
+      if (file_.kind == Kind::tagging)
+        for (const std::int64_t row : input.first_piece)
+          out.tags.push_back(number_of(out.sample.tags[static_cast<std::size_t>(row)]));
     } else if (file_.kind == Kind::tagging) {
-      const EncodedWords words = encode_words(tokenizer_, tokenizer_info_, out.sample.words, length);
-      out.input = words.tokens;
-      out.tags.assign(words.tokens.size(), kNotScored);
-      for (std::size_t w = 0; w < words.first_piece.size(); ++w)
-        out.tags[static_cast<std::size_t>(words.first_piece[w])] = number_of(out.sample.tags[w]);
-    } else if (out.sample.second) {
-      EncodedPair pair = encode_pair(tokenizer_, tokenizer_info_, out.sample.text, *out.sample.second, length);
-      out.input = std::move(pair.tokens);
-      out.second = pair.second;
-      if (out.input.size() <= 3) nothing("text");
-    } else {
-      out.input = encode_input(tokenizer_, tokenizer_info_, out.sample.text, length);
-      if (out.input.size() <= 2) nothing("text");
+      out.tags.assign(input.tokens.size(), kNotScored);
+      for (std::size_t w = 0; w < input.first_piece.size(); ++w)
+        out.tags[static_cast<std::size_t>(input.first_piece[w])] = number_of(out.sample.tags[w]);
     }
+    if (out.sample.width == 0) out.input = std::move(input.tokens);
+    out.second = input.second;
     if (file_.kind == Kind::translation) {
       out.target = tokenizer_.encode(out.sample.target);
-      if (out.target.empty()) nothing("target");
+      if (out.target.empty()) fail(nothing_kept("target"));
+      out.altered =
+          tokenizer_info_.kind == "sentencepiece" && !same_text(tokenizer_.decode(out.target), out.sample.target);
       out.target.resize(std::min(out.target.size(), length - 1));
       out.target.push_back(tokenizer_info_.eos);
     }
     return out;
+  }
+
+  void count(const Encoded& one, const Place& place) {
+    const std::string where = fmt::format("{} line {}", place.file->file.filename().string(), place.line);
+    std::string text = one.sample.text;
+    if (one.sample.second) text += " " + *one.sample.second;
+    census_.unknown.add(tokenizer_, tokenizer_info_, one.input, text, where);
+    census_.unknown.add(tokenizer_, tokenizer_info_, one.target, one.sample.target, where);
+    census_.targets += !one.target.empty();
+    census_.altered += one.altered;
+    if (one.altered && census_.first_altered.empty()) census_.first_altered = where;
   }
 
   void start_shard() {
@@ -110,7 +138,7 @@ class SplitWriter {
     any_second_ = false;
   }
 
-  void append(const Encoded& one) {
+  void append(const Encoded& one, const Place& place) {
     const Sample& sample = one.sample;
     std::uint64_t length = one.input.size();
     if (sample.width > 0) {
@@ -124,12 +152,12 @@ class SplitWriter {
     any_second_ = any_second_ || one.second > 0;
     switch (file_.kind) {
       case Kind::classification:
-        content_.label.push_back(plan_.index.at(sample.label));
+        content_.label.push_back(plan_.number_of(sample.label, place));
         break;
       case Kind::multilabel: {
         const std::size_t row = content_.labels.size();
         content_.labels.resize(row + content_.width);
-        for (const std::string& label : sample.labels) content_.labels[row + plan_.index.at(label)] = 1;
+        for (const std::string& label : sample.labels) content_.labels[row + plan_.number_of(label, place)] = 1;
         bytes_ += content_.width;
         break;
       }
@@ -192,6 +220,7 @@ class SplitWriter {
   const Tokenizer& tokenizer_;
   const TokenizerInfo& tokenizer_info_;
   std::size_t first_ = 0;
+  TaskCensus& census_;
   bool has_texts_ = false;
   ShardContent content_;
   std::uint64_t bytes_ = 0;
@@ -203,8 +232,8 @@ class SplitWriter {
 
 SplitInfo write_split(const ImportOptions& options, const fs::path& folder, const ImportPlan& plan,
                       const SampleFile& file, const Tokenizer& tokenizer, const TokenizerInfo& info, std::size_t first,
-                      unsigned threads, const Progress& progress) {
-  return SplitWriter(options, folder, plan, file, tokenizer, info, first).write(threads, progress);
+                      unsigned threads, TaskCensus& census, const Progress& progress) {
+  return SplitWriter(options, folder, plan, file, tokenizer, info, first, census).write(threads, progress);
 }
 
 }  // namespace polyhead

@@ -229,6 +229,14 @@ void write_synthetic(const std::filesystem::path& folder, const SyntheticOptions
   std::filesystem::create_directories(folder, error);
   if (error)
     throw Error(Exit::cannot_write, fmt::format("cannot make the folder {}: {}", folder.string(), error.message()));
+  for (const Planted& task : kTasks)
+    for (const char* split : {"train", "valid", "test"})
+      if (const auto file = folder / fmt::format("{}.{}.jsonl", task.name, split);
+          std::filesystem::exists(file, error) && !std::filesystem::exists(folder / "synthetic.ini", error))
+        throw Error(Exit::cannot_write,
+                    fmt::format("{} is there already, and not from polyhead synthetic, which writes a "
+                                "synthetic.ini beside it; choose another --out",
+                                file.string()));
   const World world(options.seed);
   // About 370 pieces are to be found in the words: SentencePiece would refuse more.
   std::string description = fmt::format(

@@ -20,6 +20,28 @@ std::unique_ptr<Tokenizer> load(const std::string& kind, const std::filesystem::
               fmt::format("the tokenizer kind '{}' is unknown; known are sentencepiece and wordpiece", kind));
 }
 
+constexpr std::size_t kLongWord = 8;  // pieces; shorter words are never cut
+
+// How many pieces a long word may keep: all where the words fit into `room` tokens, or else as many as let them fit.
+// Where shorter long words do not help, a quarter of the room, so that one of them leaves room for others.
+std::size_t longest_word(const std::vector<std::vector<std::int64_t>>& words, std::size_t room) {
+  std::size_t total = 0, longest = 0;
+  const auto kept = [&](std::size_t most) {
+    std::size_t sum = 0;
+    for (const auto& word : words) sum += word.size() > kLongWord ? std::min(word.size(), most) : word.size();
+    return sum;
+  };
+  for (const auto& word : words) total += word.size(), longest = std::max(longest, word.size());
+  if (total <= room || longest <= kLongWord) return longest;
+  if (kept(1) > room) return std::min(room, std::max(kLongWord, room / 4));
+  std::size_t low = 1, high = longest;  // kept(low) <= room < kept(high)
+  while (high - low > 1) {
+    const std::size_t middle = low + (high - low) / 2;
+    (kept(middle) <= room ? low : high) = middle;
+  }
+  return low;
+}
+
 }  // namespace
 
 TokenizerInfo inspect_tokenizer(const std::string& kind, const std::filesystem::path& file) {
@@ -56,7 +78,11 @@ std::unique_ptr<Tokenizer> load_tokenizer(const std::filesystem::path& folder, c
 
 std::vector<std::int64_t> encode_input(const Tokenizer& tokenizer, const TokenizerInfo& info, std::string_view text,
                                        std::size_t max_length) {
-  std::vector<std::int64_t> ids = tokenizer.encode(text);
+  return frame_input(tokenizer.encode(text), info, max_length);
+}
+
+std::vector<std::int64_t> frame_input(std::vector<std::int64_t> ids, const TokenizerInfo& info,
+                                      std::size_t max_length) {
   if (ids.size() + 2 > max_length) ids.resize(max_length - std::min<std::size_t>(max_length, 2));
   ids.insert(ids.begin(), info.bos);
   ids.push_back(info.eos);
@@ -65,7 +91,11 @@ std::vector<std::int64_t> encode_input(const Tokenizer& tokenizer, const Tokeniz
 
 EncodedPair encode_pair(const Tokenizer& tokenizer, const TokenizerInfo& info, std::string_view text,
                         std::string_view second, std::size_t max_length) {
-  std::vector<std::int64_t> a = tokenizer.encode(text), b = tokenizer.encode(second);
+  return frame_pair(tokenizer.encode(text), tokenizer.encode(second), info, max_length);
+}
+
+EncodedPair frame_pair(std::vector<std::int64_t> a, std::vector<std::int64_t> b, const TokenizerInfo& info,
+                       std::size_t max_length) {
   const std::size_t room = max_length - std::min<std::size_t>(max_length, 3);
   const std::size_t half = room / 2;
   if (a.size() + b.size() > room) {
@@ -86,12 +116,17 @@ EncodedPair encode_pair(const Tokenizer& tokenizer, const TokenizerInfo& info, s
 
 EncodedWords encode_words(const Tokenizer& tokenizer, const TokenizerInfo& info, std::span<const std::string> words,
                           std::size_t max_length) {
-  EncodedWords out;
-  out.tokens.push_back(info.bos);
+  std::vector<std::vector<std::int64_t>> all;
   for (const std::string& word : words) {
-    std::vector<std::int64_t> pieces = tokenizer.encode(word);
+    std::vector<std::int64_t>& pieces = all.emplace_back(tokenizer.encode(word));
     if (pieces.empty())
       pieces.push_back(info.unk);  // a word of characters that the tokenizer drops still needs its tag
+  }
+  const std::size_t most = longest_word(all, max_length - std::min<std::size_t>(max_length, 2));
+  EncodedWords out;
+  out.tokens.push_back(info.bos);
+  for (std::vector<std::int64_t>& pieces : all) {
+    if (pieces.size() > kLongWord) pieces.resize(std::min(pieces.size(), most));
     if (out.tokens.size() + pieces.size() + 1 > max_length) break;
     out.first_piece.push_back(static_cast<std::int64_t>(out.tokens.size()));
     out.tokens.insert(out.tokens.end(), pieces.begin(), pieces.end());

@@ -35,6 +35,8 @@ std::unique_ptr<Tokenizer> load_tokenizer(const std::filesystem::path& folder, c
 // "bos … eos", cut to max_length ids in all.
 std::vector<std::int64_t> encode_input(const Tokenizer& tokenizer, const TokenizerInfo& info, std::string_view text,
                                        std::size_t max_length);
+// The same of a text's ids, without special tokens.
+std::vector<std::int64_t> frame_input(std::vector<std::int64_t> ids, const TokenizerInfo& info, std::size_t max_length);
 
 // "bos text eos second eos" of a pair, cut to max_length ids in all: the longer text first, token by token. `second`:
 // where the second text begins.
@@ -42,6 +44,9 @@ struct EncodedPair {
   std::vector<std::int64_t> tokens;
   std::size_t second = 0;
 };
+// Of the texts' ids, without special tokens.
+EncodedPair frame_pair(std::vector<std::int64_t> text, std::vector<std::int64_t> second, const TokenizerInfo& info,
+                       std::size_t max_length);
 EncodedPair encode_pair(const Tokenizer& tokenizer, const TokenizerInfo& info, std::string_view text,
                         std::string_view second, std::size_t max_length);
 

@@ -126,6 +126,7 @@ void check_manifest(const fs::path& folder, const Manifest& manifest, VerifyRepo
     for (const auto& one : task.splits) {
       const std::string& split = one.first;
       const SplitInfo& info = one.second;
+      if (info.samples == 0) fault(task.name, split, "has 0 samples");
       const Sum& sum = sums[{task.name, split}];
       if (!sum.whole) continue;
       const auto compare = [&](const char* key, std::uint64_t stated, std::uint64_t found) {

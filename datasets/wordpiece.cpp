@@ -78,8 +78,10 @@ class WordPiece : public Tokenizer {
       if (line.ends_with('\r')) line.remove_suffix(1);
       ids_.emplace(line, static_cast<std::int64_t>(pieces_.size()));
       pieces_.push_back(line);
+      // A capital without a small letter (ℝ, which uncased vocabularies hold) tells nothing.
       if (!line.starts_with('['))
-        for (const Code c : characters(line)) lower_ = lower_ && utf8proc_category(c) != UTF8PROC_CATEGORY_LU;
+        for (const Code c : characters(line))
+          lower_ = lower_ && (utf8proc_category(c) != UTF8PROC_CATEGORY_LU || utf8proc_tolower(c) == c);
     }
     const auto id = [&](const char* piece) {
       const auto found = ids_.find(piece);

@@ -4,7 +4,10 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <filesystem>
 #include <set>
+#include <span>
+#include <stdexcept>
 
 #include <nlohmann/json.hpp>
 
@@ -24,7 +27,8 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(AttentionOptions, mode, heads, t
                                                 importance, importances)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(HeadOptions, head, own, dropout, label_smoothing, class_weights,
                                                 focal_gamma, loss, delta, decoder_layers, max_target)
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(TrainStatistics, mean, deviation, class_weights, feature_width, pairs)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(TrainStatistics, mean, deviation, class_weights, feature_width, pairs,
+                                                only_pairs)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(MaskingOptions, share, mask, random)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(TokenizerInfo, kind, file, sha256, vocab_size, pad, unk, bos, eos, mask)
 
@@ -46,6 +50,68 @@ void from_json(const json& in, TrainedTask& task) {
 }
 
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ModelDescription, encoder, attention, tokenizer, tasks, dtype, data)
+
+namespace {
+
+struct Bound {
+  const char* key;
+  std::int64_t low, high;
+};
+
+constexpr std::int64_t kMillion = 1'000'000;
+constexpr Bound kEncoder[] = {{"layers", 1, 10'000},     {"dim", 1, kMillion},         {"heads", 1, kMillion},
+                              {"ffn", 1, 10 * kMillion}, {"positions", 1, kMillion},   {"adapter_dim", 1, kMillion},
+                              {"experts", 1, 100'000},   {"expert_layers", 1, 10'000}, {"task_experts", 1, 100'000}};
+constexpr Bound kAttention[] = {{"heads", 1, kMillion}};
+constexpr Bound kTokenizer[] = {{"vocab_size", 1, 100 * kMillion}, {"pad", -1, 100 * kMillion},
+                                {"unk", -1, 100 * kMillion},       {"bos", -1, 100 * kMillion},
+                                {"eos", -1, 100 * kMillion},       {"mask", -1, 100 * kMillion}};
+constexpr Bound kHead[] = {{"decoder_layers", 1, 10'000}, {"max_target", 1, 1'000 * kMillion}};
+constexpr Bound kStatistics[] = {{"feature_width", 0, 100 * kMillion}};
+constexpr Bound kModel[] = {{"max_length", 0, 1'000 * kMillion}};
+
+// Throws std::invalid_argument naming a number that is not whole or that no model can have.
+void check_bounds(const json& in, const std::string& name, std::span<const Bound> bounds) {
+  for (const Bound& bound : bounds) {
+    const auto found = in.find(bound.key);
+    if (found == in.end()) continue;  // it has its default
+    const bool whole = found->is_number_integer() &&
+                       (!found->is_number_unsigned() || found->get<std::uint64_t>() <= std::uint64_t{1} << 62);
+    if (!whole || found->get<std::int64_t>() < bound.low || found->get<std::int64_t>() > bound.high)
+      throw std::invalid_argument(fmt::format("{}.{} is {}, expected a whole number from {} to {}", name, bound.key,
+                                              found->is_structured() ? "no number" : found->dump(), bound.low,
+                                              bound.high));
+  }
+}
+
+void check_bounds(const json& in) {
+  check_bounds(in, "model", kModel);
+  check_bounds(in.at("encoder"), "model.encoder", kEncoder);
+  check_bounds(in.at("attention"), "model.attention", kAttention);
+  check_bounds(in.at("tokenizer"), "model.tokenizer", kTokenizer);
+  std::size_t index = 0;
+  for (const json& task : in.at("tasks")) {
+    const std::string name = fmt::format("model.tasks[{}]", index++);
+    check_bounds(task.at("head"), name + ".head", kHead);
+    if (task.contains("statistics")) check_bounds(task.at("statistics"), name + ".statistics", kStatistics);
+  }
+}
+
+// Names that become names of files.
+void check_names(const ModelDescription& description) {
+  std::set<std::string> names;
+  for (const TrainedTask& task : description.tasks)
+    if (task.name.empty() || task.name.find_first_of(std::string_view("/\0", 2)) != std::string::npos ||
+        !names.insert(task.name).second)
+      throw std::invalid_argument(
+          fmt::format("model.tasks has the name '{}', expected names that differ and hold no '/'", task.name));
+  const std::filesystem::path file = description.tokenizer.file;
+  if (file.filename() != file || file == "." || file == "..")
+    throw std::invalid_argument(
+        fmt::format("model.tokenizer.file is '{}', expected the name of a file in the run's folder", file.string()));
+}
+
+}  // namespace
 
 int ModelDescription::task(const std::string& name) const {
   std::vector<std::string> names;
@@ -71,12 +137,14 @@ std::string to_json(const ModelDescription& description) {
 ModelDescription description_from_json(const std::string& text, const std::string& origin) {
   try {
     const json in = json::parse(text);
+    check_bounds(in);
     auto description = in.get<ModelDescription>();
     description.max_length = in.value("max_length", description.max_length);  // older ones have none
     if (in.contains("data_bytes")) {
       const auto bytes = in["data_bytes"].get<std::vector<std::uint8_t>>();
       description.data.assign(bytes.begin(), bytes.end());
     }
+    check_names(description);
     return description;
   } catch (const std::exception& error) {
     throw Error(Exit::data, fmt::format("{}: the model's description cannot be read: {}", origin, error.what()));

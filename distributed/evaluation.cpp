@@ -22,7 +22,7 @@ struct Sums {
   double loss = 0, targets = 0, right = 0, scored = 0, samples = 0, majority_right = 0, unigram_loss = 0, original = 0;
   double stopped = 0;
   std::vector<double> classes;  // add_prediction
-  std::vector<double> entities = std::vector<double>(kEntitySums);
+  std::vector<double> entities = std::vector<double>(kEntitySums), majority_entities = entities;
   std::vector<double> bleu = std::vector<double>(kBleuSums), copy_bleu = bleu;
   std::vector<double> chrf = std::vector<double>(kChrfSums), copy_chrf = chrf;
   AttentionSums attention;
@@ -32,7 +32,7 @@ struct Sums {
     for (double* value :
          {&loss, &targets, &right, &scored, &samples, &majority_right, &unigram_loss, &original, &stopped})
       use(*value);
-    for (auto* values : {&classes, &entities, &bleu, &copy_bleu, &chrf, &copy_chrf})
+    for (auto* values : {&classes, &entities, &majority_entities, &bleu, &copy_bleu, &chrf, &copy_chrf})
       for (double& value : *values) use(value);
     attention.each(use);
   }
@@ -198,10 +198,10 @@ Evaluation evaluate(const Model& model, const ModelDescription& description, int
 
   // Neighbours in length share a batch, so that search ends together. Members take whole batches, and what they add is
   // on a grid or counted: the result has the same bits however many they are.
-  std::uint64_t limit = reader.size();
-  if (request.samples > 0) limit = std::min(limit, static_cast<std::uint64_t>(request.samples));
+  const std::vector<std::uint64_t> chosen =
+      evaluation_samples(trained.name, split, reader.size(), static_cast<std::uint64_t>(request.samples));
   std::vector<StoredSample> order;
-  for (std::uint64_t sample = 0; sample < limit; ++sample) order.push_back(reader.sample(sample));
+  for (const std::uint64_t sample : chosen) order.push_back(reader.sample(sample));
   std::ranges::stable_sort(order, {}, &StoredSample::input_length);
 
   Sums sums;
@@ -211,7 +211,8 @@ Evaluation evaluate(const Model& model, const ModelDescription& description, int
                                                         : std::max<std::size_t>(1, trained.outputs.size()),
               .cells = {}};
   Evaluation result;
-  if (group.size() == 1 && !by_table) result.rows.assign(2 * limit, 0);
+  if (group.size() == 1 && !by_table) result.rows.assign(2 * chosen.size(), 0);
+  if (bio) result.accuracy_rows = result.rows;
   for (std::size_t begin = static_cast<std::size_t>(group.rank()) * kBatchSamples; begin < order.size();
        begin += static_cast<std::size_t>(group.size()) * kBatchSamples) {
     const std::span<const StoredSample> part(order.data() + begin, std::min(kBatchSamples, order.size() - begin));
@@ -239,6 +240,7 @@ Evaluation evaluate(const Model& model, const ModelDescription& description, int
     std::size_t target = 0;  // walks through scored.predicted
     for (std::size_t i = 0; i < part.size(); ++i) {
       const double right_before = sums.right, scored_before = sums.scored;
+      const std::vector<double> entities_before = sums.entities;
       const auto score_one = [&](std::int64_t gold, std::int64_t predicted) {
         sums.right += gold == predicted;
         ++sums.scored;
@@ -275,7 +277,11 @@ Evaluation evaluate(const Model& model, const ModelDescription& description, int
               if (request.baseline) sums.majority_right += gold[word] == request.baseline->majority;
             }
           }
-          if (bio) add_entities(sums.entities, gold_tags, predicted_tags, trained.labels);
+          if (!bio) break;
+          add_entities(sums.entities, gold_tags, predicted_tags, trained.labels);
+          if (request.baseline)
+            add_entities(sums.majority_entities, gold_tags,
+                         std::vector<std::int64_t>(gold_tags.size(), request.baseline->majority), trained.labels);
           break;
         }
         case Kind::masked_lm:
@@ -321,9 +327,15 @@ Evaluation evaluate(const Model& model, const ModelDescription& description, int
         }
       }
       if (group.size() == 1 && !by_table) {
-        double* row = result.rows.data() + 2 * part[i].index();
+        const auto place = std::ranges::lower_bound(chosen, part[i].index()) - chosen.begin();
+        double* row = (bio ? result.accuracy_rows : result.rows).data() + 2 * place;
         row[0] = by_class ? sums.right - right_before : scored.loss[i];
         row[1] = by_class ? sums.scored - scored_before : static_cast<double>(scored.count[i]);
+        if (bio) {
+          result.rows[2 * static_cast<std::size_t>(place)] = 2 * (sums.entities[0] - entities_before[0]);
+          result.rows[2 * static_cast<std::size_t>(place) + 1] =
+              sums.entities[1] + sums.entities[2] - entities_before[1] - entities_before[2];
+        }
       }
     }
   }
@@ -354,6 +366,7 @@ Evaluation evaluate(const Model& model, const ModelDescription& description, int
   if (by_class) {
     metrics["macro_f1"] = macro_f1(scores, classes);
     if (bio) metrics["entity_f1"] = entity_f1(sums.entities);
+    if (bio && request.baseline) metrics["majority_entity_f1"] = entity_f1(sums.majority_entities);
     if (trained.kind == Kind::classification) metrics["matthews"] = matthews(scores, classes);
     if (request.baseline) metrics["majority"] = sums.majority_right / all;
   } else {

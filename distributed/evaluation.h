@@ -30,7 +30,7 @@ struct Baseline {
 Baseline train_baseline(const TrainedTask& task, const TokenizerInfo& tokenizer, const SplitReader& train);
 
 struct EvaluationRequest {
-  std::int64_t samples = 0;  // at most so many, the first ones; 0: all
+  std::int64_t samples = 0;  // at most this many, chosen by evaluation_samples(); 0: all
   bool generate = false;     // translation: search, BLEU and chrF (slow)
   SearchOptions search = {};
   const Baseline* baseline = nullptr;  // adds majority… | unigram_perplexity | prior_… | mean_mse
@@ -42,17 +42,19 @@ struct EvaluationRequest {
 struct Evaluation {
   bool stopped = false;  // by EvaluationRequest::stop: what follows means nothing
   std::int64_t samples = 0;
-  // loss; classification, tagging: accuracy, macro_f1 (majority), classification also matthews, tagging with BIO labels
-  // entity_f1; multilabel: micro_f1, macro_f1, average_precision, subset_accuracy (majority_micro_f1: of the most
-  // frequent label set, prior_average_precision: of equal scores); regression: mse, mae, r2, pearson, spearman
-  // (mean_mse: of train's mean); masked_lm: perplexity, accuracy (unigram_perplexity); translation: perplexity,
-  // accuracy (unigram_perplexity), with generate bleu, chrf, copy_bleu, copy_chrf (of texts)
+  // loss; classification, tagging: accuracy, macro_f1 (majority), classification also matthews, tagging with labels
+  // that mark entities (is_bio) entity_f1 (majority_entity_f1); multilabel: micro_f1, macro_f1, average_precision,
+  // subset_accuracy (majority_micro_f1: of the most frequent label set, prior_average_precision: of equal scores);
+  // regression: mse, mae, r2, pearson, spearman (mean_mse: of train's mean); masked_lm: perplexity, accuracy
+  // (unigram_perplexity); translation: perplexity, accuracy (unigram_perplexity), with generate bleu, chrf, copy_bleu,
+  // copy_chrf (of texts)
   std::map<std::string, double> metrics;
-  // Per sample {numerator, denominator} of accuracy, micro_f1 or mse, or of the log-perplexity; only when the group has
-  // one member.
+  // Per sample {numerator, denominator} of accuracy, micro_f1, entity_f1 or mse, or of the log-perplexity; only when
+  // the group has one member.
   std::vector<double> rows;
-  AttentionSums attention;     // over the words of the samples; without words where weights are not learned
-  bool original_text = false;  // tagging, translation: scored against the original, untruncated text
+  std::vector<double> accuracy_rows;  // those of accuracy where `rows` are of entity_f1
+  AttentionSums attention;            // over the words of the samples; without words where weights are not learned
+  bool original_text = false;         // tagging, translation: scored against the original, untruncated text
 };
 
 // Collective over the task's group, whose members share the samples. The model holds the task's head.

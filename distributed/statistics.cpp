@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 
 #include <fmt/format.h>
 
@@ -43,12 +44,20 @@ void balance(const TrainedTask& task, const SplitReader& train, TrainStatistics&
     out.class_weights.push_back(count > 0 ? static_cast<double>(train.size()) / (present * count) : 1);
 }
 
+// The first sample without a second text.
+std::optional<std::uint64_t> first_single(const SplitReader& reader) {
+  for (std::uint64_t sample = 0; sample < reader.size(); ++sample)
+    if (reader.sample(sample).second() == 0) return sample;
+  return std::nullopt;
+}
+
 }  // namespace
 
 TrainStatistics train_statistics(const TrainedTask& task, const SplitReader& train) {
   TrainStatistics out;
   out.feature_width = static_cast<std::int64_t>(train.feature_width());
   out.pairs = train.pairs();
+  out.only_pairs = out.pairs && !first_single(train);
   if (task.kind == Kind::regression) standardise(task, train, out);
   if (task.kind == Kind::classification && task.head.class_weights == "balanced") balance(task, train, out);
   return out;
@@ -63,6 +72,15 @@ void check_input(const TrainedTask& task, const std::string& split, const SplitR
     throw Error(Exit::data,
                 fmt::format("task {}: the input of {} is {}, that of train {}; give every split of the task the same",
                             task.name, split, name(reader.feature_width()), name(trained)));
+  if (!task.statistics.pairs && reader.pairs())
+    throw Error(Exit::data, fmt::format("task {}: samples of {} have a second text, of train none has; import the task "
+                                        "again, with a second text in both or in neither",
+                                        task.name, split));
+  if (!task.statistics.only_pairs) return;
+  if (const auto single = first_single(reader))
+    throw Error(Exit::data, fmt::format("task {}: sample {} of {} has no second text, of train every sample has one; "
+                                        "give it its second text and import again, or take it out",
+                                        task.name, *single, split));
 }
 
 }  // namespace polyhead

@@ -9,11 +9,12 @@ namespace polyhead {
 
 // Reads the whole train split where the task's kind, options or input ask for it. Means and deviations (population, in
 // double, summed in the order of the samples; 1 for a value that is constant) of regression; class weights n / (C n_c)
-// of balanced classification, over the C classes that occur, 1 for others. `pairs`: whether any sample has
-// a second text.
+// of balanced classification, over the C classes that occur, 1 for others. `pairs` and
+// `only_pairs`: whether any sample, and whether every sample, has a second text.
 TrainStatistics train_statistics(const TrainedTask& task, const SplitReader& train);
 
-// Throws Error(data) when the split's input is of another kind or width than train's.
+// Throws Error(data) when the split's input is of another kind or width than train's, has second texts where no sample
+// of train has one, or lacks one where all have.
 void check_input(const TrainedTask& task, const std::string& split, const SplitReader& reader);
 
 }  // namespace polyhead

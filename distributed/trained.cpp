@@ -8,6 +8,7 @@
 #include "core/base/error.h"
 #include "core/base/names.h"
 #include "core/model/device.h"
+#include "distributed/checkpoint.h"
 
 namespace polyhead {
 
@@ -39,9 +40,9 @@ TrainedModel load_trained(const std::filesystem::path& run_dir, const Weights& w
       torch::TensorOptions().dtype(scalar_type(trained.description.dtype)).device(choose_device(device, local_rank));
   trained.model->finish(0, options);
   if (weights.average)
-    load_average(found->folder, found->state, *trained.model);
+    load_average(*found->files, *trained.model);
   else
-    load_checkpoint(found->folder, found->state, *trained.model, nullptr);
+    load_checkpoint(*found->files, *trained.model, nullptr);
   trained.tokenizer = load_tokenizer(run_dir, trained.description.tokenizer);
   return trained;
 }

@@ -7,7 +7,6 @@
 #include <vector>
 
 #include "datasets/tokenizer.h"
-#include "distributed/checkpoint.h"
 #include "distributed/description.h"
 
 namespace polyhead {

@@ -11,6 +11,7 @@
 #include <set>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
@@ -22,14 +23,18 @@
 #include "core/base/grid.h"
 #include "core/base/hash.h"
 #include "core/heads/model.h"
+#include "core/heads/plain_loss.h"
 #include "core/model/device.h"
 #include "core/model/task_attention.h"
 #include "core/optimizer/adamw.h"
+#include "datasets/import_plan.h"
 #include "datasets/loader.h"
 #include "datasets/prefetch.h"
 #include "distributed/checkpoint.h"
+#include "distributed/checkpoint_saver.h"
 #include "distributed/communicator/timeline.h"
 #include "distributed/evaluation.h"
+#include "distributed/fence.h"
 #include "distributed/gradient_sync.h"
 #include "distributed/placement.h"
 #include "distributed/preflight.h"
@@ -82,22 +87,33 @@ class Training {
         observer_(observer),
         interrupt_(interrupt),
         manifest_(read_manifest(options.data)) {
+    if (world_.rank() == 0) check_checkpoint_folder(options.run_dir);
     at::set_num_threads(options.threads);
     at::globalContext().setFlushDenormal(true);
     check(options.optimizer);
     balancer_ = find_balancer(options.balance);
     description_ = describe_model(options, manifest_);
+    for (std::size_t i = 0; i < task_count(); ++i) smooths_ = smooths_ || smooths(i);
     open_data();
     place_tasks();
     end_if_interrupted();
     read_statistics();
     end_if_interrupted();
+    std::string found;
+    if (resume) found = find_resumed();
+    start_from_ = found.empty() && !options.initial.run_dir.empty();
+    if (start_from_) agree_on_initial_weights(options.initial, world_);
     make_model();
     try_run_folder(options.run_dir, checkpoint_needs(), kSharedPatience, options.host, world_);
     load_teachers();
+    saver_.emplace(
+        options.run_dir, std::vector<std::string>{"config.ini", state_.model.tokenizer.file}, options.keep,
+        [this](const std::string& warning) {
+          if (observer_) observer_->on_warning(warning);
+        },
+        world_);
     Fingerprint before;
-    std::string found;
-    if (resume) found = restore(before);
+    if (!found.empty()) restore(found, before);
     if (options.micro_batch > 0) {
       check_fingerprint(options.fingerprint, before, found);
       exact_ = std::make_unique<ExactGradients>(*model_, world_);
@@ -127,7 +143,7 @@ class Training {
                          state_.parameter_hash,
                          epochs_taken(),
                          why_ended(options_.validation, state_.validation),
-                         state_.validation.run.step};
+                         best_saved()};
     };
     const auto ended = [&] {
       return state_.step == options_.steps || !why_ended(options_.validation, state_.validation).empty();
@@ -140,19 +156,19 @@ class Training {
     }
     load_ahead();
     while (!ended()) {
-      if (options_.stop_at > 0 && state_.step >= options_.stop_at) return save(), result(Ending::stopped);
+      if (options_.stop_at > 0 && state_.step >= options_.stop_at) return save(true), result(Ending::stopped);
       const Agreed agreed = step(state_.step + 1);
       if (state_.step == options_.trace_last) write_trace();
       if (state_.step == options_.steps || (options_.eval_every > 0 && state_.step % options_.eval_every == 0))
         if (evaluate_valid() && !ended()) load_ahead();
-      if (state_.evaluation_due) return save(), result(Ending::preempted);
+      if (state_.evaluation_due) return save(true, true), result(Ending::preempted);
       if (ended()) break;
-      if (agreed.interrupted) return save(), result(Ending::preempted);
+      if (agreed.interrupted) return save(true, true), result(Ending::preempted);
       if ((options_.checkpoint_every > 0 && state_.step % options_.checkpoint_every == 0) || agreed.save ||
-          state_.validation.run.step == state_.step)
+          state_.validation.run.step == state_.step || save_late_)
         save();
     }
-    save();
+    save(true);
     return result(Ending::done);
   }
 
@@ -166,6 +182,13 @@ class Training {
     std::vector<std::int64_t> asked = {interrupt_ ? 1 : 0};
     world_.all_reduce("interrupted", asked, Reduce::max);
     if (asked[0] != 0) throw Interrupted{};
+  }
+
+  // Whether a task's loss is smoothed by a head that tells the loss without smoothing too.
+  bool smooths(std::size_t task) const {
+    const TrainedTask& trained = description_.tasks[task];
+    return (trained.kind == Kind::classification || trained.kind == Kind::translation) && trained.head.head.empty() &&
+           trained.head.label_smoothing > 0;
   }
 
   std::size_t task_count() const { return description_.tasks.size(); }
@@ -230,6 +253,7 @@ class Training {
       memory = gradients_->data();
     }
     model_->finish(options_.seed, tensor_options, memory);
+    if (start_from_) origin_ = load_initial_weights(options_.initial, description_, *model_);
     const Stretch part = part_of(model_->encoder().arena().values().numel(), world_.rank(), world_.size());
     optimizers_ = std::make_unique<Optimizers>(*model_, options_.optimizer, options_.shard_optimizer ? &part : nullptr);
     tokenizer_ = load_tokenizer(options_.data, manifest_.tokenizer);
@@ -279,19 +303,25 @@ class Training {
     teachers_ = std::make_unique<Teachers>(mine, description_, options_.device, options_.local_rank, options_.threads);
   }
 
-  // Rank 0 finds a whole checkpoint; all load what they hold of it. -> its folder, empty when there is none, and where
-  // it was written.
-  std::string restore(Fingerprint& fingerprint) {
+  // Rank 0 finds a whole checkpoint. -> its folder, empty when there is none.
+  std::string find_resumed() {
     std::string found;
     if (world_.rank() == 0) {
       std::vector<std::string> warnings;
-      if (const auto checkpoint = find_checkpoint(options_.run_dir, warnings)) found = checkpoint->folder.string();
+      const auto fits = [&](const CheckpointState& state) { check_of_this_run(state); };
+      if (const auto checkpoint = saver_->store().find(fits, warnings)) found = checkpoint->folder.string();
       if (observer_)
         for (const std::string& warning : warnings) observer_->on_warning("a checkpoint is passed over: " + warning);
     }
-    found = world_.all_gather_strings("resume", found).front();
-    if (found.empty()) return found;
+    return world_.all_gather_strings("resume", found).front();
+  }
+
+  // All load what they hold of it. -> where it was written
+  void restore(const std::string& found, Fingerprint& fingerprint) {
     const CheckpointState state = read_checkpoint_state(found);
+    if (state.step > options_.steps)
+      throw Error(Exit::config, fmt::format("run.steps = {}: the run has made {} steps already; give {} or more",
+                                            options_.steps, state.step, state.step));
     fingerprint = state.fingerprint;
     if (observer_ && !state.threads.empty() && state.threads != options_.worker_threads)
       observer_->on_warning(fmt::format(
@@ -299,13 +329,10 @@ class Training {
           "will not be those of a run that was never interrupted; --run.threads sets the number",
           threads_by_worker(state.threads), state.step, threads_by_worker(options_.worker_threads)));
     load_checkpoint(found, state, *model_, optimizers_.get());
-    const auto& mixture = state.mixture;
-    if (mixture.empty() || mixture.front().step != 1 || !std::ranges::all_of(mixture, [&](const MixtureEntry& entry) {
-          return entry.quota.size() == task_count() && entry.first.size() == task_count() &&
-                 std::ranges::min(entry.quota) >= 0;
-        }))
-      throw Error(Exit::data,
-                  fmt::format("{}: its mixture is not of {} tasks: it belongs to another run", found, task_count()));
+    if (const std::uint64_t loaded = parameter_hash(*model_, description_, leads_, world_);
+        loaded != state.parameter_hash)
+      throw Error(Exit::data, fmt::format("{}: the parameters that worker {} loaded have the hash {}, expected {}",
+                                          found, world_.rank(), to_hex(loaded), to_hex(state.parameter_hash)));
     state_.step = state.step;
     state_.ids_hash = state.ids_hash;
     state_.parameter_hash = state.parameter_hash;
@@ -313,7 +340,22 @@ class Training {
     state_.validation = state.validation;
     state_.evaluation_due = state.evaluation_due;
     saved_step_ = state.step;
-    return found;
+  }
+
+  // Throws Error(data) for the checkpoint of another run, which may be copied here.
+  void check_of_this_run(const CheckpointState& state) const {
+    std::vector<std::string> tasks;
+    for (const TrainedTask& task : state.model.tasks) tasks.push_back(task.name);
+    if (tasks != options_.tasks)
+      throw Error(Exit::data, fmt::format("the checkpoint of step {} is of the tasks {}, this run is of {}: it belongs "
+                                          "to another run",
+                                          state.step, fmt::join(tasks, ", "), fmt::join(options_.tasks, ", ")));
+    const std::vector<std::int64_t>& quota = state.mixture.front().quota;
+    if (const auto batch = std::accumulate(quota.begin(), quota.end(), std::int64_t{0});
+        batch != options_.mixture.batch)
+      throw Error(Exit::data, fmt::format("the checkpoint of step {} has mixture[0].quota of {} samples a step, but "
+                                          "mixture.batch is {}: it belongs to another run",
+                                          state.step, batch, options_.mixture.batch));
   }
 
   void announce() {
@@ -329,11 +371,30 @@ class Training {
     start.encoder_parameters = model_->encoder().arena().parameter_count();
     for (std::size_t i = 0; i < task_count(); ++i)
       start.head_parameters[description_.tasks[i].name] = static_cast<std::int64_t>(sizes[i]);
+    start.origin = origin_;
     start.placement = describe(placement_, options_.tasks);
     start.mixture = describe(options_.mixture, quotas_, options_.tasks, samples_, options_.steps);
     for (const auto& [task, step] : state_.validation.finished)
       start.mixture += fmt::format("{} is finished since step {}\n", task, step);
+    start.valid = describe_valid();
     observer_->on_start(start);
+  }
+
+  // Which tasks are evaluated on a part of valid; "" when none is.
+  std::string describe_valid() const {
+    std::string tasks;
+    for (const std::string& name : options_.tasks) {
+      const auto& splits = manifest_.task(name).splits;
+      const auto valid = splits.find("valid");
+      if (valid == splits.end() || options_.eval_samples == 0) continue;
+      if (valid->second.samples <= static_cast<std::uint64_t>(options_.eval_samples)) continue;
+      tasks += fmt::format("{}{} ({})", tasks.empty() ? "" : ", ", name, grouped(valid->second.samples));
+    }
+    if (tasks.empty()) return "";
+    return fmt::format(
+        "evaluations take {} samples of valid, the same ones each time and spread over the split, of {}; "
+        "run.eval_samples = 0 takes all",
+        grouped(static_cast<std::uint64_t>(options_.eval_samples)), tasks);
   }
 
   static void sum_gradient(Communicator& group, const std::string& name, const torch::Tensor& gradient) {
@@ -387,8 +448,10 @@ class Training {
     for (const auto& [task, head] : model_->heads()) head->arena().gradients().zero_();
     if (exact_) exact_->begin(micro_batches(number));
     bool finite = true;
-    // losses, then flags: not finite, interrupted, time to save; then seconds waited for data
-    std::vector<double> agreed(task_count() + 4, 0);
+    // losses, then flags: not finite, interrupted, time to save; then seconds waited for data; then, where a task
+    // smooths its labels, the losses without smoothing
+    const std::size_t plain_at = task_count() + 4;
+    std::vector<double> agreed(plain_at + (smooths_ ? task_count() : 0), 0);
     // Micro-batches add to the same gradients, one after another; the last one's complete them.
     const Batch* last = nullptr;
     for (const Batch& batch : loaded.batches)
@@ -400,7 +463,8 @@ class Training {
       phase.emplace("forward");
       const std::vector<HeadInput> inputs = model_->forward(batch, true);
       torch::Tensor total;
-      std::vector<torch::Tensor> sums;
+      std::vector<torch::Tensor> sums, plain;
+      PlainLoss plain_loss;
       for (std::size_t i = 0; i < inputs.size(); ++i) {
         const TaskSlice& slice = batch.slices[i];
         const auto task = static_cast<std::size_t>(slice.task);
@@ -409,11 +473,13 @@ class Training {
           total = total.defined() ? total + share : share;
         };
         sums.emplace_back();
+        plain.emplace_back();
         if (slice.count > 0) {
           const Head& head = model_->head(slice.task);
           const auto lesson = lessons.find(i);
           sums.back() = lesson == lessons.end() ? head.loss(inputs[i], slice)
                                                 : head.distilled_loss(inputs[i], slice, lesson->second.distillation());
+          plain.back() = plain_loss.take();
           add(sums.back(), weights[task], counts[task]);
         }
         // Of an active task also on a worker whose words have no target: what is added depends on no placement.
@@ -428,7 +494,11 @@ class Training {
       for (std::size_t i = 0; i < sums.size(); ++i) {
         if (!sums[i].defined()) continue;
         const auto loss = sums[i].item<double>();
-        agreed[static_cast<std::size_t>(batch.slices[i].task)] += exact_ ? on_grid(loss) : loss;
+        const auto task = static_cast<std::size_t>(batch.slices[i].task);
+        agreed[task] += exact_ ? on_grid(loss) : loss;
+        if (!plain[i].defined() || !smooths_) continue;
+        const auto without = plain[i].item<double>();
+        agreed[plain_at + task] += exact_ ? on_grid(without) : without;
       }
       phase.reset();
     }
@@ -471,12 +541,16 @@ class Training {
         optimizers_->heads.at(task).step(model_->head(task).arena(), options_.optimizer, lr,
                                          clip_scale(head_norm, options_.optimizer.head_clip));
     }
+    losses_.clear();
+    for (std::size_t i = 0; i < task_count(); ++i)
+      if (counts[i] > 0) losses_[options_.tasks[i]] = agreed[i] / static_cast<double>(counts[i]);
     state_.step = number;
     state_.ids_hash = roll_ids(state_.ids_hash, static_cast<std::uint64_t>(counts[task_count() + 1]));
     if (observer_) {
       Observer::Step seen{.step = number,
                           .loss = {},
                           .weight = {},
+                          .plain_loss = {},
                           .tokens = counts[task_count()],
                           .seconds = seconds_since(start),
                           .wait = agreed[task_count() + 3] / world_.size(),
@@ -486,8 +560,9 @@ class Training {
                           .skipped = skipped};
       for (std::size_t i = 0; i < task_count(); ++i) {
         if (counts[i] == 0) continue;
-        seen.loss[options_.tasks[i]] = agreed[i] / static_cast<double>(counts[i]);
+        seen.loss[options_.tasks[i]] = losses_.at(options_.tasks[i]);
         seen.weight[options_.tasks[i]] = weights[i];
+        if (smooths(i)) seen.plain_loss[options_.tasks[i]] = agreed[plain_at + i] / static_cast<double>(counts[i]);
       }
       observer_->on_step(seen);
     }
@@ -500,16 +575,30 @@ class Training {
           Exit::diverged,
           fmt::format(
               "step {}: {} steps in a row had a loss or gradient that is not finite{}{}; none of them changed the "
-              "model. "
-              "Go on from the last checkpoint with a lower optimizer.lr or a longer optimizer.warmup in a new run "
-              "folder",
+              "model. {}",
               number, kPatience,
               exact_ ? fmt::format(", or has an element of {} or more, which is too large for run.reproducible = world",
                                    ExactSum::kLargest)
                      : "",
-              tasks.empty() ? "" : " (tasks " + tasks + ")"));
+              tasks.empty() ? "" : " (tasks " + tasks + ")", advice_after_divergence()));
     }
     return {agreed[task_count() + 1] > 0, agreed[task_count() + 2] > 0};
+  }
+
+  // A command that starts a run from the last good checkpoint; the error's reader may copy it.
+  std::string advice_after_divergence() const {
+    const std::string lr = fmt::format("--optimizer.lr {:g}", options_.optimizer.lr / 10);
+    if (saved_step_ < 0) return "Train in a new run folder with a lower learning rate, as by " + lr;
+    const auto quoted = [](const std::string& path) {
+      std::string out = "'";
+      for (const char c : path) out += c == '\'' ? "'\\''" : std::string(1, c);
+      return out + "'";
+    };
+    const std::string run = options_.run_dir.string();
+    return fmt::format(
+        "Start a new run from the last checkpoint with a lower learning rate: polyhead train --init-from {} --run-dir "
+        "{} {}",
+        quoted(run), quoted(run + "-lower-lr"), lr);
   }
 
   // One file of all workers: what each did since step trace_first began.
@@ -524,8 +613,13 @@ class Training {
     text.replace(text.size() - 2, 2, "\n]\n");  // no comma after the last
     std::error_code error;
     fs::create_directories(options_.run_dir / "trace", error);
-    write_file_atomically(
-        options_.run_dir / "trace" / fmt::format("steps-{}-{}.json", options_.trace_first, options_.trace_last), text);
+    try {
+      write_file_atomically(
+          options_.run_dir / "trace" / fmt::format("steps-{}-{}.json", options_.trace_first, options_.trace_last),
+          text);
+    } catch (const Error& failure) {  // what the run can do without does not end it
+      if (observer_) observer_->on_warning(fmt::format("{}: the trace is not written", failure.what()));
+    }
   }
 
   // Every group evaluates its tasks on valid; all hear of it and decide alike. -> whether the mixture has changed.
@@ -595,15 +689,25 @@ class Training {
     return result;
   }
 
-  void save() {
+  // The step of the best checkpoint, 0 where there is none. Rank 0 knows whether it could be saved.
+  std::int64_t best_saved() {
+    const std::int64_t best = state_.validation.run.step;
+    return world_.rank() != 0 || saver_->store().holds(best) ? best : 0;
+  }
+
+  // last: no later save follows; preempted: as a signal ended training.
+  void save(bool last = false, bool preempted = false) {
     model_->encoder().arena().check_gradients();
     if (state_.step == saved_step_) return;
     const Phase phase("checkpoint");
-    state_.parameter_hash = parameter_hash(*model_, description_, leads_, world_);
+    if (world_.rank() == 0) fence().check();
     const fs::path folder =
-        save_checkpoint(options_.run_dir, state_, *model_, *optimizers_, leads_, options_.keep, world_);
-    saved_step_ = state_.step;
+        saver_->save(state_, *model_, *optimizers_, leads_,
+                     {.losses = losses_, .skipped = skipped_, .last = last, .preempted = preempted});
+    save_late_ = folder.empty() && skipped_ > 0;
     saved_at_ = Clock::now();
+    if (folder.empty()) return;
+    saved_step_ = state_.step;
     if (observer_) observer_->on_checkpoint(state_.step, folder, state_.parameter_hash);
   }
 
@@ -632,8 +736,14 @@ class Training {
   std::unique_ptr<Optimizers> optimizers_;
   std::unique_ptr<Teachers> teachers_;
   CheckpointState state_;
+  std::optional<CheckpointSaver> saver_;
   std::int64_t saved_step_ = -1;
+  bool save_late_ = false;                // a save waits for a step that is finite
+  std::map<std::string, double> losses_;  // of the last step
+  bool start_from_ = false;               // fresh, from options_.initial
+  std::string origin_;                    // in words
   int skipped_ = 0;
+  bool smooths_ = false;  // any of the tasks
   bool tracing_ = false;
   Clock::time_point saved_at_;
   std::optional<Prefetcher<Loader::Step>> batches_;  // its thread uses what is above

@@ -17,6 +17,7 @@
 #include "datasets/packing.h"
 #include "distributed/attention_report.h"
 #include "distributed/communicator/communicator.h"
+#include "distributed/initial_weights.h"
 #include "distributed/reproducible.h"
 #include "distributed/teacher.h"
 #include "distributed/validation.h"
@@ -39,7 +40,7 @@ struct TrainOptions {
   std::uint64_t seed = 1;
   std::int64_t steps = 1000;
   std::int64_t eval_every = 0;        // 0: only at the end
-  std::int64_t eval_samples = 500;    // of valid, a task, at most; 0: all
+  std::int64_t eval_samples = 500;    // of valid, a task, at most (evaluation_samples); 0: all
   std::int64_t checkpoint_every = 0;  // steps; 0: only at the end and when interrupted
   double checkpoint_seconds = 0;      // at most so long without a checkpoint; 0: no such bound
   std::int64_t keep = 2;              // checkpoints kept
@@ -58,6 +59,7 @@ struct TrainOptions {
   std::int64_t prefetch = 2;                        // steps whose batches are made ahead in a thread; 0: none
   std::vector<std::string> tasks;                   // names, in the data set's order; never empty
   std::map<std::string, TaskOptions> task_options;  // every task
+  InitialWeights initial;                           // the weights that a fresh run starts from
   EncoderOptions encoder;
   AttentionOptions attention;
   OptimizerOptions optimizer;
@@ -78,12 +80,16 @@ class Observer {
     int workers = 1;
     std::int64_t encoder_parameters = 0;
     std::map<std::string, std::int64_t> head_parameters;
+    std::string origin;     // the weights that a fresh run starts from, in words; "": random ones
     std::string placement;  // describe()
     std::string mixture;    // describe(): shares of each phase, warnings, planned epochs
+    std::string valid;      // what evaluations take of valid where that is not all of it
   };
   struct Step {
     std::int64_t step = 0;
     std::map<std::string, double> loss, weight;  // active tasks
+    // Of tasks whose loss is smoothed: the mean negative log-likelihood of the targets alone.
+    std::map<std::string, double> plain_loss;
     std::int64_t tokens = 0;
     double seconds = 0;
     double wait = 0;  // of them, for data: the mean over workers

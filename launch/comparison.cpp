@@ -52,7 +52,7 @@ Comparison compare_systems(std::span<const SeedRows> tasks, int draws) {
   std::vector<double> sums(static_cast<std::size_t>(draws), 0);  // of the relative differences, in every draw
   double with_relative = 0;
   for (const SeedRows& rows : tasks) {
-    const Headline metric = headline(rows.kind);
+    const Headline metric = headline(rows.kind, rows.entities);
     const double sign = metric.lower_is_better ? -1 : 1;
     TaskDifference task{.task = rows.task,
                         .kind = std::string(name_of(rows.kind)),

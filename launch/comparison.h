@@ -19,6 +19,7 @@ struct SeedRows {
   std::string task;
   Kind kind = Kind::classification;
   std::vector<std::vector<double>> first, second;
+  bool entities = false;  // tagging whose labels mark entities: the rows are those of entity F1
 };
 
 struct TaskDifference {

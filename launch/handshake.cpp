@@ -123,7 +123,8 @@ void compare_training(const Config& resolved, const TrainOptions& options, const
   facts.emplace_back("device", options.device);
   facts.emplace_back("valid data", valid_hash(manifest, options.tasks));
   add_options(facts, resolved);
-  std::erase_if(facts, [](const auto& fact) { return fact.first == "run.device"; });  // as it was resolved
+  // These two as they were resolved: the device above, and threads by the affinity mask may differ.
+  std::erase_if(facts, [](const auto& fact) { return fact.first == "run.device" || fact.first == "run.threads"; });
   compare_workers("launch.training", facts, world);
 }
 

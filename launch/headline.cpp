@@ -1,11 +1,13 @@
-// Each kind's first metric.
+// Each kind's headline metric.
 #include "launch/headline.h"
 
 #include "core/base/error.h"
 
 namespace polyhead {
 
-Headline headline(Kind kind) {
+Headline headline(Kind kind, bool entities) {
+  if (kind == Kind::tagging && entities)
+    return {"entity_f1", "entity F1", "majority_entity_f1", "majority class", false, false};
   switch (kind) {
     case Kind::classification:
     case Kind::tagging:

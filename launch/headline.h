@@ -1,16 +1,17 @@
-// The metric by which a kind of task is told in tables: the one whose rows evaluations give.
+// A task's headline metric: the first one in tables, whose rows evaluations give.
 #pragma once
 
 #include "core/base/kind.h"
 
 namespace polyhead {
 
-// A kind's first metric, the one that has an interval, beside what costs nothing.
+// A task's headline metric, which has an interval, and the baseline that it is compared with.
 struct Headline {
   const char *key, *name, *baseline_key, *baseline;  // keys as in Evaluation::metrics
   bool lower_is_better, exponential;                 // exponential: the rows' ratio is the metric's logarithm
 };
 
-Headline headline(Kind kind);
+// By the task's kind; `entities`: its labels mark entities, as is_bio() says.
+Headline headline(Kind kind, bool entities);
 
 }  // namespace polyhead

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 
 #include "core/base/error.h"
 #include "core/base/files.h"
@@ -26,6 +27,33 @@ std::string_view without_comment(std::string_view line) {
   throw Error(Exit::config, fmt::format("{}:{}: {}", file.string(), line, what));
 }
 
+// The value in quotes that `text` begins with; nullopt where it begins with none. What follows it may be a comment.
+std::optional<std::string> quoted_value(std::string_view text, const std::filesystem::path& file, int line) {
+  if (text.empty() || (text.front() != '"' && text.front() != '\'')) return std::nullopt;
+  const char quote = text.front();
+  std::string value;
+  std::size_t at = 1;
+  while (true) {
+    const std::size_t end = text.find(quote, at);
+    if (end == std::string_view::npos) {
+      if (quote == '\'') return std::nullopt;  // an apostrophe
+      fail(file, line,
+           fmt::format("the quote in {} is not closed; write \"value\", with \"\" for a quote in it", text));
+    }
+    value += text.substr(at, end - at);
+    at = end + 1;
+    if (at == text.size() || text[at] != quote) break;
+    value += quote;
+    ++at;
+  }
+  const std::string_view rest = text.substr(at);
+  if (!trim(without_comment(rest)).empty()) {
+    if (quote == '\'') return std::nullopt;  // a word in quotes among others
+    fail(file, line, fmt::format("text follows the closing quote in {}; put the whole value in quotes", text));
+  }
+  return value;
+}
+
 }  // namespace
 
 std::string_view trim(std::string_view text) {
@@ -41,7 +69,7 @@ IniFile parse_ini(std::string_view text, const std::filesystem::path& file) {
   if (text.starts_with("\xef\xbb\xbf")) text.remove_prefix(3);  // a byte order mark
   for (int number = 1; !text.empty(); ++number) {
     const std::size_t end = std::min(text.find('\n'), text.size());
-    const std::string_view line = trim(without_comment(text.substr(0, end)));
+    const std::string_view uncut = text.substr(0, end), line = trim(without_comment(uncut));
     text.remove_prefix(std::min(end + 1, text.size()));
     if (line.empty()) continue;
     if (line.front() == '[') {
@@ -64,9 +92,34 @@ IniFile parse_ini(std::string_view text, const std::filesystem::path& file) {
     if (!fresh)
       fail(file, number,
            fmt::format("'{}' of [{}] is given twice, first in line {}; keep one of them", key, section, known->second));
-    ini.entries.push_back({section, key, std::string(trim(line.substr(equals + 1))), number});
+    const std::string_view whole = trim(uncut.substr(uncut.find('=') + 1));
+    if (const auto quoted = quoted_value(whole, file, number)) {
+      ini.entries.push_back({section, key, *quoted, number});
+    } else {
+      const std::string value(trim(line.substr(equals + 1)));
+      ini.entries.push_back({section, key, value, number, whole == value ? "" : std::string(whole)});
+    }
   }
   return ini;
+}
+
+std::string ini_value(const std::string& value, const std::string& what) {
+  if (value.find('\n') != std::string::npos)
+    throw Error(Exit::config,
+                fmt::format("{}: the value '{}' holds a line break, which an INI file cannot hold; choose "
+                            "another",
+                            what, value));
+  const auto is_read_back = [&](const std::string& written) {
+    try {
+      return parse_ini("[x]\nx = " + written, "").entries.at(0).value == value;
+    } catch (const Error&) {
+      return false;
+    }
+  };
+  if (is_read_back(value)) return value;
+  std::string quoted = "\"";
+  for (const char c : value) quoted += c == '"' ? "\"\"" : std::string(1, c);
+  return quoted + '"';
 }
 
 IniFile read_ini(const std::filesystem::path& file) {

@@ -4,11 +4,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <sstream>
 
 #include "core/base/error.h"
+#include "core/base/numbers.h"
 #include "launch/ini.h"
 #include "launch/nearest.h"
 
@@ -17,8 +17,7 @@ namespace {
 
 template <class Number>
 bool parse(std::string_view text, Number& value) {
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  return error == std::errc() && end == text.data() + text.size();
+  return read_number(text, value) == NumberProblem::none;
 }
 
 // "2000 uniform", "4000 temperature 5", "6000 explicit section=2 en-it=1"; `where` begins the messages.

@@ -5,25 +5,18 @@
 
 #include <algorithm>
 #include <boost/program_options.hpp>
-#include <charconv>
-#include <cmath>
 #include <optional>
 
 #include "core/base/error.h"
+#include "core/base/numbers.h"
+#include "launch/effects.h"
 #include "launch/nearest.h"
+#include "launch/other_names.h"
 
 namespace polyhead {
 namespace {
 
 namespace po = boost::program_options;
-
-template <class T>
-std::optional<T> parse_number(std::string_view text) {
-  T value{};
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc{} || end != text.data() + text.size()) return std::nullopt;
-  return value;
-}
 
 std::vector<std::string> split(std::string_view text, char separator) {
   std::vector<std::string> parts;
@@ -77,7 +70,7 @@ bool within(double value, std::string_view bounds) {
   return std::ranges::all_of(split(bounds, ','), [&](const std::string& bound) {
     const std::size_t digit = bound.find_first_not_of("<>=");
     const std::string sign = bound.substr(0, digit);
-    const double limit = parse_number<double>(bound.substr(digit)).value();
+    const double limit = parse_number(bound.substr(digit)).value();
     return sign == ">=" ? value >= limit : sign == ">" ? value > limit : sign == "<=" ? value <= limit : value < limit;
   });
 }
@@ -86,12 +79,12 @@ bool valid(const Option& option, const std::string& value) {
   if (value.empty()) return option.value.empty();  // "key =" is as good as no line where there is no default
   switch (option.type) {
     case OptionType::integer: {
-      const auto number = parse_number<std::int64_t>(value);
+      const auto number = parse_integer(value);
       return number && within(static_cast<double>(*number), option.allowed);
     }
     case OptionType::number: {
-      const auto number = parse_number<double>(value);
-      return number && std::isfinite(*number) && within(*number, option.allowed);
+      const auto number = parse_number(value);
+      return number && within(*number, option.allowed);
     }
     case OptionType::choice:
       return std::ranges::count(split(option.allowed, '|'), value) > 0;
@@ -135,8 +128,51 @@ std::vector<std::string> keys_of(std::span<const Option> table, std::string_view
   return keys;
 }
 
-void take_file(Config& config, std::span<const Option> table, const std::filesystem::path& file) {
-  const IniFile ini = read_ini(file);
+// A comment cuts a value at ' #' or ' ;', where a path or a text may have meant it.
+void look_at_cut(Config& config, const Option& option, const IniEntry& entry, const std::string& origin,
+                 const std::filesystem::path& folder) {
+  using enum OptionType;
+  if (entry.whole.empty() || (option.type != path && option.type != text && option.type != list)) return;
+  const std::string comment(trim(std::string_view(entry.whole).substr(entry.value.size())));
+  const std::string said = fmt::format("{}: '{}' is cut to '{}', as '{}' after white space begins a comment", origin,
+                                       entry.whole, entry.value, comment.front());
+  const std::string cure = fmt::format("write {} = {}", entry.key, ini_value(entry.whole, origin));
+  std::error_code code;
+  if (std::filesystem::exists(folder / entry.whole, code))
+    throw Error(Exit::config,
+                fmt::format("{}, but {} is there; put it in quotes: {}", said, (folder / entry.whole).string(), cure));
+  const bool worded = comment.size() == 1 || comment[1] == ' ' || comment[1] == '\t' || comment[1] == comment[0];
+  const bool path_like = option.type == path && comment.find('/') != std::string::npos;
+  if (!worded || (path_like && !std::filesystem::exists(folder / entry.value, code)))
+    config.warn(fmt::format("{}; if it belongs to the value, put that in quotes: {}", said, cure));
+}
+
+// A file of another command, by its sections or keys: what it is, and what to do with it. "" otherwise.
+std::string file_of_another_command(std::span<const Option> table, const std::filesystem::path& file,
+                                    const IniFile& ini) {
+  const auto known = [&](std::string_view section) {
+    return std::ranges::any_of(table, [&](const Option& option) { return option.section == section; });
+  };
+  const auto there = [&](std::string_view section) {
+    return std::ranges::any_of(ini.sections, [&](const IniSection& s) { return s.name == section; });
+  };
+  const bool imports = there("dataset") || std::ranges::any_of(ini.entries, [](const IniEntry& entry) {
+                         return entry.section.starts_with("task.") && (entry.key == "kind" || entry.key == "train");
+                       });
+  if (imports && !known("dataset"))
+    return fmt::format(
+        "this file is an import description; make a data set of it with 'polyhead import -c {} --out "
+        "DATA', then train on that with 'polyhead train --data DATA --run-dir RUN'",
+        file.string());
+  for (const char* section : {"run", "encoder", "optimizer", "mixture"})
+    if (there(section) && !known(section) && known("dataset"))
+      return "this file configures a training; give it to 'polyhead train -c', and give import a file with [dataset] "
+             "and [task.NAME] sections";
+  return "";
+}
+
+void take_file(Config& config, std::span<const Option> table, const IniFile& ini) {
+  const std::filesystem::path& file = ini.file;
   const std::filesystem::path folder = std::filesystem::absolute(file).parent_path();
   const auto fail = [&](int line, const std::string& what) {
     throw Error(Exit::config, fmt::format("{}:{}: {}", file.string(), line, what));
@@ -147,6 +183,7 @@ void take_file(Config& config, std::span<const Option> table, const std::filesys
         std::ranges::count(sections, fmt::format("[{}]", option.section)) == 0)
       sections.push_back(fmt::format("[{}]", option.section));
   const bool has_tasks = !keys_of(table, "task").empty();
+  const std::string another = file_of_another_command(table, file, ini);
   for (const IniSection& section : ini.sections) {
     if (has_tasks && section.name.starts_with("task.") && section.name.size() > 5) {
       config.add_task(section.name.substr(5), fmt::format("{}:{}", file.string(), section.line));
@@ -154,6 +191,7 @@ void take_file(Config& config, std::span<const Option> table, const std::filesys
     }
     const std::string bracketed = fmt::format("[{}]", section.name);
     if (std::ranges::count(sections, bracketed) > 0) continue;
+    if (!another.empty()) fail(section.line, fmt::format("there is no section {} here: {}", bracketed, another));
     std::string known = join(sections, ", ");
     if (has_tasks) known += ", [task.NAME]";
     fail(section.line, fmt::format("there is no section {}{}; the sections are {}", bracketed,
@@ -162,11 +200,14 @@ void take_file(Config& config, std::span<const Option> table, const std::filesys
   for (const IniEntry& entry : ini.entries) {
     const std::string name = entry.section + "." + entry.key;
     if (entry.key.find('.') != std::string::npos || find(table, name) == nullptr) {
+      if (!another.empty()) fail(entry.line, fmt::format("there is no key '{}' here: {}", entry.key, another));
       const auto keys = keys_of(table, entry.section.starts_with("task.") ? "task" : entry.section);
       fail(entry.line, fmt::format("[{}] has no key '{}'{}; its keys are {}", entry.section, entry.key,
                                    did_you_mean(entry.key, keys), join(keys, ", ")));
     }
-    config.set(name, {entry.value, fmt::format("{}:{}", file.string(), entry.line), folder});
+    const std::string origin = fmt::format("{}:{}", file.string(), entry.line);
+    look_at_cut(config, config.option(name), entry, origin, folder);
+    config.set(name, {entry.value, origin, folder});
   }
 }
 
@@ -194,13 +235,13 @@ bool is_section(const std::string& name) {
     }
   }
   candidates.emplace_back("--help");
-  std::string hint;
+  std::string hint = hint_of_other_name(name, table);
   for (const Option& option : table)  // --steps for --run.steps
     if (hint.empty() && option.key == name && !option.section.empty())
       hint = fmt::format(" (did you mean --{}{}.{}?)", option.section, option.section == "task" ? ".NAME" : "",
                          option.key);
   if (hint.empty()) hint = did_you_mean("--" + name, candidates);
-  throw Error(name.find('.') == std::string::npos ? Exit::usage : Exit::config,
+  throw Error(Exit::usage,
               fmt::format("there is no option {}{}; 'polyhead {} --help' lists the options", word, hint, command));
 }
 
@@ -216,7 +257,7 @@ std::int64_t parse_bytes(std::string_view text) {
     }
     ++power;
   }
-  const auto number = parse_number<std::int64_t>(text);
+  const auto number = parse_integer(text);
   if (!number || *number < 0 || *number > (INT64_MAX >> shift)) return -1;
   return *number << shift;
 }
@@ -247,11 +288,11 @@ bool Config::has(const std::string& name) const {
 
 // set() has checked the values.
 std::int64_t Config::integer(const std::string& name) const {
-  return parse_number<std::int64_t>(text(name)).value();
+  return parse_integer(text(name)).value();
 }
 
 double Config::number(const std::string& name) const {
-  return parse_number<double>(text(name)).value();
+  return parse_number(text(name)).value();
 }
 
 std::vector<std::string> Config::list(const std::string& name) const {
@@ -272,6 +313,22 @@ std::uint64_t Config::bytes(const std::string& name) const {
 
 bool Config::flag(const std::string& name) const {
   return has(name) && text(name) == "true";
+}
+
+bool Config::knows(std::string_view section_and_key) const {
+  return std::ranges::any_of(
+      table_, [&](const Option& o) { return fmt::format("{}.{}", o.section, o.key) == section_and_key; });
+}
+
+std::vector<std::string> Config::names_given() const {
+  std::vector<std::string> names;
+  for (const auto& [name, given] : values_) names.push_back(name);
+  return names;
+}
+
+const Given* Config::given(const std::string& name) const {
+  const auto found = values_.find(name);
+  return found != values_.end() && found->second.by_person() ? &found->second : nullptr;
 }
 
 std::string Config::origin(const std::string& name) const {
@@ -345,14 +402,8 @@ std::string Config::ini(bool annotated) const {
     }
     if (!has(name)) continue;
     const std::string value = option(name).type == OptionType::path ? path(name).string() : text(name);
-    const std::string line = fmt::format("{} = {}", name.substr(dot + 1), value);
-    bool kept = value.find('\n') == std::string::npos;
-    if (kept) kept = parse_ini(fmt::format("[x]\n{}", line), "config.ini").entries.at(0).value == value;
-    if (!kept)
-      throw Error(Exit::config,
-                  fmt::format("{}: the value of {} cannot be kept in an INI file, as '#' or ';' after a space begins a "
-                              "comment and a line ends a value; choose another ('{}')",
-                              origin(name), name, value));
+    const std::string line =
+        fmt::format("{} = {}", name.substr(dot + 1), ini_value(value, fmt::format("{} ({})", name, origin(name))));
     out += annotated ? fmt::format("{:<40} # {}\n", line, origin(name)) : line + "\n";
   }
   return out;
@@ -390,13 +441,13 @@ std::vector<std::pair<std::string, std::string>> Config::values() const {
   return values;
 }
 
-std::vector<std::string> Config::differences(const Config& here, const std::vector<std::string>& also) const {
+std::vector<std::string> Config::differences(const Config& here) const {
   Config both(*this);
   for (const TaskMention& task : here.tasks_) both.add_task(task.name, task.origin);
   std::vector<std::string> lines;
   for (const std::string& name : names(both.tasks_)) {
     const Option& known = option(name);
-    if (!known.identity && std::ranges::count(also, name) == 0) continue;
+    if (!known.identity) continue;
     const auto shown = [&](const Config& config) -> std::string {
       if (!config.has(name)) return "not given";
       if (known.type == OptionType::path) return config.path(name).string();
@@ -434,11 +485,25 @@ Config parse_options(std::string_view command, std::span<const Option> table, co
       add(*option, name, name);
     }
   std::vector<po::option> parsed;
+  const auto fail_missing = [&](const std::string& option, const std::string& next) {
+    throw Error(
+        Exit::usage,
+        fmt::format("{} has no value{}; options are written --name VALUE, or --name=VALUE where the value begins "
+                    "with '--'; 'polyhead {} --help' lists them",
+                    option, next.empty() ? "" : fmt::format(", as '{}' follows it", next), command));
+  };
   try {
     const int style = po::command_line_style::unix_style & ~po::command_line_style::allow_guessing;
     parsed = po::command_line_parser(words).options(description).style(style).run().options;
   } catch (const po::unknown_option& error) {
     fail_unknown(command, table, error.get_option_name());
+  } catch (const po::invalid_command_line_syntax& error) {
+    if (error.kind() == po::invalid_syntax::missing_parameter) {
+      const std::string name = error.get_option_name();
+      const auto at = std::ranges::find(words, name);
+      fail_missing(name, at == words.end() || at + 1 == words.end() ? "" : *(at + 1));
+    }
+    throw Error(Exit::usage, fmt::format("{}; 'polyhead {} --help' lists the options", error.what(), command));
   } catch (const po::error& error) {
     throw Error(Exit::usage, fmt::format("{}; options are written --name VALUE, 'polyhead {} --help' lists them",
                                          error.what(), command));
@@ -450,19 +515,25 @@ Config parse_options(std::string_view command, std::span<const Option> table, co
       throw Error(Exit::usage,
                   fmt::format("unexpected word '{}'; options are written --name VALUE, 'polyhead {} --help' lists them",
                               option.value.empty() ? "" : option.value[0], command));
+    if (option.original_tokens.size() == 2 && option.original_tokens[1].starts_with("--"))
+      fail_missing(option.original_tokens[0], option.original_tokens[1]);
     const std::string& name = full.at(option.string_key);
     if (!given.try_emplace(name, option.value.empty() ? "true" : option.value[0]).second)
       throw Error(Exit::config,
                   fmt::format("--{} is given twice on the command line; keep one of them", option.string_key));
   }
-  if (const auto file = given.find("config"); file != given.end()) take_file(config, table, file->second);
+  if (const auto file = given.find("config"); file != given.end()) take_file(config, table, read_ini(file->second));
   for (const auto& [name, value] : given) config.set(name, {value, "command line", {}});
   return config;
 }
 
 Config read_config(std::span<const Option> table, const std::filesystem::path& file) {
+  return read_config(table, read_ini(file));
+}
+
+Config read_config(std::span<const Option> table, const IniFile& ini) {
   Config config(table);
-  take_file(config, table, file);
+  take_file(config, table, ini);
   return config;
 }
 
@@ -480,6 +551,7 @@ std::string help_text(std::string_view command, std::string_view summary, std::s
     if (!option.alias.empty()) left += fmt::format(", {}{}", option.alias.size() == 1 ? "-" : "--", option.alias);
     std::string right(option.help);
     if (option.type == OptionType::choice) right += fmt::format(" One of {}.", join(split(option.allowed, '|'), ", "));
+    if (!option.needs.empty()) right += fmt::format(" Needs {}.", needs_in_words(option));
     if (!option.value.empty()) right += fmt::format(" [{}]", option.value);
     out += left.size() < 34 ? fmt::format("{:<34} {}\n", left, right) : fmt::format("{}\n{:<34} {}\n", left, "", right);
   }

@@ -24,9 +24,10 @@ struct Option {
   OptionType type = OptionType::text;
   std::string_view value;         // the default; "": none
   std::string_view help;          // one sentence
-  bool identity = false;          // a run goes on only with the same value
+  bool identity = false;          // a run resumes only with the same value
   std::string_view allowed = {};  // choice: "auto|never"; integer and number: bounds, ">=0,<1"
   std::string_view alias = {};    // a short name on the command line: "data" for --data, "c" for -c
+  std::string_view needs = {};    // without which it has no effect (launch/effects.h); "": nothing
 };
 
 // What a value was given by: "default", "FILE:LINE", "command line", or what resolve() was told.
@@ -34,6 +35,9 @@ struct Given {
   std::string value;
   std::string origin;
   std::filesystem::path folder;  // that a relative path is relative to
+
+  // A person gave it, on the command line or in a file.
+  bool by_person() const { return origin == "command line" || !folder.empty(); }
 };
 
 // A task that the configuration speaks of, and where it does first.
@@ -60,6 +64,20 @@ class Config {
   // "run.steps = 0 (quickstart.ini:3)", for error messages.
   std::string quote(const std::string& name) const;
 
+  // Names of all values that are given or resolved, in alphabetical order.
+  std::vector<std::string> names_given() const;
+  // The value a person gave, on the command line or in a file; null where none did.
+  const Given* given(const std::string& name) const;
+  // The table's row of a name.
+  const Option& option(const std::string& name) const;
+  // Whether the table has an option of this section and key, "task.head".
+  bool knows(std::string_view section_and_key) const;
+  // Takes the value away, so that the default holds.
+  void erase(const std::string& name) { values_.erase(name); }
+  // What to say of the values in one line each, though they are good.
+  const std::vector<std::string>& warnings() const { return warnings_; }
+  void warn(const std::string& text) { warnings_.push_back(text); }
+
   // The [task.NAME] sections and --task.NAME options, in the order of their first mention.
   const std::vector<TaskMention>& tasks() const { return tasks_; }
 
@@ -81,25 +99,26 @@ class Config {
   // Names and values, numbers in one form ("1e-3" is 0.001) and paths absolute: of every option that has a value, of
   // tasks' options of those that differ from their default.
   std::vector<std::pair<std::string, std::string>> values() const;
-  // One line for each identity key, and each of `also`, whose value differs: "run.seed: 1 there, 2 here".
-  std::vector<std::string> differences(const Config& here, const std::vector<std::string>& also = {}) const;
+  // One line for each identity key whose value differs: "run.seed: 1 there, 2 here".
+  std::vector<std::string> differences(const Config& here) const;
 
  private:
-  const Option& option(const std::string& name) const;
   std::vector<std::string> names(const std::vector<TaskMention>& tasks) const;
 
   std::span<const Option> table_;
   std::map<std::string, Given> values_;
   std::vector<TaskMention> tasks_;
+  std::vector<std::string> warnings_;
 };
 
 // Reads the command line (the words after the subcommand) and, where the table has the option `config` and it is given,
-// that INI file. An unknown key, a key given twice, a guessed prefix or a bad value: Error(config), or Error(usage) for
-// the command line's own form (unknown option without a section, missing value, stray word). `command` is the
-// subcommand's name, for messages.
+// that INI file. An unknown key of the file, a key given twice or a bad value: Error(config); an unknown option of the
+// command line, a guessed prefix, a missing value or a stray word: Error(usage). `command` is the subcommand's name,
+// for messages.
 Config parse_options(std::string_view command, std::span<const Option> table, const std::vector<std::string>& words);
 // An INI file alone.
 Config read_config(std::span<const Option> table, const std::filesystem::path& file);
+Config read_config(std::span<const Option> table, const IniFile& ini);
 
 // The text of `polyhead COMMAND --help`: options by section, with kind, default and sentence.
 std::string help_text(std::string_view command, std::string_view summary, std::span<const Option> table);

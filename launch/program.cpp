@@ -6,18 +6,20 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
-#include <new>
 #include <optional>
 #include <thread>
 
 #include "core/base/error.h"
 #include "distributed/communicator/timeline.h"
 #include "launch/commands/commands.h"
+#include "launch/doctor/doctor.h"
+#include "launch/failure.h"
 #include "launch/handshake.h"
 #include "launch/launcher.h"
 #include "launch/nearest.h"
 #include "launch/signals.h"
 #include "launch/table.h"
+#include "launch/threads.h"
 #include "launch/watch.h"
 
 namespace polyhead {
@@ -35,7 +37,10 @@ std::string general_help() {
       "polyhead: trains one shared encoder with a head for each of many tasks, on one or many workers.\n\n"
       "usage: polyhead COMMAND [options]\n\n";
   for (const Command& command : commands()) out += fmt::format("  {:<12} {}\n", command.name, command.summary);
-  out += "\n'polyhead COMMAND --help' lists a command's options; 'polyhead --version' prints the version.\n";
+  out +=
+      "\n'polyhead help COMMAND' lists a command's options; 'polyhead --version' prints the versions of the program "
+      "and "
+      "its libraries.\n";
   return out;
 }
 
@@ -47,6 +52,13 @@ const Command& find_command(const std::string& name) {
   }
   throw Error(Exit::usage, fmt::format("there is no command '{}'{}; the commands are {}", name,
                                        did_you_mean(name, names), fmt::join(names, ", ")));
+}
+
+// The program's version, and a line for each of its libraries.
+std::string versions() {
+  std::string out = fmt::format("polyhead {}\n", kVersion);
+  for (const Finding& library : look_at_libraries()) out += fmt::format("{} {}\n", library.subject, library.text);
+  return out;
 }
 
 // Prints an error; with several workers ends all of them and does not return.
@@ -78,14 +90,14 @@ template <class Body>
 int guarded(const std::string& who, Communicator* world, Body body) {
   try {
     return body();
-  } catch (const Error& error) {
-    return report(who, world, static_cast<int>(error.code()), error.what());
-  } catch (const std::bad_alloc&) {
-    return report(who, world, static_cast<int>(Exit::internal),
-                  "out of memory; a smaller mixture.batch, encoder or number of workers a machine needs less");
   } catch (const std::exception& error) {
-    return report(who, world, static_cast<int>(Exit::internal), fmt::format("internal error: {}", words_of(error)));
+    const Failure failure = failure_of(error, std::string_view(who).substr(std::min(who.size(), who.find(' ') + 1)));
+    return report(who, world, failure.code, failure.words);
   }
+}
+
+std::string help_of(const Command& command) {
+  return help_text(command.name, command.summary, command.options);
 }
 
 int run_command(const Command& command, const std::vector<std::string>& words, Communicator& world) {
@@ -96,17 +108,17 @@ int run_command(const Command& command, const std::vector<std::string>& words, C
   // Before any other collective: they could be those of another command, or depend on an option.
   if (world.size() > 1)
     compare_workers("launch.words", facts_of_words(command.name, config ? &*config : nullptr), world);
-  if (config) return command.run(*config, world);
-  if (world.rank() == 0) print(stdout, help_text(command.name, command.summary, command.options));
+  if (config) {
+    if (world.rank() == 0)
+      for (const std::string& warning : config->warnings())
+        print(stderr, fmt::format("warning: {}\n", printable(warning)));
+    return command.run(*config, world);
+  }
+  if (world.rank() == 0) print(stdout, help_of(command));
   return 0;
 }
 
 }  // namespace
-
-std::string words_of(const std::exception& error) {
-  const std::string text = error.what();
-  return text.substr(0, text.find("\nException raised from"));
-}
 
 std::span<const Command> commands() {
   static const std::vector<Command> list = {
@@ -132,16 +144,27 @@ std::span<const Command> commands() {
 
 int run_program(int argc, char** argv) {
   std::vector<std::string> words(argv + std::min(argc, 1), argv + argc);
+  if (words.size() > 1 && words[0] == "help")
+    return guarded("polyhead", nullptr, [&] {
+      print(stdout, help_of(find_command(words[1])));
+      return 0;
+    });
   if (words.empty() || words[0] == "--help" || words[0] == "-h" || words[0] == "help") {
     print(words.empty() ? stderr : stdout, general_help());
     return static_cast<int>(words.empty() ? Exit::usage : Exit::done);
   }
-  if (words[0] == "--version") {
-    print(stdout, fmt::format("polyhead {}\n", kVersion));
-    return 0;
-  }
   catch_signals_of(words[0]);  // before anything that takes time
+  if (words[0] == "--version")
+    return guarded("polyhead", nullptr, [] {
+      print(stdout, versions());
+      return 0;
+    });
+  open_standard_streams();
+  throw_when_out_of_memory();
+  report_uncaught(words[0], {});
+  forget_wait_policy();
   catch_lost_files();
+  make_write_signals_errors(words[0] == "train" || words[0] == "compare");
   const Command* command = nullptr;
   std::unique_ptr<Watchdog> watchdog;  // outlives the world: ending MPI can hang too
   std::unique_ptr<Communicator> world;

@@ -17,6 +17,25 @@ std::size_t columns(std::FILE* stream) {
   return ioctl(fileno(stream), TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
 }
 
+void update(std::map<std::string, double>& means, const std::map<std::string, double>& values) {
+  for (const auto& [task, value] : values) {
+    const auto [known, fresh] = means.try_emplace(task, value);
+    if (!fresh && std::isfinite(value)) known->second += 0.1 * (value - known->second);
+  }
+}
+
+std::string mean_and_worst(const std::map<std::string, double>& loss) {
+  if (loss.empty()) return "";
+  double sum = 0;
+  auto worst = loss.begin();
+  for (auto task = loss.begin(); task != loss.end(); ++task) {
+    sum += task->second;
+    if (!(task->second <= worst->second)) worst = task;  // also where it is no number
+  }
+  return fmt::format("  loss mean {:.3f}, worst {} {:.3f}", sum / static_cast<double>(loss.size()), worst->first,
+                     worst->second);
+}
+
 }  // namespace
 
 ProgressDisplay::ProgressDisplay(std::FILE* stream, bool terminal, std::int64_t first_step, std::int64_t last_step)
@@ -27,13 +46,11 @@ ProgressDisplay::~ProgressDisplay() {
   std::fflush(stream_);
 }
 
-void ProgressDisplay::step(std::int64_t step, const std::map<std::string, double>& loss, std::int64_t tokens,
-                           double now) {
+void ProgressDisplay::step(std::int64_t step, const std::map<std::string, double>& loss,
+                           const std::map<std::string, double>& plain, std::int64_t tokens, double now) {
   if (began_ < 0) began_ = shown_ = now;  // the first step's own time is not known here, and is not typical
-  for (const auto& [task, value] : loss) {
-    const auto [known, fresh] = loss_.try_emplace(task, value);
-    if (!fresh && std::isfinite(value)) known->second += 0.1 * (value - known->second);
-  }
+  update(loss_, loss);
+  update(plain_, plain);
   tokens_ += step == first_step_ ? 0 : tokens;
   if (step != last_step_ && now - shown_ < (terminal_ ? 0.2 : 5.0)) return;
   if (now > shown_) {
@@ -43,9 +60,10 @@ void ProgressDisplay::step(std::int64_t step, const std::map<std::string, double
   tokens_ = 0;
   shown_ = now;
   clear();
-  std::string text = line(step, now);
+  const std::size_t width = terminal_ ? columns(stream_) - 1 : std::string::npos;
+  std::string text = line(step, now, width);
   if (terminal_) {
-    text = text.substr(0, columns(stream_) - 1);
+    text = text.substr(0, width);
     bar_ = true;
   } else {
     text += '\n';
@@ -60,7 +78,7 @@ void ProgressDisplay::note(const std::string& text) {
   std::fflush(stream_);
 }
 
-std::string ProgressDisplay::line(std::int64_t step, double now) const {
+std::string ProgressDisplay::line(std::int64_t step, double now, std::size_t width) const {
   const std::int64_t total = std::max<std::int64_t>(1, last_step_);
   const std::int64_t done = step - first_step_;  // since the clock began, after the first step
   std::string text = fmt::format("step {}/{}", step, last_step_);
@@ -73,9 +91,13 @@ std::string ProgressDisplay::line(std::int64_t step, double now) const {
     const double left = (now - began_) / static_cast<double>(done) * static_cast<double>(last_step_ - step);
     text += fmt::format("  {} tokens/s  {} left", with_commas(std::llround(rate_)), duration(left));
   }
-  text += "  loss";
-  for (const auto& [task, value] : loss_) text += fmt::format(" {} {:.3f}", task, value);
-  return text;
+  std::string all = "  loss";
+  for (const auto& [task, value] : loss_) {
+    all += fmt::format(" {} {:.3f}", task, value);
+    if (const auto plain = plain_.find(task); plain != plain_.end())
+      all += fmt::format(" ({:.3f} without smoothing)", plain->second);
+  }
+  return text + (text.size() + all.size() <= width ? all : mean_and_worst(loss_));
 }
 
 void ProgressDisplay::clear() {

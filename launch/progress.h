@@ -18,19 +18,22 @@ class ProgressDisplay {
 
   // After a step; shows something when the last time was long enough ago (0.2 s on a terminal, 5 s elsewhere) or the
   // step is the last. `now`: seconds of a steady clock.
-  void step(std::int64_t step, const std::map<std::string, double>& loss, std::int64_t tokens, double now);
+  // `plain`: of tasks with label smoothing, the loss without it.
+  void step(std::int64_t step, const std::map<std::string, double>& loss, const std::map<std::string, double>& plain,
+            std::int64_t tokens, double now);
   // Text lines of their own (evaluations, checkpoints), above the bar.
   void note(const std::string& text);
 
  private:
-  std::string line(std::int64_t step, double now) const;
+  // As long as `width` where that can be: of many tasks the mean and the highest loss, where all do not fit.
+  std::string line(std::int64_t step, double now, std::size_t width) const;
   void clear();
 
   std::FILE* stream_;
   bool terminal_;
   std::int64_t first_step_, last_step_;
-  std::map<std::string, double> loss_;  // running means
-  std::int64_t tokens_ = 0;             // since the last showing
+  std::map<std::string, double> loss_, plain_;  // running means
+  std::int64_t tokens_ = 0;                     // since the last showing
   double began_ = -1, shown_ = -1;
   double rate_ = 0;   // tokens/s
   bool bar_ = false;  // a bar stands on the current line

@@ -14,7 +14,13 @@ namespace polyhead {
 
 RunObserver::RunObserver(std::filesystem::path run_dir, std::int64_t last_step, std::FILE* stream)
     : run_dir_(std::move(run_dir)), last_step_(last_step), stream_(stream) {
-  if (const auto before = read_status(run_dir_)) status_ = *before;  // keeps the last checkpoint's name while running
+  try {
+    if (const auto before = read_status(run_dir_)) status_ = *before;  // keeps the last checkpoint's name while running
+  } catch (const Error& error) {
+    status_known_ = false;
+    warn(fmt::format("{}. The run does not need it, and writes another", error.what()));
+  }
+  status_.process = own_process();
   status_.state = "running";
   status_.exit_code = 0;
   status_.error.clear();
@@ -23,28 +29,34 @@ RunObserver::RunObserver(std::filesystem::path run_dir, std::int64_t last_step, 
 
 void RunObserver::on_start(const Start& start) {
   status_.step = start.first_step - 1;
-  if (start.first_step == 1) status_.last_checkpoint = status_.parameter_hash = "";
-  write_status(run_dir_, status_);
-  metrics_.emplace(run_dir_ / "metrics.jsonl", start.first_step - 1);
+  if (start.first_step == 1)
+    status_.last_checkpoint = status_.parameter_hash = "";
+  else if (!status_known_)
+    status_.last_checkpoint = fmt::format("checkpoints/step-{:06}", status_.step);
+  write_status_file();
+  metrics_.emplace(run_dir_ / "metrics.jsonl", start.first_step - 1, [this](const std::string& text) { warn(text); });
   std::int64_t heads = 0;
   for (const auto& [task, parameters] : start.head_parameters) heads += parameters;
   note(fmt::format("{} {}, {} tasks; encoder {} parameters, heads {}", start.workers,
                    start.workers == 1 ? "worker" : "workers", start.head_parameters.size(),
                    with_commas(start.encoder_parameters), with_commas(heads)));
+  if (!start.origin.empty()) note(start.origin);
   if (!start.placement.empty()) note(start.placement);
   if (!start.mixture.empty()) note(start.mixture);
+  if (!start.valid.empty()) note(start.valid);
   if (start.first_step > 1) note(fmt::format("going on after step {}", start.first_step - 1));
   progress_.emplace(stream_, isatty(fileno(stream_)) == 1, start.first_step, last_step_);
 }
 
 void RunObserver::on_step(const Step& step) {
+  if (check_) check_();
   metrics_->write(step);
   status_.step = step.step;
   seconds_ += step.seconds;
   wait_ += step.wait;
   if (step.skipped) note(fmt::format("step {}: the loss or gradient is not finite; no update", step.step));
   const double now = std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-  progress_->step(step.step, step.loss, step.tokens, now);
+  progress_->step(step.step, step.loss, step.plain_loss, step.tokens, now);
 }
 
 void RunObserver::on_eval(std::int64_t step, const std::string& split, const std::string& task,
@@ -73,7 +85,8 @@ void RunObserver::on_checkpoint(std::int64_t step, const std::filesystem::path& 
   status_.step = step;
   status_.last_checkpoint = folder.lexically_relative(run_dir_).string();
   status_.parameter_hash = to_hex(parameter_hash);
-  write_status(run_dir_, status_);
+  if (metrics_) metrics_->sync();
+  write_status_file();
 }
 
 int RunObserver::finish(const TrainResult& result) {
@@ -82,7 +95,7 @@ int RunObserver::finish(const TrainResult& result) {
   status_.step = result.step;
   status_.parameter_hash = result.step > 0 ? to_hex(result.parameter_hash) : "";
   status_.epochs = result.epochs;
-  write_status(run_dir_, status_);
+  const bool written = write_status_file();
   const char* said = result.ending == Ending::done      ? "done"
                      : result.ending == Ending::stopped ? "stopped as run.stop_at says"
                      : result.step > 0                  ? "stopped by a signal, saved"
@@ -99,7 +112,20 @@ int RunObserver::finish(const TrainResult& result) {
                    : result.why.empty()          ? ""
                                                  : ": " + result.why));
   progress_.reset();
-  return status_.exit_code;
+  if (metrics_) metrics_->sync();
+  return written ? status_.exit_code : static_cast<int>(Exit::cannot_write);
+}
+
+bool RunObserver::write_status_file() {
+  try {
+    write_status(run_dir_, status_);
+    status_failing_ = false;
+    return true;
+  } catch (const Error& error) {
+    if (!std::exchange(status_failing_, true))
+      warn(fmt::format("{}. The run continues, but status.json does not say how it stands", error.what()));
+    return false;
+  }
 }
 
 void RunObserver::note(const std::string& text) {

@@ -2,13 +2,15 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
 
 #include "distributed/trainer.h"
 #include "launch/progress.h"
-#include "launch/run_folder.h"
+#include "launch/run_logs.h"
+#include "launch/run_status.h"
 
 namespace polyhead {
 
@@ -17,6 +19,9 @@ class RunObserver : public Observer {
   // Messages go to `stream` (stderr, in the program), with a bar when it is a terminal. `last_step`: where this start
   // ends, run.steps or run.stop_at.
   RunObserver(std::filesystem::path run_dir, std::int64_t last_step, std::FILE* stream);
+
+  // `check` is called at each step; what it throws ends the run.
+  void check_each_step(std::function<void()> check) { check_ = std::move(check); }
 
   void on_start(const Start& start) override;
   void on_warning(const std::string& message) override { note("warning: " + message); }
@@ -34,11 +39,16 @@ class RunObserver : public Observer {
 
  private:
   void note(const std::string& text);
+  void warn(const std::string& text) { note("warning: " + text); }
+  // Where it cannot be written: a warning, once. -> whether it was
+  bool write_status_file();
 
   std::filesystem::path run_dir_;
   std::int64_t last_step_;
   std::FILE* stream_;
+  std::function<void()> check_;
   Status status_;
+  bool status_known_ = true, status_failing_ = false;
   std::string attention_;          // the newest report, as a table
   double seconds_ = 0, wait_ = 0;  // of the steps of this start
   std::optional<MetricsFile> metrics_;

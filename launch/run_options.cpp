@@ -15,9 +15,11 @@
 #include "core/base/names.h"
 #include "core/heads/registry.h"
 #include "core/model/device.h"
+#include "distributed/workload.h"
 #include "launch/launcher.h"
 #include "launch/mixture_options.h"
 #include "launch/nearest.h"
+#include "launch/threads.h"
 
 namespace polyhead {
 namespace {
@@ -351,6 +353,33 @@ TrainOptions train_options_of(Config& config, const Manifest& manifest) {
   return options;
 }
 
+void resolve_initial(Config& config, TrainOptions& options, const Manifest& manifest, bool has_weights) {
+  if (!config.has("run.init_from") || (has_weights && config.has("run.init_hash"))) return;
+  InitialWeights& initial = options.initial;
+  initial.run_dir = config.path("run.init_from");
+  if (config.has("run.init_checkpoint")) initial.weights.checkpoint = config.text("run.init_checkpoint");
+  initial.weights.average = config.has("run.init_weights") && config.text("run.init_weights") == "average";
+  resolve_initial_weights(initial, describe_model(options, manifest));
+  if (config.has("run.init_hash") && config.text("run.init_hash") != initial.hash)
+    fail(fmt::format(
+        "{}: the weights of {} after step {} have the hash {}, so the run did not start from them; give the "
+        "run's own source, or begin a new run without run.init_hash",
+        config.quote("run.init_hash"), initial.run_dir.string(), initial.weights.checkpoint, initial.hash));
+  config.resolve("run.init_checkpoint", initial.weights.checkpoint, "run.init_from");
+  config.resolve("run.init_weights", initial.weights.average ? "average" : "last", "run.init_from");
+  config.resolve("run.init_hash", initial.hash, "run.init_from");
+}
+
+TaskKinds kinds_of(const Manifest& manifest) {
+  TaskKinds kinds;
+  for (const TaskInfo& task : manifest.tasks) kinds[task.name] = task.kind;
+  return kinds;
+}
+
+void require_effects_of(const Config& config, const Manifest& manifest, const Config* before) {
+  require_effects(config, kinds_of(manifest), before);
+}
+
 CpuShare cpus_from_affinity(Communicator& world) {
   cpu_set_t mask;
   CPU_ZERO(&mask);
@@ -363,7 +392,9 @@ CpuShare cpus_from_affinity(Communicator& world) {
 }
 
 void resolve_host(TrainOptions& options, const CpuShare& cpus, Communicator& world) {
-  if (options.threads == 0) options.threads = options.micro_batch > 0 ? 1 : cpus.threads();
+  if (options.threads == 0 && options.micro_batch > 0) options.threads = 1;
+  if (options.threads == 0) options.threads = threads_of_environment();
+  if (options.threads == 0) options.threads = cpus.threads();
   options.device = resolve_device(options.device);
   const std::vector<std::string> hosts = world.all_gather_strings("launch.hosts", host_name());
   for (int rank = 0; rank < world.rank(); ++rank)

@@ -4,6 +4,7 @@
 #include "datasets/manifest.h"
 #include "distributed/communicator/communicator.h"
 #include "distributed/trainer.h"
+#include "launch/effects.h"
 #include "launch/options.h"
 
 namespace polyhead {
@@ -14,6 +15,16 @@ namespace polyhead {
 // is then the resolved configuration, as config.ini keeps it. Threads and device are left as config says; 0 and auto
 // included.
 TrainOptions train_options_of(Config& config, const Manifest& manifest);
+
+// Finds the weights that a new run starts from, if any, for train_options_of's `options`, and fills in what config.ini
+// keeps of them. `has_weights`: the run has a checkpoint of its own, so that they are not read. Throws as
+// resolve_initial_weights, and Error(config) when they have changed since the run began.
+void resolve_initial(Config& config, TrainOptions& options, const Manifest& manifest, bool has_weights);
+
+TaskKinds kinds_of(const Manifest& manifest);
+// Throws Error(config) for an option that a person gave and that has no effect (launch/effects.h). before: the
+// configuration of the run that is resumed, whose values are let pass; may be null.
+void require_effects_of(const Config& config, const Manifest& manifest, const Config* before);
 
 // The tasks that run.tasks (or another list option) names, in the data set's order; all when it is empty. Throws
 // Error(config) for an unknown or repeated name.
@@ -27,9 +38,9 @@ struct CpuShare {
 // Collective.
 CpuShare cpus_from_affinity(Communicator& world);
 
-// Fills in what follows from where this worker runs: threads where 0 is asked for (1 with run.reproducible = world, of
-// whose bits their number is a part), the device where auto is, local_rank and worker_threads. Collective; throws as
-// resolve_device().
+// Fills in what follows from where this worker runs: threads where 0 is asked for (OMP_NUM_THREADS, or this worker's
+// share of the CPUs; 1 with run.reproducible = world, of whose bits their number is a part), the device where auto is,
+// local_rank and worker_threads. Collective; throws as resolve_device().
 void resolve_host(TrainOptions& options, const CpuShare& cpus, Communicator& world);
 
 }  // namespace polyhead

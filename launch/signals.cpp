@@ -1,6 +1,7 @@
 // Signals that ask a run to save and end, and the one of a mapped file that has become shorter.
 #include "launch/signals.h"
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <array>
@@ -77,8 +78,6 @@ void handle_stop_signals() {
     sigemptyset(&action.sa_mask);
     sigaction(stop.number, &action, nullptr);
   }
-  std::signal(SIGPIPE, SIG_IGN);
-  std::signal(SIGXFSZ, SIG_IGN);
 }
 
 void on_lost_file(int signal, siginfo_t* about, void*) {
@@ -127,6 +126,19 @@ void catch_early_signals(int argc, char** argv) noexcept {
 void end_with_this(pid_t child, int signal) {
   g_child_signal = signal;
   g_child = child;
+}
+
+void make_write_signals_errors(bool pipes) {
+  std::signal(SIGXFSZ, SIG_IGN);
+  if (pipes) std::signal(SIGPIPE, SIG_IGN);
+}
+
+void open_standard_streams() {
+  for (const int stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (::fcntl(stream, F_GETFD) >= 0 || errno != EBADF) continue;
+    // The lowest free number is this one.
+    if (::open("/dev/null", stream == STDIN_FILENO ? O_WRONLY : O_RDONLY) < 0) return;
+  }
 }
 
 const std::atomic<bool>& stop_requested() {

@@ -11,8 +11,7 @@
 namespace polyhead {
 
 // From now on INT (Ctrl-C), TERM, USR1 and HUP set the flag instead of ending the process; an INT or HUP that was
-// ignored before, as under nohup, stays ignored. The second INT and the third TERM end it at once. A reader of the
-// output that goes away (PIPE) and a file that reaches its limit (XFSZ) become errors of the write.
+// ignored before, as under nohup, stays ignored. The second INT and the third TERM end it at once.
 // The first signal writes one line to stderr, which begins with `who` ("polyhead train"; "": no line) and ends with
 // `then`, what happens now. A signal that came since catch_early_signals() is told at once.
 void catch_stop_signals(const std::string& who = {}, const std::string& then = {});
@@ -22,6 +21,13 @@ void catch_early_signals(int argc, char** argv) noexcept;
 
 // The process that the second INT takes with it, by this signal; 0: none.
 void end_with_this(pid_t child, int signal = 0);
+
+// From now on a write that exceeds the file size limit (SIGXFSZ) is an error of that write; with `pipes` also one to a
+// pipe whose reader is gone (SIGPIPE), which ends other commands as it ends any filter.
+void make_write_signals_errors(bool pipes);
+// Standard input, output and error that the caller has closed become /dev/null, opened so that reading and writing fail
+// as before: else the next file that is opened would take their place, and messages would go into it.
+void open_standard_streams();
 
 // From now on a mapped shard that becomes shorter while it is read (SIGBUS) ends the process with code 65 and a line
 // that names it, which `told` hears first. The signal is the reading thread's own, at its read, so `told` may do what

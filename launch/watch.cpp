@@ -12,12 +12,12 @@
 
 #include "core/base/error.h"
 #include "launch/launcher.h"
-#include "launch/run_folder.h"
+#include "launch/run_status.h"
 
 namespace polyhead {
 namespace {
 
-// " The same command goes on from …"; "" where the disk does not answer soon: it may be what hangs.
+// ". The same command resumes from …"; "" where the disk does not answer soon: it may be what hangs.
 std::string resumes_from(const std::filesystem::path& run_dir) {
   const auto found = std::make_shared<std::promise<std::string>>();
   std::future<std::string> text = found->get_future();
@@ -27,7 +27,7 @@ std::string resumes_from(const std::filesystem::path& run_dir) {
       if (const auto status = read_status(run_dir)) checkpoint = status->last_checkpoint;
     } catch (const Error&) {  // then nothing is known of a checkpoint
     }
-    found->set_value(checkpoint.empty() ? "" : ". The same command goes on from " + checkpoint);
+    found->set_value(checkpoint.empty() ? "" : ". The same command resumes from " + checkpoint);
   }).detach();
   return text.wait_for(std::chrono::milliseconds(500)) == std::future_status::ready ? text.get() : "";
 }
@@ -36,6 +36,15 @@ void tell(const std::filesystem::path& run_dir, const std::string& words) {
   const std::string text = fmt::format("{}{}. Stacks and last collectives of each worker: {}", words,
                                        resumes_from(run_dir), (run_dir / "logs").string());
   std::fputs(fmt::format("{}polyhead train: hang: {}\n", isatty(STDERR_FILENO) == 1 ? "\n" : "", text).c_str(), stderr);
+  std::fflush(stderr);
+  note_failure(run_dir, static_cast<int>(Exit::hang), text);
+}
+
+void tell_lost(const std::filesystem::path& run_dir, const std::string& words) {
+  const std::string resumes = resumes_from(run_dir);
+  const std::string text =
+      words + (resumes.empty() ? ". No checkpoint had been saved; the same command starts again" : resumes);
+  std::fputs(fmt::format("{}polyhead train: {}\n", isatty(STDERR_FILENO) == 1 ? "\n" : "", text).c_str(), stderr);
   std::fflush(stderr);
   note_failure(run_dir, static_cast<int>(Exit::hang), text);
 }
@@ -63,6 +72,7 @@ std::unique_ptr<Watchdog> start_watchdog(const Command& command, const std::vect
   options.host = host_name();
   if (launched_on_one_host()) options.common_host = options.host;
   options.told = [run_dir = options.run_dir](const std::string& line) { tell(run_dir, line); };
+  options.lost = [run_dir = options.run_dir](const std::string& line) { tell_lost(run_dir, line); };
   options.warned = [](const std::string& line) {
     std::fputs(fmt::format("polyhead train: warning: {}\n", line).c_str(), stderr);
   };

@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <memory>
 #include <system_error>
+#include <utility>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -24,6 +25,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::size_t kPiece = std::size_t{8} << 20;
+constexpr off_t kSynced = 256 << 20;  // bytes between two syncs of a file being written
 
 std::string reason() {
   return std::system_category().message(errno);
@@ -85,6 +87,7 @@ std::string read_file(const fs::path& file) {
 
 void sync_path(const fs::path& path) {
   const Descriptor target(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  note_progress();
   // Some file systems know no fsync of a folder (EINVAL): there is nothing to wait for then.
   if (target.number < 0 || (::fsync(target.number) != 0 && errno != EINVAL))
     throw Error(Exit::cannot_write, fmt::format("cannot sync {}: {}", path.string(), reason()));
@@ -122,15 +125,28 @@ void AtomicFile::write(std::span<const std::byte> bytes) {
     if (done < 0) throw Error(Exit::cannot_write, fmt::format("cannot write {}: {}", temporary_.string(), reason()));
     bytes = bytes.subspan(static_cast<std::size_t>(done));
     note_progress();
+    // Also to the disk itself: one fsync of many GiB at the end would look like a hang.
+    const off_t end = ::lseek(descriptor_, 0, SEEK_CUR);
+    if (end > 0 && end / kSynced != (end - static_cast<off_t>(done)) / kSynced && ::fdatasync(descriptor_) != 0)
+      throw Error(Exit::cannot_write, fmt::format("cannot sync {}: {}", temporary_.string(), reason()));
   }
 }
 
 void AtomicFile::commit() {
   if (::fsync(descriptor_) != 0)
     throw Error(Exit::cannot_write, fmt::format("cannot sync {}: {}", temporary_.string(), reason()));
-  ::close(descriptor_);
-  descriptor_ = -1;
-  rename_and_sync(temporary_, file_);
+  // Some file systems report a failed write no earlier than here.
+  if (::close(std::exchange(descriptor_, -1)) != 0) {
+    const std::string why = reason();
+    ::unlink(temporary_.c_str());
+    throw Error(Exit::cannot_write, fmt::format("cannot close {}: {}", temporary_.string(), why));
+  }
+  try {
+    rename_and_sync(temporary_, file_);
+  } catch (const Error&) {
+    ::unlink(temporary_.c_str());
+    throw;
+  }
 }
 
 std::string sha256(std::string_view bytes) {

@@ -6,7 +6,10 @@
 #include <map>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
+
+#include "core/base/regular_file.h"
 
 namespace polyhead {
 
@@ -21,16 +24,24 @@ struct StoredTensor {
 std::uint64_t write_safetensors(const std::filesystem::path& file, const std::map<std::string, StoredTensor>& tensors,
                                 const std::map<std::string, std::string>& metadata);
 
-// A file read whole. Every field of the header is checked (no overlap, no hole, sizes equal to the shapes'); throws
-// Error(data).
+// A file read whole. Every field of the header is checked (no overlap, no hole, sizes equal to the shapes', no key
+// twice) before the data are read; throws Error(data).
 class SafetensorsFile {
  public:
   explicit SafetensorsFile(const std::filesystem::path& file);
+  explicit SafetensorsFile(const RegularFile& file);
   const std::map<std::string, StoredTensor>& tensors() const { return tensors_; }
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
   std::uint64_t hash() const { return hash_; }  // xxh3-64 of the file's bytes
+  std::uint64_t values_hash() const;            // xxh3-64 of the tensors' data, in the order of their names
 
  private:
+  struct Place {
+    std::uint64_t first = 0, last = 0;  // bytes of the data
+  };
+  // Fills all but the tensors' data; returns where those lie.
+  std::map<std::string, Place> read_header(std::string_view text, std::uint64_t data_bytes);
+
   std::string bytes_;
   std::map<std::string, StoredTensor> tensors_;
   std::map<std::string, std::string> metadata_;

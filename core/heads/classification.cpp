@@ -1,6 +1,8 @@
 // Classification: weighted synthesis of the text, one hidden layer, cross-entropy over the classes.
 #include "core/heads/classification.h"
 
+#include "core/heads/plain_loss.h"
+
 namespace polyhead {
 
 ClassificationHead::ClassificationHead(const HeadSpec& spec) : PooledHead(spec, spec.classes) {}
@@ -9,6 +11,8 @@ torch::Tensor ClassificationHead::loss_of(const torch::Tensor& logits, const Tas
   const torch::Tensor labels = to_device(slice.labels, logits);
   const double smoothing = spec_.options.label_smoothing, gamma = spec_.options.focal_gamma;
   const std::vector<double>& weights = spec_.statistics.class_weights;
+  if (smoothing > 0 && PlainLoss::wanted())
+    PlainLoss::tell(at::cross_entropy_loss(logits.detach(), labels, {}, at::Reduction::Sum));
   if (gamma == 0 && weights.empty())
     return at::cross_entropy_loss(logits, labels, {}, at::Reduction::Sum, kIgnore, smoothing);
   torch::Tensor loss = at::cross_entropy_loss(logits, labels, {}, at::Reduction::None, kIgnore, smoothing);

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "core/base/error.h"
+#include "core/heads/plain_loss.h"
 #include "core/model/task_attention.h"
 
 namespace polyhead {
@@ -22,7 +23,9 @@ struct TiedCrossEntropy : torch::autograd::Function<TiedCrossEntropy> {
     Tensor logits = at::addmm(bias, hidden, table.t());
     const Tensor index = targets.unsqueeze(1);
     const Tensor normaliser = at::logsumexp(logits, {1});
-    Tensor loss = normaliser - (1 - smoothing) * logits.gather(1, index).squeeze(1);
+    const Tensor target = logits.gather(1, index).squeeze(1);
+    Tensor loss = normaliser - (1 - smoothing) * target;
+    if (smoothing > 0 && PlainLoss::wanted()) PlainLoss::tell((normaliser - target).sum());
     if (smoothing > 0) loss -= smoothing * logits.mean(1);
     Tensor divergence, d_divergence;
     if (teacher != nullptr) {

@@ -24,6 +24,7 @@ struct TrainStatistics {
   std::vector<double> class_weights;    // classification: [classes]; empty: all 1
   std::int64_t feature_width = 0;       // of the input's vectors; 0: the input is tokens
   bool pairs = false;                   // some samples hold a second text
+  bool only_pairs = false;              // all do; not known of runs of earlier versions, which have false
 };
 
 // What a head is made for.

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include "core/base/batch_sizes.h"
 #include "core/base/error.h"
 
 namespace polyhead {
@@ -53,6 +54,7 @@ std::vector<TaskRows> Model::task_rows(const Batch& batch) const {
 }
 
 std::vector<HeadInput> Model::forward(const Batch& batch, bool training) const {
+  note_batch(batch);
   const Encoder::Input input = encoder_input(batch, encoder_.embedding());
   const torch::Tensor& tokens = input.tokens;
   const Segments segments = Segments::from(batch.offsets, tokens.device());

@@ -2,13 +2,13 @@
 #include "core/heads/registry.h"
 
 #include <algorithm>
-#include <charconv>
 #include <stdexcept>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
 #include "core/base/error.h"
+#include "core/base/numbers.h"
 #include "core/heads/classification.h"
 #include "core/heads/masked_lm.h"
 #include "core/heads/multilabel.h"
@@ -75,8 +75,7 @@ double OwnOptions::number(const std::string& key, double otherwise) const {
   const std::string value = text(key, "");
   if (value.empty()) return otherwise;
   double number = 0;
-  const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), number);
-  if (error != std::errc() || end != value.data() + value.size())
+  if (read_number(value, number) != NumberProblem::none)
     throw Error(Exit::config,
                 fmt::format("task.{}.head_options: {} = {}: it must be a number", spec_.task, key, value));
   return number;

@@ -1,4 +1,4 @@
-// F1 of entities in BIO tags, as conlleval counts them.
+// F1 of the entities that BIO, IOB1 and IOBES tags mark, as seqeval's default mode and conlleval count them.
 #include <algorithm>
 #include <set>
 #include <string_view>
@@ -9,8 +9,10 @@
 namespace polyhead {
 namespace {
 
-bool is_tag(std::string_view label, char letter) {
-  return label.starts_with(letter) && (label.size() == 1 || (label[1] == '-' && label.size() > 2));
+// One of `letters`, alone or as in "B-TYPE".
+bool is_tag(std::string_view label, std::string_view letters) {
+  return !label.empty() && letters.find(label[0]) != std::string_view::npos &&
+         (label.size() == 1 || (label[1] == '-' && label.size() > 2));
 }
 
 using Entity = std::tuple<std::string_view, std::size_t, std::size_t>;  // type, first word, the one after the last
@@ -20,11 +22,16 @@ std::set<Entity> entities(std::span<const std::int64_t> tags, const std::vector<
   std::string_view type;
   std::size_t first = 0;
   bool inside = false;
+  char before = 'O';  // the letter of the word before
   for (std::size_t word = 0; word <= tags.size(); ++word) {
     const std::string_view tag =
         word < tags.size() && tags[word] >= 0 ? std::string_view(labels[static_cast<std::size_t>(tags[word])]) : "O";
     const std::string_view here = tag.substr(1);
-    if (inside && tag.starts_with('I') && here == type) continue;
+    const char letter = tag.front();
+    const bool continues =
+        inside && (letter == 'I' || letter == 'E') && (before == 'B' || before == 'I') && here == type;
+    before = letter;
+    if (continues) continue;
     if (inside) found.emplace(type, first, word);
     inside = tag != "O";
     type = here;
@@ -36,9 +43,9 @@ std::set<Entity> entities(std::span<const std::int64_t> tags, const std::vector<
 }  // namespace
 
 bool is_bio(const std::vector<std::string>& labels) {
-  return std::ranges::any_of(labels, [](const std::string& label) { return is_tag(label, 'B'); }) &&
-         std::ranges::all_of(
-             labels, [](const std::string& label) { return label == "O" || is_tag(label, 'B') || is_tag(label, 'I'); });
+  const auto marks = [](const std::string& label) { return is_tag(label, "B") || (label != "O" && label.size() > 1); };
+  return std::ranges::all_of(labels, [](const std::string& label) { return label == "O" || is_tag(label, "BIES"); }) &&
+         std::ranges::any_of(labels, marks);
 }
 
 void add_entities(std::span<double> sums, std::span<const std::int64_t> gold, std::span<const std::int64_t> predicted,

@@ -33,11 +33,12 @@ double macro_f1(const Scores& scores, std::int64_t classes);
 // matthews_corrcoef: 0 where it is not defined.
 double matthews(const Scores& scores, std::int64_t classes);
 
-// Tagging with BIO labels: "O", and "B-TYPE" and "I-TYPE" or plain "B" and "I", some B among them.
+// Whether tags mark entities as BIO (IOB2), IOB1 or IOBES do: every label is "O", or one of the letters B, I, E and S,
+// alone or followed by a type as in "B-PER"; and one of them is a B or has a type.
 bool is_bio(const std::vector<std::string>& labels);
 // Entities of one sentence, its tags [words] as indices of labels, as 3 sums: right, gold, predicted. An entity begins
-// with B, or with an I that no word of its type comes before; -1 counts as O. F1 over all types as seqeval's f1_score
-// (micro average, default mode, which is conlleval's); 0 of no entities.
+// with B or S, and with an I or E that does not follow a B or I of its type; -1 counts as O. F1 over all types as
+// seqeval's f1_score (micro average, default mode, which is conlleval's); 0 of no entities.
 inline constexpr std::size_t kEntitySums = 3;
 void add_entities(std::span<double> sums, std::span<const std::int64_t> gold, std::span<const std::int64_t> predicted,
                   const std::vector<std::string>& labels);

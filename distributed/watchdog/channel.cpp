@@ -2,6 +2,7 @@
 #include "distributed/watchdog/channel.h"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <ifaddrs.h>
 #include <netinet/in.h>
@@ -10,6 +11,7 @@
 #include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -19,20 +21,23 @@
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
-#include <random>
+#include <sstream>
 #include <utility>
 
 #include "core/base/error.h"
-#include "core/base/files.h"
 
 namespace polyhead {
 namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::size_t kBuffered = 1 << 16;  // bytes that a peer may leave untaken
-constexpr double kGreeting = 1;             // seconds in which a new connection says who it is
-constexpr double kRetry = 0.05;             // seconds
+constexpr std::size_t kBuffered = 4 << 20;        // bytes that a peer may leave untaken
+constexpr std::size_t kGreetingBytes = 256;       // of a line before the proof
+constexpr std::size_t kWaiting = 128;             // connections without a proof
+constexpr std::size_t kNonce = 16, kSecret = 32;  // bytes
+constexpr double kGreeting = 2;                   // seconds in which a new connection proves who it is
+constexpr std::string_view kHello = "polyhead-watchdog-1";
+constexpr double kRetry = 0.05;  // seconds
 
 double now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
@@ -42,7 +47,7 @@ std::string reason() {
   return std::strerror(errno);
 }
 
-// Loopback first: it is right where all are on one host, and elsewhere nobody there knows the nonce.
+// Loopback first: it is right where all are on one host, and elsewhere nobody there knows the secret.
 std::vector<std::string> own_addresses() {
   std::vector<std::string> found{"127.0.0.1"};
   ifaddrs* list = nullptr;
@@ -125,6 +130,36 @@ void allow_descriptors(int more) {
   setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+// Only this user may read it: whoever can is believed. Beside, then renamed.
+void write_private(const fs::path& file, std::string_view text) {
+  const fs::path beside = file.string() + ".tmp";
+  ::unlink(beside.c_str());
+  const int out = ::open(beside.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+  const bool written = out >= 0 && ::fchmod(out, 0600) == 0 &&
+                       ::write(out, text.data(), text.size()) == static_cast<ssize_t>(text.size()) && ::fsync(out) == 0;
+  const std::string why = reason();
+  if (out >= 0) ::close(out);
+  if (written && ::rename(beside.c_str(), file.c_str()) == 0) return;
+  const std::string what = written ? reason() : why;
+  if (out >= 0) ::unlink(beside.c_str());
+  throw Error(Exit::cannot_write, fmt::format("cannot write {}: {}", file.string(), what));
+}
+
+// "" where there is none, or where another user may have written it.
+std::string read_private(const fs::path& file) {
+  std::string text;
+  const int in = ::open(file.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+  struct stat about = {};
+  if (in >= 0 && ::fstat(in, &about) == 0 && S_ISREG(about.st_mode) && about.st_uid == geteuid() &&
+      (about.st_mode & 077U) == 0) {
+    std::array<char, 65536> buffer{};
+    const ssize_t got = ::read(in, buffer.data(), buffer.size());
+    if (got > 0) text.assign(buffer.data(), static_cast<std::size_t>(got));
+  }
+  if (in >= 0) ::close(in);
+  return text;
+}
+
 }  // namespace
 
 char process_state(int pid) {
@@ -164,15 +199,14 @@ void Channel::listen() {
   if (listener_ < 0) listener_ = start_listening(AF_INET);
   if (listener_ < 0)
     throw Error(Exit::cannot_write, fmt::format("the watchdog cannot listen on a TCP port: {}", reason()));
-  std::random_device random;
-  nonce_ = fmt::format("{:08x}{:08x}", random(), random());
-  std::string text = fmt::format("{}\n{}\n", nonce_, port_of(listener_));
+  secret_ = random_digits(kSecret);
+  std::string text = fmt::format("{}\n{}\n", secret_, port_of(listener_));
   for (const std::string& address : own_addresses()) text += address + "\n";
   std::error_code error;
   const fs::path folder = file_.parent_path();
   for (fs::path at = folder; !at.empty() && !fs::exists(at, error); at = at.parent_path()) made_ = at;
   fs::create_directories(folder, error);
-  write_file_atomically(file_, text);
+  write_private(file_, text);
   filed_ = true;
 }
 
@@ -197,7 +231,9 @@ std::vector<Channel::Line> Channel::wait(double seconds) {
   for (std::size_t i = 0; i < peers_.size(); ++i) {
     Peer& peer = peers_[i];
     if (waiting[i].revents == 0 || peer.socket < 0) continue;
-    if (!flush(peer) || !read(peer, lines)) close(peer);
+    if (flush(peer) && read(peer, lines)) continue;
+    if (peer.rank >= 0) closed_.push_back(peer.rank);
+    close(peer);
   }
   if (rank_ != 0) return lines;
   for (Peer& peer : peers_)
@@ -214,8 +250,18 @@ void Channel::accept_all() {
     const int descriptor = ::accept4(listener_, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (descriptor < 0) return;
     send_at_once(descriptor);
-    peers_.push_back({descriptor, -1, now(), "", ""});
+    Peer& peer = peers_.emplace_back();
+    peer.socket = descriptor;
+    peer.heard = now();
+    drop_waiting();
   }
+}
+
+// A stranger who opens connections and says nothing keeps nobody out.
+void Channel::drop_waiting() {
+  const auto waiting = [](const Peer& peer) { return peer.socket >= 0 && peer.rank < 0; };
+  if (static_cast<std::size_t>(std::ranges::count_if(peers_, waiting)) <= kWaiting) return;
+  close(*std::ranges::find_if(peers_, waiting));  // the oldest
 }
 
 void Channel::connect() {
@@ -229,20 +275,20 @@ void Channel::connect() {
     next_ = 0;
     if (addresses_.empty()) return;
   }
-  // Whoever does not know the nonce is not our rank 0.
   const std::string& address = addresses_[next_++];
   peer.socket = start_connecting(address, port_);
   peer.heard = now();
-  peer.out = fmt::format("{} {}\n", nonce_, rank_);
+  peer.asked = random_digits(kNonce);
+  peer.out = fmt::format("{} {} {}\n", kHello, rank_, peer.asked);
 }
 
 // Keeps what it knows where the file is gone.
 void Channel::read_file() {
-  std::ifstream file(file_);
-  std::string nonce, address;
+  std::istringstream file(read_private(file_));
+  std::string secret, address;
   int port = 0;
-  if (!std::getline(file, nonce) || !(file >> port)) return;
-  nonce_ = nonce;
+  if (!std::getline(file, secret) || secret.size() != 2 * kSecret || !(file >> port)) return;
+  secret_ = secret;
   port_ = port;
   addresses_.clear();
   while (file >> address) addresses_.push_back(address);
@@ -255,51 +301,78 @@ std::string Channel::tried() const {
   return text;
 }
 
-// The first line of a new connection. -> whether it is one of ours
+// Both ends prove that they know the secret, rank 0 first:
+//   rank N -> rank 0: "polyhead-watchdog-1 N NONCE"
+//   rank 0 -> rank N: "challenge NONCE PROOF"
+//   rank N -> rank 0: "answer PROOF"
+// A proof is the keyed hash of its maker, the rank and both nonces. -> whether the connection may stay
 bool Channel::greet(Peer& peer, const std::string& line) {
-  if (rank_ > 0) {
-    if (line != "welcome " + nonce_) return false;
-    peer.rank = 0;
-    --next_;  // the address that serves
-    return true;
+  if (rank_ > 0) return answer_challenge(peer, line);
+  std::istringstream words(line);
+  std::string verb, second, rest;
+  if (peer.claimed < 0) {
+    int number = 0;
+    if (!(words >> verb >> number >> second) || words >> rest || verb != kHello || number <= 0 || number >= size_ ||
+        second.size() != 2 * kNonce)
+      return false;
+    peer.claimed = number;
+    const std::string own = random_digits(kNonce);
+    peer.asked = fmt::format("{} {} {}", number, second, own);
+    peer.out += fmt::format("challenge {} {}\n", own, keyed_hash(secret_, "rank 0 " + peer.asked));
+    return flush(peer);
   }
-  const std::string start = nonce_ + " ";
-  const int number = line.starts_with(start) ? std::atoi(line.c_str() + start.size()) : -1;
-  if (number <= 0 || number >= size_) return false;
+  if (!(words >> verb >> second) || words >> rest || verb != "answer" ||
+      !equal_proofs(second, keyed_hash(secret_, "worker " + peer.asked)))
+    return false;
   for (Peer& other : peers_)
-    if (other.rank == number) close(other);  // it lost the connection and made another
-  peer.rank = number;
-  peer.out += "welcome " + nonce_ + "\n";
+    if (other.rank == peer.claimed) close(other);  // it lost the connection and made another
+  peer.rank = peer.claimed;
+  begin_lines(peer, peer.asked);
+  return true;
+}
+
+bool Channel::answer_challenge(Peer& peer, const std::string& line) {
+  std::istringstream words(line);
+  std::string verb, nonce, proof, rest;
+  if (!(words >> verb >> nonce >> proof) || words >> rest || verb != "challenge") return false;
+  const std::string both = fmt::format("{} {} {}", rank_, peer.asked, nonce);
+  if (!equal_proofs(proof, keyed_hash(secret_, "rank 0 " + both))) return false;  // it is not our rank 0
+  peer.out += fmt::format("answer {}\n", keyed_hash(secret_, "worker " + both));
+  peer.rank = 0;
+  peer.heard = now();
+  --next_;  // the address that serves
+  begin_lines(peer, both);
   return flush(peer);
 }
 
+void Channel::begin_lines(Peer& peer, const std::string& both) {
+  LineSeal down(keyed_hash(secret_, "lines of rank 0 " + both)), up(keyed_hash(secret_, "lines of worker " + both));
+  peer.outgoing = rank_ == 0 ? down : up;
+  peer.incoming = rank_ == 0 ? up : down;
+}
+
+bool Channel::take(Peer& peer, std::string line, std::vector<Line>& lines) {
+  if (peer.rank < 0) return greet(peer, line);
+  if (!peer.incoming.open(line)) return false;
+  peer.heard = now();
+  lines.push_back({peer.rank, std::move(line)});
+  return true;
+}
+
 bool Channel::read(Peer& peer, std::vector<Line>& lines) {
-  std::array<char, 4096> buffer{};
-  bool open = true;
+  std::array<char, 16384> buffer{};
   for (;;) {
     const ssize_t got = ::recv(peer.socket, buffer.data(), buffer.size(), 0);
     if (got < 0 && errno == EINTR) continue;
-    if (got < 0) {
-      open = errno == EAGAIN || errno == EWOULDBLOCK;
-      break;
-    }
-    if (got == 0) {
-      open = false;
-      break;
-    }
+    if (got < 0) return errno == EAGAIN || errno == EWOULDBLOCK;
+    if (got == 0) return false;
     peer.in.append(buffer.data(), static_cast<std::size_t>(got));
-    if (peer.in.size() > kBuffered) return false;
+    std::size_t begin = 0;
+    for (std::size_t end = 0; (end = peer.in.find('\n', begin)) != std::string::npos; begin = end + 1)
+      if (!take(peer, peer.in.substr(begin, end - begin), lines)) return false;
+    peer.in.erase(0, begin);
+    if (peer.in.size() > (peer.rank < 0 ? kGreetingBytes : kLongest + LineSeal::kDigits + 1)) return false;
   }
-  for (std::size_t end = peer.in.find('\n'); end != std::string::npos; end = peer.in.find('\n')) {
-    std::string line = peer.in.substr(0, end);
-    peer.in.erase(0, end + 1);
-    peer.heard = now();
-    if (peer.rank >= 0)
-      lines.push_back({peer.rank, std::move(line)});
-    else if (!greet(peer, line))
-      return false;
-  }
-  return open;
 }
 
 bool Channel::flush(Peer& peer) {
@@ -319,9 +392,14 @@ void Channel::close(Peer& peer) {
 
 void Channel::send(int to, std::string_view line) {
   for (Peer& peer : peers_) {
-    if (peer.socket < 0 || peer.rank != to || peer.out.size() + line.size() > kBuffered) continue;
-    peer.out.append(line).append("\n");
-    if (!flush(peer)) close(peer);
+    if (peer.socket < 0 || peer.rank != to || line.size() > kLongest || line.find('\n') != std::string_view::npos ||
+        peer.out.size() + line.size() > kBuffered)
+      continue;
+    peer.out.append(peer.outgoing.seal(line)).append("\n");
+    if (!flush(peer)) {
+      closed_.push_back(peer.rank);
+      close(peer);
+    }
   }
 }
 

@@ -1,17 +1,24 @@
 // The watchdog's side channel: lines over TCP (IPv4 and IPv6) between rank 0 and every other rank; nothing of MPI. Rank
-// 0 writes its addresses to a file; the others look for it there, and connect anew when the connection is lost.
+// 0 writes its addresses and a secret to a file that only its user can read; the others look for it there, and connect
+// again when the connection is lost. Both ends prove that they know the secret, which never travels, and every line
+// carries a proof (authentication.h): a stranger who listens, connects or stands between is not heard.
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
+
+#include "distributed/watchdog/authentication.h"
 
 namespace polyhead {
 
 class Channel {
  public:
+  static constexpr std::size_t kLongest = 1 << 20;  // bytes of a line: the state of a worker of 1,000 heads has 100,000
+
   struct Line {
     int from;
     std::string text;
@@ -28,9 +35,12 @@ class Channel {
 
   // Waits so long for lines, or until the first comes; lets others in (rank 0), looks for rank 0 (others).
   std::vector<Line> wait(double seconds);
-  // Never waits: what a peer does not take is dropped. `to`: 0 of ranks above 0.
+  // Never waits: what a peer does not take is dropped. `line`: at most kLongest bytes, without a line feed. `to`: 0 of
+  // ranks above 0.
   void send(int to, std::string_view line);
   bool connected(int to) const;
+  // Ranks whose connection the other end, or its kernel, has closed since the last call.
+  std::vector<int> closed() { return std::exchange(closed_, {}); }
   // Ends a wait(); any thread may call it.
   void wake() const;
   // Ranks above 0: where rank 0 is looked for, "ADDRESS:PORT, …"; "" before its file is there.
@@ -39,16 +49,23 @@ class Channel {
  private:
   struct Peer {
     int socket = -1;
-    int rank = -1;     // not known before its first line
-    double heard = 0;  // seconds of the steady clock; before the first line: when the socket was made
+    int rank = -1;     // -1 before it has proved that it knows the secret
+    int claimed = -1;  // the rank that it said it is
+    double heard = 0;  // seconds of the steady clock; before the proof: when the socket was made
     std::string in, out;
+    std::string asked;  // what the other end has to prove
+    LineSeal incoming, outgoing;
   };
   void listen();
   void accept_all();
   void connect();
   void read_file();
   bool read(Peer& peer, std::vector<Line>& lines);
+  bool take(Peer& peer, std::string line, std::vector<Line>& lines);
   bool greet(Peer& peer, const std::string& line);
+  bool answer_challenge(Peer& peer, const std::string& line);
+  void begin_lines(Peer& peer, const std::string& both);
+  void drop_waiting();
   static bool flush(Peer& peer);
   static void close(Peer& peer);
   void remove_file();
@@ -56,10 +73,11 @@ class Channel {
   int rank_, size_;
   std::filesystem::path file_, made_;  // made_: the outermost folder that was not there
   double patience_;
-  std::string nonce_;
+  std::string secret_;
   int listener_ = -1, wake_ = -1;
   bool filed_ = false;
   std::vector<Peer> peers_;
+  std::vector<int> closed_;
   // Ranks above 0: where rank 0 listens, and which of it is tried next.
   int port_ = 0;
   std::vector<std::string> addresses_;

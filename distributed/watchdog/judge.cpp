@@ -160,6 +160,17 @@ std::optional<Verdict> judge_start(const std::vector<WorkerView>& workers, doubl
 
 }  // namespace
 
+std::string describe_lost(const WorkerView& lost, std::size_t workers, bool out_of_memory) {
+  const WorkerState& state = lost.state;
+  std::string text = called(lost, workers) + " has ended unexpectedly";
+  if (state.step > 0) text += fmt::format(" in step {}", state.step);
+  text += fmt::format(", {}: ", state.waiting ? "in " + state.waiting->name : words_of_phase(state.phase));
+  if (out_of_memory)
+    return text + "the kernel has killed a process of this host for lack of memory, most likely this one";
+  return text + (lost.process == 0 ? "its connection is closed and it does not come back"
+                                   : "it was killed by a signal, crashed, or ended with the error printed above");
+}
+
 std::string describe_late(const WorkerView& late, std::size_t workers, const std::optional<Waiting>& wait,
                           std::size_t waiters) {
   std::string text = called(late, workers) + " is late: ";

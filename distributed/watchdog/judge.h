@@ -39,7 +39,9 @@ struct WorkerView {
   int rank = 0;
   bool started = false;    // has been heard
   bool ended = false;      // has taken leave
+  bool said_lost = false;  // that it has ended unexpectedly
   double unheard = 0;      // seconds since it was last heard
+  double lost = -1;        // seconds since its connection was closed without a leave; negative: it was not
   char process = 0;        // state in /proc, as a worker of its host reads it: T, D, ...; X: it is gone; 0: not known
   WorkerState state = {};  // as last heard
 };
@@ -57,6 +59,10 @@ struct Verdict {
 // far as the launcher tells; else "".
 std::optional<Verdict> judge(const std::vector<WorkerView>& workers, double since_start, const WatchLimits& limits,
                              const std::string& host = "");
+
+// A worker whose connection was closed without a leave, and whose process is gone or does not connect again.
+// `out_of_memory`: the kernel has killed a process of this host for lack of memory meanwhile.
+std::string describe_lost(const WorkerView& lost, std::size_t workers, bool out_of_memory);
 
 // Of one worker that is known to be late, at which `wait` waits.
 std::string describe_late(const WorkerView& late, std::size_t workers, const std::optional<Waiting>& wait,

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <fmt/chrono.h>
 #include <fmt/format.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -14,6 +15,8 @@
 #include <csignal>
 #include <cstdio>
 #include <ctime>
+#include <fstream>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <utility>
 
@@ -30,6 +33,9 @@ using Json = nlohmann::json;
 
 constexpr int kCode = static_cast<int>(Exit::hang);
 constexpr std::size_t kReported = 32;  // collectives in a report
+// Seconds after a connection was closed: between two looks; until a worker of another host is said to have ended; until
+// the job is ended, where the launcher has not done it.
+constexpr double kLook = 0.05, kSaidLost = 0.4, kEndLost = 5;
 
 double shortest(const WatchLimits& limits) {
   if (limits.hang <= 0 || limits.init <= 0) return std::max(limits.hang, limits.init);
@@ -51,20 +57,37 @@ std::string text_of(const Json& json) {
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
+// A number of a line, at least 0.
+double not_negative(const Json& json) {
+  const auto value = json.get<double>();
+  if (!(value >= 0)) throw Error(Exit::internal, "a negative number in a line of the watchdog");
+  return value;
+}
+
+// Throws where the line is not one of ours.
 WorkerState from_json(const Json& json) {
-  WorkerState state{.pid = json.at("pid"),
+  // What may be signalled: a process, neither a group (0, negative) nor init.
+  const auto pid = json.at("pid").get<std::int64_t>();
+  if (!json.at("pid").is_number_integer() || pid <= 1 || pid > std::numeric_limits<int>::max())
+    throw Error(Exit::internal, fmt::format("{} is no process", pid));
+  WorkerState state{.pid = static_cast<int>(pid),
                     .host = json.at("host"),
                     .joined = json.at("joined"),
                     .phase = json.at("phase"),
-                    .phase_seconds = json.at("in"),
-                    .silent = json.at("silent"),
+                    .phase_seconds = not_negative(json.at("in")),
+                    .silent = not_negative(json.at("silent")),
                     .step = json.at("step")};
   if (json.contains("waiting")) {
     const Json& waiting = json["waiting"];
-    state.waiting = Waiting{waiting.at(0), waiting.at(1), waiting.at(2), waiting.at(3)};
+    state.waiting = Waiting{waiting.at(0), waiting.at(1), waiting.at(2), not_negative(waiting.at(3))};
   }
   for (const Json& call : json.at("calls")) state.calls[call.at(0)] = {call.at(1), call.at(2)};
   return state;
+}
+
+// The worker that makes this file speaks for all that notice the end of rank 0.
+fs::path notice_of(const WatchdogOptions& options) {
+  return options.run_dir / fmt::format(".watchdog-{}.noticed", options.job);
 }
 
 void on_alarm(int) {
@@ -80,9 +103,30 @@ void end_at_the_latest_after(unsigned seconds) {
   alarm(seconds);
 }
 
+// Whether a process of this host runs the same program for the same user, as a worker of this job does.
+bool is_worker(int process) {
+  struct stat about = {};
+  std::error_code error;
+  if (process <= 1 || process == getpid() || ::stat(fmt::format("/proc/{}", process).c_str(), &about) != 0 ||
+      about.st_uid != geteuid())
+    return false;
+  const fs::path own = fs::read_symlink("/proc/self/exe", error);
+  return !error && fs::read_symlink(fmt::format("/proc/{}/exe", process), error) == own && !error;
+}
+
+// How many processes the kernel of this host has killed for lack of memory; 0 where it does not say.
+long killed_for_memory() {
+  std::ifstream file("/proc/vmstat");
+  std::string name;
+  for (long value = 0; file >> name >> value;)
+    if (name == "oom_kill") return value;
+  return 0;
+}
+
 // SIGKILL for stopped processes of this host, which answer nothing else; a little later and from a process of its own,
 // so that the launcher first learns of code 71. Most launchers have killed them by then.
-void kill_soon(const std::vector<int>& processes) {
+void kill_soon(std::vector<int> processes) {
+  std::erase_if(processes, [](int process) { return !is_worker(process); });
   if (processes.empty()) return;
   // Not fork(): its handlers take locks that a stuck thread may hold.
   if (syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0) != 0) return;
@@ -100,6 +144,9 @@ Watchdog::Watchdog(WatchdogOptions options)
     : options_(std::move(options)), tick_(std::clamp(shortest(options_.limits) / 10, 0.05, 1.0)) {
   prepare_backtraces();
   Timeline::of_process();
+  killed_for_memory_ = killed_for_memory();
+  std::error_code none;
+  if (options_.rank == 0) fs::remove(notice_of(options_), none);  // of an earlier start of the same job
   workers_.resize(options_.rank == 0 ? static_cast<std::size_t>(options_.size) : 1);
   for (std::size_t rank = 0; rank < workers_.size(); ++rank) workers_[rank].rank = static_cast<int>(rank);
   if (options_.size > 1) {
@@ -142,7 +189,7 @@ void Watchdog::watch() {
   while (!stop_) {
     std::vector<Channel::Line> lines;
     if (channel_) {
-      lines = channel_->wait(tick_);
+      lines = channel_->wait(losing_ ? std::min(tick_, kLook) : tick_);
     } else {
       std::unique_lock lock(mutex_);
       stopping_.wait_for(lock, std::chrono::duration<double>(tick_), [this] { return stop_.load(); });
@@ -152,6 +199,7 @@ void Watchdog::watch() {
     last = now;
     observe(seconds);
     hear(lines, seconds);
+    judge_lost();
     if (const bool connected = channel_ && options_.rank > 0 && channel_->connected(0); connected != connected_) {
       connected_ = connected;
       since_said_ = 1e9;                                                   // rank 0 hears of it at once
@@ -197,32 +245,64 @@ WorkerState Watchdog::own_state() const {
 }
 
 void Watchdog::hear(const std::vector<Channel::Line>& lines, double seconds) {
-  for (WorkerView& worker : workers_) worker.unheard += seconds;
+  for (WorkerView& worker : workers_) {
+    worker.unheard += seconds;
+    if (worker.lost >= 0) worker.lost += seconds;
+  }
   for (const Channel::Line& line : lines) {
-    if (static_cast<std::size_t>(line.from) >= workers_.size()) continue;
-    WorkerView& worker = workers_[static_cast<std::size_t>(line.from)];
-    worker.unheard = 0;
-    worker.started = true;
-    worker.process = 0;
-    if (line.text == "bye") {
-      worker.ended = true;
-      continue;
+    if (line.from < 0 || static_cast<std::size_t>(line.from) >= workers_.size()) continue;
+    try {
+      hear_line(workers_[static_cast<std::size_t>(line.from)], line.text);
+    } catch (const std::exception&) {  // a line of no use, which ends nothing
     }
-    const Json json = Json::parse(line.text, nullptr, false);
-    if (!json.is_object()) continue;  // an early "reported"
-    if (options_.rank > 0 && json.contains("end"))
-      end_with(json["end"],
-               json.at("kill").get<std::map<std::string, std::vector<int>>>()[std::to_string(options_.rank)]);
-    worker.state = from_json(json.at("state"));
-    if (options_.rank > 0) {
-      missing_.clear();
-      for (const Json& missing : json.at("missing"))
-        if (missing.at(2) == options_.host) missing_.emplace_back(missing.at(0), missing.at(1));
-    } else {
-      for (const Json& seen : json.at("seen"))
-        if (WorkerView& other = workers_.at(seen.at(0)); other.unheard > 0)
-          other.process = seen.at(1).get<std::string>().front();
-    }
+  }
+  if (!channel_) return;
+  for (const int rank : channel_->closed())
+    // One of another host that was silent before has been through an outage of the network.
+    if (WorkerView& worker = workers_[static_cast<std::size_t>(rank)];
+        !worker.ended && worker.started && (worker.state.host == options_.host || worker.unheard <= 2 * tick_))
+      worker.lost = std::max(worker.lost, 0.0);
+}
+
+void Watchdog::hear_line(WorkerView& worker, const std::string& text) {
+  worker.unheard = 0;
+  worker.started = true;
+  worker.process = 0;
+  worker.lost = -1;
+  if (text == "bye")
+    worker.ended = true;
+  else if (options_.rank > 0)
+    hear_rank_0(worker, text);
+  else
+    hear_worker(worker, text);
+}
+
+void Watchdog::hear_rank_0(WorkerView& first, const std::string& text) {
+  const Json json = Json::parse(text);
+  if (json.contains("end")) {
+    const std::string words = json["end"];
+    const auto kill = json.at("kill").get<std::map<std::string, std::vector<int>>>();
+    const auto mine = kill.find(std::to_string(options_.rank));
+    end_with(words, mine == kill.end() ? std::vector<int>{} : mine->second);
+  }
+  first.state = from_json(json.at("state"));
+  missing_.clear();
+  for (const Json& missing : json.at("missing"))
+    if (missing.at(2) == options_.host) missing_.emplace_back(missing.at(0), missing.at(1));
+}
+
+void Watchdog::hear_worker(WorkerView& worker, const std::string& text) {
+  const Json json = Json::parse(text, nullptr, false);
+  if (!json.is_object()) return;  // an early "reported"
+  const WorkerState state = from_json(json.at("state"));
+  // A worker stays the process that it was when it was first heard.
+  if (worker.state.pid != 0 && (state.pid != worker.state.pid || state.host != worker.state.host)) return;
+  worker.state = state;
+  for (const Json& seen : json.at("seen")) {
+    WorkerView& other = workers_.at(seen.at(0).get<std::size_t>());
+    const auto process = seen.at(1).get<std::string>();
+    if (other.unheard > 0 && other.state.host == worker.state.host && process.size() == 1)
+      other.process = process.front();
   }
 }
 
@@ -240,7 +320,7 @@ void Watchdog::say() {
   workers_[0].unheard = 0;
   Json json = {{"state", to_json(own)}, {"missing", Json::array()}};
   for (WorkerView& worker : workers_) {
-    if (!worker.started || worker.ended || worker.unheard < 3 * tick_) continue;
+    if (!worker.started || worker.ended || (worker.unheard < 3 * tick_ && worker.lost < 0)) continue;
     json["missing"].push_back({worker.rank, worker.state.pid, worker.state.host});
     if (worker.state.host == options_.host) worker.process = process_state(worker.state.pid);
   }
@@ -299,10 +379,52 @@ void Watchdog::end_with(const std::string& words, const std::vector<int>& kill) 
   ::_exit(kCode);
 }
 
+// Workers whose connection was closed without a leave: they have ended, or come back at once.
+void Watchdog::judge_lost() {
+  losing_ = false;
+  // Who leaves takes the others along: by an error that it reported, or at the end of the job.
+  if (std::ranges::any_of(workers_, [](const WorkerView& worker) { return worker.ended; })) return;
+  for (WorkerView& worker : workers_) {
+    if (worker.lost < 0 || worker.rank == options_.rank) continue;
+    losing_ = true;
+    const bool here = worker.state.host == options_.host && worker.state.pid > 1;
+    if (here) worker.process = process_state(worker.state.pid);
+    const bool gone = worker.process == 'X' || worker.process == 'Z';
+    if (here ? !gone : !gone && worker.lost < kSaidLost) continue;  // it may connect again
+    const std::string words = describe_lost(worker, static_cast<std::size_t>(options_.size),
+                                            here && killed_for_memory() > killed_for_memory_);
+    if (!std::exchange(worker.said_lost, true) && speaks_first()) options_.lost(words);
+    if (worker.lost >= (gone ? kEndLost / 2 : kEndLost)) end_after_loss(words);
+  }
+}
+
+// Where rank 0 is the lost one, all others notice; the one that makes this file speaks.
+bool Watchdog::speaks_first() {
+  if (options_.rank == 0) return true;
+  const fs::path notice = notice_of(options_);
+  const int file = ::open(notice.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+  if (file < 0) return errno != EEXIST;
+  ::close(file);
+  // The others notice at the same time, and the launcher soon ends this process.
+  std::thread([notice] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(500));
+    std::error_code error;
+    fs::remove(notice, error);
+  }).detach();
+  return true;
+}
+
+// The launcher has left the others in a collective that will not end.
+void Watchdog::end_after_loss(const std::string& words) {
+  end_at_the_latest_after(6);
+  report(words);
+  ::_exit(kCode);
+}
+
 void Watchdog::judge_rank_0() {
   if (!channel_) return;
   WorkerView& first = workers_[0];
-  if (first.ended) return;
+  if (first.ended || first.lost >= 0) return;
   const double timeout = joined_ ? options_.limits.hang : options_.limits.init;
   if (timeout <= 0) return;
   // A little later than rank 0 would judge: its line is the one that surely reaches the launcher.
@@ -338,7 +460,7 @@ void Watchdog::judge_rank_0() {
 void Watchdog::end_of_rank_0(const std::string& words) {
   end_at_the_latest_after(6);
   // The one that makes this file speaks.
-  const fs::path notice = options_.run_dir / fmt::format(".watchdog-{}.noticed", options_.job);
+  const fs::path notice = notice_of(options_);
   std::error_code error;
   fs::create_directories(options_.run_dir, error);
   const int file = ::open(notice.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);

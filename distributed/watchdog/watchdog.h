@@ -28,6 +28,9 @@ struct WatchdogOptions {
   // The line that names who is late; called once in the whole job (twice where the connection is cut), in the
   // watchdog's thread. The process ends after it.
   std::function<void(const std::string&)> told;
+  // The line that names a worker that has ended unexpectedly; once for each. The launcher usually ends the others about
+  // a second later; the watchdog does where it does not.
+  std::function<void(const std::string&)> lost;
   std::function<void(const std::string&)> warned;
 };
 
@@ -45,6 +48,12 @@ class Watchdog {
   void watch();
   void observe(double seconds);
   void hear(const std::vector<Channel::Line>& lines, double seconds);
+  void hear_line(WorkerView& worker, const std::string& text);
+  void hear_rank_0(WorkerView& first, const std::string& text);
+  void hear_worker(WorkerView& worker, const std::string& text);
+  void judge_lost();
+  void end_after_loss(const std::string& words);
+  bool speaks_first();
   void say();
   void judge_workers();
   void judge_rank_0();
@@ -63,7 +72,8 @@ class Watchdog {
   // The thread's own.
   double since_start_ = 0, since_said_ = 1e9, silent_ = 0;
   std::uint64_t progress_ = 0;
-  bool warned_ = false, connected_ = false;
+  bool warned_ = false, connected_ = false, losing_ = false;
+  long killed_for_memory_ = 0;                // by the kernel of this host, at the start
   std::vector<WorkerView> workers_;           // rank 0: all; others: rank 0 alone
   std::vector<std::pair<int, int>> missing_;  // ranks above 0: {rank, process} of this host that rank 0 misses
   std::string deaf_;  // why there is no channel, to be told once the run has begun; "": it is told, or there is one

@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <span>
+#include <string_view>
 
 #include "core/model/options.h"
 #include "distributed/communicator/communicator.h"
@@ -26,6 +27,10 @@ int run_plan(const Config& config, Communicator& world);
 // What --calibrate does: measures with steps of the configuration, which needs the options of train, writes the
 // machine's figures to `file` and prints task.NAME.cost. Collective.
 int run_calibration(const Config& config, const std::filesystem::path& file, Communicator& world);
+
+// Throws Error(usage) where a command would write over a file that it reads: `out` is `in`, by any path or link.
+void check_not_input(const std::filesystem::path& out, std::string_view out_option, const std::filesystem::path& in,
+                     std::string_view in_option);
 
 std::span<const Option> evaluate_options();
 int run_evaluate(const Config& config, Communicator& world);

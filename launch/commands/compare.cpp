@@ -22,11 +22,15 @@
 #include "launch/child_program.h"
 #include "launch/commands/commands.h"
 #include "launch/comparison.h"
+#include "launch/effects.h"
+#include "launch/inherit.h"
 #include "launch/launcher.h"
 #include "launch/run_folder.h"
 #include "launch/run_options.h"
+#include "launch/run_status.h"
 #include "launch/signals.h"
 #include "launch/table.h"
+#include "launch/threads.h"
 
 namespace polyhead {
 namespace {
@@ -97,9 +101,24 @@ std::size_t add_run(Plan& plan, const std::string& name, const fs::path& out, Co
   run.config.resolve("run.seed", std::to_string(seed), "polyhead compare");
   run.config.resolve("run.run_dir", (run.folder / "run").string(), "polyhead compare");
   train_options_of(run.config, manifest);
+  // What only another of the runs uses.
+  for (const std::string& name : without_effect(run.config, kinds_of(manifest))) run.config.erase(name);
+  std::error_code code;
+  if (const fs::path before = run.folder / "run" / "config.ini"; fs::exists(before, code))
+    inherit_start(run.config, read_config(train_options(), before));
   check_run_folder(run.config);
   plan.runs.push_back(std::move(run));
   return plan.runs.size() - 1;
+}
+
+// Refuses options without effect: of a configuration's own file, and of the command line, which holds for both, where
+// they have none in either. Both are resolved; `other` may be null.
+void check_effects(const Config& mine, const Config* other, const Manifest& manifest) {
+  const TaskKinds kinds = kinds_of(manifest);
+  const std::vector<std::string> there = other == nullptr ? std::vector<std::string>() : without_effect(*other, kinds);
+  for (const std::string& name : without_effect(mine, kinds))
+    if (other == nullptr || mine.origin(name) != "command line" || std::ranges::count(there, name) > 0)
+      refuse_without_effect(mine, kinds, name);
 }
 
 // The tasks of `trained` that have samples to compare on; the others are told.
@@ -125,6 +144,7 @@ void plan_alone_and_together(Plan& plan, const Config& config, const Config& min
   Config resolved = mine;
   const TrainOptions options = train_options_of(resolved, manifest);
   check_equal_samples(resolved, options);
+  check_effects(resolved, nullptr, manifest);
   const std::vector<TaskQuota> quota =
       phase_quotas(options.mixture, options.tasks, train_samples(manifest, options.tasks)).at(0);
   plan.first = "single", plan.second = "joint";
@@ -150,8 +170,11 @@ void plan_alone_and_together(Plan& plan, const Config& config, const Config& min
 void plan_two(Plan& plan, const Config& config, const Config& mine, const Manifest& manifest) {
   const Config other = other_configuration(config, mine);
   check_runs_end(other);
-  const auto tasks_of = [&](Config resolved) { return train_options_of(resolved, manifest).tasks; };
-  const std::vector<std::string> of_mine = tasks_of(mine), of_other = tasks_of(other);
+  Config my_resolved = mine, other_resolved = other;
+  const std::vector<std::string> of_mine = train_options_of(my_resolved, manifest).tasks,
+                                 of_other = train_options_of(other_resolved, manifest).tasks;
+  check_effects(my_resolved, &other_resolved, manifest);
+  check_effects(other_resolved, &my_resolved, manifest);
   std::vector<std::string> shared;
   std::ranges::copy_if(of_mine, std::back_inserter(shared),
                        [&](const std::string& task) { return std::ranges::count(of_other, task) > 0; });
@@ -180,6 +203,14 @@ std::string last_line(const fs::path& log) {
   return last;
 }
 
+bool trained_already(const Run& run) try {
+  const auto status = read_status(run.folder / "run");
+  return status && status->state == "done";
+} catch (const Error& error) {
+  fmt::print(stderr, "{}: {}; training resumes from its newest checkpoint\n", run.name, error.what());
+  return false;
+}
+
 // Trains what is not done yet. -> false when a signal ended it.
 bool train_runs(const Plan& plan, const std::string& launcher) {
   std::vector<std::string> words;
@@ -189,8 +220,7 @@ bool train_runs(const Plan& plan, const std::string& launcher) {
   for (std::size_t i = 0; i < plan.runs.size(); ++i) {
     const Run& run = plan.runs[i];
     const std::string where = fmt::format("{} of {}: {}", i + 1, plan.runs.size(), run.name);
-    const auto status = read_status(run.folder / "run");
-    if (status && status->state == "done") {
+    if (trained_already(run)) {
       fmt::print(stderr, "{}: is trained already\n", where);
       continue;
     }
@@ -199,6 +229,8 @@ bool train_runs(const Plan& plan, const std::string& launcher) {
     if (code)
       throw Error(Exit::cannot_write,
                   fmt::format("cannot make the folder {}: {}", run.folder.string(), code.message()));
+    if (const std::string note = unfinished(run.folder / "run"); !note.empty())
+      fmt::print(stderr, "{}: {}\n", where, note);
     write_file_atomically(run.folder / "run.ini", run.config.ini());
     const auto began = std::chrono::steady_clock::now();
     std::vector<std::string> command = words;
@@ -230,6 +262,8 @@ using Rows = std::map<std::string, std::vector<double>>;  // of each task
 std::string evaluation_key(const Status& status, const Run& run, const Manifest& manifest, const std::string& split) {
   std::string content = fmt::format("{} {} {}\n", status.parameter_hash, split, manifest.tokenizer.sha256);
   for (const std::string& task : run.tasks)
+    if (is_bio(manifest.task(task).labels)) content += fmt::format("{} entity_f1\n", task);  // once rows of accuracy
+  for (const std::string& task : run.tasks)
     for (const ShardInfo& shard : manifest.task(task).splits.at(split).shards)
       content += fmt::format("{} {} {} {}\n", task, shard.file, shard.samples, shard.sha256);
   return to_hex(hash_bytes(content));
@@ -247,10 +281,10 @@ std::optional<Rows> evaluate_run(const Run& run, const Manifest& manifest, const
       if (json.at("key") == key) return json.at("rows").get<Rows>();
     } catch (const nlohmann::json::exception&) {  // of another program; evaluated anew
     }
-  int threads = static_cast<int>(run.config.integer("run.threads"));
-  if (threads == 0) threads = cpus_from_affinity(world).threads();
-  const TrainedModel trained =
-      load_trained(run.folder / "run", {}, run.tasks, resolve_device(run.config.text("run.device")), threads);
+  const std::string device = resolve_device(run.config.text("run.device"));
+  const auto given = static_cast<int>(run.config.integer("run.threads"));
+  const ThreadChoice threads = choose_threads(given, cpus_from_affinity(world), world.size(), device);
+  const TrainedModel trained = load_trained(run.folder / "run", {}, run.tasks, device, threads.threads);
   if (trained.step != status.step)
     throw Error(Exit::data,
                 fmt::format("the run {} was trained to step {}, but that checkpoint is damaged ({}); delete "
@@ -315,6 +349,10 @@ int run_compare(const Config& config, Communicator& world) {
     plan_two(plan, config, mine, manifest);
   else
     plan_alone_and_together(plan, config, mine, manifest);
+  for (const Run& run : plan.runs)
+    for (const char* name : {"config", "against"})
+      if (config.has(name))
+        check_not_input(run.folder / "run.ini", "--out", config.path(name), fmt::format("--{}", name));
   if (!train_runs(plan, config.has("launcher") ? config.text("launcher") : ""))
     return static_cast<int>(Exit::preempted);
 
@@ -333,7 +371,7 @@ int run_compare(const Config& config, Communicator& world) {
   std::vector<SeedRows> tasks;
   for (const TaskInfo& info : manifest.tasks) {
     if (!plan.of_first.contains(info.name)) continue;
-    SeedRows task{info.name, info.kind, {}, {}};
+    SeedRows task{info.name, info.kind, {}, {}, is_bio(info.labels)};
     for (const std::size_t run : plan.of_first.at(info.name)) task.first.push_back(rows[run].at(info.name));
     for (const std::size_t run : plan.of_second.at(info.name)) task.second.push_back(rows[run].at(info.name));
     tasks.push_back(std::move(task));

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/base/error.h"
+#include "datasets/unknown_tokens.h"
 #include "distributed/evaluation.h"
 #include "launch/commands/commands.h"
 #include "launch/headline.h"
@@ -30,7 +31,13 @@ const TaskInfo& same_task(const Manifest& manifest, const TrainedTask& trained, 
   return info;
 }
 
-std::vector<TaskResult> rows_of(const TrainedTask& task, const Evaluation& evaluation, const Interval& interval) {
+Headline headline_of(const TrainedTask& task) {
+  return headline(task.kind, is_bio(task.labels));
+}
+
+// accuracy: its interval where that is not the headline metric.
+std::vector<TaskResult> rows_of(const TrainedTask& task, const Evaluation& evaluation, const Interval& interval,
+                                const Interval& accuracy) {
   const auto& metrics = evaluation.metrics;
   TaskResult row;
   row.task = task.name;
@@ -39,7 +46,7 @@ std::vector<TaskResult> rows_of(const TrainedTask& task, const Evaluation& evalu
   row.has_interval = true;
   row.low = interval.low;
   row.high = interval.high;
-  const Headline first = headline(task.kind);
+  const Headline first = headline_of(task);
   row.metric = first.name;
   row.value = metrics.at(first.key);
   row.baseline = first.baseline;
@@ -58,13 +65,34 @@ std::vector<TaskResult> rows_of(const TrainedTask& task, const Evaluation& evalu
     more.baseline_value = found == metrics.end() ? 0 : found->second;
     rows.push_back(more);
   };
-  add("entity_f1", "entity F1", "", "");
+  if (first.key == std::string("entity_f1")) {
+    add("accuracy", "accuracy", "majority", "majority class");
+    rows.back().has_interval = true;
+    rows.back().low = accuracy.low;
+    rows.back().high = accuracy.high;
+  }
   add("chrf", "chrF", "copy_chrf", "copy of the source");
   add("bleu", "BLEU", "copy_bleu", "copy of the source");
   add("average_precision", "average precision", "prior_average_precision", "prior");
   add("pearson", "Pearson", "", "");
   add("spearman", "Spearman", "", "");
   return rows;
+}
+
+// On stderr, where many tokens of the samples that are evaluated are unknown.
+void warn_of_unknown(const TaskInfo& info, const std::string& split, const SplitReader& reader,
+                     const TrainedModel& trained, std::uint64_t at_most) {
+  if (reader.feature_width() > 0) return;
+  UnknownTokens unknown;
+  std::vector<std::int64_t> tokens;
+  for (const std::uint64_t sample : evaluation_samples(info.name, split, reader.size(), at_most)) {
+    tokens.clear();
+    reader.sample(sample).input_tokens(tokens);
+    unknown.add(*trained.tokenizer, trained.description.tokenizer, tokens,
+                reader.sample(sample).input_text().value_or(""), fmt::format("sample {}", sample));
+  }
+  if (const std::string warning = unknown.warning(fmt::format("task '{}' in {}", info.name, split)); !warning.empty())
+    fmt::print(stderr, "polyhead evaluate: warning: {}\n", warning);
 }
 
 }  // namespace
@@ -108,13 +136,16 @@ int run_evaluate(const Config& config, Communicator& world) {
     const Evaluation evaluation =
         evaluate(*trained.model, trained.description, index, split, reader, *trained.tokenizer, request, world);
     attention[index] = evaluation.attention;
-    const Headline first = headline(task.kind);
+    warn_of_unknown(info, split, reader, trained, static_cast<std::uint64_t>(request.samples));
+    const Headline first = headline_of(task);
     const Interval interval = bootstrap_interval(evaluation.rows, kDraws, kDrawSeed, first.exponential);
+    const Interval accuracy = bootstrap_interval(evaluation.accuracy_rows, kDraws, kDrawSeed, false);
     nlohmann::json& out = tasks[task.name] = evaluation.metrics;
     out["samples"] = evaluation.samples;
     out[std::string(first.key) + "_low"] = interval.low;
     out[std::string(first.key) + "_high"] = interval.high;
-    for (const TaskResult& row : rows_of(task, evaluation, interval)) rows.push_back(row);
+    if (!evaluation.accuracy_rows.empty()) out["accuracy_low"] = accuracy.low, out["accuracy_high"] = accuracy.high;
+    for (const TaskResult& row : rows_of(task, evaluation, interval, accuracy)) rows.push_back(row);
     if (!evaluation.original_text && (task.kind == Kind::translation || task.kind == Kind::tagging))
       notes += fmt::format("{}: the data set keeps no original text of {}: scored against the decoded tokens\n",
                            task.name, split);

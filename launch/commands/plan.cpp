@@ -15,6 +15,7 @@
 #include "launch/machine.h"
 #include "launch/run_options.h"
 #include "launch/table.h"
+#include "launch/threads.h"
 
 namespace polyhead {
 namespace {
@@ -164,6 +165,7 @@ Run read_run(Config& config) {
     throw Error(Exit::config, "run.data is not given; add --data DIR, or run.data to the configuration file");
   Run run{.manifest = read_manifest(config.path("run.data")), .options = {}};
   run.options = train_options_of(config, run.manifest);
+  require_effects_of(config, run.manifest, nullptr);
   return run;
 }
 
@@ -194,8 +196,13 @@ std::span<const Option> plan_options() {
 
 int run_calibration(const Config& given, const std::filesystem::path& file, Communicator& world) {
   Config config = given;
+  for (const char* name : {"config", "machine"})
+    if (config.has(name)) check_not_input(file, "--calibrate", config.path(name), fmt::format("--{}", name));
   auto [manifest, options] = read_run(config);
-  resolve_host(options, cpus_from_affinity(world), world);
+  const CpuShare cpus = cpus_from_affinity(world);
+  if (options.micro_batch == 0)
+    options.threads = choose_threads(options.threads, cpus, world.size(), options.device).threads;
+  resolve_host(options, cpus, world);
   compare_training(config, options, manifest, world);
   const Calibration found = calibrate(options, manifest, world);
   if (world.rank() != 0) return 0;

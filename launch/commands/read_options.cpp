@@ -1,11 +1,16 @@
-// The options of the commands that read a finished run: evaluate and predict.
+// What commands share: the options of those that read a finished run, evaluate and predict.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdio>
 
+#include "core/base/error.h"
 #include "core/model/device.h"
 #include "launch/commands/commands.h"
+#include "launch/effects.h"
 #include "launch/run_options.h"
+#include "launch/run_status.h"
+#include "launch/threads.h"
 
 namespace polyhead {
 
@@ -20,14 +25,19 @@ std::span<const Option> evaluate_options() {
       {"", "data", path, "", "The data set's folder; the one that the run was trained on when not given."},
       {"", "split", choice, "test", "The split to evaluate on.", false, "train|valid|test"},
       {"", "tasks", list, "", "The tasks to evaluate, separated by commas; all of the run when empty."},
-      {"", "samples", integer, "0", "Samples of each task, the first ones of the split; 0: all.", false, ">=0"},
+      {"", "samples", integer, "0",
+       "Samples of each task: a fixed sample of the split, which holds those that training took of valid; 0: all.",
+       false, ">=0"},
       {"", "json", flag, "", "Print one JSON object instead of a table."},
       {"", "beam", integer, "1", "Of translation: prefixes that compete in beam search; 1: greedy.", false, ">=1"},
       {"", "length-penalty", number, "0.6",
-       "Of beam search: alpha, by whose power of (5 + length) / 6 log-probabilities are divided; 0: none.", false,
-       ">=0"},
-      {"", "threads", integer, "0", "Computing threads of a worker; 0: the cores that this worker may use.", false,
-       ">=0"},
+       "Alpha of beam search, by whose power of (5 + length) / 6 log-probabilities are divided; 0: none.", false, ">=0",
+       "", "beam!=1"},
+      {"", "threads", integer, "0",
+       "Computing threads; 0: OMP_NUM_THREADS, or as many of the cores that this process may use as a short "
+       "measurement "
+       "finds fastest.",
+       false, ">=0"},
       {"", "device", choice, "auto", "Where to compute; auto takes a GPU where there is one.", false, "auto|cpu|cuda"},
   };
   return table;
@@ -43,17 +53,28 @@ std::span<const Option> predict_options() {
        "The weights as the last update left them, or their moving average (optimizer.ema).", false, "last|average"},
       {"", "task", text, "", "The task whose head predicts."},
       {"", "in", path, "", "The JSONL file to read; standard input when not given."},
-      {"", "out", path, "", "The JSONL file to write; standard output when not given."},
+      {"", "out", path, "",
+       "The JSONL file to write, which may be the one to read; it is written beside and renamed at the end. Standard "
+       "output when not given."},
       {"", "attention", flag, "",
        "Add \"attention\" to each line: its words (pieces) and what each weighs for every task."},
-      {"", "batch", integer, "32", "Texts at a time.", false, ">=1"},
+      {"", "batch", integer, "32",
+       "Lines to predict at a time. Fewer are predicted at once when the input ends, or when it is a pipe or a "
+       "terminal "
+       "from which no further line has come for 10 ms; each batch is written as soon as it is done.",
+       false, ">=1"},
       {"", "max-length", integer, "",
-       "Tokens of a text, what is longer is cut; as import cut the run's data when not given.", false, ">=4"},
+       "Tokens or vectors of an input, what is longer is cut; as import cut the run's data when not given.", false,
+       ">=4"},
       {"", "beam", integer, "1", "Of translation: prefixes that compete in beam search; 1: greedy.", false, ">=1"},
       {"", "length-penalty", number, "0.6",
-       "Of beam search: alpha, by whose power of (5 + length) / 6 log-probabilities are divided; 0: none.", false,
-       ">=0"},
-      {"", "threads", integer, "0", "Computing threads; 0: the cores that this process may use.", false, ">=0"},
+       "Alpha of beam search, by whose power of (5 + length) / 6 log-probabilities are divided; 0: none.", false, ">=0",
+       "", "beam!=1"},
+      {"", "threads", integer, "0",
+       "Computing threads; 0: OMP_NUM_THREADS, or as many of the cores that this process may use as a short "
+       "measurement "
+       "finds fastest.",
+       false, ">=0"},
       {"", "device", choice, "auto", "Where to compute; auto takes a GPU where there is one.", false, "auto|cpu|cuda"},
   };
   return table;
@@ -61,14 +82,33 @@ std::span<const Option> predict_options() {
 
 TrainedModel load_run(std::string_view command, const Config& config, const std::vector<std::string>& tasks,
                       Communicator& world) {
-  int threads = static_cast<int>(config.integer("threads"));
-  if (threads == 0) threads = cpus_from_affinity(world).threads();
+  require_effects(config, {});
+  const std::string device = resolve_device(config.text("device"));
+  const ThreadChoice threads =
+      choose_threads(static_cast<int>(config.integer("threads")), cpus_from_affinity(world), world.size(), device);
+  if (!threads.reason.empty()) fmt::print(stderr, "polyhead {}: {}\n", command, threads.reason);
   TrainedModel trained =
       load_trained(config.path("run-dir"), {config.text("checkpoint"), config.text("weights") == "average"}, tasks,
-                   resolve_device(config.text("device")), threads);
+                   device, threads.threads);
+  if (const std::string note = unfinished(config.path("run-dir")); !note.empty())
+    fmt::print(stderr, "polyhead {}: note: {}\n", command, note);
   for (const std::string& warning : trained.warnings)
     fmt::print(stderr, "polyhead {}: a checkpoint is passed over: {}\n", command, warning);
+  const auto is_translation = [&](const auto& head) {
+    return trained.description.tasks[static_cast<std::size_t>(head.first)].kind == Kind::translation;
+  };
+  if (config.integer("beam") > 1 && std::ranges::none_of(trained.model->heads(), is_translation))
+    throw Error(Exit::usage, fmt::format("--beam {}: it has no effect without a task of kind translation; leave it out",
+                                         config.integer("beam")));
   return trained;
+}
+
+void check_not_input(const std::filesystem::path& out, std::string_view out_option, const std::filesystem::path& in,
+                     std::string_view in_option) {
+  std::error_code code;
+  if (!std::filesystem::equivalent(out, in, code)) return;
+  throw Error(Exit::usage, fmt::format("{} {} is the file that {} reads, which would be lost; write to another file",
+                                       out_option, out.string(), in_option));
 }
 
 SearchOptions search_options(const Config& config) {

@@ -1,25 +1,33 @@
 // `polyhead train`: options to structs, the run folder, the training loop, and how it ended.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <unistd.h>
 
 #include <malloc.h>
 
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <optional>
 
 #include "core/base/error.h"
+#include "distributed/fence.h"
 #include "distributed/trainer.h"
 #include "launch/commands/commands.h"
 #include "launch/doctor/doctor.h"
+#include "launch/failure.h"
 #include "launch/fingerprint.h"
 #include "launch/handshake.h"
+#include "launch/inherit.h"
 #include "launch/launcher.h"
-#include "launch/program.h"
 #include "launch/run_folder.h"
+#include "launch/run_lock.h"
+#include "launch/run_logs.h"
 #include "launch/run_observer.h"
 #include "launch/run_options.h"
+#include "launch/run_status.h"
 #include "launch/signals.h"
+#include "launch/threads.h"
 
 namespace polyhead {
 namespace {
@@ -66,31 +74,67 @@ int end_before_start(const std::filesystem::path& run_dir, Communicator& world) 
   return static_cast<int>(Exit::preempted);
 }
 
+// What a person should know of the configuration before the first step, one line each.
+std::vector<std::string> notes_of_start(const Inherited& inherited, const Config& given, const Config& config,
+                                        const TrainOptions& options, const Manifest& manifest) {
+  std::vector<std::string> notes = inherited.notes;
+  for (const std::string& warning : options.initial.warnings)
+    notes.push_back("warning: a checkpoint is passed over: " + warning);
+  if (!inherited.before) return notes;
+  std::vector<std::string> others;
+  for (const TaskInfo& task : manifest.tasks)
+    if (std::ranges::count(options.tasks, task.name) == 0) others.push_back(task.name);
+  if (!others.empty() && given.given("run.tasks") == nullptr)
+    notes.push_back(fmt::format("the run trains its own tasks; the data set also has {}", fmt::join(others, ", ")));
+  for (const std::string& change : changes_on_resuming(*inherited.before, config)) notes.push_back(change);
+  return notes;
+}
+
+void warn(const std::string& message) {
+  fmt::print(stderr, "warning: {}\n", message);
+}
+
+RunLockOptions lock_options() {
+  const char* restart = std::getenv("SLURM_RESTART_COUNT");
+  const char* job = std::getenv("SLURM_JOB_ID");
+  return {.job = job == nullptr ? "" : job, .restart = restart == nullptr ? 0 : std::atoll(restart), .warn = warn};
+}
+
 }  // namespace
 
 int run_train(const Config& given, Communicator& world) {
   keep_freed_memory();
   Config config = given;
+  const Inherited inherited = inherit(config, world);
   require(config, "run.data", "--data");
   const Manifest manifest = read_manifest(config.path("run.data"));
   TrainOptions options = train_options_of(config, manifest);
+  const Config* before = inherited.before ? &*inherited.before : nullptr;
+  require_effects_of(config, manifest, before);
+  resolve_initial(config, options, manifest, inherited.has_weights);
   if (config.flag("print-config")) {
     if (world.rank() == 0) std::puts(config.ini(true).c_str());
     return 0;
   }
   require(config, "run.run_dir", "--run-dir");
   const CpuShare cpus = cpus_from_affinity(world);
+  const ThreadChoice threads = settle_threads(config, options, cpus, world.size());
+  options.threads = threads.threads;
   resolve_host(options, cpus, world);
   if (options.micro_batch > 0) options.fingerprint = fingerprint(options.threads);
   compare_training(config, options, manifest, world);
   warn_of_start(options, cpus, world);
+  if (!threads.reason.empty()) fmt::print(stderr, "{}\n", threads.reason);
 
   // Only rank 0 looks at the folder, before anybody writes.
   std::vector<std::int64_t> agreed = {0, stop_requested() ? 1 : 0};  // the run goes on; a signal has come
   std::optional<RunLock> lock;
   if (world.rank() == 0) {
     agreed[0] = check_run_folder(config) == FolderState::holds_run;
-    lock.emplace(options.run_dir);
+    for (const std::string& note : notes_of_start(inherited, given, config, options, manifest))
+      fmt::print(stderr, "{}\n", note);
+    lock.emplace(options.run_dir, lock_options());
+    fence() = {.check = [&lock] { lock->check(); }, .token = lock->token()};
     begin_run_folder(config);
   }
   world.all_reduce("launch.run_folder", agreed, Reduce::max);
@@ -99,23 +143,26 @@ int run_train(const Config& given, Communicator& world) {
     catch_lost_files([run_dir = options.run_dir](const std::string& what) {
       note_failure(run_dir, static_cast<int>(Exit::data), what);
     });
-    RankLog log(options.run_dir, world.rank());
+    report_uncaught("train", [run_dir = options.run_dir](const Failure& failure) {
+      note_failure(run_dir, failure.code, failure.words);
+    });
+    RankLog log(options.run_dir, world.rank(), warn);
     log.line(fmt::format("worker {} of {} on {}, process {}, {} threads, {}", world.rank(), world.size(), host_name(),
                          getpid(), options.threads, options.device));
     std::unique_ptr<RunObserver> observer;
-    if (world.rank() == 0)
+    if (world.rank() == 0) {
       observer = std::make_unique<RunObserver>(
           options.run_dir, options.stop_at > 0 ? std::min(options.stop_at, options.steps) : options.steps, stderr);
+      observer->check_each_step([&lock] { lock->check_lately(); });
+    }
     const std::optional<TrainResult> trained = train(options, world, observer.get(), stop_requested(), agreed[0] != 0);
     if (!trained) return end_before_start(options.run_dir, world);
     log.line(fmt::format("ended after step {}", trained->step));
     if (observer) return observer->finish(*trained);
     return static_cast<int>(trained->ending == Ending::preempted ? Exit::preempted : Exit::done);
-  } catch (const Error& error) {
-    note_failure(options.run_dir, static_cast<int>(error.code()), error.what());
-    throw;
   } catch (const std::exception& error) {
-    note_failure(options.run_dir, static_cast<int>(Exit::internal), words_of(error));
+    const Failure failure = failure_of(error, "train");
+    if (!lock || lock->held()) note_failure(options.run_dir, failure.code, failure.words);
     throw;
   }
 }

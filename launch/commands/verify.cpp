@@ -12,7 +12,9 @@
 #include "distributed/checkpoint.h"
 #include "launch/commands/commands.h"
 #include "launch/run_options.h"
+#include "launch/run_status.h"
 #include "launch/table.h"
+#include "launch/threads.h"
 
 namespace polyhead {
 namespace {
@@ -128,7 +130,7 @@ std::vector<std::string> verify_data(const Config& config, std::size_t processes
   return faults;
 }
 
-// The faults of a run's checkpoints.
+// The faults of a run's checkpoints; one that a training beside takes away meanwhile has none.
 std::vector<std::string> verify_run(const std::filesystem::path& run_dir, json* as_json) {
   std::vector<std::string> faults;
   json whole = json::array();
@@ -140,9 +142,17 @@ std::vector<std::string> verify_run(const std::filesystem::path& run_dir, json* 
       whole.push_back(folder.filename().string());
       if (as_json == nullptr) fmt::print("{}: {} files, every hash holds\n", folder.string(), state.files.size());
     } catch (const Error& error) {
-      faults.emplace_back(error.what());
+      std::error_code gone;
+      if (std::filesystem::exists(folder, gone)) faults.emplace_back(error.what());
     }
-  if (as_json != nullptr) (*as_json)["checkpoints"] = whole;
+  for (std::string& fault : dangling_names(run_dir)) faults.push_back(std::move(fault));
+  const std::string note = unfinished(run_dir);
+  if (as_json != nullptr) {
+    (*as_json)["checkpoints"] = whole;
+    if (!note.empty()) (*as_json)["note"] = note;
+  } else if (!note.empty()) {
+    fmt::print("note: {}\n", printable(note));
+  }
   return faults;
 }
 
@@ -155,8 +165,8 @@ std::span<const Option> verify_options() {
       {"", "run-dir", path, "", "A run: its checkpoints."},
       {"", "rehash", flag, "false",
        "When all else is right, write the shards' bytes and sha256 into dataset.json anew."},
-      {"", "threads", integer, "0", "Shards checked at once, each in a process of its own; 0: one a core.", false,
-       ">=0"},
+      {"", "threads", integer, "0",
+       "Shards checked at once, each in a process of its own; 0: OMP_NUM_THREADS, or one a core.", false, ">=0"},
       {"", "json", flag, "false", "Print the result as one JSON object."},
   };
   return table;
@@ -168,6 +178,7 @@ int run_verify(const Config& config, Communicator& world) {
   if (config.flag("rehash") && !config.has("data"))
     throw Error(Exit::usage, "--rehash is of a data set; add --data DIR");
   std::int64_t processes = config.integer("threads");
+  if (processes == 0) processes = threads_of_environment();
   if (processes == 0) processes = cpus_from_affinity(world).threads();
   json out = json::object();
   json* as_json = config.flag("json") ? &out : nullptr;

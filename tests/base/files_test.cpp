@@ -6,6 +6,8 @@
 #include <unistd.h>
 
 #include "core/base/error.h"
+#include "core/base/hash.h"
+#include "core/base/regular_file.h"
 
 namespace polyhead {
 namespace {
@@ -74,6 +76,38 @@ TEST_F(Files, SyncsAFileInTheWorkingFolder) {
   write_file_atomically("bare", "x");
   fs::current_path(before);
   EXPECT_EQ(read_file(folder_ / "bare"), "x");
+}
+
+TEST_F(Files, LeavesNothingOfAFileThatCannotTakeItsPlace) {
+  fs::create_directory(folder_ / "a");
+  EXPECT_EQ(code_of([&] { write_file_atomically(folder_ / "a", "x"); }, "cannot rename"), Exit::cannot_write);
+  EXPECT_FALSE(fs::exists(folder_ / "a.tmp"));
+}
+
+TEST_F(Files, ARegularFileStaysReadableWithoutItsName) {
+  const std::string content(3'000'001, '\xfe');
+  write_file_atomically(folder_ / "a", content);
+  const RegularFile file(folder_ / "a");
+  fs::remove(folder_ / "a");
+  EXPECT_EQ(file.size(), content.size());
+  EXPECT_EQ(file.read(), content);
+  EXPECT_EQ(file.read(5), content.substr(0, 5));
+  EXPECT_EQ(file.hash(), hash_bytes(content));
+}
+
+TEST_F(Files, ARegularFileIsNoFolderDeviceOrPipe) {
+  const auto open = [](const fs::path& file) { return [file] { const RegularFile opened(file); }; };
+  ASSERT_EQ(::mkfifo((folder_ / "pipe").c_str(), 0600), 0);
+  for (const fs::path& file : {folder_, folder_ / "pipe", fs::path("/dev/zero")})
+    EXPECT_EQ(code_of(open(file), "expected a regular file"), Exit::data) << file;
+  EXPECT_EQ(code_of(open(folder_ / "none"), "none: No such file"), Exit::data);
+}
+
+TEST_F(Files, ARegularFileThatBecomesShorterIsAnError) {
+  write_file_atomically(folder_ / "a", "12345678");
+  const RegularFile file(folder_ / "a");
+  fs::resize_file(folder_ / "a", 3);
+  EXPECT_EQ(code_of([&] { file.read(); }, "became shorter"), Exit::data);
 }
 
 TEST_F(Files, Sha256OfTheStandardsExamples) {

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <chrono>
 #include <cstring>
 
 #include "core/base/error.h"
@@ -143,8 +144,39 @@ TEST_F(Safetensors, RefusesHeadersThatLie) {
   put(R"({"a":{"dtype":"U8","shape":[3],"data_offsets":[0,3]},"b":{"dtype":"U8","shape":[2],"data_offsets":[2,4]}})",
       4);
   expect_refused("overlap at byte 2");
+  put(R"({"t":{"dtype":"U8","shape":[3],"data_offsets":[0,3]},"t":{"dtype":"U8","shape":[3],"data_offsets":[0,3]}})",
+      3);
+  expect_refused("key 't' twice");
   fs::remove(file_);
   expect_refused("No such file");
+  fs::create_directory(file_);
+  expect_refused("expected a regular file");
+  fs::remove(file_);
+  fs::create_symlink("/dev/zero", file_);
+  expect_refused("expected a regular file");
+}
+
+TEST_F(Safetensors, SaysAtOnceWhatAHeaderIsThatWouldFillMemory) {
+  constexpr std::size_t kBytes = 90'000'000;
+  const auto begin = std::chrono::steady_clock::now();
+  put(std::string(kBytes, '['), 0);
+  expect_refused("not a JSON object");
+  put("{\"t\":" + std::string(kBytes, '['), 0);
+  expect_refused("more than 3 lists and objects within each other");
+  std::string list = "{\"t\":[1";
+  while (list.size() < kBytes) list += ",1,1,1,1,1,1,1,1";
+  put(list, 0);
+  expect_refused("list of more than 64 entries");
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(10));
+}
+
+TEST_F(Safetensors, HashesTheValuesByName) {
+  const std::array<float, 3> a = {1, 2, 3}, b = {4, 5, 6};
+  write_safetensors(
+      file_, {{"b", {"F32", {3}, std::as_bytes(std::span(b))}}, {"a", {"F32", {3}, std::as_bytes(std::span(a))}}},
+      {{"format", "pt"}});
+  const std::array<float, 6> both = {1, 2, 3, 4, 5, 6};
+  EXPECT_EQ(SafetensorsFile(file_).values_hash(), hash_bytes(both.data(), sizeof both));
 }
 
 }  // namespace

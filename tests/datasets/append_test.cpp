@@ -101,9 +101,9 @@ TEST_F(AppendTest, AFailureLeavesTheDataSetAsItWas) {
   options_.tasks[1].kind = Kind::regression;
   refuse_append(Exit::data, {"'r' has no file to add"});
   options_.tasks.pop_back();
-  options_.tasks[0].files = {{"valid", folder_ / "u.txt"}};
+  options_.tasks[0].files = {{"valid", {folder_ / "u.txt"}}};
   refuse_append(Exit::data, {"'u' has no train data"});
-  options_.tasks[0].files = {{"train", folder_ / "u.txt"}};
+  options_.tasks[0].files = {{"train", {folder_ / "u.txt"}}};
   options_.name = "y";
   refuse_append(Exit::config, {"its name is 'x'", "'y'"});
   options_.name = "x";

@@ -62,12 +62,12 @@ TEST_F(FormatsTest, TablesAreRefusedByLine) {
     refuse(words);
   };
   bad(c, "t.csv", "text,tag\na,p\n",
-      {"task 't'", "t.csv, line 1", "no column 'label'", "the columns are text, tag", "columns = text, label"});
+      {"task 't'", "t.csv, line 1", "no column 'label'", "the columns are text, tag", "columns = label:NAME",
+       "columns = text, label"});
   bad(c, "t.csv", "text,label,text\na,p,b\n", {"line 1", "the column 'text' is there twice"});
   bad(c, "t.csv", "text,label\n\na,b,p\n", {"line 3", "has 3 fields, expected 2", "in quotes"});
   bad(c, "t.tsv", "text\tlabel\na\n", {"line 2", "has 1 fields, expected 2", "no tab"});
-  bad(c, "t.csv", "text,label\na,p\nb \"c\",p\n", {"line 3", "a quote in field 1", "double the quotes"});
-  bad(c, "t.csv", "text,label\n\"b\"c,p\n", {"line 2", "behind a closing quote in field 1"});
+  bad(c, "t.csv", "text,label\n\"b\"c,p\n", {"line 2", "behind a closing quote in field 1", "double the quotes"});
   bad(c, "t.csv", "text,label\na,p\n\"b,p\nc,p\n", {"line 3", "open at the end of the file", "close it"});
   bad(c, "t.csv", "text,label\n ,p\n", {"line 2", "empty 'text'"});
   bad(c, "t.csv", "text,label\na,\n", {"line 2", "empty 'label'"});
@@ -81,7 +81,7 @@ TEST_F(FormatsTest, TablesAreRefusedByLine) {
   only(c, "t.csv", "a,p\n").columns = {"text"};
   refuse({"line 1", "no column 'label'"});
   only(c, "t.jsonl", "{}").columns = {"text", "label"};
-  refuse({"'columns'", "jsonl", "belong to TSV and CSV"});
+  refuse({"'columns'", "jsonl", "belongs to TSV and CSV"});
 }
 
 TEST_F(FormatsTest, RecordsAreBounded) {
@@ -109,7 +109,7 @@ TEST_F(FormatsTest, PlainTextAndItsTranslations) {
   EXPECT_EQ(tokens(reader(m, "t"), 1), (Ids{2, 6, 7, 3}));
 
   ImportTask& t = only(Kind::translation, "t.en", "a\n\nb b\n");
-  t.targets["train"] = file("t.it", "b\n \nc\r\n");
+  t.targets["train"] = {file("t.it", "b\n \nc\r\n")};
   m = import();
   const SplitReader in = reader(m, "t");
   ASSERT_EQ(in.size(), 2U);
@@ -128,14 +128,14 @@ TEST_F(FormatsTest, PlainTextAndItsTranslations) {
   refuse({"t.en, line 2", "empty 'text'"});
   file("t.it", "b\n\n\xc3\n");
   refuse({"t.it, line 3", "'target' that is not UTF-8"});
-  options_.tasks[0].targets["train"] = folder_ / "none";
+  options_.tasks[0].targets["train"] = {folder_ / "none"};
   refuse({"cannot open", "none"});
   options_.tasks[0].targets.clear();
   options_.tasks[0].format = Format::text;
   refuse({"no translations of", "train_target = FILE"});
-  options_.tasks[0].targets["valid"] = file("v.it", "a\n");
+  options_.tasks[0].targets["valid"] = {file("v.it", "a\n")};
   refuse({"'valid_target' without 'valid'"});
-  only(Kind::translation, "t.jsonl", "{}").targets["train"] = folder_ / "t.it";
+  only(Kind::translation, "t.jsonl", "{}").targets["train"] = {folder_ / "t.it"};
   options_.tasks[0].format = Format::jsonl;
   refuse({"'train_target'", "plain text"});
   only(Kind::classification, "t.txt", "a\n");

@@ -28,7 +28,7 @@ class ImportFolderTest : public FolderTest {
     ImportTask& task = options_.tasks.emplace_back();
     task.name = name;
     task.kind = kind;
-    task.files = files;
+    for (const auto& [split, file] : files) task.files[split] = {file};
     return task;
   }
   // The only task is of one train file.

@@ -37,8 +37,8 @@ class ImportTest : public FolderTest {
     task.name = name;
     task.kind = kind;
     for (const auto& [split, content] : files) {
-      task.files[split] = folder_ / fmt::format("{}.{}.jsonl", name, split);
-      write_file_atomically(task.files[split], content);
+      task.files[split] = {folder_ / fmt::format("{}.{}.jsonl", name, split)};
+      write_file_atomically(task.files[split].front(), content);
     }
     options_.tasks.push_back(task);
     return options_.tasks.back();
@@ -113,7 +113,7 @@ TEST_F(ImportTest, TheFirstBadLineIsNamedOnAnyNumberOfThreads) {
 }
 
 TEST_F(ImportTest, NamesMissingFilesAndBadOptions) {
-  task("t", Kind::masked_lm, {{"train", "{\"text\": \"a\"}"}});
+  task("t", Kind::masked_lm, {{"train", "{\"text\": \"a b c\"}"}});
   const ImportOptions good = options_;
   const auto refuse = [&](Exit code, const std::vector<std::string>& words,
                           const std::function<void(ImportOptions&)>& change) {
@@ -123,9 +123,9 @@ TEST_F(ImportTest, NamesMissingFilesAndBadOptions) {
     EXPECT_FALSE(fs::exists(folder_ / "out"));
   };
   refuse(Exit::data, {"task 't'", "cannot open its train file", "none.jsonl", "No such file", "correct the path"},
-         [&](ImportOptions& o) { o.tasks[0].files["train"] = folder_ / "none.jsonl"; });
+         [&](ImportOptions& o) { o.tasks[0].files["train"] = {folder_ / "none.jsonl"}; });
   refuse(Exit::data, {"task 't'", "cannot open", "directory"},
-         [&](ImportOptions& o) { o.tasks[0].files["train"] = folder_, o.tasks[0].format = Format::jsonl; });
+         [&](ImportOptions& o) { o.tasks[0].files["train"] = {folder_}, o.tasks[0].format = Format::jsonl; });
   refuse(Exit::data, {"'a/b' has a name that cannot be a folder's"}, [](ImportOptions& o) { o.tasks[0].name = "a/b"; });
   refuse(Exit::data, {"'..' has a name"}, [](ImportOptions& o) { o.tasks[0].name = ".."; });
   refuse(Exit::config, {"no task"}, [](ImportOptions& o) { o.tasks.clear(); });
@@ -136,7 +136,8 @@ TEST_F(ImportTest, NamesMissingFilesAndBadOptions) {
   refuse(Exit::config, {"vocab_size = 5"}, [](ImportOptions& o) { o.vocab_size = 5; });
   refuse(Exit::config, {"shard_size = 0"}, [](ImportOptions& o) { o.shard_size = 0; });
   refuse(Exit::data, {"none.txt", "No such file"}, [&](ImportOptions& o) { o.vocab = folder_ / "none.txt"; });
-  refuse(Exit::data, {"set vocab_size"}, [](ImportOptions& o) { o.vocab.clear(), o.tokenizer = "sentencepiece"; });
+  refuse(Exit::data, {"set vocab_size above"},
+         [](ImportOptions& o) { o.vocab.clear(), o.tokenizer = "sentencepiece", o.vocab_size = 6; });
 
   fs::create_directory(folder_ / "full");
   write_file_atomically(folder_ / "full" / "x", "");
@@ -202,7 +203,7 @@ TEST_F(ImportTest, PlantedTasksFollowTheirRules) {
     one.name = name;
     one.kind = kind;
     for (const char* split : {"train", "valid", "test"})
-      one.files[split] = folder_ / "one" / fmt::format("{}.{}.jsonl", name, split);
+      one.files[split] = {folder_ / "one" / fmt::format("{}.{}.jsonl", name, split)};
     options_.tasks.push_back(one);
   }
   std::vector<std::string> progress;

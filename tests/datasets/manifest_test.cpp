@@ -61,6 +61,16 @@ TEST_F(ManifestTest, IsReadAndWritten) {
   expect_error(Exit::config, {"no task 'c'", "a, b"}, [&] { m.task("c"); });
 }
 
+// docs/format.md: any text that holds no control character.
+TEST_F(ManifestTest, TakesForeignTaskNames) {
+  for (const char* name : {"my task", "nli/mnli", "naïve", "a]b", "x=y", "a, b", "..", "日本"}) {
+    json content = whole();
+    content["tasks"][0]["name"] = name;
+    write_file_atomically(folder_ / "dataset.json", content.dump());
+    EXPECT_EQ(read_manifest(folder_).tasks[0].name, name);
+  }
+}
+
 TEST_F(ManifestTest, NeedsNoMaxLength) {
   json content = whole();
   content.erase("max_length");
@@ -85,6 +95,8 @@ TEST_F(ManifestTest, IsRefusedWithFileFieldAndCure) {
   refuse("'tasks' that is not a list", [](json& m) { m["tasks"] = 1; });
   refuse("tasks[1] has the name of another", [](json& m) { m["tasks"][1]["name"] = "a"; });
   refuse("tasks[0] has an empty name", [](json& m) { m["tasks"][0]["name"] = ""; });
+  for (const char* name : {"a\nb", "a\tb", "a\x1b[2J", "a\x7f"})
+    refuse("tasks[0] has a name with a control character", [&](json& m) { m["tasks"][0]["name"] = name; });
   refuse("kind 'x'; known are classification", [](json& m) { m["tasks"][0]["kind"] = "x"; });
   refuse("tasks[0] lacks 'labels'", [](json& m) { m["tasks"][0].erase("labels"); });
   refuse("has no labels", [](json& m) { m["tasks"][0]["labels"] = json::array(); });

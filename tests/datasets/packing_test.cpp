@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <set>
@@ -363,6 +364,24 @@ TEST(EvaluationKey, IsOfTaskSplitAndSampleAndKeepsItsValue) {
   EXPECT_EQ(keys.size(), 600U);
   // Perplexities of different versions compare.
   EXPECT_EQ(evaluation_key("descriptions", "valid", 7), 0x5fb4c9cae788ee3aULL);
+}
+
+TEST(EvaluationSamples, AreFixedSpreadAndNested) {
+  const auto some = evaluation_samples("task", "valid", 1200, 500),
+             more = evaluation_samples("task", "valid", 1200, 700);
+  EXPECT_EQ(some.size(), 500U);
+  EXPECT_TRUE(std::ranges::is_sorted(some));
+  EXPECT_EQ(std::ranges::adjacent_find(some), some.end());
+  EXPECT_LT(some.back(), 1200U);
+  EXPECT_NEAR(static_cast<double>(std::ranges::count_if(some, [](std::uint64_t i) { return i < 600; })), 250, 50);
+  EXPECT_TRUE(std::ranges::includes(more, some));
+  EXPECT_EQ(some, evaluation_samples("task", "valid", 1200, 500));
+  EXPECT_NE(some, evaluation_samples("other", "valid", 1200, 500));
+  for (const std::uint64_t at_most : {0U, 7U, 8U}) {  // all, in their order
+    const auto all = evaluation_samples("task", "valid", 7, at_most);
+    EXPECT_EQ(all, (std::vector<std::uint64_t>{0, 1, 2, 3, 4, 5, 6}));
+  }
+  EXPECT_TRUE(evaluation_samples("task", "valid", 0, 5).empty());
 }
 
 }  // namespace

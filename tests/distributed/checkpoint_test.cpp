@@ -59,7 +59,10 @@ class CheckpointTest : public ::testing::Test {
     state.step = 7;
     state.mixture = {{.step = 1, .quota = {2, 2}, .first = {0, 0}}};
     state.parameter_hash = parameter_hash(*saved, description_, held(), world());
-    checkpoint_ = save_checkpoint(run_dir_, state, *saved, optimizers, held(), 2, world());
+    CheckpointStore store(run_dir_);
+    const Saved done = save_checkpoint(store, state, *saved, optimizers, held(), 2, world());
+    EXPECT_EQ(done.error, "");
+    checkpoint_ = done.folder;
     return state;
   }
   // Changes one byte in the middle of a file, for all.

@@ -1,4 +1,4 @@
-// The parts of the watchdog: the timeline's ring, the judge, the channel, and stacks of threads.
+// The parts of the watchdog: the timeline's ring, the judge, and stacks of threads; its channel has a test of its own.
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -184,6 +184,18 @@ TEST(Judge, AllWaitInDifferentCalls) {
                {"rank 0 is in all_reduce counts", "rank 1 of 2, of which the watchdog has heard nothing"});
 }
 
+TEST(Judge, DescribesAWorkerThatHasEnded) {
+  auto lost = worker(1, "backward", 0);
+  lost.process = 'X';
+  const std::string words = describe_lost(lost, 3, false);
+  for (const char* part : {"rank 1 of 3 (host n1, pid 101)", "ended unexpectedly in step 12", "in compute (backward)",
+                           "killed by a signal, crashed, or ended with the error printed above"})
+    EXPECT_NE(words.find(part), std::string::npos) << words;
+  EXPECT_NE(describe_lost(lost, 3, true).find("for lack of memory"), std::string::npos);
+  lost.process = 0;
+  EXPECT_NE(describe_lost(lost, 3, false).find("does not come back"), std::string::npos);
+}
+
 // A thousand workers, each alone in a call of its own: the longest that a judgement takes.
 TEST(Judge, IsQuick) {
   std::vector<WorkerView> workers;
@@ -214,124 +226,6 @@ TEST(Judge, TheStart) {
   expect_words(judge({joining, second}, 5.1, kLimits), {0, 1}, {"all 2 workers have started", "firewall"});
   second.state.phase = "start-up";
   expect_words(judge({joining, second}, 5.1, kLimits), {1}, {"keeps the others in MPI_Init"});
-}
-
-// Both ends in one process.
-TEST(Channel, CarriesLinesBothWaysAndLeavesNoFile) {
-  const fs::path folder = fs::temp_directory_path() / fmt::format("polyhead-channel-{}", getpid());
-  const fs::path file = folder / "deep" / ".watchdog-1";
-  {
-    Channel first(0, 3, file, 60);
-    EXPECT_TRUE(fs::exists(file));
-    Channel second(1, 3, file, 60);
-    std::vector<Channel::Line> at_first, at_second;
-    std::thread other([&] {
-      bool sent = false;
-      for (int i = 0; i < 200 && (!sent || at_second.empty()); ++i) {
-        for (Channel::Line& line : second.wait(0.05)) at_second.push_back(std::move(line));
-        if (!sent && second.connected(0)) second.send(0, "a line of rank 1"), sent = true;
-      }
-    });
-    bool sent = false;
-    for (int i = 0; i < 200 && at_first.empty(); ++i) {
-      at_first = first.wait(0.05);
-      if (!sent && first.connected(1)) first.send(1, "one\ntwo"), sent = true;
-    }
-    other.join();
-    ASSERT_FALSE(at_first.empty());
-    EXPECT_EQ(at_first[0].from, 1);
-    EXPECT_EQ(at_first[0].text, "a line of rank 1");
-    ASSERT_FALSE(at_second.empty());
-    EXPECT_EQ(at_second[0].from, 0);
-    EXPECT_EQ(at_second[0].text, "one");
-    EXPECT_FALSE(first.connected(2));
-    EXPECT_TRUE(fs::exists(file));  // rank 2 has not come
-  }
-  EXPECT_FALSE(fs::exists(folder));
-}
-
-// As after an outage of the network; the file is gone by then.
-TEST(Channel, ConnectsAnewWhenNothingIsHeard) {
-  const fs::path folder = fs::temp_directory_path() / fmt::format("polyhead-outage-{}", getpid());
-  const fs::path file = folder / "w";
-  {
-    Channel first(0, 2, file, 60);
-    Channel second(1, 2, file, 0.3);
-    std::atomic<bool> stop{false}, speak{true};
-    std::atomic<int> heard{0};
-    std::thread other([&] {
-      for (int i = 0; !stop; ++i) {
-        heard += static_cast<int>(second.wait(0.02).size());
-        second.send(0, std::to_string(i));
-      }
-    });
-    const auto lines_in = [&](int rounds) {
-      std::size_t lines = 0;
-      for (int i = 0; i < rounds; ++i) {
-        lines += first.wait(0.02).size();
-        if (speak) first.send(1, "tick");
-      }
-      return lines;
-    };
-    EXPECT_GT(lines_in(30), 5u);
-    EXPECT_FALSE(fs::exists(file)) << "all have come";
-    const int before = heard;
-    EXPECT_GT(before, 5);
-    speak = false;  // longer than the patience of rank 1: it connects anew, several times
-    EXPECT_GT(lines_in(60), 5u);
-    speak = true;
-    EXPECT_GT(lines_in(30), 5u);
-    EXPECT_GT(heard, before + 5);
-    EXPECT_TRUE(first.connected(1));
-    stop = true;
-    other.join();
-  }
-  fs::remove_all(folder);
-}
-
-TEST(Channel, TakesIPv6) {
-  if (std::ifstream("/proc/net/if_inet6").peek() == std::ifstream::traits_type::eof())
-    GTEST_SKIP() << "no IPv6 on this machine";
-  const fs::path folder = fs::temp_directory_path() / fmt::format("polyhead-ipv6-{}", getpid());
-  fs::create_directories(folder);
-  {
-    Channel first(0, 2, folder / "a", 60);
-    std::ifstream in(folder / "a");
-    std::string nonce, port;
-    std::getline(in, nonce);
-    std::getline(in, port);
-    std::ofstream(folder / "b") << nonce << "\n" << port << "\n::1\n";
-    Channel second(1, 2, folder / "b", 60);
-    for (int i = 0; i < 100 && !second.connected(0); ++i) first.wait(0.01), second.wait(0.01);
-    EXPECT_TRUE(second.connected(0));
-    EXPECT_TRUE(first.connected(1));
-  }
-  fs::remove_all(folder);
-}
-
-TEST(Channel, WhoDoesNotKnowTheNonceIsNotHeard) {
-  const fs::path folder = fs::temp_directory_path() / fmt::format("polyhead-nonce-{}", getpid());
-  fs::create_directories(folder);
-  {
-    Channel first(0, 2, folder / "a", 60);
-    std::ifstream in(folder / "a");
-    std::string nonce, rest, line;
-    std::getline(in, nonce);
-    while (std::getline(in, line)) rest += line + "\n";
-    std::ofstream(folder / "b") << "0123456789abcdef\n" << rest;
-    Channel stranger(1, 2, folder / "b", 60);
-    std::atomic<bool> stop{false};
-    std::thread other([&] {
-      while (!stop) stranger.wait(0.05), stranger.send(0, "hello");
-    });
-    for (int i = 0; i < 10; ++i) EXPECT_TRUE(first.wait(0.05).empty());
-    stop = true;
-    other.join();
-    EXPECT_FALSE(stranger.connected(0));
-    EXPECT_FALSE(first.connected(1));
-    EXPECT_NE(stranger.tried().find("127.0.0.1:"), std::string::npos);
-  }
-  fs::remove_all(folder);
 }
 
 TEST(Backtraces, ShowWhereAnotherThreadIs) {

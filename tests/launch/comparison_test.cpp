@@ -52,6 +52,15 @@ TEST(Comparison, DeltaMIsThatOfThePapers) {
   EXPECT_NEAR(-100 * compare_systems(tasks, 100).delta_m, 5.59, 0.01);
 }
 
+TEST(Comparison, TaskOfEntitiesIsComparedByTheirF1) {
+  std::vector<SeedRows> tasks = {{"a", Kind::tagging, constant(0.5), constant(0.6), true},
+                                 {"b", Kind::tagging, constant(0.5), constant(0.6), false}};
+  const Comparison found = compare_systems(tasks, 100);
+  EXPECT_EQ(found.tasks[0].metric, "entity F1");
+  EXPECT_EQ(found.tasks[1].metric, "accuracy");
+  EXPECT_NEAR(found.tasks[0].difference, 0.1, 1e-12);
+}
+
 TEST(Comparison, ATaskThatTheFirstCannotDoHasNoRelativeDifference) {
   const std::vector<SeedRows> none = {{"a", Kind::multilabel, constant(0), constant(0.5)}};
   Comparison found = compare_systems(none, 100);

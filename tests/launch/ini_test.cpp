@@ -38,6 +38,35 @@ TEST(Ini, CommentsBeginAtTheLineOrAfterSpace) {
   EXPECT_EQ(ini.entries[1].value, "");
 }
 
+TEST(Ini, AValueInQuotesHoldsAnything) {
+  const IniFile ini = parse_ini(
+      "[a]\nk = \"set #2/t.jsonl\" # a comment\nl = 'x ; y'\nm = \"say \"\"hi\"\"\"\nn = \"\"\no='tis # gone\n"
+      "p = 'a', 'b'\nq = \"x=y\"\nr = a \"b\" c\ns = \" blank \"",
+      "f.ini");
+  ASSERT_EQ(ini.entries.size(), 9U);
+  const auto value = [&](std::size_t i) { return ini.entries[i].value; };
+  EXPECT_EQ(value(0), "set #2/t.jsonl");
+  EXPECT_EQ(value(1), "x ; y");
+  EXPECT_EQ(value(2), "say \"hi\"");
+  EXPECT_EQ(value(3), "");
+  EXPECT_EQ(value(4), "'tis");
+  EXPECT_EQ(value(5), "'a', 'b'");
+  EXPECT_EQ(value(6), "x=y");
+  EXPECT_EQ(value(7), "a \"b\" c");
+  EXPECT_EQ(value(8), " blank ");
+  EXPECT_EQ(ini.entries[0].whole, "");
+  EXPECT_EQ(ini.entries[4].whole, "'tis # gone");
+}
+
+TEST(Ini, WhatIsWrittenIsReadBack) {
+  for (const char* value :
+       {"plain", "", "a#b", "a #b", "a ;b", "\"", "\"a\" b", " a", "a ", "'x'", "it's", "#", "x = y"})
+    EXPECT_EQ(parse_ini("[s]\nk = " + ini_value(value, "k"), "f.ini").entries.at(0).value, value);
+  EXPECT_EQ(ini_value("a#b", "k"), "a#b");
+  EXPECT_EQ(ini_value("a #\"b", "k"), "\"a #\"\"b\"");
+  expect_contains(error_of(Exit::config, [] { ini_value("a\nb", "run.data"); }), "run.data: the value");
+}
+
 TEST(Ini, ErrorsNameFileAndLine) {
   const auto message = [](const char* text) { return error_of(Exit::config, [&] { parse_ini(text, "f.ini"); }); };
   expect_contains(message("[a]\n[run\n"), "f.ini:2: '[run' opens a section without closing it");
@@ -45,6 +74,8 @@ TEST(Ini, ErrorsNameFileAndLine) {
   expect_contains(message("[a]\n\nsteps 5\n"), "f.ini:3: 'steps 5' is neither a [section] nor 'key = value'");
   expect_contains(message("[a]\n = 5\n"), "f.ini:2: '= 5' has no key");
   expect_contains(message("x = 5\n"), "f.ini:1: 'x' stands before the first [section]");
+  expect_contains(message("[a]\nx = \"y\n"), "f.ini:2: the quote in \"y is not closed");
+  expect_contains(message("[a]\nx = \"y\" z\n"), "f.ini:2: text follows the closing quote");
   expect_contains(message("[a]\nx=1\ny=2\nx=3\n"), "f.ini:4: 'x' of [a] is given twice, first in line 2");
 }
 

@@ -1,6 +1,7 @@
 // Options: precedence, types, origins, writing back, comparing, and every error.
 #include "launch/options.h"
 
+#include "launch/commands/commands.h"
 #include "launch/nearest.h"
 #include "tests/launch/helpers.h"
 
@@ -75,17 +76,21 @@ TEST(Options, ListsFlagsAndNegativeNumbers) {
 }
 
 TEST(Options, ErrorsOfTheCommandLine) {
-  expect_contains(train_error(Exit::config, {"--run.stpes", "5"}), "no option --run.stpes (did you mean --run.steps?)");
-  expect_contains(train_error(Exit::config, {"--run.st", "5"}), "no option --run.st (did you mean --run.steps?)");
+  expect_contains(train_error(Exit::usage, {"--run.stpes", "5"}), "no option --run.stpes (did you mean --run.steps?)");
+  expect_contains(train_error(Exit::usage, {"--run.st", "5"}), "no option --run.st (did you mean --run.steps?)");
   expect_contains(train_error(Exit::usage, {"--steps", "5"}), "no option --steps (did you mean --run.steps?)");
   expect_contains(train_error(Exit::usage, {"--weight", "5"}), "did you mean --task.NAME.weight?");
   expect_contains(train_error(Exit::usage, {"--dat", "5"}), "did you mean --data?");
-  expect_contains(train_error(Exit::config, {"--task.en.wieght", "5"}), "did you mean --task.en.weight?");
-  expect_contains(train_error(Exit::config, {"--task.weight", "5"}), "no option --task.weight");
+  expect_contains(train_error(Exit::usage, {"--task.en.wieght", "5"}), "did you mean --task.en.weight?");
+  expect_contains(train_error(Exit::usage, {"--task.weight", "5"}), "no option --task.weight");
   expect_contains(train_error(Exit::config, {"--run.steps", "5", "--run.steps=6"}), "--run.steps is given twice");
   expect_contains(train_error(Exit::config, {"--data", "a", "--run.data", "b"}), "is given twice");
   expect_contains(train_error(Exit::usage, {"more"}), "unexpected word 'more'");
-  expect_contains(train_error(Exit::usage, {"--run.steps"}), "--run.steps");
+  expect_contains(train_error(Exit::usage, {"--run.steps"}), "--run.steps has no value;");
+  expect_contains(train_error(Exit::usage, {"--data", "--run-dir", "r"}),
+                  "--data has no value, as '--run-dir' follows it");
+  expect_contains(train_error(Exit::usage, {"--data", "--runs", "r"}), "--data has no value, as '--runs' follows it");
+  expect_contains(train_error(Exit::usage, {"-c"}), "-c has no value");
   expect_contains(train_error(Exit::usage, {"--print-config=5"}), "--print-config");
   expect_contains(train_error(Exit::usage, {"-x"}), "-x");
 }
@@ -151,9 +156,77 @@ TEST(Options, AnnotatedSaysWhereFrom) {
   expect_contains(text.substr(steps, text.find('\n', steps) - steps), "# command line");
 }
 
+TEST(Options, WrittenInQuotesWhereNeeded) {
+  const TemporaryFolder folder;
+  for (const char* value : {"/a #b", "/a ;b", "/\"a\"", "/a b", "/it's", "/#"}) {
+    const std::string text = train({"--data", value, "--run.best", "'x'"}).ini();
+    const Config back = read_config(train_options(), folder.write("config.ini", text));
+    EXPECT_EQ(back.path("run.data"), value);
+    EXPECT_EQ(back.text("run.best"), "'x'");
+    EXPECT_EQ(back.ini(), text);
+  }
+}
+
 TEST(Options, AValueThatAnIniFileCannotHoldIsRefused) {
-  expect_contains(error_of(Exit::config, [] { train({"--data", "/a #b"}).ini(); }), "run.data");
   expect_contains(error_of(Exit::config, [] { train({"--data", "/a\nb"}).ini(); }), "run.data");
+}
+
+TEST(Options, AValueThatACommentCutsIsSaid) {
+  const TemporaryFolder folder;
+  const auto read = [&](const std::string& line) {
+    return train({"-c", folder.write("a.ini", "[run]\n" + line + "\n").string()});
+  };
+  EXPECT_TRUE(read("data = d # of many").warnings().empty());
+  EXPECT_TRUE(read("data = d ## of many").warnings().empty());
+  EXPECT_TRUE(read("data = \"d #2\"").warnings().empty());
+  EXPECT_TRUE(read("steps = 5 #five").warnings().empty());
+  ASSERT_EQ(read("data = d #2").warnings().size(), 1U);
+  expect_contains(
+      read("data = d ;2").warnings()[0],
+      "a.ini:2: 'd ;2' is cut to 'd', as ';' after white space begins a comment; if it belongs to the value, "
+      "put that in quotes: write data = \"d ;2\"");
+  std::filesystem::create_directory(folder.path() / "set # 2");
+  expect_contains(error_of(Exit::config, [&] { read("data = set # 2"); }),
+                  "put it in quotes: write data = \"set # 2\"");
+}
+
+TEST(Options, NumbersAreReadAsPeopleWriteThem) {
+  const Config config = train({"--optimizer.lr", "+1e-3", "--run.steps", "+60", "--optimizer.weight_decay", "1e-400"});
+  EXPECT_EQ(config.number("optimizer.lr"), 1e-3);
+  EXPECT_EQ(config.integer("run.steps"), 60);
+  EXPECT_EQ(config.number("optimizer.weight_decay"), 0);
+  expect_contains(train_error(Exit::config, {"--optimizer.lr", "1e999"}), "optimizer.lr is '1e999'");
+}
+
+TEST(Options, NamesOfOtherSystemsAreAnswered) {
+  for (const auto& [given, meant] :
+       {std::pair("--lr", "did you mean --optimizer.lr?"), std::pair("--batch_size", "did you mean --mixture.batch?"),
+        std::pair("--batch-size", "did you mean --mixture.batch?"), std::pair("--epochs", "did you mean --run.steps?"),
+        std::pair("--epochs", "counted in steps of mixture.batch samples"),
+        std::pair("--learning_rate", "did you mean --optimizer.lr?"),
+        std::pair("--output_dir", "did you mean --run-dir?"), std::pair("--gpus", "mpirun -n 4 polyhead train"),
+        std::pair("--label_smoothing_factor", "did you mean --task.NAME.label_smoothing?"),
+        std::pair("--pretrained", "did you mean --init-from?")})
+    expect_contains(train_error(Exit::usage, {given, "5"}), meant);
+  expect_contains(error_of(Exit::usage,
+                           [] {
+                             parse_options("predict", predict_options(), {"--batch_size", "5"});
+                           }),
+                  "did you mean --batch?");
+}
+
+TEST(Options, AFileOfAnotherCommandSaysWhatItIs) {
+  const TemporaryFolder folder;
+  for (const char* text : {"[dataset]\nname = x\n", "[task.a]\nkind = tagging\n"})
+    expect_contains(train_error(Exit::config, {"-c", folder.write("d.ini", text).string()}),
+                    "this file is an import description; make a data set of it with 'polyhead import -c ");
+  expect_contains(
+      error_of(
+          Exit::config,
+          [&] {
+            parse_options("import", import_options(), {"-c", folder.write("t.ini", "[run]\nsteps = 5\n").string()});
+          }),
+      "this file configures a training; give it to 'polyhead train -c'");
 }
 
 TEST(Options, DifferencesAreOfIdentityKeysByValue) {
@@ -181,6 +254,9 @@ TEST(Options, HelpShowsEveryOption) {
   expect_contains(help, "--task.NAME.weight");
   expect_contains(help, "--run.data, --data");
   expect_contains(help, "[1000]");
+  expect_contains(help, "Needs balance.method = static. [1]");
+  expect_contains(help, "Needs kind = regression and loss = huber. [1]");
+  expect_contains(help_text("predict", "", predict_options()), "Needs --beam above 1. [0.6]");
 }
 
 TEST(Options, EveryDefaultIsAllowed) {

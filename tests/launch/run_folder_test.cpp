@@ -1,11 +1,10 @@
-// The run folder: what goes on and what is refused; metrics cut to the resumed step; status and logs.
+// The run folder: what is resumed and what is refused; what the observer leaves in it.
 #include "launch/run_folder.h"
 
-#include <limits>
-#include <nlohmann/json.hpp>
-
 #include "core/base/files.h"
+#include "launch/run_lock.h"
 #include "launch/run_observer.h"
+#include "launch/run_status.h"
 #include "tests/launch/helpers.h"
 
 namespace polyhead {
@@ -102,76 +101,8 @@ TEST(RunFolder, CannotWriteIsItsOwnError) {
   const TemporaryFolder folder;
   const auto file = folder.write("file", "x");
   error_of(Exit::cannot_write, [&] { begin_run_folder(config_for(file / "run")); });
-  error_of(Exit::cannot_write, [&] { MetricsFile(folder.path() / "no" / "metrics.jsonl", 0); });
   error_of(Exit::cannot_write, [&] { write_status(file, {}); });
-  error_of(Exit::cannot_write, [&] { RankLog(file, 0); });
-}
-
-TEST(Metrics, WritesOneObjectALine) {
-  const TemporaryFolder folder;
-  const auto file = folder.path() / "metrics.jsonl";
-  MetricsFile metrics(file, 0);
-  Observer::Step step;
-  step.step = 7;
-  step.loss = {{"section", 2.1}, {"bad", std::numeric_limits<double>::quiet_NaN()}};
-  step.weight = {{"section", 0.5}};
-  step.tokens = 2048;
-  step.seconds = 0.31;
-  step.ids_hash = 255;
-  metrics.write(step);
-  step.skipped = true;
-  metrics.write(step);
-  metrics.write_eval(200, "valid", "section", {{"accuracy", 0.61}});
-  std::istringstream lines(read_file(file));  // before the file is closed: every line is flushed
-  std::string line;
-  std::getline(lines, line);
-  const auto json = nlohmann::json::parse(line);
-  EXPECT_EQ(json["kind"], "step");
-  EXPECT_EQ(json["step"], 7);
-  EXPECT_EQ(json["loss"]["section"], 2.1);
-  EXPECT_TRUE(json["loss"]["bad"].is_null());
-  EXPECT_EQ(json["weight"]["section"], 0.5);
-  EXPECT_EQ(json["tokens"], 2048);
-  EXPECT_EQ(json["seconds"], 0.31);
-  EXPECT_EQ(json["ids_hash"], "00000000000000ff");
-  EXPECT_FALSE(json.contains("skipped"));
-  std::getline(lines, line);
-  EXPECT_EQ(nlohmann::json::parse(line)["skipped"], true);
-  std::getline(lines, line);
-  EXPECT_EQ(line, R"({"kind":"eval","step":200,"split":"valid","task":"section","metrics":{"accuracy":0.61}})");
-}
-
-TEST(Metrics, CutToTheResumedStep) {
-  const TemporaryFolder folder;
-  const std::string kept =
-      "{\"kind\":\"step\",\"step\":1}\n{\"kind\":\"step\",\"step\":2}\n{\"kind\":\"eval\",\"step\":2}\n";
-  const auto file = folder.write("metrics.jsonl", kept + "{\"kind\":\"step\",\"step\":3}\n{\"kind\":\"st");
-  MetricsFile(file, 2).write_eval(3, "valid", "a", {});
-  EXPECT_EQ(read_file(file), kept + R"({"kind":"eval","step":3,"split":"valid","task":"a","metrics":{}})" + "\n");
-  { const MetricsFile again(file, 3); }
-  EXPECT_NE(read_file(file), kept);  // nothing to drop
-  { const MetricsFile fresh(file, 0); }
-  EXPECT_EQ(read_file(file), "");
-}
-
-TEST(Status, WrittenAndReadBack) {
-  const TemporaryFolder folder;
-  EXPECT_FALSE(read_status(folder.path()));
-  write_status(folder.path(), {.state = "failed",
-                               .exit_code = 65,
-                               .step = 9,
-                               .last_checkpoint = "checkpoints/9",
-                               .parameter_hash = "ab",
-                               .error = "bad\xff byte"});
-  const Status status = read_status(folder.path()).value();
-  EXPECT_EQ(status.state, "failed");
-  EXPECT_EQ(status.exit_code, 65);
-  EXPECT_EQ(status.step, 9);
-  EXPECT_EQ(status.last_checkpoint, "checkpoints/9");
-  EXPECT_EQ(status.parameter_hash, "ab");
-  expect_contains(status.error, "bad");
-  folder.write("status.json", "{\"state\": 5}");
-  expect_contains(error_of(Exit::data, [&] { read_status(folder.path()); }), "status.json is not a run's status");
+  error_of(Exit::cannot_write, [&] { RunLock(file / "run"); });
 }
 
 TEST(Status, PreemptedKeepsStepAndCheckpoint) {
@@ -186,16 +117,6 @@ TEST(Status, PreemptedKeepsStepAndCheckpoint) {
   EXPECT_EQ(status.step, 9);
   EXPECT_EQ(status.last_checkpoint, "c/9");
   EXPECT_EQ(status.error, "");
-}
-
-TEST(RankLog, AppendsLinesWithTime) {
-  const TemporaryFolder folder;
-  RankLog(folder.path(), 3).line("first");
-  RankLog(folder.path(), 3).line("second");
-  const std::string text = read_file(folder.path() / "logs" / "rank-0003.log");
-  expect_contains(text, " first\n");
-  expect_contains(text, " second\n");
-  EXPECT_EQ(text.substr(0, 2), "20");
 }
 
 // From a start over a stop to the end, as the trainer would report it.
@@ -226,9 +147,9 @@ TEST(RunObserver, KeepsStatusAndMetrics) {
               0);
     expect_contains(
         read_file(folder.path() / "metrics.jsonl"),
-        R"({"kind":"attention","step":2,"split":"valid","all":{"entropy":0.5},"dead":["b"],"tasks":{"a":{"share":0.25}}})");
+        R"({"kind":"attention","step":2,"split":"valid","all":{"entropy":0.5},"dead":["b"],"tasks":{"a":{"share":0.25}},)");
     expect_contains(read_file(folder.path() / "metrics.jsonl"),
-                    R"({"kind":"epochs","step":2,"epochs":{"a":1.25,"b":0.5}})");
+                    R"({"kind":"epochs","step":2,"epochs":{"a":1.25,"b":0.5},)");
     EXPECT_EQ(read_status(folder.path())->epochs, (std::map<std::string, double>{{"a", 1.25}, {"b", 0.5}}));
   }
   EXPECT_EQ(read_status(folder.path())->state, "stopped");

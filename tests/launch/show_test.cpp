@@ -1,4 +1,6 @@
 // What a person sees: tables, numbers, verdicts, progress.
+#include <fmt/format.h>
+
 #include "core/base/files.h"
 #include "launch/progress.h"
 #include "launch/table.h"
@@ -85,7 +87,8 @@ std::string shown(bool terminal) {
   std::FILE* stream = std::fopen((folder.path() / "out").c_str(), "w");
   {
     ProgressDisplay progress(stream, terminal, 1, 10);
-    for (std::int64_t step = 1; step <= 10; ++step) progress.step(step, {{"a", 2.0}}, 100, static_cast<double>(step));
+    for (std::int64_t step = 1; step <= 10; ++step)
+      progress.step(step, {{"a", 2.0}}, {}, 100, static_cast<double>(step));
     progress.note("done");
   }
   std::fclose(stream);
@@ -98,6 +101,26 @@ TEST(Progress, LinesElsewhere) {
             "step 6/10  100 tokens/s  4 s left  loss a 2.000\n"
             "step 10/10  100 tokens/s  0 s left  loss a 2.000\n"
             "done\n");
+}
+
+TEST(Progress, TheLossWithoutSmoothingIsBesideTheOther) {
+  const TemporaryFolder folder;
+  std::FILE* stream = std::fopen((folder.path() / "out").c_str(), "w");
+  ProgressDisplay(stream, false, 1, 1).step(1, {{"a", 2.0}, {"b", 3.0}}, {{"b", 2.5}}, 100, 1);
+  std::fclose(stream);
+  expect_contains(read_file(folder.path() / "out"), "loss a 2.000 b 3.000 (2.500 without smoothing)\n");
+}
+
+TEST(Progress, ANarrowTerminalHasTheMeanAndTheWorst) {
+  const TemporaryFolder folder;
+  std::FILE* stream = std::fopen((folder.path() / "out").c_str(), "w");  // which counts as 80 columns wide
+  std::map<std::string, double> loss;
+  for (int i = 0; i < 30; ++i) loss[fmt::format("task-{:02}", i)] = i == 7 ? 9.0 : 1.0;
+  ProgressDisplay(stream, true, 1, 10).step(10, loss, {}, 100, 1);
+  std::fclose(stream);
+  const std::string text = read_file(folder.path() / "out");
+  expect_contains(text, "loss mean 1.267, worst task-07 9.000");
+  EXPECT_LT(text.size(), 81U);
 }
 
 TEST(Progress, ABarOnATerminal) {

@@ -60,10 +60,11 @@ TEST(SignalsDeathTest, AnIntThatWasIgnoredStaysIgnored) {
   EXPECT_EXIT(body(), ::testing::ExitedWithCode(7), "");
 }
 
-TEST(SignalsDeathTest, HupAsksToStopAndPipeAndXfszDoNothing) {
+TEST(SignalsDeathTest, HupAsksToStopAndPipeAndXfszDoNot) {
   const auto body = [] {
     std::signal(SIGHUP, SIG_DFL);
     catch_stop_signals();
+    make_write_signals_errors(true);
     std::raise(SIGPIPE);
     std::raise(SIGXFSZ);
     if (stop_requested()) std::_Exit(1);

@@ -9,7 +9,7 @@ import pytest
 from sentencepiece import SentencePieceProcessor
 
 from placement_test import distance
-from program import KINDS, fails, lines, newest, parameters, run, status, train
+from program import KINDS, edit_state, fails, lines, newest, parameters, run, status, train
 
 SHORT = ["--run.steps", 12, "--run.dtype", "float64"]
 # What is not the default.
@@ -92,11 +92,9 @@ def test_parameters_of_the_modes(runs):
 def test_a_checkpoint_from_before_the_modes(runs, data, tmp_path):
     shutil.copytree(runs("plain"), tmp_path / "run")
     file = newest(tmp_path / "run") / "state.json"
-    state = json.loads(file.read_text())
-    attention = state["model"]["attention"]
-    state["model"]["attention"] = {key: attention[key] for key in ("heads", "temperature", "floor")}
+    attention = json.loads(file.read_text())["model"]["attention"]
     assert len(attention) > 3
-    file.write_text(json.dumps(state))
+    edit_state(file, lambda state: state["model"].update(attention={key: attention[key] for key in ("heads", "temperature", "floor")}))
     config = tmp_path / "run" / "config.ini"
     new = ("mode", "entropy_bonus", "importance")
     config.write_text("".join(line for line in config.read_text().splitlines(keepends=True) if not line.startswith(new)))

@@ -15,7 +15,7 @@ from scipy.stats import pearsonr, spearmanr
 from seqeval.metrics import f1_score as entity_f1_score
 from sklearn.metrics import accuracy_score, average_precision_score, f1_score, mean_squared_error
 
-from program import KINDS, TEXTS, command, environment, fails, lines, newest, parameter_hash, parameters, run, status, steps, train, train_words
+from program import KINDS, TEXTS, command, edit_state, environment, fails, lines, newest, parameter_hash, parameters, run, status, steps, train, train_words
 
 STEPS = 220
 OPTIONS = ["--run.steps", STEPS, "--mixture.batch", 90, "--optimizer.lr", 5e-3, "--optimizer.warmup", 20, "--run.eval_every", 110]
@@ -265,8 +265,11 @@ def test_entity_f1_of_bio_tags_is_seqevals(tmp_path):
     expected = entity_f1_score([row["tags"] for row in gold["test"]], [[tag or "O" for tag in tags] for tags in told])
     found = evaluate(tmp_path / "run")["names"]
     assert found["entity_f1"] == pytest.approx(expected, abs=1e-9) and 0.1 < expected < 0.95
+    assert found["entity_f1_low"] < expected < found["entity_f1_high"] and found["majority_entity_f1"] == 0
+    assert found["accuracy_low"] < found["accuracy"] < found["accuracy_high"]
     assert [line for line in lines(tmp_path / "run") if line["kind"] == "eval"][-1]["metrics"]["entity_f1"] > 0.1
-    assert "entity F1" in run("evaluate", "--run-dir", tmp_path / "run").stdout
+    table = run("evaluate", "--run-dir", tmp_path / "run").stdout
+    assert re.search(r"entity F1 .* to .*majority class.* above", table) and table.index("entity F1") < table.index("accuracy")
 
 
 def test_evaluate_chooses_tasks_samples_and_prints_a_table(run_dir):
@@ -364,9 +367,7 @@ def test_predict_cuts_where_import_cut(run_dir, tmp_path):
     assert tagged(run_dir) == tagged(run_dir, "--max-length", 64) < tagged(run_dir, "--max-length", 128)
     shutil.copytree(run_dir, tmp_path / "run")
     for file in (tmp_path / "run" / "checkpoints").glob("*/state.json"):  # of a data set that does not say
-        state = json.loads(file.read_text())
-        del state["model"]["max_length"]
-        file.write_text(json.dumps(state))
+        edit_state(file, lambda state: state["model"].pop("max_length"))
     assert tagged(tmp_path / "run") == tagged(run_dir, "--max-length", 128)
     fails(78, "predict", "--run-dir", run_dir, "--task", "tags", "--max-length", 3, says=["max-length", "3"])
 

@@ -92,7 +92,8 @@ def test_losses_follow_from_the_model(link, ordinal, grades, tmp_path):
     thresholds = head["first_threshold"][0] + np.concatenate([[0], np.cumsum(np.log1p(np.exp(head["gaps"])))])
     raw = grades.parent / "raw" / "grades.test.jsonl"
     true = [int(json.loads(line)["label"]) - 1 for line in raw.read_text().splitlines()]
-    found = [json.loads(line) for line in call(ordinal, "predict", "--run-dir", folder, "--task", "grades", "--threads", 1, "--in", raw).splitlines()]
+    found = [json.loads(line)["prediction"]  # beside the label that the line has already
+             for line in call(ordinal, "predict", "--run-dir", folder, "--task", "grades", "--threads", 1, "--in", raw).splitlines()]
     F = {"logit": expit, "probit": norm.cdf}[link]
     s = np.linspace(-30, 30, 120001)[:, None]
     p = np.diff(np.concatenate([np.zeros_like(s), F(thresholds - s), np.ones_like(s)], axis=1), axis=1)

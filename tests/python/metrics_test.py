@@ -277,7 +277,8 @@ def test_entities():
     cases = []
     for _ in range(1000):
         types = rng.sample(["PER", "LOC", "ORG", "x", "a-b", "PERSON"], rng.randrange(1, 5))
-        labels = ["O"] + [f"{letter}-{name}" for name in types for letter in "BI"] if rng.random() < 0.9 else ["O", "B", "I"]
+        letters = rng.choice(["BI", "BI", "BIES", "I"])  # BIO and IOB1, IOBES, and IOB1 where no two entities touch
+        labels = ["O"] + [f"{letter}-{name}" for name in types for letter in letters] if rng.random() < 0.9 else ["O", "B", "I", "E", "S"]
         weights = [rng.choice([1, 5])] + [rng.choice([0.2, 1, 3]) for _ in labels[1:]]  # any order: an I may come first, or after another type
         right = rng.choice([0.0, 0.5, 0.9, 1.0])
         sentences = []
@@ -295,8 +296,8 @@ def test_entities():
 
 
 def test_which_labels_are_bio():
-    yes = [["O", "B-x", "I-x"], ["B", "I", "O"], ["B-x"], ["I-x", "B-y"]]
-    no = [["NOUN", "O"], ["O"], ["O", "I-x"], ["O", "B-x", "L-x"], ["O", "B-"], ["O", "Bx"], ["O", "B-x", "-"], ["O", "B-x", ""], ["o", "B-x"], []]
+    yes = [["O", "B-x", "I-x"], ["B", "I", "O"], ["B-x"], ["I-x", "B-y"], ["O", "I-x"], ["O", "S-x"], ["B-x", "I-x", "E-x", "S-x", "O"], ["B", "I", "E", "S"]]
+    no = [["NOUN", "O"], ["O"], ["O", "I"], ["O", "S", "E"], ["B", "M", "E", "S"], ["O", "B-x", "L-x"], ["O", "B-"], ["O", "Bx"], ["O", "B-x", "-"], ["O", "B-x", ""], ["o", "B-x"], []]
     told = score([{"bio": labels, "gold": [], "predicted": []} for labels in yes + no])
     assert [case["is_bio"] for case in told] == [True] * len(yes) + [False] * len(no)
     assert {case["entity_f1"] for case in told} == {0}

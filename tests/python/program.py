@@ -103,8 +103,8 @@ def steps(folder):
 
 
 def log(folder):
-    """metrics.jsonl without the times."""
-    return [{key: value for key, value in line.items() if key not in ("seconds", "wait")} for line in lines(folder)]
+    """metrics.jsonl without the times, and without the check of what includes them."""
+    return [{key: value for key, value in line.items() if key not in ("seconds", "wait", "check")} for line in lines(folder)]
 
 
 def step_count(folder):
@@ -113,8 +113,13 @@ def step_count(folder):
     return file.read_bytes().count(b'"kind":"step"') if file.exists() else 0
 
 
-def status(folder):
+def whole_status(folder):
     return json.loads((Path(folder) / "status.json").read_text())
+
+
+def status(folder):
+    """status.json without what names the process."""
+    return {key: value for key, value in whole_status(folder).items() if key not in ("host", "pid", "start", "process")}
 
 
 def newest(folder):
@@ -141,6 +146,14 @@ def parameter_hash(folder):
         values = b"".join(owners[owner][name].tobytes() for name in sorted(owners[owner]))
         digest.update(xxhash.xxh3_64_intdigest(values).to_bytes(8, "little"))
     return digest.hexdigest()
+
+
+def edit_state(file, change):
+    """Changes a checkpoint's state.json, and makes it one of an earlier version, which had no hash of its own."""
+    state = json.loads(file.read_text())
+    change(state)
+    state.pop("state_hash", None)
+    file.write_text(json.dumps(state))
 
 
 def flip(file, at=None):

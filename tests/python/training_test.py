@@ -10,7 +10,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from placement_test import BOUND, distance
-from program import fails, files, log, newest, parameters, run, status, steps, train, train_words
+from program import edit_state, fails, files, log, newest, parameter_hash, parameters, run, status, steps, train, train_words
 
 STEPS = 12
 TASKS = ["--run.tasks", "topic,tags,dictionary,lines", "--run.steps", STEPS]
@@ -123,12 +123,11 @@ def test_evaluate_and_predict_take_the_average_when_asked(averaged, tmp_path):
     swapped = tmp_path / "run"
     shutil.copytree(averaged, swapped)
     folder = newest(swapped)
-    state = json.loads((folder / "state.json").read_text())
     for file in folder.glob("*.ema.safetensors"):
         plain = file.name.replace(".ema", "")
         file.rename(folder / plain)
-        state["files"][plain] = state["files"].pop(file.name)
-    (folder / "state.json").write_text(json.dumps(state))
+        edit_state(folder / "state.json", lambda state: state["files"].update({plain: state["files"].pop(file.name)}))
+    edit_state(folder / "state.json", lambda state: state.update(parameter_hash=parameter_hash(swapped)))
     assert evaluate(averaged, "--weights", "average") == evaluate(swapped) != evaluate(averaged)
     said = [run("predict", "--run-dir", run_dir, "--task", "topic", *more, input='{"text": "a b c"}\n').stdout
             for run_dir, more in ((averaged, ["--weights", "average"]), (swapped, []), (averaged, []))]

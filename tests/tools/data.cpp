@@ -69,7 +69,7 @@ void import(const std::string& description, const std::string& out) {
     task.name = one.at("name").get<std::string>();
     task.kind = kind_from(one.at("kind").get<std::string>()).value();
     for (const char* split : {"train", "valid", "test"})
-      if (one.contains(split)) task.files[split] = one[split].get<std::string>();
+      if (one.contains(split)) task.files[split] = {one[split].get<std::string>()};
     options.tasks.push_back(task);
   }
   import_dataset(options, out, [](const std::string& line) { std::cerr << line << "\n"; });

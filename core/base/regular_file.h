@@ -1,0 +1,43 @@
+// A regular file that stays readable while it is open, whatever becomes of its name.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <limits>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace polyhead {
+
+class RegularFile {
+ public:
+  // Throws Error(data) naming the file when it is missing, or is no regular file (a folder, a device, a pipe);
+  // Error(internal) when this process can open no more files.
+  explicit RegularFile(const std::filesystem::path& file);
+  RegularFile(RegularFile&& other) noexcept;
+  ~RegularFile();
+  RegularFile(const RegularFile&) = delete;
+  RegularFile& operator=(const RegularFile&) = delete;
+  RegularFile& operator=(RegularFile&&) = delete;
+
+  const std::filesystem::path& path() const { return path_; }
+  std::uint64_t size() const { return size_; }  // bytes, when it was opened
+
+  // The first `bytes` bytes, or the whole file. Throws Error(data) when it cannot be read, ends early, or does not fit
+  // into memory.
+  std::string read(std::uint64_t bytes = std::numeric_limits<std::uint64_t>::max()) const;
+  // xxh3-64 of the file's bytes, which are read in pieces. Throws Error(data).
+  std::uint64_t hash() const;
+
+ private:
+  void each_piece(std::uint64_t bytes, const std::function<void(std::string_view)>& take) const;
+
+  std::filesystem::path path_;
+  int descriptor_ = -1;
+  std::uint64_t size_ = 0;
+};
+
+}  // namespace polyhead

@@ -1,0 +1,21 @@
+// JSON from files that anybody may have written: read within limits that the reader knows.
+#pragma once
+
+#include <cstddef>
+#include <string_view>
+
+#include <nlohmann/json_fwd.hpp>
+
+namespace polyhead {
+
+struct JsonLimits {
+  std::size_t depth = 16;          // objects and lists within each other, the outermost included
+  std::size_t list = 1'000'000;    // entries of a list
+  std::size_t object = 1'000'000;  // keys of an object
+};
+
+// Throws std::invalid_argument, which says what is wrong and where: no JSON, a key that is there twice, or beyond the
+// limits. The text is read no further than to there.
+nlohmann::json parse_strictly(std::string_view text, const JsonLimits& limits = {});
+
+}  // namespace polyhead

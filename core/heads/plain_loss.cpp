@@ -1,0 +1,33 @@
+// The listener of each thread.
+#include "core/heads/plain_loss.h"
+
+#include <utility>
+
+namespace polyhead {
+namespace {
+
+thread_local PlainLoss* listener = nullptr;
+
+}  // namespace
+
+PlainLoss::PlainLoss() {
+  listener = this;
+}
+
+PlainLoss::~PlainLoss() {
+  listener = nullptr;
+}
+
+torch::Tensor PlainLoss::take() {
+  return std::exchange(sum_, {});
+}
+
+bool PlainLoss::wanted() {
+  return listener != nullptr;
+}
+
+void PlainLoss::tell(const torch::Tensor& sum) {
+  if (listener != nullptr) listener->sum_ = sum.detach();
+}
+
+}  // namespace polyhead

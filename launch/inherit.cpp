@@ -1,0 +1,142 @@
+// Completes a configuration from those of runs.
+#include "launch/inherit.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+
+#include "core/base/error.h"
+#include "core/base/files.h"
+
+namespace polyhead {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::array<std::string_view, 4> kStart = {"run.init_from", "run.init_checkpoint", "run.init_weights",
+                                                    "run.init_hash"};
+// What is said of one start, or of one folder.
+constexpr std::array<std::string_view, 4> kOfOneStart = {"run.run_dir", "run.stop_at", "run.resume", "run.trace"};
+
+template <class List>
+bool among(const List& list, const std::string& name) {
+  return std::ranges::find(list, name) != list.end();
+}
+
+// On every rank what rank 0 reads; nullopt where it finds no file. Collective.
+std::optional<std::string> read_together(const fs::path& file, const char* what, Communicator& world) {
+  std::string text;
+  std::error_code code;
+  if (world.rank() == 0 && !file.empty() && fs::is_regular_file(file, code)) text = "+" + read_file(file);
+  text = world.all_gather_strings(what, text).front();
+  if (text.empty()) return std::nullopt;
+  return text.substr(1);
+}
+
+bool has_checkpoint(const fs::path& run_dir) {
+  std::error_code code;
+  return fs::exists(run_dir / "checkpoints" / "latest", code);
+}
+
+void take(Config& config, const Config& from, const std::string& name) {
+  if (config.given(name) == nullptr && from.given(name) != nullptr) config.set(name, *from.given(name));
+}
+
+bool gives_identity(const Config& config) {
+  return std::ranges::any_of(config.names_given(), [&](const std::string& name) {
+    return config.option(name).identity && config.given(name) != nullptr;
+  });
+}
+
+bool same_folder(const fs::path& a, const fs::path& b) {
+  std::error_code code;
+  return fs::weakly_canonical(a, code) == fs::weakly_canonical(b, code);
+}
+
+void inherit_from_source(Config& config, const Config& source, Inherited& inherited) {
+  const bool all = config.given("run.data") == nullptr;
+  for (const std::string& name : source.names_given()) {
+    const Option& option = source.option(name);
+    const bool shape =
+        option.identity && (option.section == "encoder" || name == "attention.mode" || name == "attention.heads");
+    if (among(kOfOneStart, name) || among(kStart, name) || name == "run.data_hash") continue;
+    if (all || shape) take(config, source, name);
+  }
+  inherited.notes.push_back(fmt::format("the configuration of {} holds for {} that is not given here",
+                                        config.path("run.init_from").string(),
+                                        all ? "everything" : "everything of encoder and task attention"));
+}
+
+}  // namespace
+
+void inherit_start(Config& config, const Config& before) {
+  take(config, before, "run.tasks");
+  if (!before.has("run.init_from")) return;
+  if (config.given("run.init_from") != nullptr &&
+      !same_folder(config.path("run.init_from"), before.path("run.init_from")))
+    return;  // compared by its hash
+  for (const std::string_view name : kStart) take(config, before, std::string(name));
+  // The checkpoint that this was when the run began.
+  const std::string checkpoint = "run.init_checkpoint";
+  if (const std::string which = config.text(checkpoint); which == "latest" || which == "best")
+    config.set(checkpoint, *before.given(checkpoint));
+}
+
+Inherited inherit(Config& config, Communicator& world) {
+  Inherited inherited;
+  const fs::path run_dir = config.has("run.run_dir") ? config.path("run.run_dir") : fs::path();
+  const fs::path own = run_dir.empty() ? run_dir : run_dir / "config.ini";
+  if (const auto text = read_together(own, "launch.run_config", world)) {
+    inherited.before = read_config(train_options(), parse_ini(*text, own));
+    inherited.has_weights = has_checkpoint(run_dir);
+    const bool all = config.given("run.data") == nullptr || !gives_identity(config);
+    if (all) {
+      for (const std::string& name : inherited.before->names_given())
+        if (!among(kOfOneStart, name) && !among(kStart, name)) take(config, *inherited.before, name);
+      inherited.notes.push_back(fmt::format("{} holds for everything that is not given here", own.string()));
+    }
+    inherit_start(config, *inherited.before);
+  }
+  const bool starts_from = config.has("run.init_from") && !inherited.before;
+  const fs::path source = starts_from ? config.path("run.init_from") : fs::path();
+  const auto text = read_together(starts_from ? source / "config.ini" : source, "launch.source_config", world);
+  if (!starts_from) return inherited;
+  if (!run_dir.empty() && same_folder(source, run_dir))
+    throw Error(Exit::config, fmt::format("{}: it is the run's own folder; give a new one with --run-dir",
+                                          config.quote("run.init_from")));
+  if (!text)
+    throw Error(Exit::config, fmt::format("{}: the folder holds no run: it has no config.ini; give the folder that "
+                                          "polyhead train was given as --run-dir",
+                                          config.quote("run.init_from")));
+  inherit_from_source(config, read_config(train_options(), parse_ini(*text, source / "config.ini")), inherited);
+  return inherited;
+}
+
+std::vector<std::string> changes_on_resuming(const Config& before, const Config& now) {
+  std::vector<std::string> lines;
+  const auto differs = [&](const std::string& name) { return before.text(name) != now.text(name); };
+  const auto both = [&](const std::string& name) {
+    return fmt::format("{}: {} before, {} now", name, before.text(name), now.text(name));
+  };
+  if (before.integer("run.steps") != now.integer("run.steps")) {
+    const std::string schedule = now.text("optimizer.schedule");
+    const bool ends = schedule == "cosine" || schedule == "linear";
+    lines.push_back(both("run.steps") +
+                    (ends ? fmt::format("; the {} schedule of the learning rate now ends at step {}", schedule,
+                                        now.integer("run.steps"))
+                          : fmt::format("; the {} schedule of the learning rate does not depend on it", schedule)));
+  }
+  const bool decided = now.has("run.best") || std::ranges::any_of(now.tasks(), [&](const TaskMention& task) {
+                         const std::string patience = fmt::format("task.{}.patience", task.name);
+                         return now.has(patience) && now.integer(patience) > 0;
+                       });
+  if (decided)
+    for (const char* name : {"run.eval_every", "run.eval_samples", "run.patience", "run.task_patience"})
+      if (differs(name)) lines.push_back(both(name) + "; early stopping and the best checkpoint go by it from here on");
+  if (differs("run.threads"))
+    lines.push_back(both("run.threads") + "; with another number of threads the results differ in their last bits");
+  return lines;
+}
+
+}  // namespace polyhead

@@ -1,0 +1,261 @@
+// What a task reads of a line, and the keys that each kind adds.
+#include "launch/prediction.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <sstream>
+
+#include "core/base/error.h"
+
+namespace polyhead {
+namespace {
+
+using nlohmann::json;
+using nlohmann::ordered_json;
+
+constexpr std::size_t kUsualLength = 128;  // tokens of a text where the run does not know what its data was cut at
+
+// One line's values, each checked as import checks it.
+class Fields {
+ public:
+  Fields(const JsonLine& line, const std::string& where) : line_(line), where_(where) {}
+  [[noreturn]] void fail(const std::string& what) const {
+    throw Error(Exit::data, fmt::format("{}: {}", where_, what));
+  }
+  std::optional<json> get(const char* key) const { return line_.value(key); }
+  // A text that is not blank.
+  std::string text(const char* key) const {
+    const std::optional<json> value = get(key);
+    if (!value || !value->is_string()) fail(fmt::format("expected the key \"{}\" with a string", key));
+    auto text = value->get<std::string>();
+    if (blank(text)) fail(fmt::format("\"{}\" is empty; leave the line out", key));
+    return text;
+  }
+  // As import reads it: null, "" and blanks are no second text.
+  std::optional<std::string> second() const {
+    const std::optional<json> value = get("second");
+    if (!value) return std::nullopt;
+    if (!value->is_string()) fail(fmt::format("has a \"second\" of type {}, expected a string", value->type_name()));
+    auto text = value->get<std::string>();
+    return blank(text) ? std::nullopt : std::optional(std::move(text));
+  }
+
+ private:
+  const JsonLine& line_;
+  const std::string& where_;
+};
+
+std::vector<std::string> read_words(const Fields& fields) {
+  std::vector<std::string> words;
+  if (const auto list = fields.get("words")) {
+    if (!list->is_array()) fields.fail("\"words\" must be a list of strings");
+    for (const json& word : *list) {
+      if (!word.is_string()) fields.fail("\"words\" must hold strings");
+      words.push_back(word.get<std::string>());
+      if (words.back().empty() || words.back().find_first_of(kBlanks) != std::string::npos)
+        fields.fail(fmt::format("has '{}' in \"words\", which is empty or holds white space; split it or take it out",
+                                words.back()));
+    }
+  } else if (const auto text = fields.get("text"); text && text->is_string()) {
+    std::istringstream in(text->get<std::string>());
+    for (std::string word; in >> word;) words.push_back(word);
+  } else {
+    fields.fail("expected \"words\": a list of words, or \"text\": words separated by spaces");
+  }
+  if (words.empty()) fields.fail("there is no word to tag");
+  return words;
+}
+
+void read_vectors(const Fields& fields, std::size_t width, Sample& sample) {
+  const auto list = fields.get("features");
+  if (!list || !list->is_array() || list->empty())
+    fields.fail(fmt::format("expected the key \"features\": a list of vectors of {} numbers", width));
+  for (const char* key : {"text", "words"})
+    if (fields.get(key))
+      fields.fail(
+          fmt::format("has both \"features\" and \"{}\"; an input is one of them, so leave the other out", key));
+  for (const json& vector : *list) {
+    if (!vector.is_array() || vector.size() != width)
+      fields.fail(fmt::format("\"features\" must hold vectors of {} numbers, as the task was trained with", width));
+    for (const json& value : vector) {
+      if (!value.is_number()) fields.fail("\"features\" must hold numbers");
+      sample.features.push_back(value.get<float>());
+      if (!std::isfinite(sample.features.back())) fields.fail("\"features\" holds a number beyond 32-bit floats");
+    }
+  }
+  sample.width = width;
+}
+
+}  // namespace
+
+Predictor::Predictor(const TrainedModel& trained, const std::string& task, std::size_t max_length,
+                     const SearchOptions& search, bool attention)
+    : trained_(trained),
+      index_(trained.description.task(task)),
+      task_(trained.description.tasks[static_cast<std::size_t>(index_)]),
+      max_length_(max_length),
+      search_(search),
+      attention_(attention) {}
+
+Sample Predictor::sample_of(const JsonLine& line, const std::string& where) const {
+  const Fields fields(line, where);
+  const TrainStatistics& trained = task_.statistics;
+  Sample sample;
+  if (trained.feature_width > 0)
+    read_vectors(fields, static_cast<std::size_t>(trained.feature_width), sample);
+  else if (fields.get("features"))
+    fields.fail("has \"features\", but the task was trained on text; leave them out, or choose another --task");
+  else if (task_.kind == Kind::tagging)
+    sample.words = read_words(fields);
+  else
+    sample.text = fields.text("text");
+  const bool text = sample.width == 0 && task_.kind != Kind::tagging;
+  if (text && trained.pairs)
+    sample.second = fields.second();
+  else if (fields.get("second"))
+    fields.fail(
+        "has a \"second\" text, but no sample that the task was trained on has one; leave the key out or "
+        "rename it");
+  if (text && trained.only_pairs && !sample.second)
+    fields.fail("has no \"second\" text, but every sample that the task was trained on has one; add it");
+  return sample;
+}
+
+std::size_t Predictor::cut(const Sample& sample, const std::string& where) const {
+  const EncoderOptions& encoder = trained_.description.encoder;
+  const bool bounded = encoder.form == "bert";
+  const auto positions = static_cast<std::size_t>(encoder.positions);
+  if (max_length_ > 0) return max_length_;
+  if (sample.width == 0) return bounded ? std::min(kUsualLength, positions) : kUsualLength;
+  const std::size_t rows = sample.features.size() / sample.width;
+  if (bounded && rows > positions)
+    throw Error(Exit::data, fmt::format("{}: \"features\" holds {} vectors; the model has encoder.positions = {}, so "
+                                        "give at most that many",
+                                        where, rows, positions));
+  return rows;
+}
+
+PredictionLine Predictor::read(std::string text, const std::string& where) const {
+  PredictionLine line{JsonLine(std::move(text), where), {}, {}, 0};
+  const Sample sample = sample_of(line.json, where);
+  line.text = sample.text;
+  if (sample.second) line.text += " " + *sample.second;
+  for (const std::string& word : sample.words) line.text += word + " ";
+  line.words = sample.width > 0 ? sample.features.size() / sample.width : sample.words.size();
+  line.input = encode_sample(
+      *trained_.tokenizer, trained_.description.tokenizer,
+      {.kind = task_.kind, .max_length = cut(sample, where), .mask_marks = task_.kind == Kind::masked_lm}, sample,
+      [&](const std::string& what) { throw Error(Exit::data, fmt::format("{}: {}", where, what)); });
+  return line;
+}
+
+std::vector<std::string> Predictor::predict(std::span<const PredictionLine> lines) const {
+  Batch batch;
+  batch.offsets = {0};
+  TaskSlice slice;
+  slice.task = index_;
+  for (const auto& [json, input, text, words] : lines) {
+    batch.tokens.insert(batch.tokens.end(), input.tokens.begin(), input.tokens.end());
+    batch.offsets.push_back(static_cast<std::int64_t>(batch.tokens.size()));
+    batch.keys.push_back(0);
+    batch.second.push_back(static_cast<std::int64_t>(input.second));
+    slice.features.insert(slice.features.end(), input.features.begin(), input.features.end());
+    ++slice.sequences;
+  }
+  slice.feature_width = task_.statistics.feature_width;
+  batch.slices = {slice};
+  const torch::NoGradGuard no_gradient;
+  const HeadInput input = trained_.model->forward(batch, false).front();
+  const Predicted predicted = trained_.model->head(index_).generate(input, search_);
+  const std::vector<double> weights = attention_ ? to_host_double(input.task_weights.mean(0)) : std::vector<double>();
+  std::vector<std::string> out;
+  for (std::size_t i = 0; i < lines.size(); ++i) {
+    ordered_json added = members(lines[i], predicted, i);
+    if (attention_) added["attention"] = attention(lines[i], weights, input.segments.offsets[i]);
+    out.push_back(lines[i].json.with(added, "prediction"));
+  }
+  return out;
+}
+
+ordered_json Predictor::members(const PredictionLine& line, const Predicted& predicted, std::size_t i) const {
+  static const std::vector<std::int64_t> none;
+  const std::vector<std::int64_t>& ids = predicted.ids.empty() ? none : predicted.ids[i];
+  ordered_json out = ordered_json::object();
+  switch (task_.kind) {
+    case Kind::classification:
+      out["label"] = label(ids[0]);
+      out["probability"] = predicted.probability[i];
+      break;
+    case Kind::multilabel: {
+      ordered_json labels = ordered_json::array(), probabilities = ordered_json::object();
+      for (const std::int64_t id : ids) labels.push_back(label(id));
+      for (std::size_t c = 0; c < task_.labels.size(); ++c)
+        probabilities[task_.labels[c]] = predicted.values[i * task_.labels.size() + c];
+      out["labels"] = labels;
+      out["probabilities"] = probabilities;
+      break;
+    }
+    case Kind::regression:
+      if (task_.outputs.empty()) {
+        out["value"] = predicted.values[i];
+        break;
+      }
+      for (std::size_t k = 0; k < task_.outputs.size(); ++k)
+        out["values"][task_.outputs[k]] = predicted.values[i * task_.outputs.size() + k];
+      break;
+    case Kind::tagging:
+      out["tags"] = tags(line, ids);
+      break;
+    case Kind::masked_lm: {
+      ordered_json tokens = ordered_json::array();  // null for a mask that was cut off
+      std::size_t at = 0;
+      for (const bool kept : line.input.masks)
+        tokens.push_back(kept ? ordered_json(trained_.tokenizer->decode(std::span(ids).subspan(at++, 1))) : nullptr);
+      out["tokens"] = tokens;
+      break;
+    }
+    case Kind::translation:
+      out["translation"] = trained_.tokenizer->decode(ids);
+      out["log_probability"] = predicted.values[i];
+      break;
+  }
+  return out;
+}
+
+ordered_json Predictor::label(std::int64_t id) const {
+  return task_.labels[static_cast<std::size_t>(id)];
+}
+
+// One tag a word; null for a word that was cut off.
+ordered_json Predictor::tags(const PredictionLine& line, std::span<const std::int64_t> ids) const {
+  ordered_json out = ordered_json::array();
+  for (const std::int64_t piece : line.input.first_piece)
+    out.push_back(piece < 0 ? ordered_json() : label(ids[static_cast<std::size_t>(piece)]));
+  while (out.size() < line.words) out.push_back(nullptr);
+  return out;
+}
+
+// weights: [tokens of all lines, slots], the mean over attention heads.
+ordered_json Predictor::attention(const PredictionLine& line, const std::vector<double>& weights,
+                                  std::int64_t first_token) const {
+  ordered_json words = ordered_json::array(), tasks = ordered_json::object();
+  for (const std::int64_t token : line.input.tokens)
+    words.push_back(token == kNoToken ? ordered_json() : ordered_json(trained_.tokenizer->piece(token)));
+  const Encoder& encoder = trained_.model->encoder();
+  const std::int64_t slots = encoder.slot(std::ssize(trained_.description.tasks));
+  const auto of = [&](std::int64_t slot) {
+    ordered_json out = ordered_json::array();
+    for (std::int64_t i = 0; i < std::ssize(line.input.tokens);
+         ++i)  // digits beyond these are rounding of 32-bit floats
+      out.push_back(std::round(weights[static_cast<std::size_t>((first_token + i) * slots + slot)] * 1e6) / 1e6);
+    return out;
+  };
+  for (std::size_t t = 0; t < trained_.description.tasks.size(); ++t)
+    tasks[trained_.description.tasks[t].name] = of(encoder.slot(static_cast<std::int64_t>(t)));
+  ordered_json out = {{"words", words}, {"weights", tasks}};
+  if (encoder.first_slot() > 0) out["no_task"] = of(0);
+  return out;
+}
+
+}  // namespace polyhead
