@@ -10,6 +10,7 @@
 #include "core/base/error.h"
 #include "core/base/files.h"
 #include "core/base/hash.h"
+#include "core/base/names.h"
 #include "core/base/safetensors.h"
 #include "distributed/fence.h"
 #include "distributed/sharding.h"
@@ -20,7 +21,7 @@ namespace fs = std::filesystem;
 namespace {
 
 std::string owner_of(const Head& head) {
-  return "head." + head.spec().task;
+  return file_stem("head." + head.spec().task);
 }
 
 // Flat buffers cut by the arena's parameters, as named tensors. The host copies must outlive the map.
@@ -226,7 +227,7 @@ Saved save_checkpoint(CheckpointStore& store, CheckpointState& state, const Mode
 
 std::uint64_t weights_hash(const CheckpointState& state, const std::string& task, bool average) {
   std::string hashes;
-  for (const std::string& owner : {std::string("encoder"), "head." + task}) {
+  for (const std::string& owner : {std::string("encoder"), file_stem("head." + task)}) {
     const auto file = state.files.find(owner + (average ? kAverageFile : kWeightsFile));
     if (file == state.files.end())
       throw Error(Exit::config, fmt::format("its checkpoint of step {} holds no averaged weights, as it was trained "

@@ -11,6 +11,7 @@
 
 #include "core/base/error.h"
 #include "core/base/hash.h"
+#include "core/base/names.h"
 #include "core/base/strict_json.h"
 
 namespace polyhead {
@@ -167,7 +168,7 @@ CheckpointState read_fields(const json& in, const std::string& origin) {
   if (top.at("format").text() != "polyhead-checkpoint" || top.at("version").integer(0, 1'000'000) != 1)
     fail("format and version are not those of a checkpoint that this version can read");
   top.only({"format", "version", "step", "ids_hash", "parameter_hash", "mixture", "validation", "optimizer_steps",
-            "files", "workers", "fingerprint", "model", "state_hash"});
+            "files", "workers", "fingerprint", "threads", "evaluation_due", "model", "state_hash"});
   CheckpointState state;
   state.step = top.at("step").integer(0, kMostSteps);
   state.ids_hash = from_hex(top.at("ids_hash").hash());
@@ -183,6 +184,15 @@ CheckpointState read_fields(const json& in, const std::string& origin) {
     top.at("fingerprint").each([&](const std::string& name, const Field& value) {
       state.fingerprint[name] = value.text();
     });
+  if (in.contains("threads")) {
+    if (!in["threads"].is_array()) fail("threads is no list");
+    for (const json& number : in["threads"])
+      state.threads.push_back(static_cast<int>(Field{number, "threads"}.integer(1, 1'000'000)));
+  }
+  if (in.contains("evaluation_due")) {
+    if (!in["evaluation_due"].is_boolean()) fail("evaluation_due is neither true nor false");
+    state.evaluation_due = in["evaluation_due"].get<bool>();
+  }
   const Field steps = top.at("optimizer_steps");
   for (const std::string& owner : owners) state.optimizer_steps[owner] = steps.at(owner).integer(0, state.step);
   steps.each([&](const std::string& owner, const Field&) {
@@ -212,18 +222,20 @@ void check_own_hash(std::string_view text) {
 }  // namespace
 
 std::string to_json(const CheckpointState& state, int workers) {
-  const json out = {{"format", "polyhead-checkpoint"},
-                    {"version", 1},
-                    {"step", state.step},
-                    {"ids_hash", to_hex(state.ids_hash)},
-                    {"parameter_hash", to_hex(state.parameter_hash)},
-                    {"mixture", state.mixture},
-                    {"validation", state.validation},
-                    {"optimizer_steps", state.optimizer_steps},
-                    {"files", state.files},
-                    {"workers", workers},
-                    {"fingerprint", state.fingerprint},
-                    {"model", json::parse(to_json(state.model))}};
+  json out = {{"format", "polyhead-checkpoint"},
+              {"version", 1},
+              {"step", state.step},
+              {"ids_hash", to_hex(state.ids_hash)},
+              {"parameter_hash", to_hex(state.parameter_hash)},
+              {"mixture", state.mixture},
+              {"validation", state.validation},
+              {"optimizer_steps", state.optimizer_steps},
+              {"files", state.files},
+              {"workers", workers},
+              {"fingerprint", state.fingerprint},
+              {"threads", state.threads},
+              {"model", json::parse(to_json(state.model))}};
+  if (state.evaluation_due) out["evaluation_due"] = true;
   std::string text = out.dump(1) + "\n";
   return text.insert(text.size() - kEnd.size(), hash_line(text));
 }
@@ -258,7 +270,7 @@ std::optional<std::int64_t> checkpoint_step(std::string_view name) {
 
 std::vector<std::string> checkpoint_owners(const ModelDescription& model) {
   std::vector<std::string> owners = {"encoder"};
-  for (const TrainedTask& task : model.tasks) owners.push_back("head." + task.name);
+  for (const TrainedTask& task : model.tasks) owners.push_back(file_stem("head." + task.name));
   return owners;
 }
 

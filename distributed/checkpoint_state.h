@@ -23,7 +23,9 @@ struct CheckpointState {
   ValidationState validation;
   std::map<std::string, std::int64_t> optimizer_steps;  // "encoder", "head.NAME"
   std::map<std::string, std::string> fingerprint;       // see distributed/reproducible.h
-  std::map<std::string, std::string> files;             // name -> xxh3-64, 16 hexadecimal digits
+  std::vector<int> threads;  // computing threads of every worker, one number where all have the same; empty: not known
+  bool evaluation_due = false;               // a signal ended the evaluation after this step, which is to be repeated
+  std::map<std::string, std::string> files;  // name -> xxh3-64, 16 hexadecimal digits
 };
 
 // The text of state.json. Its last key, state_hash, is the xxh3-64 of the text without that key's line.
@@ -37,7 +39,7 @@ std::string checkpoint_name(std::int64_t step);
 // The step of a folder that is named so; nothing for any other name, "step-000120.bak" among them.
 std::optional<std::int64_t> checkpoint_step(std::string_view name);
 
-// The owners of a model's files: "encoder", then "head.NAME" of each task.
+// The owners of a model's files: "encoder", then file_stem("head.NAME") of each task.
 std::vector<std::string> checkpoint_owners(const ModelDescription& model);
 
 // The endings of an owner's files.

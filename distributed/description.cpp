@@ -12,6 +12,8 @@
 #include <nlohmann/json.hpp>
 
 #include "core/base/error.h"
+#include "core/base/names.h"
+#include "core/metrics/utf8.h"
 
 namespace polyhead {
 
@@ -142,8 +144,13 @@ int ModelDescription::task(const std::string& name) const {
                                         fmt::join(names, ", ")));
 }
 
+// A path may hold bytes that JSON cannot: then `data` is for people, data_bytes for the program.
 std::string to_json(const ModelDescription& description) {
   json out = description;
+  if (!is_utf8(description.data)) {
+    out["data"] = encode_utf8(decode_utf8(description.data));
+    out["data_bytes"] = json::binary_t::container_type(description.data.begin(), description.data.end());
+  }
   out["max_length"] = description.max_length;
   return out.dump();
 }
@@ -154,6 +161,10 @@ ModelDescription description_from_json(const std::string& text, const std::strin
     check_bounds(in);
     auto description = in.get<ModelDescription>();
     description.max_length = in.value("max_length", description.max_length);  // older ones have none
+    if (in.contains("data_bytes")) {
+      const auto bytes = in["data_bytes"].get<std::vector<std::uint8_t>>();
+      description.data.assign(bytes.begin(), bytes.end());
+    }
     check_names(description);
     return description;
   } catch (const std::exception& error) {

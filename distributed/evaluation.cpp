@@ -20,6 +20,7 @@ constexpr std::size_t kBatchSamples = 64;
 // Everything that is summed over samples and workers.
 struct Sums {
   double loss = 0, targets = 0, right = 0, scored = 0, samples = 0, majority_right = 0, unigram_loss = 0, original = 0;
+  double stopped = 0;
   std::vector<double> classes;  // add_prediction
   std::vector<double> entities = std::vector<double>(kEntitySums), majority_entities = entities;
   std::vector<double> bleu = std::vector<double>(kBleuSums), copy_bleu = bleu;
@@ -28,7 +29,8 @@ struct Sums {
 
   template <class Use>
   void each(const Use& use) {
-    for (double* value : {&loss, &targets, &right, &scored, &samples, &majority_right, &unigram_loss, &original})
+    for (double* value :
+         {&loss, &targets, &right, &scored, &samples, &majority_right, &unigram_loss, &original, &stopped})
       use(*value);
     for (auto* values : {&classes, &entities, &majority_entities, &bleu, &copy_bleu, &chrf, &copy_chrf})
       for (double& value : *values) use(value);
@@ -215,6 +217,10 @@ Evaluation evaluate(const Model& model, const ModelDescription& description, int
        begin += static_cast<std::size_t>(group.size()) * kBatchSamples) {
     const std::span<const StoredSample> part(order.data() + begin, std::min(kBatchSamples, order.size() - begin));
     note_progress();
+    if (request.stop && request.stop()) {
+      sums.stopped = 1;
+      break;
+    }
     Batch batch;
     batch.offsets = {0};
     for (const StoredSample& sample : part)
@@ -341,6 +347,8 @@ Evaluation evaluate(const Model& model, const ModelDescription& description, int
   std::size_t at = 0;
   sums.each([&](double& value) { value = flat[at++]; });
   scores.sums = sums.classes;
+  result.stopped = sums.stopped > 0;
+  if (result.stopped) return result;
 
   result.samples = static_cast<std::int64_t>(sums.samples);
   result.original_text = sums.original > 0;

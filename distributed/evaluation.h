@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -33,9 +34,13 @@ struct EvaluationRequest {
   bool generate = false;     // translation: search, BLEU and chrF (slow)
   SearchOptions search = {};
   const Baseline* baseline = nullptr;  // adds majority… | unigram_perplexity | prior_… | mean_mse
+  // Asked before every batch: whether to stop, as after a signal. Where it says so on one member of the group, all end
+  // with Evaluation::stopped and nothing else. Empty: never.
+  std::function<bool()> stop = {};
 };
 
 struct Evaluation {
+  bool stopped = false;  // by EvaluationRequest::stop: what follows means nothing
   std::int64_t samples = 0;
   // loss; classification, tagging: accuracy, macro_f1 (majority), classification also matthews, tagging with labels
   // that mark entities (is_bio) entity_f1 (majority_entity_f1); multilabel: micro_f1, macro_f1, average_precision,

@@ -10,6 +10,7 @@
 
 #include "core/base/error.h"
 #include "core/base/hash.h"
+#include "core/base/names.h"
 #include "core/base/safetensors.h"
 #include "distributed/checkpoint.h"
 
@@ -185,7 +186,7 @@ void resolve_initial_weights(InitialWeights& initial, const ModelDescription& he
   const FoundCheckpoint found = find_source(initial);
   check_encoder(initial, here, found.state.model);
   std::vector<std::string> owners = {"encoder"};
-  for (const std::string& task : taken_heads(here, found.state.model)) owners.push_back("head." + task);
+  for (const std::string& task : taken_heads(here, found.state.model)) owners.push_back(file_stem("head." + task));
   std::string hashes;
   for (const std::string& owner : owners) {
     const auto file = found.state.files.find(file_of(owner, initial.weights.average));
@@ -219,7 +220,7 @@ std::string load_initial_weights(const InitialWeights& initial, const ModelDescr
   for (const auto& [task, head] : model.heads()) {
     const std::string& name = here.tasks[static_cast<std::size_t>(task)].name;
     if (std::ranges::count(taken, name) == 0) continue;
-    const std::string owner = "head." + name;
+    const std::string owner = file_stem("head." + name);
     if (const auto lacks = copier.copy(owner, head->arena()); !lacks.empty())
       throw Error(Exit::config, fmt::format("{}: {} there has no tensor {}; leave run.init_from out", who(initial),
                                             owner, lacks.front()));

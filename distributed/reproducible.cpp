@@ -27,17 +27,24 @@ std::string differences(const Fingerprint& here, const Fingerprint& there) {
 
 }  // namespace
 
-void agree_on_fingerprint(const Fingerprint& mine, const Fingerprint& before, const std::string& folder,
-                          Communicator& world) {
-  const std::vector<std::string> all = world.all_gather_strings("reproducible", nlohmann::json(mine).dump());
-  const auto first = nlohmann::json::parse(all[0]).get<Fingerprint>();
-  for (std::size_t rank = 1; rank < all.size(); ++rank)
-    if (const auto other = nlohmann::json::parse(all[rank]).get<Fingerprint>(); other != first)
-      throw Error(Exit::config,
-                  fmt::format("worker {} differs from worker 0 in {}. {}", rank, differences(other, first), kCure));
-  if (!before.empty() && before != first)
+void check_fingerprint(const Fingerprint& mine, const Fingerprint& before, const std::string& folder) {
+  if (!before.empty() && before != mine)
     throw Error(Exit::config,
-                fmt::format("{} was written elsewhere ({}). {}", folder, differences(first, before), kCure));
+                fmt::format("{} was written elsewhere ({}). {}", folder, differences(mine, before), kCure));
+}
+
+std::string threads_by_worker(const std::vector<int>& threads) {
+  if (threads.size() == 1) return std::to_string(threads.front());
+  std::string text;
+  for (std::size_t first = 0; first < threads.size();) {
+    std::size_t end = first;
+    while (end < threads.size() && threads[end] == threads[first]) ++end;
+    text +=
+        fmt::format("{}{} on {}", text.empty() ? "" : ", ", threads[first],
+                    end == first + 1 ? fmt::format("worker {}", first) : fmt::format("workers {}-{}", first, end - 1));
+    first = end;
+  }
+  return text;
 }
 
 ExactGradients::ExactGradients(Model& model, Communicator& world)

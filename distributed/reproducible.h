@@ -16,10 +16,12 @@ namespace polyhead {
 // What the bits depend on beside the configuration, in words, by name: "program" -> its hash.
 using Fingerprint = std::map<std::string, std::string>;
 
-// Collective. Throws Error(config) on all workers, naming what differs, where a worker's differ from worker 0's, or
-// all differ from `before`, those of the checkpoint in `folder` (empty: there is none).
-void agree_on_fingerprint(const Fingerprint& mine, const Fingerprint& before, const std::string& folder,
-                          Communicator& world);
+// Throws Error(config) naming what differs where `mine` is not `before`, that of the checkpoint in `folder` (empty:
+// there is none). The workers' own are equal: the start has compared them (launch/handshake.h).
+void check_fingerprint(const Fingerprint& mine, const Fingerprint& before, const std::string& folder);
+
+// Numbers of threads as one number for all workers or one for each: "4", "4 on worker 0, 2 on workers 1-3".
+std::string threads_by_worker(const std::vector<int>& threads);
 
 // The gradients of a worker's micro-batches, one after another, and their sums over all workers.
 class ExactGradients {

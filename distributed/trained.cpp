@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "core/base/error.h"
+#include "core/base/names.h"
 #include "core/model/device.h"
 #include "distributed/checkpoint.h"
 
@@ -25,7 +26,9 @@ TrainedModel load_trained(const std::filesystem::path& run_dir, const Weights& w
   trained.description = found->state.model;
   trained.step = found->state.step;
   std::vector<int> indices;
-  for (const std::string& name : tasks) indices.push_back(trained.description.task(name));
+  std::vector<std::string> known;
+  for (const TrainedTask& task : trained.description.tasks) known.push_back(task.name);
+  for (const std::string& name : join_known_names(tasks, known)) indices.push_back(trained.description.task(name));
   if (tasks.empty())
     for (std::size_t i = 0; i < trained.description.tasks.size(); ++i) indices.push_back(static_cast<int>(i));
   try {

@@ -37,6 +37,7 @@
 #include "distributed/fence.h"
 #include "distributed/gradient_sync.h"
 #include "distributed/placement.h"
+#include "distributed/preflight.h"
 #include "distributed/reproducible.h"
 #include "distributed/sharding.h"
 #include "distributed/statistics.h"
@@ -49,7 +50,8 @@ namespace {
 namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
 
-constexpr int kPatience = 10;  // steps in a row without a finite loss before the run counts as diverged
+constexpr double kSharedPatience = 30;  // seconds until a file of worker 0 is seen by the others
+constexpr int kPatience = 10;           // steps in a row without a finite loss before the run counts as diverged
 
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
@@ -70,15 +72,20 @@ std::unique_ptr<Communicator> device_world(Communicator& world, torch::Device de
       {.device = device.index(), .stream = stream_of(device), .init_timeout = options.init_timeout, .timeout = kNever});
 }
 
+// Thrown on all workers where one of them has had a signal before training begins.
+struct Interrupted {};
+
 // One training run as a worker sees it.
 class Training {
  public:
-  Training(const TrainOptions& options, Communicator& world, Observer* observer, bool resume)
+  Training(const TrainOptions& options, Communicator& world, Observer* observer, const std::atomic<bool>& interrupt,
+           bool resume)
       : options_(options),
         device_(choose_device(options.device, options.local_rank)),
         device_world_(device_world(world, device_, options)),
         world_(device_world_ ? *device_world_ : world),
         observer_(observer),
+        interrupt_(interrupt),
         manifest_(read_manifest(options.data)) {
     if (world_.rank() == 0) check_checkpoint_folder(options.run_dir);
     at::set_num_threads(options.threads);
@@ -89,6 +96,7 @@ class Training {
     for (std::size_t i = 0; i < task_count(); ++i) smooths_ = smooths_ || smooths(i);
     open_data();
     place_tasks();
+    end_if_interrupted();
     read_statistics();
     saver_.emplace(
         options.run_dir, options.keep,
@@ -96,17 +104,19 @@ class Training {
           if (observer_) observer_->on_warning(warning);
         },
         world_);
+    end_if_interrupted();
     std::string found;
     if (resume) found = find_resumed();
     start_from_ = found.empty() && !options.initial.run_dir.empty();
     if (start_from_) agree_on_initial_weights(options.initial, world_);
     make_model();
+    try_run_folder(options.run_dir, checkpoint_needs(), kSharedPatience, options.host, world_);
     load_teachers();
     saver_->remember({"config.ini", state_.model.tokenizer.file});
     Fingerprint before;
     if (!found.empty()) restore(found, before);
     if (options.micro_batch > 0) {
-      agree_on_fingerprint(options.fingerprint, before, found, world_);
+      check_fingerprint(options.fingerprint, before, found);
       exact_ = std::make_unique<ExactGradients>(*model_, world_);
     } else {
       sync_ = std::make_unique<GradientSync>(world_, "encoder.gradients", model_->encoder().arena(),
@@ -116,7 +126,8 @@ class Training {
                                        MicroBatches{options.accumulate, options.micro_batch});
   }
 
-  TrainResult run(const std::atomic<bool>& interrupt) {
+  TrainResult run() {
+    end_if_interrupted();
     announce();
     // A worker that fails at its first step finds the run folder as rank 0 began it.
     world_.barrier("announce");
@@ -125,7 +136,6 @@ class Training {
       batches_.emplace([this, mixture = state_.mixture](std::int64_t number) { return loader_->load(mixture, number); },
                        state_.step + 1, last, static_cast<std::size_t>(options_.prefetch));
     };
-    load_ahead();
     saved_at_ = Clock::now();
     const auto result = [&](Ending ending) {
       write_trace();
@@ -139,12 +149,20 @@ class Training {
     const auto ended = [&] {
       return state_.step == options_.steps || !why_ended(options_.validation, state_.validation).empty();
     };
+    if (state_.evaluation_due) {  // what a signal cut short; saved again, so that it is not repeated twice
+      evaluate_valid();
+      if (state_.evaluation_due) return result(Ending::preempted);
+      saved_step_ = -1;
+      save();
+    }
+    load_ahead();
     while (!ended()) {
       if (options_.stop_at > 0 && state_.step >= options_.stop_at) return save(true), result(Ending::stopped);
-      const Agreed agreed = step(state_.step + 1, interrupt);
+      const Agreed agreed = step(state_.step + 1);
       if (state_.step == options_.trace_last) write_trace();
       if (state_.step == options_.steps || (options_.eval_every > 0 && state_.step % options_.eval_every == 0))
         if (evaluate_valid() && !ended()) load_ahead();
+      if (state_.evaluation_due) return save(true, true), result(Ending::preempted);
       if (ended()) break;
       if (agreed.interrupted) return save(true, true), result(Ending::preempted);
       if ((options_.checkpoint_every > 0 && state_.step % options_.checkpoint_every == 0) || agreed.save ||
@@ -159,6 +177,13 @@ class Training {
   struct Agreed {
     bool interrupted = false, save = false;
   };
+
+  // Reading and checking data can take long before the first step.
+  void end_if_interrupted() {
+    std::vector<std::int64_t> asked = {interrupt_ ? 1 : 0};
+    world_.all_reduce("interrupted", asked, Reduce::max);
+    if (asked[0] != 0) throw Interrupted{};
+  }
 
   // Whether a task's loss is smoothed by a head that tells the loss without smoothing too.
   bool smooths(std::size_t task) const {
@@ -235,6 +260,7 @@ class Training {
     tokenizer_ = load_tokenizer(options_.data, manifest_.tokenizer);
     state_.model = description_;
     state_.fingerprint = options_.fingerprint;
+    state_.threads = options_.worker_threads;
     // The run folder can be used without the data set.
     if (world_.rank() == 0) {
       std::error_code error;
@@ -243,6 +269,20 @@ class Training {
                             read_file(options_.data / manifest_.tokenizer.file));
     }
     state_.model.tokenizer.file = fs::path(manifest_.tokenizer.file).filename().string();
+  }
+
+  CheckpointNeeds checkpoint_needs() {
+    const std::int64_t width = torch::elementSize(scalar_type(options_.dtype)),
+                       encoder = model_->encoder().arena().values().numel();
+    std::vector<std::int64_t> heads(task_count(), 0);
+    for (const int task : leads_) heads[static_cast<std::size_t>(task)] = model_->head(task).arena().values().numel();
+    world_.all_reduce("checkpoint.sizes", heads);
+    const std::int64_t all = std::accumulate(heads.begin(), heads.end(), encoder),
+                       largest = std::max(encoder, std::ranges::max(heads));
+    // Parameters, two moments, and the average.
+    return {.checkpoint = static_cast<std::uint64_t>(width * all * (options_.optimizer.ema > 0 ? 4 : 3)),
+            .largest_file = static_cast<std::uint64_t>(width * largest * 2),
+            .count = options_.keep + 1 + (options_.validation.best.empty() ? 0 : 1)};
   }
 
   const TeacherOptions& teacher_of(const std::string& task) const { return options_.task_options.at(task).teacher; }
@@ -284,6 +324,11 @@ class Training {
       throw Error(Exit::config, fmt::format("run.steps = {}: the run has made {} steps already; give {} or more",
                                             options_.steps, state.step, state.step));
     fingerprint = state.fingerprint;
+    if (observer_ && !state.threads.empty() && state.threads != options_.worker_threads)
+      observer_->on_warning(fmt::format(
+          "the run has computed with another number of threads a worker so far ({} up to step {}, {} now), so its bits "
+          "will not be those of a run that was never interrupted; --run.threads sets the number",
+          threads_by_worker(state.threads), state.step, threads_by_worker(options_.worker_threads)));
     load_checkpoint(found, state, *model_, optimizers_.get());
     if (const std::uint64_t loaded = parameter_hash(*model_, description_, leads_, world_);
         loaded != state.parameter_hash)
@@ -294,6 +339,7 @@ class Training {
     state_.parameter_hash = state.parameter_hash;
     state_.mixture = state.mixture;
     state_.validation = state.validation;
+    state_.evaluation_due = state.evaluation_due;
     saved_step_ = state.step;
   }
 
@@ -366,7 +412,7 @@ class Training {
     return result;
   }
 
-  Agreed step(std::int64_t number, const std::atomic<bool>& interrupt) {
+  Agreed step(std::int64_t number) {
     const auto start = Clock::now();
     Timeline::of_process().set_step(number);
     if (!tracing_ && number >= options_.trace_first && number <= options_.trace_last) {
@@ -479,7 +525,7 @@ class Training {
       finite = finite && std::isfinite(head_norms[task]);
     }
     agreed[task_count()] = finite ? 0 : 1;
-    agreed[task_count() + 1] = interrupt ? 1 : 0;
+    agreed[task_count() + 1] = interrupt_ ? 1 : 0;
     if (world_.rank() == 0 && options_.checkpoint_seconds > 0 &&
         seconds_since(saved_at_) >= options_.checkpoint_seconds)
       agreed[task_count() + 2] = 1;
@@ -577,23 +623,32 @@ class Training {
     }
   }
 
-  // Every group evaluates its tasks on valid; all hear of it and decide alike. -> whether the mixture has changed
+  // Every group evaluates its tasks on valid; all hear of it and decide alike. -> whether the mixture has changed.
+  // Where a signal has come to a worker meanwhile, nothing is decided or told and evaluation_due is set.
   bool evaluate_valid() {
     const Phase phase("evaluation");
     nlohmann::json mine = nlohmann::json::object();
     std::vector<AttentionSums> attention(task_count());
+    bool cut = false;  // a member of one of this worker's groups has had a signal
     for (const auto& [task, reader] : valid_) {
-      const EvaluationRequest request{.samples = options_.eval_samples, .generate = false, .baseline = nullptr};
+      const EvaluationRequest request{
+          .samples = options_.eval_samples, .generate = false, .baseline = nullptr, .stop = [&] {
+            return cut || interrupt_;
+          }};
       const Evaluation evaluation = evaluate(*model_, description_, task, "valid", *reader, *tokenizer_, request,
                                              *groups_[static_cast<std::size_t>(task)]);
-      if (std::ranges::find(leads_, task) == leads_.end()) continue;
+      cut = cut || evaluation.stopped;
+      if (cut || std::ranges::find(leads_, task) == leads_.end()) continue;
       mine[description_.tasks[static_cast<std::size_t>(task)].name] = evaluation.metrics;
       attention[static_cast<std::size_t>(task)] = evaluation.attention;
     }
     const auto all = world_.all_gather_strings("evaluate.results", mine.dump());
     std::vector<double> flat;
     for (AttentionSums& sums : attention) sums.each([&](double value) { flat.push_back(value); });
+    flat.push_back(cut ? 1 : 0);
     world_.all_reduce("evaluate.attention", flat);
+    state_.evaluation_due = flat.back() > 0;
+    if (state_.evaluation_due) return false;
     std::size_t at = 0;
     std::map<int, AttentionSums> measured;
     for (std::size_t i = 0; i < task_count(); ++i) {
@@ -662,6 +717,7 @@ class Training {
   std::unique_ptr<Communicator> device_world_;  // null where the world is enough
   Communicator& world_;
   Observer* observer_;
+  const std::atomic<bool>& interrupt_;
   Manifest manifest_;
   Balancer balancer_ = nullptr;
   ModelDescription description_;
@@ -696,10 +752,15 @@ class Training {
 
 }  // namespace
 
-TrainResult train(const TrainOptions& options, Communicator& world, Observer* observer,
-                  const std::atomic<bool>& interrupt, bool resume) {
-  Training training(options, world, observer, resume);
-  return training.run(interrupt);
+std::optional<TrainResult> train(const TrainOptions& options, Communicator& world, Observer* observer,
+                                 const std::atomic<bool>& interrupt, bool resume) {
+  std::optional<Training> training;  // ends outside of the handler: what it frees is freed by all workers together
+  try {
+    training.emplace(options, world, observer, interrupt, resume);
+    return training->run();
+  } catch (const Interrupted&) {
+    return std::nullopt;
+  }
 }
 
 }  // namespace polyhead

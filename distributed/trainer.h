@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -48,7 +49,8 @@ struct TrainOptions {
   std::string device = "cpu";         // or cuda
   int local_rank = 0;                 // among the workers of this host: the number of its CUDA device
   int threads = 1;
-  std::int64_t accumulate = 1;  // micro-batches of a worker a step; their gradients are added up
+  std::vector<int> worker_threads = {1};  // of every worker, by rank; one number where all have the same
+  std::int64_t accumulate = 1;            // micro-batches of a worker a step; their gradients are added up
   // 0, or: the same bits on any number of workers and any placement, on CPUs. So many neighbours in a task's stream are
   // packed and run by themselves (accumulate is 1), and what is added up is added so that order cannot matter. Workers
   // whose `fingerprint` differs are refused, and a checkpoint of another: what the bits depend on, in words, by name.
@@ -122,11 +124,11 @@ struct TrainResult {
 };
 
 // Trains; all workers of `world` call it with equal options. `interrupt` becomes true when a signal asks to save and
-// end: any worker's flag ends all after the same step. With `resume`, goes on from the newest good checkpoint in
-// run_dir/checkpoints, if there is one; then the result equals that of a run never interrupted, bit for bit, on the
-// same number of workers. `observer` may be null on ranks > 0. Throws Error: config, data, cannot_write, diverged (K =
-// 10 steps in a row without a finite loss).
-TrainResult train(const TrainOptions& options, Communicator& world, Observer* observer,
-                  const std::atomic<bool>& interrupt, bool resume);
+// end: any worker's flag ends all after the same step, or without a result before training begins. With `resume`, goes
+// on from the newest good checkpoint in run_dir/checkpoints, if there is one; then the result equals that of a run
+// never interrupted, bit for bit, on the same number of workers. `observer` may be null on ranks > 0. Throws Error:
+// config, data, cannot_write, diverged (K = 10 steps in a row without a finite loss).
+std::optional<TrainResult> train(const TrainOptions& options, Communicator& world, Observer* observer,
+                                 const std::atomic<bool>& interrupt, bool resume);
 
 }  // namespace polyhead

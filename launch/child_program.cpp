@@ -15,6 +15,7 @@
 #include <thread>
 
 #include "core/base/error.h"
+#include "launch/signals.h"
 
 namespace polyhead {
 
@@ -31,6 +32,7 @@ int run_child_program(const std::vector<std::string>& words, const std::filesyst
   pid_t child = -1;
   if (::pipe2(failed.data(), O_CLOEXEC) == 0 && (child = ::fork()) == 0) {
     ::prctl(PR_SET_PDEATHSIG, SIGUSR1);
+    ::setpgid(0, 0);  // Ctrl-C reaches it as the signal below, which launchers pass on: mpirun's own INT lets none save
     const int in = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
     if (::getppid() == parent && in >= 0 && ::dup2(in, STDIN_FILENO) >= 0 && ::dup2(out, STDOUT_FILENO) >= 0 &&
         ::dup2(out, STDERR_FILENO) >= 0)
@@ -48,6 +50,9 @@ int run_child_program(const std::vector<std::string>& words, const std::filesyst
   while ((got = ::read(failed[0], &told, sizeof told)) < 0 && errno == EINTR) {
   }
   ::close(failed[0]);
+  std::error_code code;
+  const bool itself = words[0] == std::filesystem::read_symlink("/proc/self/exe", code);
+  end_with_this(child, itself ? SIGKILL : SIGTERM);  // a launcher ends its workers
   int status = 0;
   for (bool passed_on = false; ::waitpid(child, &status, WNOHANG) == 0;) {
     if (stop && !passed_on) {
@@ -56,6 +61,7 @@ int run_child_program(const std::vector<std::string>& words, const std::filesyst
     }
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
   }
+  end_with_this(0);
   if (got == sizeof told)
     throw Error(Exit::config, fmt::format("cannot start '{}': {}", words[0], std::strerror(told)));
   return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);

@@ -213,6 +213,17 @@ void take_file(Config& config, std::span<const Option> table, const IniFile& ini
   }
 }
 
+// Whether an INI file can have a section of this name.
+bool is_section(const std::string& name) {
+  try {
+    const IniFile ini = parse_ini(fmt::format("[{}]\nx = 1", name), "config.ini");
+    return ini.entries.size() == 1 && ini.entries[0].section == name &&
+           std::ranges::none_of(name, [](char c) { return static_cast<unsigned char>(c) < 0x20; });
+  } catch (const Error&) {
+    return false;
+  }
+}
+
 [[noreturn]] void fail_unknown(std::string_view command, std::span<const Option> table, const std::string& word) {
   const std::string name = word.substr(std::min(word.find_first_not_of('-'), word.size()));
   std::vector<std::string> candidates;
@@ -377,6 +388,13 @@ std::vector<std::string> Config::names(const std::vector<TaskMention>& tasks) co
 }
 
 std::string Config::ini(bool annotated) const {
+  for (const TaskMention& task : tasks_)
+    if (!is_section(fmt::format("task.{}", task.name)))
+      throw Error(Exit::config,
+                  fmt::format("task '{}': a run's config.ini has a section [task.NAME] for each task and cannot hold "
+                              "this name, which begins or ends with white space, or holds a line end or a comment's "
+                              "'#' or ';'; rename it where the data set is imported, or in dataset.json and its shards",
+                              task.name));
   std::string out, section;
   for (const std::string& name : names(tasks_)) {
     const std::size_t dot = name.starts_with("task.") ? name.rfind('.') : name.find('.');
@@ -391,6 +409,38 @@ std::string Config::ini(bool annotated) const {
     out += annotated ? fmt::format("{:<40} # {}\n", line, origin(name)) : line + "\n";
   }
   return out;
+}
+
+std::vector<std::pair<std::string, std::string>> Config::values() const {
+  std::vector<std::pair<std::string, std::string>> values;
+  const auto in_one_form = [](const Option& known, const Config& config, const std::string& name) -> std::string {
+    switch (known.type) {
+      case OptionType::number:
+        return fmt::format("{}", config.number(name));
+      case OptionType::integer:
+        return fmt::format("{}", config.integer(name));
+      case OptionType::bytes:
+        return fmt::format("{}", config.bytes(name));
+      case OptionType::path:
+        return config.path(name).string();
+      case OptionType::list:
+        return join(config.list(name), ", ");
+      default:
+        return config.text(name);
+    }
+  };
+  std::vector<std::string> all = names(tasks_);
+  for (const Option& known : table_)
+    if (known.section.empty()) all.emplace_back(known.key);
+  const Config defaults(table_);
+  for (const std::string& name : all) {
+    const Option& known = option(name);
+    if (!has(name)) continue;
+    std::string value = in_one_form(known, *this, name);
+    if (known.section == "task" && defaults.has(name) && in_one_form(known, defaults, name) == value) continue;
+    values.emplace_back(name, std::move(value));
+  }
+  return values;
 }
 
 std::vector<std::string> Config::differences(const Config& here) const {

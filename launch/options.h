@@ -9,6 +9,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "launch/ini.h"
@@ -95,6 +96,9 @@ class Config {
   // All values of sections as an INI file, paths absolute; `annotated` adds where each came from. Throws Error(config)
   // for a value that an INI file cannot hold.
   std::string ini(bool annotated = false) const;
+  // Names and values, numbers in one form ("1e-3" is 0.001) and paths absolute: of every option that has a value, of
+  // tasks' options of those that differ from their default.
+  std::vector<std::pair<std::string, std::string>> values() const;
   // One line for each identity key whose value differs: "run.seed: 1 there, 2 here".
   std::vector<std::string> differences(const Config& here) const;
 

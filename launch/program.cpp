@@ -6,12 +6,14 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <optional>
 #include <thread>
 
 #include "core/base/error.h"
 #include "distributed/communicator/timeline.h"
 #include "launch/commands/commands.h"
 #include "launch/failure.h"
+#include "launch/handshake.h"
 #include "launch/launcher.h"
 #include "launch/nearest.h"
 #include "launch/signals.h"
@@ -66,6 +68,16 @@ int report(const std::string& who, Communicator* world, int code, const std::str
   return code;
 }
 
+// What a signal asks of the commands that have something to save.
+void catch_signals_of(const std::string& command) {
+  const Launcher launcher = find_launcher();
+  const std::string who = launcher.rank <= 0 ? fmt::format("polyhead {}", command) : "";  // one of the workers says it
+  if (command == "train")
+    catch_stop_signals(who, "training finishes its step, saves a checkpoint and ends with code 75");
+  else if (command == "compare")
+    catch_stop_signals(who, "the run that is training saves a checkpoint, and compare ends with code 75");
+}
+
 // Runs `body`; what it throws is reported.
 template <class Body>
 int guarded(const std::string& who, Communicator* world, Body body) {
@@ -82,15 +94,21 @@ std::string help_of(const Command& command) {
 }
 
 int run_command(const Command& command, const std::vector<std::string>& words, Communicator& world) {
-  if (std::ranges::any_of(words, [](const std::string& word) { return word == "--help" || word == "-h"; })) {
-    if (world.rank() == 0) print(stdout, help_of(command));
-    return 0;
+  const bool help =
+      std::ranges::any_of(words, [](const std::string& word) { return word == "--help" || word == "-h"; });
+  std::optional<Config> config;
+  if (!help) config = parse_options(command.name, command.options, words);
+  // Before any other collective: they could be those of another command, or depend on an option.
+  if (world.size() > 1)
+    compare_workers("launch.words", facts_of_words(command.name, config ? &*config : nullptr), world);
+  if (config) {
+    if (world.rank() == 0)
+      for (const std::string& warning : config->warnings())
+        print(stderr, fmt::format("warning: {}\n", printable(warning)));
+    return command.run(*config, world);
   }
-  const Config config = parse_options(command.name, command.options, words);
-  if (world.rank() == 0)
-    for (const std::string& warning : config.warnings())
-      print(stderr, fmt::format("warning: {}\n", printable(warning)));
-  return command.run(config, world);
+  if (world.rank() == 0) print(stdout, help_of(command));
+  return 0;
 }
 
 }  // namespace
@@ -128,6 +146,7 @@ int run_program(int argc, char** argv) {
     print(words.empty() ? stderr : stdout, general_help());
     return static_cast<int>(words.empty() ? Exit::usage : Exit::done);
   }
+  catch_signals_of(words[0]);  // before anything that takes time
   if (words[0] == "--version")
     return guarded("polyhead", nullptr, [] {
       print(stdout, fmt::format("polyhead {}\n{}", kVersion, library_versions()));

@@ -21,10 +21,19 @@ void make_folder(const fs::path& folder) {
     throw Error(Exit::cannot_write, fmt::format("cannot make the folder {}: {}", folder.string(), code.message()));
 }
 
-// What a start leaves that ended before the run began, the lock, and the watchdog's address.
+// What a start leaves that ended before the run began: its own temporary files, the lock, and the watchdog's address.
 bool left_by_start(const std::string& name) {
   return name == "logs" || name == "status.json" || name == "run.lock" || name.starts_with(".watchdog-") ||
-         name.starts_with(".run.lock-");
+         name.starts_with(".run.lock-") || name.starts_with(".polyhead-") || name.starts_with("config.ini.tmp") ||
+         name.starts_with("status.json.tmp");
+}
+
+void remove_temporary_files(const fs::path& folder) {
+  std::error_code code;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder, code))
+    if (const std::string name = entry.path().filename().string();
+        name.starts_with("config.ini.tmp") || name.starts_with(".polyhead-"))
+      fs::remove(entry.path(), code);
 }
 
 }  // namespace
@@ -68,6 +77,7 @@ FolderState check_run_folder(const Config& config) {
 void begin_run_folder(const Config& config) {
   const fs::path folder = config.path("run.run_dir");
   make_folder(folder);
+  remove_temporary_files(folder);
   write_file_atomically(folder / "config.ini", config.ini());
 }
 

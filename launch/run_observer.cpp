@@ -93,12 +93,13 @@ int RunObserver::finish(const TrainResult& result) {
   status_.state = result.ending == Ending::done ? "done" : result.ending == Ending::stopped ? "stopped" : "preempted";
   status_.exit_code = static_cast<int>(result.ending == Ending::preempted ? Exit::preempted : Exit::done);
   status_.step = result.step;
-  status_.parameter_hash = to_hex(result.parameter_hash);
+  status_.parameter_hash = result.step > 0 ? to_hex(result.parameter_hash) : "";
   status_.epochs = result.epochs;
   const bool written = write_status_file();
   const char* said = result.ending == Ending::done      ? "done"
                      : result.ending == Ending::stopped ? "stopped as run.stop_at says"
-                                                        : "stopped by a signal, saved";
+                     : result.step > 0                  ? "stopped by a signal, saved"
+                                                        : "stopped by a signal";
   if (!attention_.empty()) note(attention_);
   std::string epochs;
   for (const auto& [task, taken] : result.epochs)

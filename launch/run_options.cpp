@@ -12,6 +12,7 @@
 #include "core/base/error.h"
 #include "core/base/files.h"
 #include "core/base/hash.h"
+#include "core/base/names.h"
 #include "core/heads/registry.h"
 #include "core/model/device.h"
 #include "distributed/workload.h"
@@ -273,7 +274,7 @@ void resolve_data_hash(Config& config, const std::string& hash) {
 }  // namespace
 
 std::vector<std::string> chosen_tasks(const Config& config, const std::string& option, const Manifest& manifest) {
-  const std::vector<std::string> listed = config.list(option), all = names_of(manifest);
+  const std::vector<std::string> all = names_of(manifest), listed = join_known_names(config.list(option), all);
   if (listed.empty()) return all;
   for (const std::string& name : listed) {
     check_task(name, config.quote(option), manifest);
@@ -398,6 +399,10 @@ void resolve_host(TrainOptions& options, const CpuShare& cpus, Communicator& wor
   const std::vector<std::string> hosts = world.all_gather_strings("launch.hosts", host_name());
   for (int rank = 0; rank < world.rank(); ++rank)
     options.local_rank += hosts[static_cast<std::size_t>(rank)] == hosts[static_cast<std::size_t>(world.rank())];
+  for (const std::string& threads : world.all_gather_strings("launch.threads", std::to_string(options.threads)))
+    options.worker_threads.push_back(std::stoi(threads));
+  if (std::ranges::count(options.worker_threads, options.worker_threads.front()) == world.size())
+    options.worker_threads.resize(1);
 }
 
 }  // namespace polyhead

@@ -39,8 +39,8 @@ struct CpuShare {
 CpuShare cpus_from_affinity(Communicator& world);
 
 // Fills in what follows from where this worker runs: threads where 0 is asked for (OMP_NUM_THREADS, or this worker's
-// share of the CPUs; 1 with run.reproducible = world, of
-// whose bits their number is a part), the device where auto is, and local_rank. Collective; throws as resolve_device().
+// share of the CPUs; 1 with run.reproducible = world, of whose bits their number is a part), the device where auto is,
+// local_rank and worker_threads. Collective; throws as resolve_device().
 void resolve_host(TrainOptions& options, const CpuShare& cpus, Communicator& world);
 
 }  // namespace polyhead

@@ -101,6 +101,18 @@ void note_failure(const fs::path& run_dir, int exit_code, const std::string& wha
 } catch (const std::exception&) {
 }
 
+void note_preempted(const fs::path& run_dir) {
+  Status status;
+  try {
+    status = read_status(run_dir).value_or(status);
+  } catch (const Error&) {  // a damaged one is replaced
+  }
+  status.state = "preempted";
+  status.exit_code = static_cast<int>(Exit::preempted);
+  status.error.clear();
+  write_status(run_dir, status);
+}
+
 std::string unfinished(const fs::path& run_dir) noexcept try {
   const auto status = read_status(run_dir);
   if (!status || status->state != "running" || status->process.pid <= 0) return "";

@@ -27,6 +27,9 @@ void write_status(const std::filesystem::path& run_dir, const Status& status);
 // The end by an error, from any rank: state failed, step and checkpoint as they were. Never throws: the first error is
 // the one to report.
 void note_failure(const std::filesystem::path& run_dir, int exit_code, const std::string& what) noexcept;
+// The end by a signal before there was anything new to save: state preempted, code 75, step and checkpoint as they
+// were. Throws Error(cannot_write).
+void note_preempted(const std::filesystem::path& run_dir);
 // nullopt when there is none; throws Error(data) when it is not readable.
 std::optional<Status> read_status(const std::filesystem::path& run_dir);
 

@@ -4,9 +4,11 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
+#include <cstring>
 
 #include <fmt/format.h>
 
@@ -16,18 +18,65 @@
 namespace polyhead {
 namespace {
 
-std::atomic<bool> g_requested{false};
-std::atomic<int> g_terminated{0};
+struct StopSignal {
+  int number;
+  const char* name;
+  const char* warning;  // what its repetition does; "": nothing
+};
+constexpr std::array kStopSignals = {
+    StopSignal{SIGINT, "SIGINT", "; a second Ctrl-C ends it at once, without saving"},
+    StopSignal{SIGTERM, "SIGTERM", "; a third SIGTERM ends it at once, without saving"},
+    StopSignal{SIGUSR1, "SIGUSR1", ""},
+    StopSignal{SIGHUP, "SIGHUP", ""},
+};
+
+// Set at compile time, as a signal may come before constructors run.
+constinit std::atomic<int> g_first{0};  // the first signal
+constinit std::atomic<bool> g_requested{false}, g_said{false};
+constinit std::atomic<int> g_terminated{0}, g_interrupted{0}, g_child{0}, g_child_signal{0};
+// Written to stderr at the first signal; complete lines, by the place in kStopSignals.
+constinit std::array<std::atomic<const char*>, kStopSignals.size()> g_lines{};
 std::function<void(const std::string&)> g_told;
-static_assert(std::atomic<bool>::is_always_lock_free && std::atomic<int>::is_always_lock_free);
+static_assert(std::atomic<bool>::is_always_lock_free && std::atomic<int>::is_always_lock_free &&
+              std::atomic<const char*>::is_always_lock_free);
+
+// Async-signal-safe.
+void say_once(int signal) {
+  for (std::size_t i = 0; i < kStopSignals.size(); ++i) {
+    const char* line = g_lines[i];
+    if (kStopSignals[i].number != signal || line == nullptr || g_said.exchange(true)) continue;
+    if (::write(STDERR_FILENO, line, std::strlen(line)) < 0) continue;  // nobody reads it
+  }
+}
 
 // Async-signal-safe.
 void on_signal(int signal) {
+  const int before = errno;
+  int none = 0;
+  g_first.compare_exchange_strong(none, signal);
   g_requested = true;
-  // Not the second: launchers and schedulers send one each, and the first's checkpoint is still being saved.
-  if (signal == SIGTERM && ++g_terminated >= 3) {
-    std::signal(SIGTERM, SIG_DFL);
-    std::raise(SIGTERM);
+  say_once(signal);
+  // Not the second TERM: launchers and schedulers send one each, and the first's checkpoint is still being saved.
+  if ((signal == SIGTERM && ++g_terminated >= 3) || (signal == SIGINT && ++g_interrupted >= 2)) {
+    if (const pid_t child = g_child; child > 0) ::kill(child, g_child_signal);
+    std::signal(signal, SIG_DFL);
+    std::raise(signal);
+  }
+  errno = before;
+}
+
+// Async-signal-safe.
+void handle_stop_signals() {
+  for (const StopSignal& stop : kStopSignals) {
+    struct sigaction action = {};
+    if (sigaction(stop.number, nullptr, &action) == 0 && action.sa_handler == SIG_IGN &&
+        (stop.number == SIGINT || stop.number == SIGHUP))
+      continue;  // as nohup and shells ask for work in the background
+    action = {};
+    action.sa_handler = on_signal;
+    action.sa_flags = SA_RESTART;
+    sigemptyset(&action.sa_mask);
+    sigaction(stop.number, &action, nullptr);
   }
 }
 
@@ -57,15 +106,26 @@ void catch_lost_files(std::function<void(const std::string&)> told) {
   sigaction(SIGBUS, &action, nullptr);
 }
 
-void catch_stop_signals() {
-  struct sigaction action = {};
-  action.sa_handler = on_signal;
-  action.sa_flags = SA_RESTART;
-  sigemptyset(&action.sa_mask);
-  sigaction(SIGUSR1, &action, nullptr);
-  sigaction(SIGTERM, &action, nullptr);
-  struct sigaction before = {};
-  if (sigaction(SIGHUP, nullptr, &before) == 0 && before.sa_handler != SIG_IGN) sigaction(SIGHUP, &action, nullptr);
+void catch_stop_signals(const std::string& who, const std::string& then) {
+  if (!who.empty()) {
+    static std::array<std::string, kStopSignals.size()> lines;
+    for (std::size_t i = 0; i < kStopSignals.size(); ++i) {
+      lines[i] = fmt::format("{}{}: {}: {}{}.\n", ::isatty(STDERR_FILENO) == 1 ? "\n" : "", who, kStopSignals[i].name,
+                             then, kStopSignals[i].warning);
+      g_lines[i] = lines[i].c_str();
+    }
+  }
+  handle_stop_signals();
+  if (g_requested) say_once(g_first);
+}
+
+void catch_early_signals(int argc, char** argv) noexcept {
+  if (argc > 1 && (std::strcmp(argv[1], "train") == 0 || std::strcmp(argv[1], "compare") == 0)) handle_stop_signals();
+}
+
+void end_with_this(pid_t child, int signal) {
+  g_child_signal = signal;
+  g_child = child;
 }
 
 void make_write_signals_errors(bool pipes) {

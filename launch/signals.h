@@ -1,15 +1,26 @@
 // Signals that ask a run to save and end.
 #pragma once
 
+#include <sys/types.h>
+
 #include <atomic>
 #include <functional>
 #include <string>
+#include <string_view>
 
 namespace polyhead {
 
-// From now on USR1, TERM and HUP (a terminal that is closed; not under nohup) set the flag instead of ending the
-// process. The third TERM ends it at once.
-void catch_stop_signals();
+// From now on INT (Ctrl-C), TERM, USR1 and HUP set the flag instead of ending the process; an INT or HUP that was
+// ignored before, as under nohup, stays ignored. The second INT and the third TERM end it at once.
+// The first signal writes one line to stderr, which begins with `who` ("polyhead train"; "": no line) and ends with
+// `then`, what happens now. A signal that came since catch_early_signals() is told at once.
+void catch_stop_signals(const std::string& who = {}, const std::string& then = {});
+
+// The same without a line, for the commands train and compare alone; may be called before any constructor has run.
+void catch_early_signals(int argc, char** argv) noexcept;
+
+// The process that the second INT takes with it, by this signal; 0: none.
+void end_with_this(pid_t child, int signal = 0);
 
 // From now on a write that exceeds the file size limit (SIGXFSZ) is an error of that write; with `pipes` also one to a
 // pipe whose reader is gone (SIGPIPE), which ends other commands as it ends any filter.

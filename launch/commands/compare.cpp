@@ -9,11 +9,13 @@
 #include <cstdio>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <sstream>
 
 #include "core/base/error.h"
 #include "core/base/files.h"
 #include "core/base/hash.h"
+#include "core/base/names.h"
 #include "core/model/device.h"
 #include "distributed/evaluation.h"
 #include "distributed/trained.h"
@@ -95,7 +97,7 @@ void check_equal_samples(const Config& config, const TrainOptions& options) {
 std::size_t add_run(Plan& plan, const std::string& name, const fs::path& out, Config config, std::uint64_t seed,
                     const Manifest& manifest, const std::vector<std::string>& tasks) {
   Run run{fmt::format("{}-seed{}", name, seed), {}, std::move(config), tasks};
-  run.folder = out / run.name;
+  run.folder = out / file_stem(run.name);
   run.config.resolve("run.seed", std::to_string(seed), "polyhead compare");
   run.config.resolve("run.run_dir", (run.folder / "run").string(), "polyhead compare");
   train_options_of(run.config, manifest);
@@ -267,7 +269,9 @@ std::string evaluation_key(const Status& status, const Run& run, const Manifest&
   return to_hex(hash_bytes(content));
 }
 
-Rows evaluate_run(const Run& run, const Manifest& manifest, const std::string& split, Communicator& world) {
+// nullopt when a signal ended it.
+std::optional<Rows> evaluate_run(const Run& run, const Manifest& manifest, const std::string& split,
+                                 Communicator& world) {
   const Status status = read_status(run.folder / "run").value();
   const fs::path file = run.folder / (split + ".rows.json");
   const std::string key = evaluation_key(status, run, manifest, split);
@@ -290,8 +294,11 @@ Rows evaluate_run(const Run& run, const Manifest& manifest, const std::string& s
   for (const auto& [index, head] : trained.model->heads()) {
     const TaskInfo& info = manifest.task(trained.description.tasks[static_cast<std::size_t>(index)].name);
     const SplitReader reader(run.config.path("run.data"), manifest, info, split);
-    rows[info.name] =
-        evaluate(*trained.model, trained.description, index, split, reader, *trained.tokenizer, {}, world).rows;
+    const EvaluationRequest request{.stop = [] { return stop_requested().load(); }};
+    Evaluation evaluation =
+        evaluate(*trained.model, trained.description, index, split, reader, *trained.tokenizer, request, world);
+    if (evaluation.stopped) return std::nullopt;
+    rows[info.name] = std::move(evaluation.rows);
   }
   write_file_atomically(file, nlohmann::json{{"key", key}, {"rows", rows}}.dump() + "\n");
   return rows;
@@ -346,15 +353,20 @@ int run_compare(const Config& config, Communicator& world) {
     for (const char* name : {"config", "against"})
       if (config.has(name))
         check_not_input(run.folder / "run.ini", "--out", config.path(name), fmt::format("--{}", name));
-  catch_stop_signals();
   if (!train_runs(plan, config.has("launcher") ? config.text("launcher") : ""))
     return static_cast<int>(Exit::preempted);
 
   const std::string split = config.text("split");
   std::vector<Rows> rows;
   for (const Run& run : plan.runs) {
-    if (stop_requested()) return static_cast<int>(Exit::preempted);
-    rows.push_back(evaluate_run(run, manifest, split, world));
+    std::optional<Rows> of_run;
+    if (!stop_requested()) of_run = evaluate_run(run, manifest, split, world);
+    if (!of_run) {
+      fmt::print(stderr, "stopped by a signal while {} was to be evaluated; the same command continues from here\n",
+                 run.name);
+      return static_cast<int>(Exit::preempted);
+    }
+    rows.push_back(std::move(*of_run));
   }
   std::vector<SeedRows> tasks;
   for (const TaskInfo& info : manifest.tasks) {

@@ -11,6 +11,7 @@
 #include "core/base/error.h"
 #include "launch/calibrate.h"
 #include "launch/commands/commands.h"
+#include "launch/handshake.h"
 #include "launch/machine.h"
 #include "launch/run_options.h"
 #include "launch/table.h"
@@ -202,6 +203,7 @@ int run_calibration(const Config& given, const std::filesystem::path& file, Comm
   if (options.micro_batch == 0)
     options.threads = choose_threads(options.threads, cpus, world.size(), options.device).threads;
   resolve_host(options, cpus, world);
+  compare_training(config, options, manifest, world);
   const Calibration found = calibrate(options, manifest, world);
   if (world.rank() != 0) return 0;
   write_machine(file, found.machine,

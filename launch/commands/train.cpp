@@ -17,6 +17,7 @@
 #include "launch/doctor/doctor.h"
 #include "launch/failure.h"
 #include "launch/fingerprint.h"
+#include "launch/handshake.h"
 #include "launch/inherit.h"
 #include "launch/launcher.h"
 #include "launch/run_folder.h"
@@ -45,7 +46,13 @@ void require(const Config& config, const std::string& name, const char* option) 
 }
 
 // What will train, but not as one would want; on stderr, once.
-void warn_of_start(int threads, const CpuShare& cpus, Communicator& world) {
+void warn_of_start(const TrainOptions& options, const CpuShare& cpus, Communicator& world) {
+  const int threads = options.threads;
+  if (const auto& all = options.worker_threads; world.rank() == 0 && all.size() > 1)
+    fmt::print(stderr,
+               "warning: the workers compute with different numbers of threads ({}), on which the bits of a run "
+               "depend: --run.threads {} gives all of them the same\n",
+               threads_by_worker(all), *std::ranges::min_element(all));
   std::string mine;
   if (threads * cpus.workers > cpus.cpus && cpus.workers > 1) {
     const Finding found = look_at_threads(threads, cpus.cpus, cpus.workers, 0)[0];
@@ -56,6 +63,15 @@ void warn_of_start(int threads, const CpuShare& cpus, Communicator& world) {
   const std::vector<std::string> all = world.all_gather_strings("launch.warnings", mine);
   const auto first = std::ranges::find_if(all, [](const std::string& one) { return !one.empty(); });
   if (world.rank() == 0 && first != all.end()) fmt::print(stderr, "warning: {}\n", *first);
+}
+
+// A signal came before there was anything to save.
+int end_before_start(const std::filesystem::path& run_dir, Communicator& world) {
+  if (world.rank() == 0) {
+    note_preempted(run_dir);
+    fmt::print(stderr, "stopped by a signal before training began; the same command begins again\n");
+  }
+  return static_cast<int>(Exit::preempted);
 }
 
 // What a person should know of the configuration before the first step, one line each.
@@ -106,23 +122,24 @@ int run_train(const Config& given, Communicator& world) {
   options.threads = threads.threads;
   resolve_host(options, cpus, world);
   if (options.micro_batch > 0) options.fingerprint = fingerprint(options.threads);
-  warn_of_start(options.threads, cpus, world);
+  compare_training(config, options, manifest, world);
+  warn_of_start(options, cpus, world);
   if (!threads.reason.empty()) fmt::print(stderr, "{}\n", threads.reason);
 
   // Only rank 0 looks at the folder, before anybody writes.
-  std::vector<std::int64_t> resume = {0};
+  std::vector<std::int64_t> agreed = {0, stop_requested() ? 1 : 0};  // the run goes on; a signal has come
   std::optional<RunLock> lock;
   if (world.rank() == 0) {
-    resume[0] = check_run_folder(config) == FolderState::holds_run;
+    agreed[0] = check_run_folder(config) == FolderState::holds_run;
     for (const std::string& note : notes_of_start(inherited, given, config, options, manifest))
       fmt::print(stderr, "{}\n", note);
     lock.emplace(options.run_dir, lock_options());
     fence() = {.check = [&lock] { lock->check(); }, .token = lock->token()};
     begin_run_folder(config);
   }
-  world.all_reduce("launch.run_folder", resume, Reduce::max);
+  world.all_reduce("launch.run_folder", agreed, Reduce::max);
+  if (agreed[1] != 0) return end_before_start(options.run_dir, world);
   try {
-    catch_stop_signals();
     catch_lost_files([run_dir = options.run_dir](const std::string& what) {
       note_failure(run_dir, static_cast<int>(Exit::data), what);
     });
@@ -138,10 +155,11 @@ int run_train(const Config& given, Communicator& world) {
           options.run_dir, options.stop_at > 0 ? std::min(options.stop_at, options.steps) : options.steps, stderr);
       observer->check_each_step([&lock] { lock->check_lately(); });
     }
-    const TrainResult result = train(options, world, observer.get(), stop_requested(), resume[0] != 0);
-    log.line(fmt::format("ended after step {}", result.step));
-    if (observer) return observer->finish(result);
-    return static_cast<int>(result.ending == Ending::preempted ? Exit::preempted : Exit::done);
+    const std::optional<TrainResult> trained = train(options, world, observer.get(), stop_requested(), agreed[0] != 0);
+    if (!trained) return end_before_start(options.run_dir, world);
+    log.line(fmt::format("ended after step {}", trained->step));
+    if (observer) return observer->finish(*trained);
+    return static_cast<int>(trained->ending == Ending::preempted ? Exit::preempted : Exit::done);
   } catch (const std::exception& error) {
     const Failure failure = failure_of(error, "train");
     if (!lock || lock->held()) note_failure(options.run_dir, failure.code, failure.words);

@@ -1,5 +1,11 @@
 // polyhead
 #include "launch/program.h"
+#include "launch/signals.h"
+
+// Called before the constructors of the libraries, which take a large part of a second: a launcher may ask the program
+// to end in that time too.
+__attribute__((section(".preinit_array"), used)) static void (*const first_of_all)(int, char**, char**) =
+    [](int argc, char** argv, char**) { polyhead::catch_early_signals(argc, argv); };
 
 int main(int argc, char** argv) {
   return polyhead::run_program(argc, argv);

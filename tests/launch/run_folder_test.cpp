@@ -27,6 +27,26 @@ TEST(RunFolder, FreshWhenMissingOrEmpty) {
   EXPECT_FALSE(std::filesystem::exists(folder.path() / "new"));
 }
 
+// As a start that died between writing config.ini.tmp and renaming it.
+TEST(RunFolder, FreshWithNothingButTemporaryFilesOfItsOwn) {
+  const TemporaryFolder folder;
+  for (const char* name : {"config.ini.tmp", "status.json.tmp", "status.json", ".watchdog-1", ".polyhead-shared-1"})
+    folder.write(name, "");
+  std::filesystem::create_directory(folder.path() / "logs");
+  EXPECT_EQ(check_run_folder(config_for(folder.path())), FolderState::fresh);
+  begin_run_folder(config_for(folder.path()));
+  EXPECT_FALSE(std::filesystem::exists(folder.path() / "config.ini.tmp"));
+  EXPECT_FALSE(std::filesystem::exists(folder.path() / ".polyhead-shared-1"));
+  EXPECT_EQ(check_run_folder(config_for(folder.path())), FolderState::holds_run);
+}
+
+TEST(RunFolder, TemporaryFilesOfOthersAreNotFresh) {
+  const TemporaryFolder folder;
+  folder.write("config.ini.tmp", "");
+  folder.write("thesis.tmp", "");
+  expect_contains(error_of(Exit::config, [&] { check_run_folder(config_for(folder.path())); }), "thesis.tmp");
+}
+
 TEST(RunFolder, GoesOnWithTheSameConfiguration) {
   const TemporaryFolder folder;
   const auto run = folder.path() / "a" / "run";
@@ -83,6 +103,20 @@ TEST(RunFolder, CannotWriteIsItsOwnError) {
   error_of(Exit::cannot_write, [&] { begin_run_folder(config_for(file / "run")); });
   error_of(Exit::cannot_write, [&] { write_status(file, {}); });
   error_of(Exit::cannot_write, [&] { RunLock(file / "run"); });
+}
+
+TEST(Status, PreemptedKeepsStepAndCheckpoint) {
+  const TemporaryFolder folder;
+  note_preempted(folder.path());
+  EXPECT_EQ(read_status(folder.path())->state, "preempted");
+  EXPECT_EQ(read_status(folder.path())->exit_code, 75);
+  write_status(folder.path(), {.state = "failed", .exit_code = 70, .step = 9, .last_checkpoint = "c/9", .error = "e"});
+  note_preempted(folder.path());
+  const Status status = read_status(folder.path()).value();
+  EXPECT_EQ(status.state, "preempted");
+  EXPECT_EQ(status.step, 9);
+  EXPECT_EQ(status.last_checkpoint, "c/9");
+  EXPECT_EQ(status.error, "");
 }
 
 // From a start over a stop to the end, as the trainer would report it.

@@ -1,4 +1,4 @@
-// What signals do to a run: they set a flag, and only the third TERM ends the process.
+// What signals do to a run: they set a flag; only the second INT and the third TERM end the process.
 #include "launch/signals.h"
 
 #include <fcntl.h>
@@ -37,7 +37,7 @@ TEST(SignalsDeathTest, Usr1NeverEndsIt) {
 
 TEST(SignalsDeathTest, AClosedTerminalAsksToStopButNotUnderNohup) {
   const auto body = [](bool nohup) {
-    if (nohup) std::signal(SIGHUP, SIG_IGN);
+    std::signal(SIGHUP, nohup ? SIG_IGN : SIG_DFL);
     catch_stop_signals();
     std::raise(SIGHUP);
     std::_Exit(stop_requested() ? 7 : 8);
@@ -68,6 +68,73 @@ TEST(SignalsDeathTest, ClosedStreamsStayClosed) {
     std::_Exit(file > STDERR_FILENO && closed ? 7 : 1);
   };
   EXPECT_EXIT(body(), ::testing::ExitedWithCode(7), "");
+}
+
+TEST(SignalsDeathTest, TheSecondIntEndsIt) {
+  const auto body = [] {
+    std::signal(SIGINT, SIG_DFL);
+    catch_stop_signals("polyhead train", "the run saves and ends");
+    std::raise(SIGINT);
+    std::fputs(stop_requested() ? "asked " : "not asked ", stderr);
+    std::raise(SIGTERM);
+    std::raise(SIGINT);
+    std::_Exit(1);
+  };
+  EXPECT_EXIT(body(), ::testing::KilledBySignal(SIGINT),
+              "^polyhead train: SIGINT: the run saves and ends; a second Ctrl-C ends it at once, without "
+              "saving.\nasked $");
+}
+
+TEST(SignalsDeathTest, AnIntThatWasIgnoredStaysIgnored) {
+  const auto body = [] {
+    std::signal(SIGINT, SIG_IGN);
+    std::signal(SIGHUP, SIG_IGN);
+    catch_stop_signals();
+    for (int i = 0; i < 3; ++i) std::raise(SIGINT);
+    std::raise(SIGHUP);
+    std::_Exit(stop_requested() ? 1 : 7);
+  };
+  EXPECT_EXIT(body(), ::testing::ExitedWithCode(7), "");
+}
+
+TEST(SignalsDeathTest, HupAsksToStopAndPipeAndXfszDoNot) {
+  const auto body = [] {
+    std::signal(SIGHUP, SIG_DFL);
+    catch_stop_signals();
+    make_write_signals_errors(true);
+    std::raise(SIGPIPE);
+    std::raise(SIGXFSZ);
+    if (stop_requested()) std::_Exit(1);
+    std::raise(SIGHUP);
+    std::_Exit(stop_requested() ? 7 : 1);
+  };
+  EXPECT_EXIT(body(), ::testing::ExitedWithCode(7), "");
+}
+
+TEST(SignalsDeathTest, AnEarlySignalIsToldLater) {
+  const auto body = [] {
+    char program[] = "polyhead", command[] = "train";
+    char* words[] = {program, command, nullptr};
+    catch_early_signals(2, words);
+    std::raise(SIGUSR1);
+    std::fputs("early ", stderr);
+    catch_stop_signals("polyhead train", "the run ends");
+    std::raise(SIGUSR1);  // is not told again
+    std::_Exit(stop_requested() ? 7 : 1);
+  };
+  EXPECT_EXIT(body(), ::testing::ExitedWithCode(7), "^early polyhead train: SIGUSR1: the run ends.\n$");
+}
+
+TEST(SignalsDeathTest, OtherCommandsKeepTheirSignals) {
+  const auto body = [] {
+    char program[] = "polyhead", command[] = "inspect";
+    char* words[] = {program, command, nullptr};
+    std::signal(SIGUSR1, SIG_DFL);
+    catch_early_signals(2, words);
+    std::raise(SIGUSR1);
+    std::_Exit(1);
+  };
+  EXPECT_EXIT(body(), ::testing::KilledBySignal(SIGUSR1), "");
 }
 
 }  // namespace

@@ -160,7 +160,7 @@ def test_a_run_folder_that_cannot_be_made(workers, data, tmp_path):
 
 @BOTH
 def test_a_checkpoint_that_cannot_be_written(workers, data, tmp_path):
-    """As on a full disk, by a bound on the size of files: exit 73, and the checkpoint before is still there to go on from."""
+    """By a bound on the size of files, found before the first step: exit 73, and the checkpoint before is still there to go on from."""
     run_dir = tmp_path / "run"
     big = ["--encoder.dim", 96, "--run.steps", 12]  # 0.8 MB of encoder
     train(run_dir, data, *big, "--run.stop_at", 4, workers=workers)
@@ -168,7 +168,8 @@ def test_a_checkpoint_that_cannot_be_written(workers, data, tmp_path):
     words = ["bash", "-c", "trap '' XFSZ; ulimit -f 500; exec \"$@\"", "bash", POLYHEAD, *map(str, train_words(run_dir, data, *big))]
     done = subprocess.run([*launcher, *words], env=environment(), capture_output=True, encoding="utf-8", timeout=60, stdin=subprocess.DEVNULL)
     assert done.returncode == 73, done.stderr
-    assert "encoder.safetensors" in done.stderr and "cannot write" in done.stderr
+    assert "a file of a checkpoint takes" in done.stderr and "ulimit -f unlimited" in done.stderr
+    assert len(steps(run_dir)) == 4
     assert survivors(run_dir) == []
     assert (status(run_dir)["state"], status(run_dir)["exit_code"]) == ("failed", 73)
     assert newest(run_dir).name == "step-000004"

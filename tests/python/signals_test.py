@@ -1,0 +1,137 @@
+"""Signals at every moment of a run: before anything is there, before the first step, while it evaluates; once and twice."""
+
+import os
+import re
+import signal
+import subprocess
+import time
+
+import pytest
+
+from program import (POLYHEAD, command, environment, files, log, newest, run, start, status, step_count, steps, survivors, train, train_words,
+                     wait_for, worker_pid)
+
+LONG = ["--run.steps", 100, "--run.checkpoint_every", 30, "--run.eval_samples", 20]
+
+
+def default_signals():
+    """As from a terminal, where a shell or CI that ignores INT may have started the tests."""
+    for which in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(which, signal.SIG_DFL)
+
+
+def begin(words, workers=1, **more):
+    return subprocess.Popen(command(*words, workers=workers), env=environment(**more), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                            stderr=subprocess.PIPE, encoding="utf-8", preexec_fn=default_signals)
+
+
+def test_ctrl_c_saves_says_so_and_the_run_continues(data, whole, tmp_path):
+    run_dir = tmp_path / "run"
+    process = begin(train_words(run_dir, data, *LONG))
+    wait_for(lambda: step_count(run_dir) >= 5, process)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 75, errors
+    assert errors.count("polyhead train: SIGINT: ") == 1 and "a second Ctrl-C ends it at once" in errors
+    found = status(run_dir)
+    assert (found["state"], found["exit_code"]) == ("preempted", 75)
+    assert found["last_checkpoint"] == f"checkpoints/step-{found['step']:06}"
+    train(run_dir, data, *LONG)
+    assert files(run_dir) == files(whole(LONG, 1))
+    assert log(run_dir) == log(whole(LONG, 1))
+
+
+def test_a_second_ctrl_c_ends_at_once(data, tmp_path):
+    """The step takes a while here: the first Ctrl-C is still waiting for its end."""
+    run_dir = tmp_path / "run"
+    words = train_words(run_dir, data, "--run.steps", 1000, "--mixture.batch", 2000, "--encoder.dim", 128, "--encoder.ffn", 512)
+    process = begin(words)
+    wait_for(lambda: step_count(run_dir) >= 1, process, seconds=60)
+    process.send_signal(signal.SIGINT)
+    assert "SIGINT" in read_until(process, "SIGINT")
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=10)
+    assert process.returncode == -signal.SIGINT
+    assert not (run_dir / "checkpoints").exists()
+
+
+def read_until(process, word):
+    while word not in (line := process.stderr.readline()):
+        assert line, "the program ended"
+    return line
+
+
+@pytest.mark.parametrize("which", [signal.SIGUSR1, signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("after", [0.08, 0.3, 0.6])
+def test_a_signal_before_training_begins_is_75(which, after, data, tmp_path):
+    run_dir = tmp_path / "run"
+    process = begin(train_words(run_dir, data, *LONG))
+    time.sleep(after)
+    process.send_signal(which)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 75, errors
+    found = status(run_dir)
+    assert (found["state"], found["exit_code"]) == ("preempted", 75)
+    if found["step"] == 0:
+        assert found["last_checkpoint"] == "" and not (run_dir / "checkpoints").exists()
+
+
+def test_a_signal_before_training_begins_keeps_what_a_run_has(data, whole, tmp_path):
+    run_dir = tmp_path / "run"
+    train(run_dir, data, *LONG, "--run.stop_at", 7)
+    before = status(run_dir)
+    process = begin(train_words(run_dir, data, *LONG))
+    time.sleep(0.2)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 75, errors
+    after = status(run_dir)
+    assert after["state"] == "preempted" and after["step"] >= 7
+    if after["step"] == 7:
+        assert (after["last_checkpoint"], after["parameter_hash"]) == (before["last_checkpoint"], before["parameter_hash"])
+    train(run_dir, data, *LONG)
+    assert files(run_dir) == files(whole(LONG, 1))
+
+
+@pytest.mark.parametrize("which", [signal.SIGUSR1, signal.SIGTERM])
+def test_a_worker_that_is_signalled_before_mpi_is_there(which, data, tmp_path):
+    """One worker gets the signal as its first act, before its program is even loaded whole."""
+    run_dir = tmp_path / "run"
+    script = tmp_path / "worker"
+    script.write_text("#!/bin/bash\n(sleep 0.1; kill -%d $$) &\nexec \"$@\"\n" % which)
+    script.chmod(0o755)
+    words = [str(word) for word in train_words(run_dir, data, *LONG)]
+    line = ["mpirun", "--bind-to", "none", "-n", "1", POLYHEAD, *words, ":", "-n", "1", script, POLYHEAD, *words]
+    done = subprocess.run(line, env=environment(), capture_output=True, encoding="utf-8", timeout=60, stdin=subprocess.DEVNULL)
+    assert done.returncode == 75, done.stderr
+    assert status(run_dir)["state"] == "preempted" and status(run_dir)["exit_code"] == 75
+    assert survivors(run_dir) == []
+
+
+def test_ctrl_c_under_mpirun_saves(data, whole, tmp_path):
+    """mpirun turns INT into TERM for its workers, and gives them the time that launch/local gives."""
+    run_dir = tmp_path / "run"
+    process = begin(train_words(run_dir, data, *LONG), workers=2, OMPI_MCA_odls_base_sigkill_timeout="60")
+    wait_for(lambda: step_count(run_dir) >= 5, process)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode != 0, errors
+    assert survivors(run_dir) == []
+    found = status(run_dir)
+    assert (found["state"], found["exit_code"]) == ("preempted", 75)
+    assert steps(run_dir)[-1]["step"] == found["step"] == int(newest(run_dir).name.removeprefix("step-"))
+    train(run_dir, data, *LONG, workers=2)
+    assert files(run_dir) == files(whole(LONG, 2))
+
+
+def test_work_in_the_background_ignores_ctrl_c(data, tmp_path):
+    """nohup and shells start it with INT ignored; it stays so."""
+    run_dir = tmp_path / "run"
+    words = command(*train_words(run_dir, data, "--run.steps", 20, "--run.eval_samples", 20))
+    process = subprocess.Popen(words, env=environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                               encoding="utf-8", preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN))
+    wait_for(lambda: step_count(run_dir) >= 2, process)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
+    assert status(run_dir)["state"] == "done"
