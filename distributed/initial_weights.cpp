@@ -238,7 +238,7 @@ std::string load_initial_weights(const InitialWeights& initial, const ModelDescr
         fmt::format("{} ({})", task.name, other == nullptr ? "that run has no such task" : why_fresh(task, *other)));
   }
   if (!fresh.empty()) text += fmt::format("; these heads start fresh: {}", fmt::join(fresh, ", "));
-  return text + "; the optimizer starts fresh\n";
+  return text + "; the optimizer starts fresh";
 }
 
 }  // namespace polyhead

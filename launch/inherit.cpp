@@ -8,6 +8,7 @@
 
 #include "core/base/error.h"
 #include "core/base/files.h"
+#include "core/base/numbers.h"
 
 namespace polyhead {
 namespace {
@@ -41,6 +42,19 @@ std::optional<std::string> read_together(const fs::path& file, const char* what,
 bool has_checkpoint(const fs::path& run_dir) {
   std::error_code code;
   return fs::exists(run_dir / "checkpoints" / "latest", code);
+}
+
+// Before config.ini is written again: the run would be bound to an end that lies behind it. Only rank 0 looks.
+void check_steps(const Config& config, const fs::path& run_dir, const Communicator& world) {
+  const fs::path latest = run_dir / "checkpoints" / "latest";
+  std::error_code code;
+  if (world.rank() != 0 || !fs::is_regular_file(latest, code)) return;
+  const std::string text = read_file(latest), prefix = "step-";
+  const std::string_view name = trim(std::string_view(text).substr(0, text.find('\n')));
+  const auto made = name.starts_with(prefix) ? parse_integer(name.substr(prefix.size())) : std::nullopt;
+  if (made && *made > config.integer("run.steps"))
+    throw Error(Exit::config, fmt::format("{}: the run has made {} steps already; give {} or more",
+                                          config.quote("run.steps"), *made, *made));
 }
 
 void take(Config& config, const Config& from, const std::string& name) {
@@ -101,6 +115,7 @@ Inherited inherit(Config& config, Communicator& world) {
       inherited.notes.push_back(fmt::format("{} holds for everything that is not given here", own.string()));
     }
     inherit_start(config, *inherited.before);
+    check_steps(config, run_dir, world);
   }
   const bool starts_from = config.has("run.init_from") && !inherited.before;
   const fs::path source = starts_from ? config.path("run.init_from") : fs::path();

@@ -38,6 +38,7 @@ def test_the_folder_alone_resumes_the_run(workers, data, whole, tmp_path):
 def test_more_steps_and_fewer(data, whole, tmp_path):
     shutil.copytree(whole(OPTIONS, 1), tmp_path / "run")
     fails(78, "train", "--run-dir", tmp_path / "run", "--run.steps", 5, says=["run.steps = 5", "has made 6 steps already"])
+    assert "steps = 6\n" in (tmp_path / "run" / "config.ini").read_text()
     done = ok("train", "--run-dir", tmp_path / "run", "--run.steps", 8)
     assert "run.steps: 6 before, 8 now; the cosine schedule of the learning rate now ends at step 8\n" in done.stderr
     assert status(tmp_path / "run")["step"] == 8 and "steps = 8" in (tmp_path / "run" / "config.ini").read_text()
