@@ -124,8 +124,9 @@ void CheckpointFiles::verify() const {
     with_file(name, [&](const RegularFile& file) { check_hash(file, file.hash()); });
   // As parameter_hash(): the encoder, then the heads by the name of their task.
   std::vector<std::uint64_t> hashes;
-  std::vector<std::string> owners = checkpoint_owners(state_.model);
-  std::sort(owners.begin() + 1, owners.end());
+  ModelDescription by_name = state_.model;
+  std::ranges::sort(by_name.tasks, {}, &TrainedTask::name);
+  const std::vector<std::string> owners = checkpoint_owners(by_name);
   for (const std::string& owner : owners) {
     with_file(owner + kWeightsFile, [&](const RegularFile& open) {
       const SafetensorsFile file(open);

@@ -118,14 +118,13 @@ void check_bounds(const json& in) {
   }
 }
 
-// Names that become names of files.
+// Names that become names of files; those of tasks by file_stem().
 void check_names(const ModelDescription& description) {
   std::set<std::string> names;
   for (const TrainedTask& task : description.tasks)
-    if (task.name.empty() || task.name.find_first_of(std::string_view("/\0", 2)) != std::string::npos ||
-        !names.insert(task.name).second)
+    if (task.name.empty() || !names.insert(task.name).second)
       throw std::invalid_argument(
-          fmt::format("model.tasks has the name '{}', expected names that differ and hold no '/'", task.name));
+          fmt::format("model.tasks has the name '{}', expected names that differ and are not empty", task.name));
   const std::filesystem::path file = description.tokenizer.file;
   if (file.filename() != file || file == "." || file == "..")
     throw std::invalid_argument(

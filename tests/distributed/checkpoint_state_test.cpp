@@ -154,7 +154,7 @@ TEST(CheckpointState, EachFieldHasBounds) {
       {"/model/tokenizer/file", "/dev/zero", "model.tokenizer.file is '/dev/zero'"},
       {"/model/tokenizer/file", "../vocab.txt", "model.tokenizer.file"},
       {"/model/tasks/0/name", "my task", "model.tasks has the name 'my task'"},
-      {"/model/tasks/0/name", "../a", "model.tasks has the name '../a'"},
+      {"/model/tasks/0/name", "../a", "optimizer_steps.head...%2Fa is missing"},
       {"/model/tasks/1/head/decoder_layers", 1'000'000'000, "model.tasks[1].head.decoder_layers is 1000000000"},
       {"/model/tasks/0/statistics/feature_width", -1, "model.tasks[0].statistics.feature_width is -1"}};
   for (const auto& [pointer, value, says] : cases) {
