@@ -1,54 +1,17 @@
-// The parser checks the line without building it; the members' places then follow from brackets and strings alone. So
-// neither the depth of a value nor the digits of a number matter.
+// The parser checks the line; the members' places then follow from brackets and strings alone.
 #include "launch/json_line.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cctype>
 
 #include "core/base/error.h"
+#include "core/base/json_text.h"
 
 namespace polyhead {
 namespace {
 
 using nlohmann::json;
-
-// Notes what is wrong and what the line is; builds nothing.
-struct Check : nlohmann::json_sax<json> {
-  std::string error;
-  bool object = false;
-  bool overflow = false;
-
-  bool null() override { return true; }
-  bool boolean(bool) override { return true; }
-  bool number_integer(json::number_integer_t) override { return true; }
-  bool number_unsigned(json::number_unsigned_t) override { return true; }
-  bool number_float(json::number_float_t, const json::string_t&) override { return true; }
-  bool string(json::string_t&) override { return true; }
-  bool binary(json::binary_t&) override { return true; }
-  bool start_object(std::size_t) override {
-    object = object || first_;
-    first_ = false;
-    return true;
-  }
-  bool key(json::string_t&) override { return true; }
-  bool end_object() override { return true; }
-  bool start_array(std::size_t) override {
-    first_ = false;
-    return true;
-  }
-  bool end_array() override { return true; }
-  bool parse_error(std::size_t, const std::string& token, const nlohmann::detail::exception& exception) override {
-    constexpr int kNumberOverflow = 406;
-    overflow = exception.id == kNumberOverflow;
-    error = overflow ? token : exception.what();
-    return false;
-  }
-
- private:
-  bool first_ = true;
-};
 
 bool is_space(char c) {
   return c == ' ' || c == '\t' || c == '\r' || c == '\n';
@@ -81,16 +44,11 @@ std::size_t end_of_value(std::string_view text, std::size_t at) {
 JsonLine::JsonLine(std::string text, const std::string& where) : text_(std::move(text)) {
   const auto fail = [&](const std::string& what) { throw Error(Exit::data, fmt::format("{}: {}", where, what)); };
   if (text_.starts_with("\xEF\xBB\xBF")) text_.erase(0, 3);
-  if (const std::size_t at = text_.find('\0'); at != std::string::npos)
-    fail(fmt::format("there is a NUL byte at byte {} of the line; take it out", at + 1));
-  Check check;
-  if (!json::sax_parse(text_, &check)) {
-    if (check.overflow)
-      fail(fmt::format("the number {} is too large for a 64-bit float; correct it, or write it as a string",
-                       check.error.size() > 40 ? check.error.substr(0, 40) + "…" : check.error));
-    fail(fmt::format("this is no JSON: {}; expected an object such as {{\"text\": \"…\"}}", check.error));
+  try {
+    if (!parse_json<json>(text_).is_object()) fail("expected a JSON object such as {\"text\": \"…\"}");
+  } catch (const JsonError& error) {
+    fail(fmt::format("this line {}; expected an object such as {{\"text\": \"…\"}}", error.what()));
   }
-  if (!check.object) fail("expected a JSON object such as {\"text\": \"…\"}");
   text_.erase(text_.rfind('}'));
   find_members();
 }

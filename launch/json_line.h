@@ -12,8 +12,7 @@ namespace polyhead {
 
 class JsonLine {
  public:
-  // Throws Error(data) that begins with `where` when the line is not one JSON object, or holds a number that is too
-  // large for a 64-bit float.
+  // Throws Error(data) that begins with `where` when the line is not one JSON object that parse_json() accepts.
   JsonLine(std::string text, const std::string& where);
 
   bool has(std::string_view key) const;

@@ -97,7 +97,10 @@ int run_predict(const Config& config, Communicator& world) {
   Answering answering(predictor, trained, static_cast<std::size_t>(config.integer("batch")), in, out);
   answering.run();
   out.commit();
-  if (const std::string warning = answering.unknown().warning(in.name()); !warning.empty())
+  // One or two tokens of a short text say nothing of the vocabulary.
+  constexpr std::uint64_t kFew = 2;
+  if (const std::string warning = answering.unknown().warning(in.name());
+      !warning.empty() && answering.unknown().unknown() > kFew)
     fmt::print(stderr, "polyhead predict: warning: {}\n", warning);
   return 0;
 }

@@ -56,7 +56,8 @@ def test_evaluate_and_predict(bert):
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["tasks"].keys() == KINDS.keys()
     for task in TEXTS:
-        assert len(predict(bert, task, [{"text": "savoni " * 300}, {"text": "sule"}])) == 2
+        more = {"second": "kopu"} if task == "reply" else {}
+        assert len(predict(bert, task, [{"text": "savoni " * 300} | more, {"text": "sule"} | more])) == 2
     assert len(predict(bert, "reply", [{"text": "sule", "second": "kopu " * 300}])) == 1
     assert len(predict(bert, "wind", [{"features": [[0, 2.5, 0, 0]] * 64}])) == 1
 

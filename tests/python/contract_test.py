@@ -353,7 +353,7 @@ def test_predict_every_kind(run_dir):
 def test_predict_long_and_strange_texts(run_dir):
     strange = ["x", "é" * 30, "漢字 и кириллица ☃ 🐧", "\t \\ \" \u2028 \u0000", "e\u0301", "a" * 5000, "savoni " * 3000, "<mask> </s> <s>"]
     for task in TEXTS:
-        found = predict(run_dir, task, [{"text": text} for text in strange])
+        found = predict(run_dir, task, [{"text": text} | ({"second": text} if task == "reply" else {}) for text in strange])
         assert [row["text"] for row in found] == strange
     tags = predict(run_dir, "tags", [{"words": ["sesa"] * 1000}])[0]["tags"]
     assert len(tags) == 1000 and tags[0] == "NAME" and tags[-1] is None  # too far behind to be read
