@@ -48,7 +48,7 @@ void agree(const std::string& name, const std::string& wrong, Exit code, const s
   throw Error(code, fmt::format("{}{}", *first, others == 0 ? "" : fmt::format(" (and {} other workers)", others)));
 }
 
-void remove(const fs::path& path) {
+void remove_quietly(const fs::path& path) {
   std::error_code code;
   fs::remove_all(path, code);
 }
@@ -73,10 +73,10 @@ void try_shared(const fs::path& run_dir, double patience, const std::string& hos
           run_dir.string(), name, patience);
     agree("preflight.shared", wrong, Exit::config, host, world);
   } catch (...) {
-    if (world.rank() == 0) remove(token);
+    if (world.rank() == 0) remove_quietly(token);
     throw;
   }
-  if (world.rank() == 0) remove(token);
+  if (world.rank() == 0) remove_quietly(token);
 }
 
 // As a checkpoint is published.
@@ -88,15 +88,15 @@ std::string try_writing(const fs::path& run_dir, int rank) {
   try {
     fs::create_directories(parent, code);
     if (code) return fmt::format("cannot make the folder {}: {}; {}", parent.string(), code.message(), kCure);
-    remove(probe);
-    remove(renamed);
+    remove_quietly(probe);
+    remove_quietly(renamed);
     if (!fs::create_directory(probe, code))
       return fmt::format("cannot make a folder in {}: {}; {}", parent.string(), code.message(), kCure);
     write_file_atomically(probe / "file", std::string(4096, 'x'));
     rename_and_sync(probe, renamed);
-    remove(renamed);
+    remove_quietly(renamed);
   } catch (const Error& error) {
-    remove(probe);
+    remove_quietly(probe);
     wrong = fmt::format("{}; {}", error.what(), kCure);
   }
   return wrong;

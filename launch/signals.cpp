@@ -67,6 +67,8 @@ void on_signal(int signal) {
 
 // Async-signal-safe.
 void handle_stop_signals() {
+  sigset_t waiting;  // one that was blocked until now, as by a launcher, comes now
+  sigemptyset(&waiting);
   for (const StopSignal& stop : kStopSignals) {
     struct sigaction action = {};
     if (sigaction(stop.number, nullptr, &action) == 0 && action.sa_handler == SIG_IGN &&
@@ -77,7 +79,9 @@ void handle_stop_signals() {
     action.sa_flags = SA_RESTART;
     sigemptyset(&action.sa_mask);
     sigaction(stop.number, &action, nullptr);
+    sigaddset(&waiting, stop.number);
   }
+  sigprocmask(SIG_UNBLOCK, &waiting, nullptr);
 }
 
 void on_lost_file(int signal, siginfo_t* about, void*) {
