@@ -91,7 +91,7 @@ std::vector<std::string> LabelCensus::warnings(const SampleFile& file) const {
   std::map<std::string, std::vector<std::string>> groups;
   for (const auto& [label, entry] : entries_) {
     groups[look_of(label)].push_back(fmt::format("{} ({})", spelled(label), entry.first));
-    if (entry.samples == 1) once.push_back(fmt::format("'{}' ({})", printable(label), entry.first));
+    if (entry.samples == 1) once.push_back(fmt::format("'{}' ({})", escape_controls(label), entry.first));
   }
   for (const auto& [look, labels] : groups)
     if (labels.size() > 1) alike.push_back(fmt::format("{}", fmt::join(labels, " and ")));

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "core/base/error.h"
+#include "core/base/names.h"
 #include "datasets/labels.h"
 #include "datasets/tag_schemes.h"
 #include "datasets/unicode.h"
@@ -50,8 +51,8 @@ bool blank(std::string_view text) {
 }
 
 void SampleFile::fail(std::uint64_t line, const std::string& what) const {
-  throw Error(Exit::data,
-              fmt::format("task '{}', {} file {}, line {}: {}", task, split, file.string(), line, printable(what)));
+  throw Error(Exit::data, fmt::format("task '{}', {} file {}, line {}: {}", task, split, file.string(), line,
+                                      escape_controls(what)));
 }
 
 void SampleFile::fail(const Place& place, const std::string& what) {

@@ -72,15 +72,6 @@ std::string escaped(std::string_view text, const Hidden& hidden) {
 
 }  // namespace
 
-bool is_utf8(std::string_view text) {
-  while (!text.empty()) {
-    const auto [code, bytes] = first_of(text);
-    if (code < 0) return false;
-    text.remove_prefix(bytes);
-  }
-  return true;
-}
-
 std::string to_nfc(std::string_view text) {
   return is_ascii(text) ? std::string(text) : mapped(text, UTF8PROC_STABLE | UTF8PROC_COMPOSE);
 }
@@ -124,7 +115,7 @@ std::string look_of(std::string_view text) {
   return out;
 }
 
-std::string printable(std::string_view text) {
+std::string escape_controls(std::string_view text) {
   return escaped(text, [](Code) { return false; });
 }
 

@@ -7,8 +7,6 @@
 
 namespace polyhead {
 
-bool is_utf8(std::string_view text);
-
 // Normal forms C and KC of a text; one that is not UTF-8 is returned as it is.
 std::string to_nfc(std::string_view text);
 std::string to_nfkc(std::string_view text);
@@ -21,8 +19,8 @@ std::string_view stripped(std::string_view text);
 std::string look_of(std::string_view text);
 
 // For messages: control characters and bytes that are not UTF-8 as \x1b.
-std::string printable(std::string_view text);
-// As printable(), in quotes, and with white space other than ' ', invisible characters and accents of their own as
+std::string escape_controls(std::string_view text);
+// As escape_controls(), in quotes, and with white space other than ' ', invisible characters and accents of their own as
 // \u00a0, so that look-alikes can be told apart.
 std::string spelled(std::string_view text);
 

@@ -46,7 +46,7 @@ std::string UnknownTokens::warning(std::string_view whose) const {
   std::ranges::stable_sort(most, [](const auto& a, const auto& b) { return a.first > b.first; });
   if (most.size() > kWords) most.resize(kWords);
   std::vector<std::string> names;
-  for (const auto& [count, word] : most) names.push_back(fmt::format("'{}'", printable(word)));
+  for (const auto& [count, word] : most) names.push_back(fmt::format("'{}'", escape_controls(word)));
   return fmt::format(
       "{:.1f} % of the tokens of {} are unknown to the vocabulary{}{}{}; the model reads all of them as "
       "one and the same. Use the vocabulary that fits the texts, or convert the texts",

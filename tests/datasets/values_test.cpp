@@ -246,7 +246,7 @@ TEST_F(ValuesTest, MessagesHoldNoControlBytes) {
   only(Kind::classification, "t.csv", "text,label\na,p\n");
   options_.tasks.back().files["test"] = {file("e.csv", "text,label\na,\x1b[31mred\n")};
   refuse({"e.csv", "line 2", "\\x1b[31mred"});
-  EXPECT_EQ(printable("a\x1b\x07 \xff é"), "a\\x1b\\x07 \\xff é");
+  EXPECT_EQ(escape_controls("a\x1b\x07 \xff é"), "a\\x1b\\x07 \\xff é");
 }
 
 }  // namespace
