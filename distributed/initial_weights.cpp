@@ -122,15 +122,16 @@ class Copier {
       if (stored == file.tensors().end())
         missing.push_back(parameter.name);
       else
-        copy_tensor(path, parameter, tensor_of(stored->second));
+        copy_tensor(path, parameter, tensor_of(stored->second), owner == "encoder");
     }
     return missing;
   }
 
  private:
-  void copy_tensor(const fs::path& path, const Parameter& parameter, const torch::Tensor& from) const {
+  // A head's own gates have rows of experts alone; only the encoder's have rows for each task.
+  void copy_tensor(const fs::path& path, const Parameter& parameter, const torch::Tensor& from, bool of_encoder) const {
     torch::Tensor to = parameter.tensor;
-    const std::optional<TaskTable> table = task_table(parameter.name, here_);
+    const std::optional<TaskTable> table = of_encoder ? task_table(parameter.name, here_) : std::nullopt;
     const bool fits = table ? from.sizes().slice(1) == to.sizes().slice(1) : from.sizes() == to.sizes();
     if (!fits)
       throw Error(Exit::config, fmt::format("{}: {}: tensor {} has another shape than in this run; give the options of "

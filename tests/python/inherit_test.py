@@ -219,7 +219,7 @@ def test_the_advice_after_divergence_works_as_it_is_written(data, tmp_path):
     folder = tmp_path / "it's a run"
     train(folder, data, "--run.tasks", "topic,tags", "--run.steps", 60, "--run.stop_at", 3, "--run.checkpoint_every", 1, "--optimizer.lr", 1e-3)
     # As if the learning rate had been too high: the run's own configuration with another.
-    (folder / "config.ini").write_text((folder / "config.ini").read_text().replace("lr = 1e-3", "lr = 1e30").replace("stop_at = 3", "stop_at = 0"))
+    (folder / "config.ini").write_text((folder / "config.ini").read_text().replace("lr = 0.001", "lr = 1e30").replace("stop_at = 3", "stop_at = 0"))
     done = run("train", "--run-dir", folder, "--run.checkpoint_every", 0)
     assert done.returncode == 76, done.stderr
     command = re.search(r"polyhead (train --init-from .* --optimizer\.lr \S+)", done.stderr).group(1)
