@@ -2,6 +2,7 @@
 #include "datasets/import_plan.h"
 
 #include <algorithm>
+#include <deque>
 #include <iterator>
 #include <map>
 #include <set>
@@ -35,6 +36,7 @@ const std::vector<std::string>& labels_of(const Sample& sample, Kind kind, std::
 
 // What is counted over all of a task's files, for warnings.
 struct Census {
+  std::deque<SampleFile> files;  // as they are read: places name them
   LabelCensus labels;
   TargetPrecision precision;
   Overlap overlap;
@@ -54,7 +56,7 @@ class Scan {
       if (file_.valid_share > 0) counts["valid"] = 0;
       if (file_.test_share > 0) counts["test"] = 0;
     }
-    SampleFile all = file_;  // and not its share alone
+    SampleFile& all = census_.files.emplace_back(file_);  // and not its share alone
     all.shared = false;
     for (SampleFile& one : all.rest) one.shared = false;
     const auto draw = [&](Sample&& sample, const Place&) {
