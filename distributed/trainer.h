@@ -79,11 +79,11 @@ class Observer {
     std::int64_t first_step = 1, steps = 0;  // first_step > 1: resumed
     int workers = 1;
     std::int64_t encoder_parameters = 0;
-    std::map<std::string, std::int64_t> head_parameters;
-    std::string origin;     // the weights that a fresh run starts from, in words; "": random ones
-    std::string placement;  // describe()
-    std::string mixture;    // describe(): shares of each phase, warnings, planned epochs
-    std::string valid;      // what evaluations take of valid where that is not all of it
+    std::map<std::string, std::int64_t> head_parameters = {};
+    std::string origin = {};     // the weights that a fresh run starts from, in words; "": random ones
+    std::string placement = {};  // describe()
+    std::string mixture = {};    // describe(): shares of each phase, warnings, planned epochs
+    std::string valid = {};      // what evaluations take of valid where that is not all of it
   };
   struct Step {
     std::int64_t step = 0;
