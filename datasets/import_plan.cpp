@@ -2,7 +2,6 @@
 #include "datasets/import_plan.h"
 
 #include <algorithm>
-#include <deque>
 #include <iterator>
 #include <map>
 #include <set>
@@ -36,7 +35,6 @@ const std::vector<std::string>& labels_of(const Sample& sample, Kind kind, std::
 
 // What is counted over all of a task's files, for warnings.
 struct Census {
-  std::deque<SampleFile> files;  // as they are read: places name them
   LabelCensus labels;
   TargetPrecision precision;
   Overlap overlap;
@@ -56,18 +54,16 @@ class Scan {
       if (file_.valid_share > 0) counts["valid"] = 0;
       if (file_.test_share > 0) counts["test"] = 0;
     }
-    SampleFile& all = census_.files.emplace_back(file_);  // and not its share alone
-    all.shared = false;
-    for (SampleFile& one : all.rest) one.shared = false;
     const auto draw = [&](Sample&& sample, const Place&) {
       const std::string_view split = file_.shared ? split_by_share(file_, sample) : std::string_view(file_.split);
       return Drawn{std::move(sample), split};
     };
-    const RecordCount count = each_record(all, threads, draw, [&](Drawn&& one, const Place& place) {
+    const auto look = [&](Drawn&& one, const Place& place) {
       ++counts.find(one.split)->second;
       if (plan_.files.size() > 1) census_.overlap.add(one.split, one.sample, place);
       take(one.sample, place, one.split == "train");
-    });
+    };
+    const RecordCount count = each_record(file_, threads, draw, look, true);
     first_lines_.check();
     if (defines_ && count.samples > 0) number_labels();
     report(count);
