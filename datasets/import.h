@@ -24,10 +24,8 @@ struct ImportTask : ReadingOptions {
   std::map<std::string, std::vector<std::filesystem::path>> files;
   // Split -> as many files of a translation's targets, line by line.
   std::map<std::string, std::vector<std::filesystem::path>> targets;
-  std::optional<Format> format;      // none: by each file's ending
-  std::vector<std::string> columns;  // of TSV and CSV files without a header
-  bool xpos = false;                 // CoNLL-U: tags are XPOS rather than UPOS
-  std::string source, license, source_language, target_language;
+  std::optional<Format> format;  // none: by each file's ending
+  std::string source, license;
 };
 
 struct ImportOptions {

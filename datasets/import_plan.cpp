@@ -54,18 +54,16 @@ class Scan {
       if (file_.valid_share > 0) counts["valid"] = 0;
       if (file_.test_share > 0) counts["test"] = 0;
     }
-    SampleFile all = file_;  // and not its share alone
-    all.shared = false;
-    for (SampleFile& one : all.rest) one.shared = false;
     const auto draw = [&](Sample&& sample, const Place&) {
       const std::string_view split = file_.shared ? split_by_share(file_, sample) : std::string_view(file_.split);
       return Drawn{std::move(sample), split};
     };
-    const RecordCount count = each_record(all, threads, draw, [&](Drawn&& one, const Place& place) {
+    const auto look = [&](Drawn&& one, const Place& place) {
       ++counts.find(one.split)->second;
       if (plan_.files.size() > 1) census_.overlap.add(one.split, one.sample, place);
       take(one.sample, place, one.split == "train");
-    });
+    };
+    const RecordCount count = each_record(file_, threads, draw, look, true);
     first_lines_.check();
     if (defines_ && count.samples > 0) number_labels();
     report(count);

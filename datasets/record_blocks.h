@@ -52,10 +52,12 @@ struct RecordCount {
   std::uint64_t left_out = 0;  // without a label
 };
 
-// make(sample, place) on any thread, then take(made, place) on this one, for every sample of the split. Throws what the
-// first record in a file throws that any throws for, as far as reading got.
+// make(sample, place) on any thread, then take(made, place) on this one, for every sample of the split, or with `all`
+// for every sample of its files, which other splits may share. Throws what the first record in a file throws that any
+// throws for, as far as reading got.
 template <class Make, class Take>
-RecordCount each_record(const SampleFile& split, unsigned threads, const Make& make, const Take& take) {
+RecordCount each_record(const SampleFile& split, unsigned threads, const Make& make, const Take& take,
+                        bool all = false) {
   constexpr std::size_t kRecords = 8192, kBytes = 8ULL << 20;  // of a block
   enum class State : char { taken, left_out, elsewhere };
   RecordCount count;
@@ -81,7 +83,7 @@ RecordCount each_record(const SampleFile& split, unsigned threads, const Make& m
         records[i].content = {};
         if (sample.left_out)
           states[i] = State::left_out;
-        else if (file.shared && split_by_share(file, sample) != file.split)
+        else if (file.shared && !all && split_by_share(file, sample) != file.split)
           states[i] = State::elsewhere;
         else
           made[i] = make(std::move(sample), Place{&file, records[i].line});

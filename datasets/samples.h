@@ -73,8 +73,6 @@ struct SampleFile : ReadingOptions {
   std::filesystem::path file;
   Format format = Format::jsonl;
   std::filesystem::path target;        // text, of translation: the targets, line by line
-  std::vector<std::string> columns;    // tsv, csv: the columns' names; empty: the file's first line has them
-  bool xpos = false;                   // conllu: tags are column 5 rather than 4
   std::vector<SampleFile> rest;        // the split's further files, read after this one
   bool shared = false;                 // the split is drawn from the train files, by valid_share and test_share
   std::shared_ptr<InputFiles> inputs;  // of an import; null: the file is read once, as it is

@@ -89,18 +89,29 @@ def test_too_few_open_files_names_the_cure(shards, tmp_path):
 
 
 class Training:
-    """Runs with so few open files that shards are opened again and again."""
+    """Runs with so few open files that shards are opened again and again; ends with the test."""
 
     def __init__(self, folder, data, access, *more, files=64):
         self.folder = folder
-        words = train_words(folder, data, "--run.steps", 1000000, "--run.eval_every", 0, "--run.data_access", access, *more)
+        words = train_words(folder, data, "--run.steps", 1000000, "--run.eval_every", 0, "--run.data_access", access, "--mixture.batch", 64,
+                            "--encoder.layers", 1, *more)
         self.process = subprocess.Popen(command(*words), env=environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                         stderr=subprocess.PIPE, encoding="utf-8", **limited(files))
-        self.wait(5)
+        try:
+            self.wait(5)
+        except BaseException:
+            self.process.kill()
+            raise
 
     def wait(self, more):
         have = step_count(self.folder)
-        wait_for(lambda: step_count(self.folder) >= have + more, self.process)
+        wait_for(lambda: step_count(self.folder) >= have + more, self.process, seconds=60)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
 
     def end(self, code):
         _, errors = self.process.communicate(timeout=60)
@@ -110,13 +121,13 @@ class Training:
 
 @ACCESS
 def test_touched_shards_are_the_same_shards(access, copy, tmp_path):
-    training = Training(tmp_path / "run", copy, access)
-    for file in copy.rglob("*.h5"):
-        os.utime(file)
-    training.wait(120)
-    training.process.send_signal(signal.SIGTERM)
-    training.end(75)
-    assert status(tmp_path / "run")["state"] == "preempted"
+    with Training(tmp_path / "run", copy, access) as training:
+        for file in copy.rglob("*.h5"):
+            os.utime(file)
+        training.wait(30)
+        training.process.send_signal(signal.SIGTERM)
+        training.end(75)
+        assert status(tmp_path / "run")["state"] == "preempted"
 
 
 def rewritten(content, file, replace):
@@ -131,23 +142,23 @@ def rewritten(content, file, replace):
 @ACCESS
 @pytest.mark.parametrize("replace", [False, True])
 def test_a_shard_of_the_same_size_with_another_content_is_named(replace, access, copy, tmp_path):
-    training = Training(tmp_path / "run", copy, access)
-    for file in copy.rglob("train-*.h5"):
-        rewritten(file.read_bytes(), file, replace)
-    errors = training.end(65)
-    assert "the shard " + str(copy / "topic" / "train-") in errors and "SHA-256 is not the one" in errors, errors
-    assert status(tmp_path / "run")["exit_code"] == 65 and survivors(tmp_path / "run") == []
+    with Training(tmp_path / "run", copy, access) as training:
+        for file in copy.rglob("train-*.h5"):
+            rewritten(file.read_bytes(), file, replace)
+        errors = training.end(65)
+        assert "the shard " + str(copy / "topic" / "train-") in errors and "SHA-256 is not the one" in errors, errors
+        assert status(tmp_path / "run")["exit_code"] == 65 and survivors(tmp_path / "run") == []
 
 
 @ACCESS
 def test_a_shard_that_stays_open_is_looked_at_too(access, data, tmp_path):
     shutil.copytree(data, tmp_path / "data")
-    training = Training(tmp_path / "run", tmp_path / "data", access, "--run.tasks", "topic", files=1024)
-    file = shard(tmp_path / "data", "topic")
-    os.utime(file)
-    training.wait(120)
-    rewritten(file.read_bytes(), file, True)
-    assert f"the shard {file} was rewritten or replaced" in training.end(65)
+    with Training(tmp_path / "run", tmp_path / "data", access, "--run.tasks", "topic", files=1024) as training:
+        file = shard(tmp_path / "data", "topic")
+        os.utime(file)
+        training.wait(30)
+        rewritten(file.read_bytes(), file, True)
+        assert f"the shard {file} was rewritten or replaced" in training.end(65)
 
 
 # Links and volumes

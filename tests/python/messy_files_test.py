@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import time
 
@@ -114,7 +115,7 @@ def test_a_tokenizer_that_has_gone(tmp_path):
 @pytest.fixture(scope="module")
 def large(tmp_path_factory):
     folder = tmp_path_factory.mktemp("large") / "x"
-    return folder, describe(folder, {"x.jsonl": FILES["jsonl"] * 20000}, train="x.jsonl", valid="x.jsonl")[:-1]
+    return folder, describe(folder, {"x.jsonl": FILES["jsonl"] * 1000}, train="x.jsonl", valid="x.jsonl")[:-1]
 
 
 def left(folder):
@@ -145,7 +146,9 @@ def test_a_killed_import_leaves_no_data_set_and_the_next_one_works(large):
 def test_two_imports_into_one_folder_at_once(large):
     folder, words = large
     first = begin(words, folder / "both")
+    first.send_signal(signal.SIGSTOP)
     fails(73, *words, folder / "both", says=["another import is writing to it"])
+    first.send_signal(signal.SIGCONT)
     assert first.wait(60) == 0, first.communicate()
     assert run("verify", "--data", folder / "both").returncode == 0
 
@@ -161,7 +164,7 @@ def test_a_full_disk(large, tmp_path):
     folder, words = large
     volume = tmp_path / "volume"
     volume.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", volume], capture_output=True).returncode != 0:
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=128k", "tmpfs", volume], capture_output=True).returncode != 0:
         pytest.skip("nothing may be mounted here")
     try:
         message = fails(73, *words, volume / "data", says=["cannot write", "No space left on device"])
@@ -172,10 +175,10 @@ def test_a_full_disk(large, tmp_path):
 
 def test_training_while_the_data_set_grows(tmp_path):
     """A data set is appended to while a run reads it: the run has what it began with."""
-    imported(tmp_path / "x", {"x.jsonl": FILES["jsonl"], "y.jsonl": FILES["jsonl"]}, train="x.jsonl")
+    imported(tmp_path / "x", {"x.jsonl": FILES["jsonl"], "y.jsonl": FILES["jsonl"].replace("red apple", "cold pear")}, train="x.jsonl")
     data = tmp_path / "x" / "data"
-    train(tmp_path / "alone", data, "--run.steps", 200)
-    process = start(tmp_path / "run", data, "--run.steps", 200)
+    train(tmp_path / "alone", data, "--run.steps", 60, "--encoder.layers", 1)
+    process = start(tmp_path / "run", data, "--run.steps", 60, "--encoder.layers", 1)
     wait_for(lambda: step_count(tmp_path / "run") > 2, process)
     (tmp_path / "x" / "d.ini").write_text((tmp_path / "x" / "d.ini").read_text().replace("x.jsonl", "y.jsonl").replace("tokenizer = wordpiece\nvocab = vocab.txt\n", ""))
     done = run("import", "-c", tmp_path / "x" / "d.ini", "--out", data, "--append")
