@@ -61,6 +61,17 @@ void take(Config& config, const Config& from, const std::string& name) {
   if (config.given(name) == nullptr && from.given(name) != nullptr) config.set(name, *from.given(name));
 }
 
+// Whether a value of `from` only follows from another one that is given here: a task's patience from run.task_patience,
+// its dropout from encoder.dropout, the hash of the data from the tasks.
+bool follows_what_is_given(const Config& config, const Config& from, const std::string& name) {
+  const std::string leader = name == "run.data_hash"                                    ? "run.tasks"
+                             : name.starts_with("task.") && name.ends_with(".patience") ? "run.task_patience"
+                             : name.starts_with("task.") && name.ends_with(".dropout")  ? "encoder.dropout"
+                                                                                        : "";
+  if (leader.empty() || config.given(leader) == nullptr) return false;
+  return name == "run.data_hash" || from.text(name) == from.text(leader);
+}
+
 bool gives_identity(const Config& config) {
   return std::ranges::any_of(config.names_given(), [&](const std::string& name) {
     return config.option(name).identity && config.given(name) != nullptr;
@@ -79,6 +90,7 @@ void inherit_from_source(Config& config, const Config& source, Inherited& inheri
     const bool shape =
         option.identity && (option.section == "encoder" || name == "attention.mode" || name == "attention.heads");
     if (among(kOfOneStart, name) || among(kStart, name) || name == "run.data_hash") continue;
+    if (follows_what_is_given(config, source, name)) continue;
     if (all || shape) take(config, source, name);
   }
   inherited.notes.push_back(fmt::format("the configuration of {} holds for {} that is not given here",
@@ -111,7 +123,9 @@ Inherited inherit(Config& config, Communicator& world) {
     const bool all = config.given("run.data") == nullptr || !gives_identity(config);
     if (all) {
       for (const std::string& name : inherited.before->names_given())
-        if (!among(kOfOneStart, name) && !among(kStart, name)) take(config, *inherited.before, name);
+        if (!among(kOfOneStart, name) && !among(kStart, name) &&
+            !follows_what_is_given(config, *inherited.before, name))
+          take(config, *inherited.before, name);
       inherited.notes.push_back(fmt::format("{} holds for everything that is not given here", own.string()));
     }
     inherit_start(config, *inherited.before);
