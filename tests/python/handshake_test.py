@@ -27,7 +27,7 @@ def start_two(first, second, launcher=((), ()), **more):
 
 
 def two(folder, data, first=(), second=(), **more):
-    words = [POLYHEAD, *train_words(folder, data, "--run.steps", 5) if "--run.steps" not in (*first, *second) else train_words(folder, data)]
+    words = [POLYHEAD, *train_words(folder, data, "--run.steps", 5)]
     return start_two([*words, *first], [*words, *second], **more)
 
 
