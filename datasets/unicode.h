@@ -20,8 +20,8 @@ std::string look_of(std::string_view text);
 
 // For messages: control characters and bytes that are not UTF-8 as \x1b.
 std::string escape_controls(std::string_view text);
-// As escape_controls(), in quotes, and with white space other than ' ', invisible characters and accents of their own as
-// \u00a0, so that look-alikes can be told apart.
+// As escape_controls(), in quotes, and with white space other than ' ', invisible characters and accents of their own
+// as \u00a0, so that look-alikes can be told apart.
 std::string spelled(std::string_view text);
 
 }  // namespace polyhead
