@@ -230,9 +230,7 @@ ImportPlan make_plan(const ImportTask& task, const TaskInfo* before, const std::
   std::string counts;
   std::map<std::string, std::uint64_t, std::less<>> samples;
   Census census;
-  for (const SampleFile& file : plan.files)
-    if (!file.shared || file.split == "train") samples.merge(Scan(plan, file, texts, census).read(threads));
-  for (const SampleFile& file : plan.files) {
+  const auto check_samples = [&](const SampleFile& file) {
     const std::uint64_t number = samples.at(file.split);
     if (number == 0 && file.shared)
       fail(task, fmt::format("has 0 samples in the share of {} of its train file {}; choose another {}_share",
@@ -241,6 +239,14 @@ ImportPlan make_plan(const ImportTask& task, const TaskInfo* before, const std::
       fail(task,
            fmt::format("has 0 samples in its {} file {}; fill the file, or take {} out of the import description",
                        file.split, file.file.string(), file.split == "train" ? "the task" : "'" + file.split + "'"));
+    return number;
+  };
+  for (const SampleFile& file : plan.files) {
+    if (!file.shared || file.split == "train") samples.merge(Scan(plan, file, texts, census).read(threads));
+    check_samples(file);  // before labels of other splits are compared with those of train
+  }
+  for (const SampleFile& file : plan.files) {
+    const std::uint64_t number = check_samples(file);
     counts += fmt::format("{}{} {}", counts.empty() ? "" : ", ", file.split, grouped(number));
   }
   if (!plan.info.labels.empty())

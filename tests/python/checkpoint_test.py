@@ -203,7 +203,7 @@ def test_damage_while_training_runs_does_not_take_a_place_either(data, tmp_path)
 def test_the_best_survives_keep_1_and_a_damaged_newest(data, tmp_path):
     """The learning rate grows, so that the first checkpoint stays the best."""
     run_dir = tmp_path / "run"
-    options = [*BEST, "--run.steps", 50, "--run.keep", 1, "--optimizer.lr", 0.5, "--optimizer.warmup", 50, "--run.checkpoint_every", 10]
+    options = [*BEST, "--run.steps", 50, "--run.keep", 1, "--optimizer.lr", 0.5, "--optimizer.warmup", 50]
     train(run_dir, data, *options, "--run.stop_at", 30)
     best = (run_dir / "checkpoints" / "best").read_text().strip()
     train(run_dir, data, *options)

@@ -79,7 +79,7 @@ def test_eval_lines(run_dir):
     found = [line for line in lines(run_dir) if line["kind"] == "eval"]
     assert sorted((line["step"], line["task"]) for line in found) == sorted((step, task) for step in (110, STEPS) for task in KINDS)
     for line in found:
-        assert line.keys() == {"kind", "step", "split", "task", "metrics"} and line["split"] == "valid"
+        assert line.keys() == {"kind", "step", "split", "task", "metrics", "check"} and line["split"] == "valid"
         wanted = {"classification": {"accuracy", "macro_f1", "matthews"}, "tagging": {"accuracy", "macro_f1"},
                   "multilabel": {"micro_f1", "macro_f1", "average_precision", "subset_accuracy"},
                   "regression": {"mse", "mae", "r2", "pearson", "spearman"}}.get(KINDS[line["task"]], {"perplexity"})
@@ -93,7 +93,7 @@ def test_epochs_lines(run_dir, data):
     # A batch of 90 for nine tasks, shared out by temperature 2.
     assert [line["step"] for line in found] == [110, STEPS]
     for line in found:
-        assert line.keys() == {"kind", "step", "epochs"} and line["epochs"].keys() == tasks.keys()
+        assert line.keys() == {"kind", "step", "epochs", "check"} and line["epochs"].keys() == tasks.keys()
         assert sum(line["epochs"][task] * samples for task, samples in tasks.items()) == pytest.approx(90 * line["step"])
         assert line["epochs"] == pytest.approx({task: found[-1]["epochs"][task] * line["step"] / STEPS for task in tasks})
 
@@ -221,7 +221,8 @@ def test_beam_search_from_the_command_line(run_dir, planted):
     gold = rows(planted, "dictionary")
     given = [{"text": row["text"]} for row in gold]
     greedy, wide = predict(run_dir, "dictionary", given), predict(run_dir, "dictionary", given, "--beam", 6, "--length-penalty", 0)
-    assert predict(run_dir, "dictionary", given, "--beam", 1, "--length-penalty", 3) == greedy
+    assert predict(run_dir, "dictionary", given, "--beam", 1) == greedy
+    fails(2, "predict", "--run-dir", run_dir, "--task", "dictionary", "--beam", 1, "--length-penalty", 3, says=["--length-penalty 3", "no effect"])
     assert [row["translation"] for row in wide] != [row["translation"] for row in greedy]
     assert sum(row["log_probability"] for row in wide) > sum(row["log_probability"] for row in greedy)
     # Whatever shares a batch; rounding may turn a near tie.
@@ -315,7 +316,8 @@ def test_output_that_cannot_be_written(run_dir):
 
 
 def test_an_evaluation_that_is_not_finite(data, tmp_path):
-    train(tmp_path / "run", data, "--run.steps", 2, "--optimizer.lr", 1e30, "--optimizer.warmup", 0)
+    fails(76, "train", "--data", data, "--run-dir", tmp_path / "run", "--run.steps", 2, "--optimizer.lr", 1e30, "--optimizer.warmup", 0,
+          says=["diverged"])
     found = [line["metrics"]["loss"] for line in lines(tmp_path / "run") if line["kind"] == "eval"]
     assert None in found
 
