@@ -399,6 +399,7 @@ void resolve_host(TrainOptions& options, const CpuShare& cpus, Communicator& wor
   const std::vector<std::string> hosts = world.all_gather_strings("launch.hosts", host_name());
   for (int rank = 0; rank < world.rank(); ++rank)
     options.local_rank += hosts[static_cast<std::size_t>(rank)] == hosts[static_cast<std::size_t>(world.rank())];
+  options.worker_threads.clear();
   for (const std::string& threads : world.all_gather_strings("launch.threads", std::to_string(options.threads)))
     options.worker_threads.push_back(std::stoi(threads));
   if (std::ranges::count(options.worker_threads, options.worker_threads.front()) == world.size())
