@@ -218,8 +218,9 @@ def test_a_bad_line_leaves_the_output_and_names_where_the_predictions_are(folder
 def test_folders_and_devices(folder, texts, tmp_path):
     words = ["predict", "--run-dir", folder / "run", "--task", "single"]
     fails(65, *words, "--in", tmp_path, says=[str(tmp_path), "folder"])
-    with open(os.open(tmp_path, os.O_RDONLY)) as stdin:
-        fails(65, *words, stdin=stdin, says=["standard input", "folder"])
+    folder_descriptor = os.open(tmp_path, os.O_RDONLY)
+    fails(65, *words, stdin=folder_descriptor, says=["standard input", "folder"])
+    os.close(folder_descriptor)
     fails(73, *words, "--in", texts, "--out", tmp_path, says=[str(tmp_path), "folder"])
     assert run(*words, "--in", texts, "--out", "/dev/null").returncode == 0 and stat.S_ISCHR(os.stat("/dev/null").st_mode)
     done = run(*words, "--in", texts, "--out", "/dev/stdout")
