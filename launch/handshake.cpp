@@ -15,7 +15,7 @@ namespace polyhead {
 namespace {
 
 constexpr std::size_t kRows = 40;     // of the table
-constexpr std::size_t kLetters = 60;  // of a value
+constexpr std::size_t kLetters = 120;  // of a value
 constexpr const char* kMissing = "not given";
 
 // {0, 1, 2, 5} as "0-2, 5".

@@ -1,14 +1,13 @@
 """Signals at every moment of a run: before anything is there, before the first step, while it evaluates; once and twice."""
 
-import os
-import re
+import json
 import signal
 import subprocess
 import time
 
 import pytest
 
-from program import (POLYHEAD, command, environment, files, log, newest, run, start, status, step_count, steps, survivors, train, train_words,
+from program import (POLYHEAD, ROOT, command, environment, files, log, newest, run, start, status, step_count, steps, survivors, train, train_words,
                      wait_for, worker_pid)
 
 LONG = ["--run.steps", 100, "--run.checkpoint_every", 30, "--run.eval_samples", 20]
@@ -50,7 +49,7 @@ def test_ctrl_c_saves_says_so_and_the_run_continues(data, whole, tmp_path):
 def test_a_second_ctrl_c_ends_at_once(data, tmp_path):
     """The step takes a while here: the first Ctrl-C is still waiting for its end."""
     run_dir = tmp_path / "run"
-    words = train_words(run_dir, data, "--run.steps", 1000, "--mixture.batch", 2000, "--encoder.dim", 128, "--encoder.ffn", 512)
+    words = train_words(run_dir, data, "--run.steps", 1000, "--mixture.batch", 600, "--encoder.dim", 64)
     process = begin(words)
     wait_for(lambda: step_count(run_dir) >= 1, process, seconds=60)
     process.send_signal(signal.SIGINT)
@@ -115,20 +114,40 @@ def test_a_worker_that_is_signalled_before_mpi_is_there(which, data, tmp_path):
     assert survivors(run_dir) == []
 
 
-def test_ctrl_c_under_mpirun_saves(data, whole, tmp_path):
-    """mpirun turns INT into TERM for its workers, and gives them the time that launch/local gives."""
-    run_dir = tmp_path / "run"
-    process = begin(train_words(run_dir, data, *LONG), workers=2, OMPI_MCA_odls_base_sigkill_timeout="60")
-    wait_for(lambda: step_count(run_dir) >= 5, process)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode != 0, errors
+def saved_under_mpirun(data, whole, run_dir):
     assert survivors(run_dir) == []
     found = status(run_dir)
     assert (found["state"], found["exit_code"]) == ("preempted", 75)
     assert steps(run_dir)[-1]["step"] == found["step"] == int(newest(run_dir).name.removeprefix("step-"))
     train(run_dir, data, *LONG, workers=2)
     assert files(run_dir) == files(whole(LONG, 2))
+
+
+def test_an_int_to_mpirun_saves_where_it_leaves_time(data, whole, tmp_path):
+    """mpirun waits for so long, turns INT into TERM for its workers, and kills them after as long again."""
+    run_dir = tmp_path / "run"
+    process = begin(train_words(run_dir, data, "--run.steps", 2000, "--run.eval_samples", 20), workers=2, OMPI_MCA_odls_base_sigkill_timeout="4")
+    wait_for(lambda: step_count(run_dir) >= 5, process)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode != 0 and "polyhead train: SIGTERM: " in errors, errors
+    assert survivors(run_dir) == []
+    found = status(run_dir)
+    assert (found["state"], found["exit_code"]) == ("preempted", 75)
+    assert steps(run_dir)[-1]["step"] == found["step"] == int(newest(run_dir).name.removeprefix("step-"))
+
+
+@pytest.mark.parametrize("which", [signal.SIGINT, signal.SIGTERM])
+def test_launch_local_passes_ctrl_c_on(which, data, whole, tmp_path):
+    run_dir = tmp_path / "run"
+    line = [ROOT / "launch" / "local", "-n", "2", *train_words(run_dir, data, *LONG)]
+    process = subprocess.Popen([str(word) for word in line], env=environment(POLYHEAD_BINARY=POLYHEAD), stdin=subprocess.DEVNULL,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8", preexec_fn=default_signals)
+    wait_for(lambda: step_count(run_dir) >= 5, process)
+    process.send_signal(which)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 75, errors
+    saved_under_mpirun(data, whole, run_dir)
 
 
 def test_work_in_the_background_ignores_ctrl_c(data, tmp_path):
@@ -141,4 +160,28 @@ def test_work_in_the_background_ignores_ctrl_c(data, tmp_path):
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 0, errors
+    assert status(run_dir)["state"] == "done"
+
+
+EVALUATING = ["--run.steps", 20, "--run.eval_every", 10, "--run.eval_samples", 0, "--mixture.batch", 9, "--encoder.dim", 128, "--encoder.layers", 4,
+              "--run.best", "mean", "--run.checkpoint_every", 7]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("at", [10, 20])
+def test_an_evaluation_is_left_at_once_and_repeated(at, workers, data, whole, tmp_path):
+    """An evaluation takes as long as many steps here. 20 is the last step."""
+    run_dir = tmp_path / "run"
+    process = begin(train_words(run_dir, data, *EVALUATING), workers=workers)
+    wait_for(lambda: step_count(run_dir) >= at, process, seconds=60)
+    process.send_signal(signal.SIGUSR1)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 75, errors
+    found = status(run_dir)
+    state = json.loads((newest(run_dir) / "state.json").read_text())
+    assert (found["state"], found["step"], state["step"], state.get("evaluation_due")) == ("preempted", at, at, True)
+    assert not [line for line in log(run_dir) if line["kind"] == "eval" and line["step"] == at]
+    train(run_dir, data, *EVALUATING, workers=workers)
+    assert files(run_dir) == files(whole(EVALUATING, workers))
+    assert log(run_dir) == log(whole(EVALUATING, workers))
     assert status(run_dir)["state"] == "done"
