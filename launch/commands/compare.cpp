@@ -28,6 +28,7 @@
 #include "launch/run_folder.h"
 #include "launch/run_options.h"
 #include "launch/run_status.h"
+#include "launch/say.h"
 #include "launch/signals.h"
 #include "launch/table.h"
 #include "launch/threads.h"
@@ -131,7 +132,7 @@ std::vector<std::string> with_split(const std::vector<std::string>& trained, con
     if (found != splits.end() && found->second.samples > 0)
       tasks.push_back(task);
     else
-      fmt::print(stderr, "{}: is not compared, as the data set has no {} samples of it\n", task, split);
+      say("{}: is not compared, as the data set has no {} samples of it\n", task, split);
   }
   if (tasks.empty())
     throw Error(Exit::config, fmt::format("there is no task to compare with {} samples in the data set {}; choose "
@@ -207,7 +208,7 @@ bool trained_already(const Run& run) try {
   const auto status = read_status(run.folder / "run");
   return status && status->state == "done";
 } catch (const Error& error) {
-  fmt::print(stderr, "{}: {}; training resumes from its newest checkpoint\n", run.name, error.what());
+  say("{}: {}; training resumes from its newest checkpoint\n", run.name, error.what());
   return false;
 }
 
@@ -221,7 +222,7 @@ bool train_runs(const Plan& plan, const std::string& launcher) {
     const Run& run = plan.runs[i];
     const std::string where = fmt::format("{} of {}: {}", i + 1, plan.runs.size(), run.name);
     if (trained_already(run)) {
-      fmt::print(stderr, "{}: is trained already\n", where);
+      say("{}: is trained already\n", where);
       continue;
     }
     std::error_code code;
@@ -229,8 +230,7 @@ bool train_runs(const Plan& plan, const std::string& launcher) {
     if (code)
       throw Error(Exit::cannot_write,
                   fmt::format("cannot make the folder {}: {}", run.folder.string(), code.message()));
-    if (const std::string note = unfinished(run.folder / "run"); !note.empty())
-      fmt::print(stderr, "{}: {}\n", where, note);
+    if (const std::string note = unfinished(run.folder / "run"); !note.empty()) say("{}: {}\n", where, note);
     write_file_atomically(run.folder / "run.ini", run.config.ini());
     const auto began = std::chrono::steady_clock::now();
     std::vector<std::string> command = words;
@@ -239,7 +239,7 @@ bool train_runs(const Plan& plan, const std::string& launcher) {
                                        : run_child_program(command, run.folder / "log", stop_requested());
     // After a signal mpirun may end with a code of its own.
     if (ended != 0 && (stop_requested() || ended == static_cast<int>(Exit::preempted))) {
-      fmt::print(stderr, "{}: stopped by a signal; the same command goes on from here\n", where);
+      say("{}: stopped by a signal; the same command goes on from here\n", where);
       return false;
     }
     if (ended != 0) {
@@ -250,8 +250,8 @@ bool train_runs(const Plan& plan, const std::string& launcher) {
                       "same command goes on",
                       run.name, ended, last_line(run.folder / "log"), (run.folder / "log").string()));
     }
-    fmt::print(stderr, "{}: trained in {}\n", where,
-               duration(std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count()));
+    say("{}: trained in {}\n", where,
+        duration(std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count()));
   }
   return true;
 }
@@ -362,8 +362,7 @@ int run_compare(const Config& config, Communicator& world) {
     std::optional<Rows> of_run;
     if (!stop_requested()) of_run = evaluate_run(run, manifest, split, world);
     if (!of_run) {
-      fmt::print(stderr, "stopped by a signal while {} was to be evaluated; the same command continues from here\n",
-                 run.name);
+      say("stopped by a signal while {} was to be evaluated; the same command continues from here\n", run.name);
       return static_cast<int>(Exit::preempted);
     }
     rows.push_back(std::move(*of_run));

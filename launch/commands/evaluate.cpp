@@ -10,6 +10,7 @@
 #include "distributed/evaluation.h"
 #include "launch/commands/commands.h"
 #include "launch/headline.h"
+#include "launch/say.h"
 #include "launch/table.h"
 
 namespace polyhead {
@@ -92,7 +93,7 @@ void warn_of_unknown(const TaskInfo& info, const std::string& split, const Split
                 reader.sample(sample).input_text().value_or(""), fmt::format("sample {}", sample));
   }
   if (const std::string warning = unknown.warning(fmt::format("task '{}' in {}", info.name, split)); !warning.empty())
-    fmt::print(stderr, "polyhead evaluate: warning: {}\n", warning);
+    say("polyhead evaluate: warning: {}\n", warning);
 }
 
 }  // namespace

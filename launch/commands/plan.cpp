@@ -14,6 +14,7 @@
 #include "launch/handshake.h"
 #include "launch/machine.h"
 #include "launch/run_options.h"
+#include "launch/say.h"
 #include "launch/table.h"
 #include "launch/threads.h"
 
@@ -213,12 +214,11 @@ int run_calibration(const Config& given, const std::filesystem::path& file, Comm
   fmt::print("# seconds a sample; a step of {} samples took a worker {} ms. For the configuration file:\n",
              found.samples, milliseconds(found.step_seconds));
   for (const std::string& task : options.tasks) fmt::print("[task.{}]\ncost = {:.4g}\n", task, found.cost.at(task));
-  fmt::print(stderr, "{} is written{}\n", file.string(),
-             world.size() == 1
-                 ? "; bandwidth and latency in it are assumed: calibrate on several workers to measure them"
-             : found.nodes == 1
-                 ? "; bandwidth and latency between nodes in it are assumed: calibrate on several nodes to measure them"
-                 : "");
+  say("{} is written{}\n", file.string(),
+      world.size() == 1 ? "; bandwidth and latency in it are assumed: calibrate on several workers to measure them"
+      : found.nodes == 1
+          ? "; bandwidth and latency between nodes in it are assumed: calibrate on several nodes to measure them"
+          : "");
   return 0;
 }
 

@@ -10,6 +10,7 @@
 #include "launch/input_lines.h"
 #include "launch/output_file.h"
 #include "launch/prediction.h"
+#include "launch/say.h"
 
 namespace polyhead {
 namespace {
@@ -101,7 +102,7 @@ int run_predict(const Config& config, Communicator& world) {
   constexpr std::uint64_t kFew = 2;
   if (const std::string warning = answering.unknown().warning(in.name());
       !warning.empty() && answering.unknown().unknown() > kFew)
-    fmt::print(stderr, "polyhead predict: warning: {}\n", warning);
+    say("polyhead predict: warning: {}\n", warning);
   return 0;
 }
 

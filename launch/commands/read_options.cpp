@@ -10,6 +10,7 @@
 #include "launch/effects.h"
 #include "launch/run_options.h"
 #include "launch/run_status.h"
+#include "launch/say.h"
 #include "launch/threads.h"
 
 namespace polyhead {
@@ -86,14 +87,14 @@ TrainedModel load_run(std::string_view command, const Config& config, const std:
   const std::string device = resolve_device(config.text("device"));
   const ThreadChoice threads =
       choose_threads(static_cast<int>(config.integer("threads")), cpus_from_affinity(world), world.size(), device);
-  if (!threads.reason.empty()) fmt::print(stderr, "polyhead {}: {}\n", command, threads.reason);
+  if (!threads.reason.empty()) say("polyhead {}: {}\n", command, threads.reason);
   TrainedModel trained =
       load_trained(config.path("run-dir"), {config.text("checkpoint"), config.text("weights") == "average"}, tasks,
                    device, threads.threads);
   if (const std::string note = unfinished(config.path("run-dir")); !note.empty())
-    fmt::print(stderr, "polyhead {}: note: {}\n", command, note);
+    say("polyhead {}: note: {}\n", command, note);
   for (const std::string& warning : trained.warnings)
-    fmt::print(stderr, "polyhead {}: a checkpoint is passed over: {}\n", command, warning);
+    say("polyhead {}: a checkpoint is passed over: {}\n", command, warning);
   const auto is_translation = [&](const auto& head) {
     return trained.description.tasks[static_cast<std::size_t>(head.first)].kind == Kind::translation;
   };

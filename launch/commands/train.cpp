@@ -26,6 +26,7 @@
 #include "launch/run_observer.h"
 #include "launch/run_options.h"
 #include "launch/run_status.h"
+#include "launch/say.h"
 #include "launch/signals.h"
 #include "launch/threads.h"
 
@@ -49,10 +50,9 @@ void require(const Config& config, const std::string& name, const char* option) 
 void warn_of_start(const TrainOptions& options, const CpuShare& cpus, Communicator& world) {
   const int threads = options.threads;
   if (const auto& all = options.worker_threads; world.rank() == 0 && all.size() > 1)
-    fmt::print(stderr,
-               "warning: the workers compute with different numbers of threads ({}), on which the bits of a run "
-               "depend: --run.threads {} gives all of them the same\n",
-               threads_by_worker(all), *std::ranges::min_element(all));
+    say("warning: the workers compute with different numbers of threads ({}), on which the bits of a run "
+        "depend: --run.threads {} gives all of them the same\n",
+        threads_by_worker(all), *std::ranges::min_element(all));
   std::string mine;
   if (threads * cpus.workers > cpus.cpus && cpus.workers > 1) {
     const Finding found = look_at_threads(threads, cpus.cpus, cpus.workers, 0)[0];
@@ -62,14 +62,14 @@ void warn_of_start(const TrainOptions& options, const CpuShare& cpus, Communicat
   }
   const std::vector<std::string> all = world.all_gather_strings("launch.warnings", mine);
   const auto first = std::ranges::find_if(all, [](const std::string& one) { return !one.empty(); });
-  if (world.rank() == 0 && first != all.end()) fmt::print(stderr, "warning: {}\n", *first);
+  if (world.rank() == 0 && first != all.end()) say("warning: {}\n", *first);
 }
 
 // A signal came before there was anything to save.
 int end_before_start(const std::filesystem::path& run_dir, Communicator& world) {
   if (world.rank() == 0) {
     note_preempted(run_dir);
-    fmt::print(stderr, "stopped by a signal before training began; the same command begins again\n");
+    say("stopped by a signal before training began; the same command begins again\n");
   }
   return static_cast<int>(Exit::preempted);
 }
@@ -91,7 +91,7 @@ std::vector<std::string> notes_of_start(const Inherited& inherited, const Config
 }
 
 void warn(const std::string& message) {
-  fmt::print(stderr, "warning: {}\n", message);
+  say("warning: {}\n", message);
 }
 
 RunLockOptions lock_options() {
@@ -124,15 +124,14 @@ int run_train(const Config& given, Communicator& world) {
   if (options.micro_batch > 0) options.fingerprint = fingerprint(options.threads);
   compare_training(config, options, manifest, world);
   warn_of_start(options, cpus, world);
-  if (!threads.reason.empty()) fmt::print(stderr, "{}\n", threads.reason);
+  if (!threads.reason.empty()) say("{}\n", threads.reason);
 
   // Only rank 0 looks at the folder, before anybody writes.
   std::vector<std::int64_t> agreed = {0, stop_requested() ? 1 : 0};  // the run goes on; a signal has come
   std::optional<RunLock> lock;
   if (world.rank() == 0) {
     agreed[0] = check_run_folder(config) == FolderState::holds_run;
-    for (const std::string& note : notes_of_start(inherited, given, config, options, manifest))
-      fmt::print(stderr, "{}\n", note);
+    for (const std::string& note : notes_of_start(inherited, given, config, options, manifest)) say("{}\n", note);
     lock.emplace(options.run_dir, lock_options());
     fence() = {.check = [&lock] { lock->check(); }, .token = lock->token()};
     begin_run_folder(config);

@@ -13,6 +13,7 @@
 #include "launch/commands/commands.h"
 #include "launch/run_options.h"
 #include "launch/run_status.h"
+#include "launch/say.h"
 #include "launch/table.h"
 #include "launch/threads.h"
 
@@ -31,12 +32,11 @@ class Progress {
     if (now - shown_ < (terminal_ ? std::chrono::milliseconds(200) : std::chrono::seconds(5))) return;
     shown_ = now;
     const auto mib = [](std::uint64_t b) { return with_commas(static_cast<std::int64_t>(b >> 20)); };
-    fmt::print(stderr, "{}verified {} of {} MiB{}", terminal_ ? "\r" : "", mib(bytes), mib(of_bytes),
-               terminal_ ? "" : "\n");
+    say("{}verified {} of {} MiB{}", terminal_ ? "\r" : "", mib(bytes), mib(of_bytes), terminal_ ? "" : "\n");
     line_ = terminal_;
   }
   void clear() {
-    if (line_) fmt::print(stderr, "\r\033[K");
+    if (line_) say("\r\033[K");
     line_ = false;
   }
 

@@ -40,6 +40,15 @@ def test_a_reader_of_stderr_that_goes_away_ends_nothing(data, tmp_path):
     assert status(tmp_path / "run")["state"] == "done" and len(steps(tmp_path / "run")) == 12
 
 
+def test_a_reader_of_stderr_that_was_never_there_ends_nothing(data, tmp_path):
+    read, write = os.pipe()
+    os.close(read)
+    process = subprocess.Popen(command(*train_words(tmp_path / "run", data, *SHORT)), env=environment(), stdin=subprocess.DEVNULL, stdout=write, stderr=write)
+    os.close(write)
+    assert process.wait(timeout=60) == 0
+    assert status(tmp_path / "run")["state"] == "done"
+
+
 def test_closed_streams_end_nothing_and_take_no_file(data, tmp_path):
     done = shell("exec 0<&- 1>&- 2>&-;", *train_words(tmp_path / "run", data, *SHORT))
     assert done.returncode == 0
