@@ -14,7 +14,7 @@
 namespace polyhead {
 namespace {
 
-constexpr std::size_t kRows = 40;     // of the table
+constexpr std::size_t kRows = 40;      // of the table
 constexpr std::size_t kLetters = 120;  // of a value
 constexpr const char* kMissing = "not given";
 
