@@ -27,7 +27,7 @@ namespace {
 constexpr std::int64_t kMostSteps = 1'000'000'000'000;
 constexpr std::int64_t kMostSamples = 1'000'000'000;  // of a task, in a step
 constexpr std::size_t kMostEntries = 100'000;         // of a mixture: one for each phase and each task that left
-constexpr JsonLimits kLimits = {.depth = 16, .list = 10'000'000, .object = 1'000'000};
+constexpr JsonLimits kLimits = {.depth = 16, .list = 10'000'000, .nested = kMostEntries, .object = 1'000'000};
 
 template <class... Values>
 [[noreturn]] void fail(fmt::format_string<Values...> what, Values&&... values) {

@@ -24,7 +24,7 @@ using nlohmann::json;
 
 constexpr std::uint64_t kMaxHeader = 100'000'000;  // the public implementation's own limit, bytes
 // A header is an object of objects, whose lists are shapes and pairs of offsets.
-constexpr JsonLimits kLimits = {.depth = 3, .list = 64, .object = 300'000};
+constexpr JsonLimits kLimits = {.depth = 3, .list = 64, .nested = 64, .object = 300'000};
 
 // Bytes of an element; 0: unknown.
 std::uint64_t element_bytes(std::string_view dtype) {

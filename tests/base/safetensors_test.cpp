@@ -167,7 +167,7 @@ TEST_F(Safetensors, SaysAtOnceWhatAHeaderIsThatWouldFillMemory) {
   while (list.size() < kBytes) list += ",1,1,1,1,1,1,1,1";
   put(list, 0);
   expect_refused("list of more than 64 entries");
-  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(10));
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(60));
 }
 
 TEST_F(Safetensors, HashesTheValuesByName) {

@@ -10,16 +10,18 @@ import pytest
 from program import POLYHEAD, command, environment, files, newest, run, status, survivors, train, train_words
 
 DISK = Path(POLYHEAD).parent / "tests" / "libfailing_disk.so"
-OPTIONS = ["--run.tasks", "topic,tags", "--run.steps", 50, "--run.checkpoint_every", 10, "--run.eval_samples", 20]
+SHORT = ["--run.tasks", "topic,tags", "--run.checkpoint_every", 10, "--run.eval_samples", 20]
+OPTIONS = [*SHORT, "--run.steps", 50]
+BEST = [*SHORT, "--run.eval_every", 10, "--run.best", "topic:loss"]
 
 
 # Worker 1 writes a head.
 PLACED = ["--task.topic.workers", 0, "--task.tags.workers", 1]
 
 
-def train_on(disk, folder, data, *more, workers=1):
+def train_on(disk, folder, data, *more, workers=1, options=OPTIONS):
     fails = {f"FAIL_{key.upper()}": str(value) for key, value in disk.items()}
-    return subprocess.run(command(*train_words(folder, data, *OPTIONS, *more), workers=workers), env=environment(LD_PRELOAD=str(DISK), **fails),
+    return subprocess.run(command(*train_words(folder, data, *options, *more), workers=workers), env=environment(LD_PRELOAD=str(DISK), **fails),
                           stdin=subprocess.DEVNULL, capture_output=True, encoding="utf-8", timeout=60)
 
 
@@ -92,8 +94,7 @@ def test_the_last_save_is_tried_again(data, good, tmp_path):
 
 def test_a_best_that_could_not_be_saved_is_not_named(data, tmp_path):
     run_dir = tmp_path / "run"
-    best = ["--run.eval_every", 10, "--run.best", "topic:loss", "--run.steps", 20]
-    done = train_on({"call": "write", "path": "step-000010.tmp", "errno": errno.EIO}, run_dir, data, *best)
+    done = train_on({"call": "write", "path": "step-000010.tmp", "errno": errno.EIO}, run_dir, data, "--run.steps", 20, options=BEST)
     assert done.returncode == 0, done.stderr
     assert (run_dir / "checkpoints" / "best").read_text() == "step-000020\n"
     assert run("verify", "--run-dir", run_dir).returncode == 0
@@ -102,8 +103,7 @@ def test_a_best_that_could_not_be_saved_is_not_named(data, tmp_path):
 @pytest.mark.parametrize("pointer", ["latest", "best"])
 def test_a_name_that_cannot_be_written_is_a_warning(pointer, data, tmp_path):
     run_dir = tmp_path / "run"
-    best = ["--run.eval_every", 10, "--run.best", "topic:loss", "--run.steps", 30]
-    done = train_on({"call": "write", "path": f"checkpoints/{pointer}.tmp", "errno": errno.EIO, "count": 1}, run_dir, data, *best)
+    done = train_on({"call": "write", "path": f"checkpoints/{pointer}.tmp", "errno": errno.EIO, "count": 1}, run_dir, data, "--run.steps", 30, options=BEST)
     assert done.returncode == 0 and "the checkpoint of step 10 is saved, but" in done.stderr, done.stderr
     assert newest(run_dir).name == "step-000030" and run("verify", "--run-dir", run_dir).returncode == 0
 
