@@ -73,8 +73,9 @@ def test_three_failures_in_a_row_end_training_and_the_last_good_stays(workers, r
     disk = {"call": "write", "path": ".tmp-", "errno": errno.ENOSPC, "rank": rank, "when": full}
     done = train_on(disk, run_dir, data, *more, workers=workers)
     assert done.returncode == 73, done.stderr
-    last = [line for line in done.stderr.splitlines() if line.startswith("polyhead train:")]
-    assert len(last) == 1 and "3 checkpoints in a row" in last[0] and "step-000010" in last[0] and "Make room" in last[0]
+    last = [line for line in done.stderr.splitlines() if line.startswith("polyhead train")]
+    assert len(last) == 1, done.stderr
+    assert "3 checkpoints in a row" in last[0] and "step-000010" in last[0] and "Make room" in last[0]
     assert done.stderr.count("could not be saved (") == 2
     assert names(run_dir) == ["latest", "step-000010"] and files(run_dir) == before  # and nothing half-written
     assert (status(run_dir)["state"], status(run_dir)["exit_code"]) == ("failed", 73) and survivors(run_dir) == []
