@@ -326,9 +326,9 @@ class Training {
     fingerprint = state.fingerprint;
     if (observer_ && !state.threads.empty() && state.threads != options_.worker_threads)
       observer_->on_warning(fmt::format(
-          "the run has computed with another number of threads a worker so far ({} up to step {}, {} now), so its bits "
-          "will not be those of a run that was never interrupted; --run.threads sets the number",
-          threads_by_worker(state.threads), state.step, threads_by_worker(options_.worker_threads)));
+          "threads of a worker: {} before, {} now (run.threads); with another number of threads the bits are not those "
+          "of a run that was never interrupted",
+          threads_by_worker(state.threads), threads_by_worker(options_.worker_threads)));
     load_checkpoint(found, state, *model_, optimizers_.get());
     if (const std::uint64_t loaded = parameter_hash(*model_, description_, leads_, world_);
         loaded != state.parameter_hash)

@@ -167,8 +167,6 @@ std::vector<std::string> changes_on_resuming(const Config& before, const Config&
   if (decided)
     for (const char* name : {"run.eval_every", "run.eval_samples", "run.patience", "run.task_patience"})
       if (differs(name)) lines.push_back(both(name) + "; early stopping and the best checkpoint go by it from here on");
-  if (differs("run.threads"))
-    lines.push_back(both("run.threads") + "; with another number of threads the results differ in their last bits");
   return lines;
 }
 

@@ -174,6 +174,6 @@ def test_another_number_of_threads_on_resuming_is_one_warning(data, tmp_path):
     assert json.loads((newest(folder) / "state.json").read_text())["threads"] == [1]
     done = train(folder, data, "--run.steps", 4, "--run.stop_at", 3, "--run.threads", 2)
     said = [line for line in done.stderr.splitlines() if "number of threads" in line]
-    assert len(said) == 1 and "1 up to step 2, 2 now" in said[0], done.stderr
+    assert len(said) == 1 and "1 before, 2 now" in said[0], done.stderr
     done = train(folder, data, "--run.steps", 4, "--run.threads", 2)
-    assert "number of threads a worker so far" not in done.stderr
+    assert "threads of a worker" not in done.stderr

@@ -51,7 +51,7 @@ def test_more_steps_and_fewer(data, whole, tmp_path):
     (["--run.keep", 5, "--run.checkpoint_every", 1, "--run.prefetch", 0], None),
     (["--run.eval_every", 2, "--run.eval_samples", 9], None),
     (["--run.eval_every", 2, "--run.task_patience", 4], "run.task_patience: 0 before, 4 now; early stopping"),
-    (["--run.threads", 2], "run.threads: 1 before, 2 now; with another number of threads"),
+    (["--run.threads", 2], "threads of a worker: 1 before, 2 now (run.threads); with another number of threads"),
 ])
 def test_what_may_change(change, says, data, tmp_path):
     train(tmp_path / "run", data, *OPTIONS, "--run.stop_at", 3)
