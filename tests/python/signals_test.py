@@ -25,9 +25,27 @@ def held_signals():
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP])
 
 
+started = []
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left_running():
+    yield
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+    started.clear()
+
+
+def begin_line(line, prepare, **more):
+    started.append(subprocess.Popen([str(word) for word in line], env=environment(**more), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                    stderr=subprocess.PIPE, encoding="utf-8", preexec_fn=prepare))
+    return started[-1]
+
+
 def begin(words, workers=1, prepare=default_signals, **more):
-    return subprocess.Popen(command(*words, workers=workers), env=environment(**more), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                            stderr=subprocess.PIPE, encoding="utf-8", preexec_fn=prepare)
+    return begin_line(command(*words, workers=workers), prepare, **more)
 
 
 def test_ctrl_c_saves_says_so_and_the_run_continues(data, whole, tmp_path):
@@ -141,8 +159,7 @@ def test_an_int_to_mpirun_saves_where_it_leaves_time(data, whole, tmp_path):
 def test_launch_local_passes_ctrl_c_on(which, data, whole, tmp_path):
     run_dir = tmp_path / "run"
     line = [ROOT / "launch" / "local", "-n", "2", *train_words(run_dir, data, *LONG)]
-    process = subprocess.Popen([str(word) for word in line], env=environment(POLYHEAD_BINARY=POLYHEAD), stdin=subprocess.DEVNULL,
-                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8", preexec_fn=default_signals)
+    process = begin_line(line, default_signals, POLYHEAD_BINARY=POLYHEAD)
     wait_for(lambda: step_count(run_dir) >= 5, process)
     process.send_signal(which)
     _, errors = process.communicate(timeout=60)
@@ -153,9 +170,8 @@ def test_launch_local_passes_ctrl_c_on(which, data, whole, tmp_path):
 def test_work_in_the_background_ignores_ctrl_c(data, tmp_path):
     """nohup and shells start it with INT ignored; it stays so."""
     run_dir = tmp_path / "run"
-    words = command(*train_words(run_dir, data, "--run.steps", 20, "--run.eval_samples", 20))
-    process = subprocess.Popen(words, env=environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                               encoding="utf-8", preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN))
+    process = begin(train_words(run_dir, data, "--run.steps", 20, "--run.eval_samples", 20),
+                    prepare=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN))
     wait_for(lambda: step_count(run_dir) >= 2, process)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
