@@ -524,8 +524,9 @@ TEST(WatchdogDeathTest, AWorkerThatIsGoneIsNamed) {
     std::_Exit(1);
   };
   const auto begin = std::chrono::steady_clock::now();
-  EXPECT_EXIT(body(), ::testing::ExitedWithCode(71),
-              "lost: rank 1 of 2 \\(host here, pid [0-9]+\\) has ended unexpectedly in step 3, when last heard in compute");
+  EXPECT_EXIT(
+      body(), ::testing::ExitedWithCode(71),
+      "lost: rank 1 of 2 \\(host here, pid [0-9]+\\) has ended unexpectedly in step 3, when last heard in compute");
   EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(8));
 }
 
