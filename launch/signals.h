@@ -19,6 +19,9 @@ void catch_stop_signals(const std::string& who = {}, const std::string& then = {
 // The same without a line, for the commands train and compare alone; may be called before any constructor has run.
 void catch_early_signals(int argc, char** argv) noexcept;
 
+// From now on a signal writes no line: no checkpoint can follow, as when another worker is gone.
+void silence_stop_signals();
+
 // The process that the second INT takes with it, by this signal; 0: none.
 void end_with_this(pid_t child, int signal = 0);
 

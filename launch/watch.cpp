@@ -13,6 +13,7 @@
 #include "core/base/error.h"
 #include "launch/launcher.h"
 #include "launch/run_status.h"
+#include "launch/signals.h"
 
 namespace polyhead {
 namespace {
@@ -41,6 +42,7 @@ void tell(const std::filesystem::path& run_dir, const std::string& words) {
 }
 
 void tell_lost(const std::filesystem::path& run_dir, const std::string& words) {
+  silence_stop_signals();  // the launcher's SIGTERM follows
   const std::string resumes = resumes_from(run_dir);
   const std::string text =
       words + (resumes.empty() ? ". No checkpoint had been saved; the same command starts again" : resumes);

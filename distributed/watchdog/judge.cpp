@@ -164,7 +164,8 @@ std::string describe_lost(const WorkerView& lost, std::size_t workers, bool out_
   const WorkerState& state = lost.state;
   std::string text = called(lost, workers) + " has ended unexpectedly";
   if (state.step > 0) text += fmt::format(" in step {}", state.step);
-  text += fmt::format(", {}: ", state.waiting ? "in " + state.waiting->name : words_of_phase(state.phase));
+  text +=
+      fmt::format(", when last heard {}: ", state.waiting ? "in " + state.waiting->name : words_of_phase(state.phase));
   if (out_of_memory)
     return text + "the kernel has killed a process of this host for lack of memory, most likely this one";
   return text + (lost.process == 0 ? "its connection is closed and it does not come back"

@@ -265,6 +265,7 @@ void Watchdog::hear(const std::vector<Channel::Line>& lines, double seconds) {
 }
 
 void Watchdog::hear_line(WorkerView& worker, const std::string& text) {
+  if (!worker.started && options_.rank == 0) since_said_ = 1e9;  // it hears of rank 0 at once
   worker.unheard = 0;
   worker.started = true;
   worker.process = 0;
@@ -391,8 +392,11 @@ void Watchdog::judge_lost() {
     if (here) worker.process = process_state(worker.state.pid);
     const bool gone = worker.process == 'X' || worker.process == 'Z';
     if (here ? !gone : !gone && worker.lost < kSaidLost) continue;  // it may connect again
-    const std::string words = describe_lost(worker, static_cast<std::size_t>(options_.size),
-                                            here && killed_for_memory() > killed_for_memory_);
+    // All make the same steps, and this worker knows its own better than what it last heard.
+    WorkerView seen = worker;
+    seen.state.step = std::max(seen.state.step, Timeline::of_process().step());
+    const std::string words =
+        describe_lost(seen, static_cast<std::size_t>(options_.size), here && killed_for_memory() > killed_for_memory_);
     if (!std::exchange(worker.said_lost, true) && speaks_first()) options_.lost(words);
     if (worker.lost >= (gone ? kEndLost / 2 : kEndLost)) end_after_loss(words);
   }

@@ -255,7 +255,7 @@ TEST(Channel, TakesIPv6) {
     std::getline(in, port);
     put_private(folder / "b", secret + "\n" + port + "\n::1\n");
     Channel second(1, 2, folder / "b", 60);
-    for (int i = 0; i < 100 && !second.connected(0); ++i) first.wait(0.01), second.wait(0.01);
+    for (int i = 0; i < 100 && !(second.connected(0) && first.connected(1)); ++i) first.wait(0.01), second.wait(0.01);
     EXPECT_TRUE(second.connected(0));
     EXPECT_TRUE(first.connected(1));
   }
@@ -524,8 +524,9 @@ TEST(WatchdogDeathTest, AWorkerThatIsGoneIsNamed) {
     std::_Exit(1);
   };
   const auto begin = std::chrono::steady_clock::now();
-  EXPECT_EXIT(body(), ::testing::ExitedWithCode(71),
-              "lost: rank 1 of 2 \\(host here, pid [0-9]+\\) has ended unexpectedly in step 3, in compute");
+  EXPECT_EXIT(
+      body(), ::testing::ExitedWithCode(71),
+      "lost: rank 1 of 2 \\(host here, pid [0-9]+\\) has ended unexpectedly in step 3, when last heard in compute");
   EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(8));
 }
 

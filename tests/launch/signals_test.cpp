@@ -46,6 +46,16 @@ TEST(SignalsDeathTest, AClosedTerminalAsksToStopButNotUnderNohup) {
   EXPECT_EXIT(body(true), ::testing::ExitedWithCode(8), "");
 }
 
+TEST(SignalsDeathTest, ASilencedSignalWritesNoLine) {
+  const auto body = [] {
+    catch_stop_signals("polyhead train", "a checkpoint is saved");
+    silence_stop_signals();
+    std::raise(SIGTERM);
+    std::_Exit(stop_requested() ? 7 : 1);
+  };
+  EXPECT_EXIT(body(), ::testing::ExitedWithCode(7), "^$");
+}
+
 TEST(SignalsDeathTest, WritesFailInsteadOfEndingTheProcess) {
   const auto body = [] {
     make_write_signals_errors(true);

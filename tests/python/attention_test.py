@@ -135,12 +135,14 @@ def test_report_is_in_metrics_and_in_evaluate(runs):
 
 def test_report_equals_the_maps(runs, planted):
     """Of one task, from the weights that predict tells."""
-    texts = [json.loads(line) for line in (planted / "jsonl" / "topic.valid.jsonl").read_text().splitlines()]
-    maps = [predict(runs("plain"), "topic", {"text": row["text"]}, "--attention")["attention"] for row in texts[:20]]
+    texts = (planted / "jsonl" / "topic.valid.jsonl").read_text()
+    done = run("predict", "--run-dir", runs("plain"), "--task", "topic", "--threads", 1, "--attention", input=texts)
+    assert done.returncode == 0, done.stderr
+    maps = [json.loads(line)["prediction"]["attention"] for line in done.stdout.splitlines()]  # beside the label of each line
     weights = np.concatenate([np.array(list(one["weights"].values())).T for one in maps])  # [words, tasks]
     p = weights / weights.sum(axis=1, keepdims=True)
     entropy = -(p * np.log(p)).sum(axis=1)
-    figures = evaluate(runs("plain"), "--tasks", "topic", "--samples", 20)["attention"]["tasks"]["topic"]
+    figures = evaluate(runs("plain"), "--tasks", "topic")["attention"]["tasks"]["topic"]
     assert figures["entropy"] == pytest.approx(entropy.mean(), abs=1e-4)
     assert figures["effective_tasks"] == pytest.approx(np.exp(entropy).mean(), abs=1e-3)
     assert figures["focused"] == pytest.approx((weights.max(axis=1) > 0.9).mean(), abs=1e-9)
