@@ -41,8 +41,17 @@ void tell(const std::filesystem::path& run_dir, const std::string& words) {
   note_failure(run_dir, static_cast<int>(Exit::hang), text);
 }
 
+// Whether another worker has reported the end of this run, as when this one was stopped and is the cause of it.
+bool failure_is_noted(const std::filesystem::path& run_dir) try {
+  const auto status = read_status(run_dir);
+  return status && status->state == "failed" && status->process.mark == own_process().mark;
+} catch (const Error&) {
+  return false;
+}
+
 void tell_lost(const std::filesystem::path& run_dir, const std::string& words) {
   silence_stop_signals();  // the launcher's SIGTERM follows
+  if (failure_is_noted(run_dir)) return;
   const std::string resumes = resumes_from(run_dir);
   const std::string text =
       words + (resumes.empty() ? ". No checkpoint had been saved; the same command starts again" : resumes);
