@@ -81,12 +81,12 @@ class Scan {
       if (file_.inputs) file_.inputs->say(fmt::format("task '{}': {} {}", file_.task, file_.file.string(), what));
     };
     if (count.left_out > 0)
-      say(fmt::format("has {} samples whose label marks that they have none, of {}; they are left out",
-                      grouped(count.left_out), grouped(count.left_out + count.samples)));
+      say(fmt::format("holds samples without a label, which are left out: {} of {}", grouped(count.left_out),
+                      grouped(count.left_out + count.samples)));
     if (changed_tags_ > 0)
       say(
-          fmt::format("has {} tags in the scheme IOB1, IOBES or BILOU, which are written as BIO; 'tag_scheme = keep' "
-                      "keeps them",
+          fmt::format("holds tags in the scheme IOB1, IOBES or BILOU, which are written as BIO ({}); 'tag_scheme = "
+                      "keep' keeps them",
                       grouped(changed_tags_)));
     std::vector<std::string> untrained;
     if (file_.shared && defines_)

@@ -131,7 +131,7 @@ std::string train_sentencepiece(const std::vector<std::string>& texts, std::int6
   // vocab_size is an upper bound.
   if (const std::string most = number_after("set it to a value <= "); !most.empty() && most.size() < 10) {
     if (const std::int64_t fewer = std::stol(most); fewer > 0 && fewer < vocab_size)
-      return train_sentencepiece(texts, fewer);
+      return train_sentencepiece(texts, fewer, normalize);
     cure = fmt::format("set vocab_size to at most {} or give more text", most);
   } else if (const std::size_t at = reason.find(" vs "); at != std::string::npos)
     cure = fmt::format("set vocab_size above {}, the number of different characters", number_after(" vs "));

@@ -61,7 +61,7 @@ const char* const kFourColumns =
 TEST_F(ConllTest, ColumnsOfCoNLL2003) {
   only(Kind::tagging, "t.conll", kFourColumns);
   EXPECT_EQ(sentences(), (Sentences{{"a b c c", "B-ORG O B-PER B-PER"}, {"b", "O"}}));
-  EXPECT_NE(progress_.find("2 tags in the scheme IOB1"), std::string::npos) << progress_;
+  EXPECT_NE(progress_.find("written as BIO (2)"), std::string::npos) << progress_;
   options_.tasks[0].bio = false;
   EXPECT_EQ(sentences(), (Sentences{{"a b c c", "I-ORG O I-PER B-PER"}, {"b", "O"}}));
   options_.tasks[0].tag_column = 2;

