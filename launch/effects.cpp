@@ -57,7 +57,9 @@ std::string full_name(const Condition& condition, const std::string& of) {
 
 std::string in_words(const Condition& condition, const std::string& name) {
   if (condition.sign.empty()) return name;
-  if (condition.sign == "!=") return fmt::format("{} above {}", name, condition.values[0]);
+  if (condition.sign == "!=")
+    return fmt::format("{} {} {}", name, parse_number(condition.values[0]) ? "above" : "other than",
+                       condition.values[0]);
   if (condition.sign == "~") return fmt::format("{} with {}", name, condition.values[0]);
   return fmt::format("{} = {}", name, fmt::join(condition.values, " or "));
 }
@@ -97,7 +99,8 @@ bool holds(const Condition& condition, const std::string& of, const Config& conf
   const std::string value = config.has(name) ? config.text(name) : "";
   if (condition.sign.empty()) return !value.empty();
   if (condition.sign == "~") return value.find(condition.values[0]) != std::string::npos;
-  return (condition.sign == "=") == among(value);
+  if (condition.sign == "!=") return !value.empty() && !among(value);
+  return among(value);
 }
 
 }  // namespace
@@ -135,9 +138,11 @@ void refuse_without_effect(const Config& config, const TaskKinds& kinds, const s
   const std::string needed = in_words(parse_needs(option.needs), [&](const Condition& condition) {
     const bool of_data = condition.name == "kind";
     const std::string other = of_data ? fmt::format("the kind of task {}", task_of(name)) : full_name(condition, name);
-    if (found.empty() && of_data && kinds.contains(task_of(name)))
+    if (!found.empty() || holds(condition, name, config, kinds))
+      ;  // the first one that does not hold is named
+    else if (of_data)
       found = fmt::format("{} is {}", other, name_of(kinds.at(task_of(name))));
-    else if (found.empty() && !of_data && !holds(condition, name, config, kinds))
+    else
       found = config.has(other)
                   ? "there is " + (bare ? fmt::format("--{} {}", other, config.text(other)) : config.quote(other))
                   : fmt::format("{} is not given", other);

@@ -501,7 +501,9 @@ Config parse_options(std::string_view command, std::span<const Option> table, co
     fail_unknown(command, table, error.get_option_name());
   } catch (const po::invalid_command_line_syntax& error) {
     if (error.kind() == po::invalid_syntax::missing_parameter) {
-      const std::string name = error.get_option_name();
+      std::string name = error.get_option_name();
+      // Named in its long form where it was written in its short one.
+      if (std::ranges::count(words, name) == 0 && words.back().starts_with('-')) name = words.back();
       const auto at = std::ranges::find(words, name);
       fail_missing(name, at == words.end() || at + 1 == words.end() ? "" : *(at + 1));
     }

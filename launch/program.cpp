@@ -73,7 +73,8 @@ void catch_signals_of(const std::string& command) {
   const Launcher launcher = find_launcher();
   const std::string who = launcher.rank <= 0 ? fmt::format("polyhead {}", command) : "";  // one of the workers says it
   if (command == "train")
-    catch_stop_signals(who, "training finishes its step, saves a checkpoint and ends with code 75");
+    catch_stop_signals(who, "training finishes its step, saves a checkpoint and ends with code 75",
+                       launcher.processes == 1);
   else if (command == "compare")
     catch_stop_signals(who, "the run that is training saves a checkpoint, and compare ends with code 75");
 }

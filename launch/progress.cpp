@@ -82,10 +82,10 @@ std::string ProgressDisplay::line(std::int64_t step, double now, std::size_t wid
   const std::int64_t total = std::max<std::int64_t>(1, last_step_);
   const std::int64_t done = step - first_step_;  // since the clock began, after the first step
   std::string text = fmt::format("step {}/{}", step, last_step_);
+  std::string bar;
   if (terminal_) {
     const auto filled = static_cast<std::size_t>(20 * step / total);
-    text = fmt::format("[{}{}] {}", std::string(filled, '='), std::string(20 - std::min<std::size_t>(20, filled), ' '),
-                       text);
+    bar = fmt::format("[{}{}] ", std::string(filled, '='), std::string(20 - std::min<std::size_t>(20, filled), ' '));
   }
   if (done > 0) {
     const double left = (now - began_) / static_cast<double>(done) * static_cast<double>(last_step_ - step);
@@ -97,7 +97,10 @@ std::string ProgressDisplay::line(std::int64_t step, double now, std::size_t wid
     if (const auto plain = plain_.find(task); plain != plain_.end())
       all += fmt::format(" ({:.3f} without smoothing)", plain->second);
   }
-  return text + (text.size() + all.size() <= width ? all : mean_and_worst(loss_));
+  // A narrow terminal has the mean and the worst task, and a narrower one no bar.
+  if (bar.size() + text.size() + all.size() > width) all = mean_and_worst(loss_);
+  if (bar.size() + text.size() + all.size() > width) bar.clear();
+  return bar + text + all;
 }
 
 void ProgressDisplay::clear() {

@@ -110,10 +110,11 @@ void catch_lost_files(std::function<void(const std::string&)> told) {
   sigaction(SIGBUS, &action, nullptr);
 }
 
-void catch_stop_signals(const std::string& who, const std::string& then) {
+void catch_stop_signals(const std::string& who, const std::string& then, bool tell_term) {
   if (!who.empty()) {
     static std::array<std::string, kStopSignals.size()> lines;
     for (std::size_t i = 0; i < kStopSignals.size(); ++i) {
+      if (kStopSignals[i].number == SIGTERM && !tell_term) continue;
       lines[i] = fmt::format("{}{}: {}: {}{}.\n", ::isatty(STDERR_FILENO) == 1 ? "\n" : "", who, kStopSignals[i].name,
                              then, kStopSignals[i].warning);
       g_lines[i] = lines[i].c_str();

@@ -13,8 +13,9 @@ namespace polyhead {
 // From now on INT (Ctrl-C), TERM, USR1 and HUP set the flag instead of ending the process; an INT or HUP that was
 // ignored before, as under nohup, stays ignored. The second INT and the third TERM end it at once.
 // The first signal writes one line to stderr, which begins with `who` ("polyhead train"; "": no line) and ends with
-// `then`, what happens now. A signal that came since catch_early_signals() is told at once.
-void catch_stop_signals(const std::string& who = {}, const std::string& then = {});
+// `then`, what happens now. A signal that came since catch_early_signals() is told at once. Without `tell_term` TERM
+// has no line: a launcher sends it to workers whose job another worker has ended.
+void catch_stop_signals(const std::string& who = {}, const std::string& then = {}, bool tell_term = true);
 
 // The same without a line, for the commands train and compare alone; may be called before any constructor has run.
 void catch_early_signals(int argc, char** argv) noexcept;

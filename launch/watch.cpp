@@ -41,17 +41,21 @@ void tell(const std::filesystem::path& run_dir, const std::string& words) {
   note_failure(run_dir, static_cast<int>(Exit::hang), text);
 }
 
-// Whether another worker has reported the end of this run, as when this one was stopped and is the cause of it.
-bool failure_is_noted(const std::filesystem::path& run_dir) try {
+// Whether another worker has reported the end of this run, as when this one was stopped and is the cause of it. What
+// was written since this process began is of this run; status.json names only the worker that wrote it first.
+bool failure_is_noted(const std::filesystem::path& run_dir, std::filesystem::file_time_type began) try {
   const auto status = read_status(run_dir);
-  return status && status->state == "failed" && status->process.mark == own_process().mark;
+  std::error_code code;
+  const auto written = std::filesystem::last_write_time(run_dir / "status.json", code);
+  return status && status->state == "failed" &&
+         (status->process.mark == own_process().mark || (!code && written >= began));
 } catch (const Error&) {
   return false;
 }
 
-void tell_lost(const std::filesystem::path& run_dir, const std::string& words) {
+void tell_lost(const std::filesystem::path& run_dir, std::filesystem::file_time_type began, const std::string& words) {
   silence_stop_signals();  // the launcher's SIGTERM follows
-  if (failure_is_noted(run_dir)) return;
+  if (failure_is_noted(run_dir, began)) return;
   const std::string resumes = resumes_from(run_dir);
   const std::string text =
       words + (resumes.empty() ? ". No checkpoint had been saved; the same command starts again" : resumes);
@@ -83,7 +87,8 @@ std::unique_ptr<Watchdog> start_watchdog(const Command& command, const std::vect
   options.host = host_name();
   if (launched_on_one_host()) options.common_host = options.host;
   options.told = [run_dir = options.run_dir](const std::string& line) { tell(run_dir, line); };
-  options.lost = [run_dir = options.run_dir](const std::string& line) { tell_lost(run_dir, line); };
+  options.lost = [run_dir = options.run_dir, began = std::filesystem::file_time_type::clock::now()](
+                     const std::string& line) { tell_lost(run_dir, began, line); };
   options.warned = [](const std::string& line) {
     std::fputs(fmt::format("polyhead train: warning: {}\n", line).c_str(), stderr);
   };

@@ -198,7 +198,8 @@ std::span<const Option> plan_options() {
 int run_calibration(const Config& given, const std::filesystem::path& file, Communicator& world) {
   Config config = given;
   for (const char* name : {"config", "machine"})
-    if (config.has(name)) check_not_input(file, "--calibrate", config.path(name), fmt::format("--{}", name));
+    if (config.knows(name) && config.has(name))
+      check_not_input(file, "--calibrate", config.path(name), fmt::format("--{}", name));
   auto [manifest, options] = read_run(config);
   const CpuShare cpus = cpus_from_affinity(world);
   if (options.micro_batch == 0)

@@ -36,7 +36,7 @@ TEST(Effects, WhatNeedsAnotherOptionHasNoneWithoutIt) {
       {{"--run.micro_batch", "4"}, {"--run.reproducible", "world"}},
       {{"--run.task_patience", "2"}, {"--run.eval_every", "5"}},
       {{"--task.c.patience", "2"}, {"--run.eval_every", "5"}},
-      {{"--mixture.cap", "9"}, {"--mixture.phases", "5 temperature 2"}},
+      {{"--mixture.cap", "9", "--mixture.kind", "uniform"}, {"--mixture.phases", "5 temperature 2"}},
       {{"--task.r.delta", "2"}, {"--task.r.loss", "huber"}},
       {{"--task.c.distill", "0.3"}, {"--task.c.teacher", "run"}},
       {{"--task.c.metric", "accuracy"}, {"--run.best", "mean"}},

@@ -135,7 +135,7 @@ def test_a_program_without_the_head(grades, trained, tmp_path):
     (["--task.grades.head_options", "link=logit, link=probit"], ["link is given twice"]),
     (["--task.grades.head_options", "lnk=probit"], ["task.grades.head_options", "no option lnk", "it has link"]),
     (["--task.grades.head_options", "link=cauchy"], ["task.grades.head_options: link = cauchy", "logit or probit"]),
-    (["--task.grades-plain.head_options", "link=logit"], ["task.grades-plain.head_options", "no option link", "it has none"]),
+    (["--task.grades-plain.head_options", "link=logit"], ["task.grades-plain.head_options", "no effect without task.grades-plain.head"]),
 ])
 def test_wrong_options(options, says, ordinal, grades, tmp_path, monkeypatch):
     monkeypatch.setattr(program, "POLYHEAD", str(ordinal))
