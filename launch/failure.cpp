@@ -5,6 +5,8 @@
 #include <fmt/format.h>
 #include <sys/resource.h>
 #include <unistd.h>
+#include <cerrno>
+#include <system_error>
 
 #include <algorithm>
 #include <array>
@@ -119,6 +121,13 @@ Failure failure_of(const std::exception& error, std::string_view command) noexce
   try {
     if (const auto* known = dynamic_cast<const Error*>(&error)) return {static_cast<int>(known->code()), known->what()};
     if (dynamic_cast<const std::bad_alloc*>(&error) != nullptr) return out_of_memory("", command);
+    // What a print to a closed or full stream throws.
+    if (const auto* system = dynamic_cast<const std::system_error*>(&error))
+      for (const int number : {EBADF, EFBIG, EIO, ENOSPC, EPIPE, EDQUOT})
+        if (system->code().value() == number)
+          return {static_cast<int>(Exit::cannot_write),
+                  fmt::format("the output cannot be written: it is closed or the disk is full ({})",
+                              std::generic_category().message(number))};
     const std::string text = words_of(error);
     if (says_out_of_memory(text)) return out_of_memory(text, command);
     return {static_cast<int>(Exit::internal), fmt::format("internal error: {}", text)};

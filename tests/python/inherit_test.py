@@ -204,7 +204,7 @@ def test_the_source_is_part_of_the_run(source, data, tmp_path):
     start_from(source, tmp_path / "new", "--run.seed", 5, "--run.stop_at", 2)
     shutil.copytree(source, tmp_path / "moved")
     start_from(tmp_path / "moved", tmp_path / "new", "--run.stop_at", 3)  # the same weights elsewhere
-    train(tmp_path / "another", data, *OPTIONS, "--run.seed", 9)
+    train(tmp_path / "another", data, *[9 if word == 3 else word for word in OPTIONS])
     fails(78, "train", "--init-from", tmp_path / "another", "--run-dir", tmp_path / "new", says=["run.init_hash"])
     # Begun, but not saved yet: it starts from the same weights again, or says that they have changed.
     shutil.rmtree(tmp_path / "new" / "checkpoints")

@@ -52,7 +52,8 @@ def test_tasks_leave_and_come_back(whole, data):
         assert line["ids_hash"] == f"{rolled:016x}"
     samples = {task["name"]: task["splits"]["train"]["samples"] for task in json.loads((data / "dataset.json").read_text())["tasks"]}
     expected = {name: taken[i] / samples[name] for i, name in enumerate(names)}
-    assert lines(folder)[-1] == {"kind": "epochs", "step": STEPS, "epochs": pytest.approx(expected)}
+    last = lines(folder)[-1]
+    assert last == {"kind": "epochs", "step": STEPS, "epochs": pytest.approx(expected), "check": last["check"]}
     assert status(folder)["epochs"] == pytest.approx(expected)
     planned, made = re.search(r"^epochs in 24 steps: (.*)$", said, re.M)[1], re.search(r"^epochs: (.*)$", said, re.M)[1]
     assert set(planned.split(", ")) == set(made.split(", ")) == {f"{name} {expected[name]:.2f}" for name in names}
