@@ -10,11 +10,13 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
 #include <new>
+#include <system_error>
 
 #include "core/base/batch_sizes.h"
 #include "core/base/error.h"
