@@ -3,7 +3,6 @@
 
 #include <ATen/Parallel.h>
 #include <fmt/format.h>
-#include <torch/torch.h>
 
 #include <algorithm>
 #include <chrono>
@@ -12,6 +11,7 @@
 
 #include "core/base/error.h"
 #include "core/model/device.h"
+#include "core/model/torch.h"
 
 namespace polyhead {
 namespace {

@@ -1,8 +1,6 @@
 """Wrong input of train and import: one paragraph with file, line or task and the cure, the right exit code, on every worker the end."""
 
-import fcntl
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -192,16 +190,6 @@ def test_a_line_is_named_even_in_a_large_file(tmp_path):
         (tmp_path / "train.jsonl").write_bytes((good + other).encode() * 5000 + bad + good.encode() * 100)
         said = fails(65, "import", "-c", tmp_path / "d.ini", "--out", tmp_path / "out", says=["fruit", "train.jsonl", "10001", says])
         assert len(said) < 1000 and not (tmp_path / "out").exists()
-
-
-@BOTH
-def test_a_folder_in_which_another_training_runs(workers, data, tmp_path):
-    (tmp_path / "run").mkdir()
-    held = os.open(tmp_path / "run", os.O_RDONLY)
-    fcntl.flock(held, fcntl.LOCK_EX)
-    refused(78, tmp_path / "run", data, says=["another training is running", str(tmp_path / "run")], workers=workers)
-    os.close(held)
-    train(tmp_path / "run", data, "--run.steps", 1)  # the cure works
 
 
 # Batches made ahead
