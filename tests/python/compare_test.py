@@ -132,15 +132,20 @@ def test_other_draws_and_splits_need_no_training(compared, data):
     assert other["tasks"]["lines"]["first"] != told["tasks"]["lines"]["first"]
 
 
-@pytest.mark.parametrize("which", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_interrupted_it_goes_on_to_the_same_table(which, data, tmp_path):
-    options = ["--run.checkpoint_every", 10]
-    for name in ("whole", "cut"):
-        (tmp_path / name).mkdir()
-        ini = configuration(tmp_path / name, steps=120)
-        if name == "whole":
-            whole = compare(ini, data, *options, "--json")
-    process = subprocess.Popen(command(*compare_words(ini, data, *options)), env=environment(), stdin=subprocess.DEVNULL,
+SAVES = ["--run.checkpoint_every", 10]
+
+
+@pytest.fixture(scope="module")
+def whole(data, tmp_path_factory):
+    """The table of a comparison that nothing interrupts."""
+    return compare(configuration(tmp_path_factory.mktemp("whole"), steps=120), data, *SAVES, "--json").stdout
+
+
+# TERM is what a scheduler sends, INT is Ctrl-C; both are caught alike (signals_test.py).
+@pytest.mark.parametrize("which", [signal.SIGINT, signal.SIGKILL])
+def test_interrupted_it_goes_on_to_the_same_table(which, whole, data, tmp_path):
+    ini = configuration(tmp_path, steps=120)
+    process = subprocess.Popen(command(*compare_words(ini, data, *SAVES)), env=environment(), stdin=subprocess.DEVNULL,
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8",
                                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     caught = ini.parent / "out" / "single-ornament-seed1" / "run"
@@ -156,8 +161,8 @@ def test_interrupted_it_goes_on_to_the_same_table(which, data, tmp_path):
     assert not (ini.parent / "out" / "joint-seed2").exists()
     if which != signal.SIGKILL:
         assert "single-ornament-seed1: stopped by a signal; the same command goes on from here" in errors
-    again = compare(ini, data, *options, "--json")
-    assert again.stdout == whole.stdout
+    again = compare(ini, data, *SAVES, "--json")
+    assert again.stdout == whole
     assert "going on after step" in (caught.parent / "log").read_text()
     assert again.stderr.count("is trained already") == 3
 
