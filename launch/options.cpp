@@ -318,8 +318,9 @@ bool Config::flag(const std::string& name) const {
 }
 
 bool Config::knows(std::string_view section_and_key) const {
-  return std::ranges::any_of(
-      table_, [&](const Option& o) { return fmt::format("{}.{}", o.section, o.key) == section_and_key; });
+  return std::ranges::any_of(table_, [&](const Option& o) {
+    return o.section.empty() ? o.key == section_and_key : fmt::format("{}.{}", o.section, o.key) == section_and_key;
+  });
 }
 
 std::vector<std::string> Config::names_given() const {

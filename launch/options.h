@@ -70,7 +70,7 @@ class Config {
   const Given* given(const std::string& name) const;
   // The table's row of a name.
   const Option& option(const std::string& name) const;
-  // Whether the table has an option of this section and key, "task.head".
+  // Whether the table has an option of this section and key, "task.head", or of this key alone, "config".
   bool knows(std::string_view section_and_key) const;
   // Takes the value away, so that the default holds.
   void erase(const std::string& name) { values_.erase(name); }
