@@ -116,22 +116,23 @@ int run_command(const Command& command, const std::vector<std::string>& words, C
 
 std::span<const Command> commands() {
   static const std::vector<Command> list = {
-      {"import", "Turns JSONL files and an import description into a data set.", import_options(), false, run_import},
+      {"import", "Converts sample files (JSONL, CSV, TSV, text, CoNLL) into a data set, as an import description says.",
+       import_options(), false, run_import},
       {"synthetic", "Writes JSONL files of planted tasks and their import description.", synthetic_options(), false,
        run_synthetic},
       {"inspect", "Shows what a data set holds: counts, lengths, labels, samples.", inspect_options(), false,
        run_inspect},
       {"verify", "Checks every hash and rule of a data set, and the checkpoints of a run.", verify_options(), false,
        run_verify},
-      {"plan", "Says what a run takes on N workers: heads, memory, traffic, time; measures what it reckons with.",
+      {"plan", "Predicts what a run needs on N workers: heads, memory, traffic, time; measures the costs that it uses.",
        plan_options(), true, run_plan},
-      {"train", "Trains, or goes on with a run.", train_options(), true, run_train},
-      {"evaluate", "Takes the metrics of a run's tasks on a split.", evaluate_options(), false, run_evaluate},
+      {"train", "Trains a model, or resumes a run.", train_options(), true, run_train},
+      {"evaluate", "Computes the metrics of a run's tasks on a split.", evaluate_options(), false, run_evaluate},
       {"compare", "Trains each task alone and all together, or two configurations, and tells the difference.",
        compare_options(), false, run_compare},
       {"predict", "Reads JSONL, writes it with a run's predictions.", predict_options(), false, run_predict},
-      {"doctor", "Tells what this machine, or every worker's, offers, and what will not work.", doctor_options(), true,
-       run_doctor},
+      {"doctor", "Reports what this machine, or every worker's, offers, and what will not work.", doctor_options(),
+       true, run_doctor},
   };
   return list;
 }

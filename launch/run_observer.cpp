@@ -123,7 +123,7 @@ bool RunObserver::write_status_file() {
     return true;
   } catch (const Error& error) {
     if (!std::exchange(status_failing_, true))
-      warn(fmt::format("{}. The run continues, but status.json does not say how it stands", error.what()));
+      warn(fmt::format("{}. The run continues, but status.json is out of date", error.what()));
     return false;
   }
 }

@@ -45,21 +45,21 @@ std::span<const Option> train_options() {
        "task.NAME.metric; its head is frozen and its data leave the mixture. Training ends when all are. 0: never.",
        false, ">=0", "", "run.eval_every!=0"},
       {"run", "best", text, "",
-       "What early stopping and the best checkpoint go by: TASK:METRIC on valid, or mean: the mean of all tasks' "
-       "task.NAME.metric, negative where lower is better; none when empty.",
+       "The value that early stopping and the best checkpoint use: TASK:METRIC on valid, or mean, the mean "
+       "of all tasks' task.NAME.metric (negated where lower is better). Empty: none.",
        true, "", "", "run.eval_every!=0"},
-      {"run", "checkpoint_every", integer, "0", "Save a checkpoint every so many steps; 0: at the end only.", false,
-       ">=0"},
-      {"run", "checkpoint_seconds", number, "0", "Save a checkpoint when the newest is so old; 0: do not.", false,
+      {"run", "checkpoint_every", integer, "0", "Number of steps between checkpoints. 0: one checkpoint, at the end.",
+       false, ">=0"},
+      {"run", "checkpoint_seconds", number, "0", "Seconds between checkpoints. 0: no checkpoint by time.", false,
        ">=0"},
       {"run", "keep", integer, "2", "Checkpoints to keep.", false, ">=1"},
-      {"run", "stop_at", integer, "0", "End after this step as if interrupted, saved and able to go on; 0: do not.",
-       false, ">=0"},
-      {"run", "resume", choice, "auto", "Whether a run folder with a checkpoint goes on (auto) or is refused (never).",
-       false, "auto|never"},
+      {"run", "stop_at", integer, "0",
+       "Save and stop after this step, as if interrupted; the run can be resumed. 0: do not stop early.", false, ">=0"},
+      {"run", "resume", choice, "auto",
+       "Whether a run folder that holds a checkpoint is resumed (auto) or refused (never).", false, "auto|never"},
       {"run", "hang_timeout", number, "600",
-       "A worker that gets nothing done for so many seconds, or is not heard of, ends the run with code 71 and is "
-       "named; 0: never.",
+       "Seconds without progress or a sign of life after which a worker counts as hung: the run names it and "
+       "ends with code 71. 0: never.",
        false, ">=0"},
       {"run", "init_timeout", number, "300",
        "Seconds that workers wait for each other at the start before those that have not come are named and the run "
@@ -70,10 +70,9 @@ std::span<const Option> train_options() {
        "steps 10-20; none when empty.",
        false},
       {"run", "threads", integer, "0",
-       "Computing threads of a worker; 0: 1 with reproducible world, else OMP_NUM_THREADS, else what the run began "
-       "with, "
-       "else as many of the cores that this worker may use as a short measurement finds fastest (one worker) or its "
-       "share of them (several).",
+       "Computing threads of a worker. 0 takes the first that applies: 1 with run.reproducible = world; "
+       "OMP_NUM_THREADS; the number that the run began with; for one worker the number that a short "
+       "measurement finds fastest, for several an equal share of the cores.",
        false, ">=0"},
       {"run", "data_access", choice, "auto",
        "How shards are read: mapped, or by pread, which auto takes on a network file system.", false, "auto|map|pread"},
@@ -88,13 +87,12 @@ std::span<const Option> train_options() {
        "after another before the one update; less memory, the same update up to rounding.",
        true, ">=1"},
       {"run", "reproducible", choice, "run",
-       "The same bits again on the same number of workers (run), or on any number of workers and any placement "
-       "(world): "
-       "slower, on CPUs, of one kind, with one number of threads.",
+       "The same bits in every run on the same number of workers (run), or on any number of workers and any "
+       "placement (world), which is slower and needs CPUs of one kind and the same number of threads on "
+       "every worker.",
        true, "run|world"},
-      {"run", "micro_batch", integer, "16",
-       "The number of samples of a task, neighbours in its stream, that are computed on by themselves.", true, ">=1",
-       "", "run.reproducible=world"},
+      {"run", "micro_batch", integer, "16", "Number of consecutive samples of a task that are computed together.", true,
+       ">=1", "", "run.reproducible=world"},
       {"run", "dtype", choice, "float32", "The type of parameters and arithmetic.", true, "float32|float64"},
       {"run", "device", choice, "auto", "Where to compute; auto takes a GPU where there is one.", false,
        "auto|cpu|cuda"},
@@ -112,8 +110,8 @@ std::span<const Option> train_options() {
       {"encoder", "attention_dropout", number, "0",
        "Dropout rate of the weights of self-attention, and of those of a translation's decoder.", true, ">=0,<1"},
       {"encoder", "drop_path", number, "0",
-       "Stochastic depth: the rate at which a sample passes by both branches of the last block; it grows linearly from "
-       "0 at the first.",
+       "Stochastic depth: the probability that a sample skips both branches of the last block. It grows "
+       "linearly from 0 at the first block.",
        true, ">=0,<1"},
       {"encoder", "activation_checkpointing", choice, "off",
        "Whether backward computes again what happened inside each block (blocks), which saves memory, costs a "
@@ -145,7 +143,8 @@ std::span<const Option> train_options() {
        "Epsilon: the share of a word's weight that is spread evenly over tasks (competitive) or words (independent).",
        true, ">=0,<1", "", "attention.mode=competitive|independent"},
       {"attention", "entropy_bonus", number, "0",
-       "Times this, the mean entropy (nats) of its words' weights over tasks is taken from each task's loss; 0: none.",
+       "Factor of the entropy bonus: each task's loss is reduced by this factor times the mean entropy "
+       "(nats) of its words' weights over tasks. 0: none.",
        true, ">=0", "", "attention.mode=competitive|independent"},
       {"attention", "importance", choice, "learned",
        "Tasks' importances are learned, or fixed at task.NAME.importance.", true, "learned|fixed", "",
@@ -205,8 +204,8 @@ std::span<const Option> train_options() {
        "The workers that hold the task's head, as 0, 2, 4-7; placed by cost when not given.", false},
       {"task", "rate", number, "", "The task's relative rate; 0 leaves it out.", true, ">=0", "",
        "mixture.kind=explicit"},
-      {"task", "patience", integer, "", "As run.task_patience, which it is when not given.", false, ">=0", "",
-       "run.eval_every!=0 unless 0"},
+      {"task", "patience", integer, "", "As run.task_patience, for this task. Default: run.task_patience.", false,
+       ">=0", "", "run.eval_every!=0 unless 0"},
       {"task", "metric", text, "loss",
        "What early stopping of the task and run.best = mean go by: a metric that evaluations on valid give.", true, "",
        "", "run.best=mean or patience!=0"},
@@ -226,7 +225,8 @@ std::span<const Option> train_options() {
        "kind=classification"},
       {"task", "loss", choice, "mse", "Squared error or Huber's loss, of standardised values.", true, "mse|huber", "",
        "kind=regression"},
-      {"task", "delta", number, "1", "The error, in deviations of the target, from which it grows straight.", true,
+      {"task", "delta", number, "1",
+       "Huber's loss: the error, in standard deviations of the target, above which the loss grows linearly.", true,
        ">0", "", "kind=regression and loss=huber"},
       {"task", "decoder_layers", integer, "2", "Blocks of the decoder.", true, ">=1", "", "kind=translation"},
       {"task", "max_target", integer, "128", "Tokens that search writes at most.", true, ">=1", "", "kind=translation"},

@@ -32,8 +32,9 @@ std::span<const Option> evaluate_options() {
       {"", "json", flag, "", "Print one JSON object instead of a table."},
       {"", "beam", integer, "1", "Of translation: prefixes that compete in beam search; 1: greedy.", false, ">=1"},
       {"", "length-penalty", number, "0.6",
-       "Alpha of beam search, by whose power of (5 + length) / 6 log-probabilities are divided; 0: none.", false, ">=0",
-       "", "beam!=1"},
+       "Length penalty alpha of beam search: log-probabilities are divided by ((5 + length) / 6)^alpha. 0: "
+       "none.",
+       false, ">=0", "", "beam!=1"},
       {"", "threads", integer, "0",
        "Computing threads; 0: OMP_NUM_THREADS, or as many of the cores that this process may use as a short "
        "measurement "
@@ -69,8 +70,9 @@ std::span<const Option> predict_options() {
        ">=4"},
       {"", "beam", integer, "1", "Of translation: prefixes that compete in beam search; 1: greedy.", false, ">=1"},
       {"", "length-penalty", number, "0.6",
-       "Alpha of beam search, by whose power of (5 + length) / 6 log-probabilities are divided; 0: none.", false, ">=0",
-       "", "beam!=1"},
+       "Length penalty alpha of beam search: log-probabilities are divided by ((5 + length) / 6)^alpha. 0: "
+       "none.",
+       false, ">=0", "", "beam!=1"},
       {"", "threads", integer, "0",
        "Computing threads; 0: OMP_NUM_THREADS, or as many of the cores that this process may use as a short "
        "measurement "
