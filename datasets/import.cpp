@@ -121,6 +121,7 @@ TaskInfo write_task(const ImportOptions& options, const fs::path& folder, const 
                          split.shards.size(), split.shards.size() == 1 ? "" : "s"));
     info.splits[file.split] = std::move(split);
   }
+  for (const std::string& warning : plan.warnings) progress("warning: " + warning);
   if (const std::string text = census.unknown.warning(fmt::format("task '{}'", info.name)); !text.empty())
     progress("warning: " + text);
   constexpr std::uint64_t kAltered = 100;  // one target in so many may be altered without a word

@@ -254,7 +254,7 @@ ImportPlan make_plan(const ImportTask& task, const TaskInfo* before, const std::
   progress(fmt::format("read {}: {}", task.name, counts));
   for (const auto& warnings : {census.labels.warnings(plan.files.front()), census.precision.warnings(task.name),
                                census.overlap.warnings(task.name)})
-    for (const std::string& warning : warnings) progress("warning: " + warning);
+    plan.warnings.insert(plan.warnings.end(), warnings.begin(), warnings.end());
   return plan;
 }
 

@@ -28,6 +28,7 @@ struct ImportPlan {
   std::unordered_map<std::string, std::uint32_t> index;  // label -> number
   std::uint64_t outputs = 1;                             // regression
   TargetForms forms;                                     // translation: of the train targets
+  std::vector<std::string> warnings;                     // to be said when the samples are written
 };
 
 // "1,234,567"
