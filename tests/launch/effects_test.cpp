@@ -58,7 +58,7 @@ TEST(Effects, WhatIsOfOneKindHasNoneOnAnother) {
   for (const auto& [option, value, good, bad] :
        {std::tuple("focal_gamma", "2", "c", "t"), std::tuple("class_weights", "balanced", "c", "r"),
         std::tuple("label_smoothing", "0.1", "c", "t"), std::tuple("loss", "huber", "r", "c")}) {
-    const auto name = [&](const char* task) { return fmt::format("task.{}.{}", task, option); };
+    const auto name = [&, option = option](const char* task) { return fmt::format("task.{}.{}", task, option); };
     EXPECT_TRUE(idle({"--" + name(good), value}).empty()) << option;
     EXPECT_EQ(idle({"--" + name(bad), value}), std::vector{name(bad)});
     EXPECT_TRUE(idle({"--" + name("other"), value}).empty()) << "a task of which nothing is known";
