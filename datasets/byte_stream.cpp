@@ -1,4 +1,4 @@
-// read(2) into a buffer of 1 MiB, then a decoder.
+// read(2) into a buffer of 1 MiB, then a decoder; or the reader of Parquet.
 #include "datasets/byte_stream.h"
 
 #include <fcntl.h>
@@ -35,7 +35,7 @@ std::filesystem::path uncompressed_name(const std::filesystem::path& file) {
   return compression_by_name(file).empty() ? file : file.parent_path() / file.stem();
 }
 
-ByteStream::ByteStream(const std::filesystem::path& content, const std::filesystem::path& name)
+ByteStream::ByteStream(const std::filesystem::path& content, const std::filesystem::path& name, bool name_classes)
     : name_(name), buffer_(1 << 20, '\0') {
   const auto fail = [&](int code) { throw std::system_error(code, std::system_category()); };
   descriptor_ = ::open(content.c_str(), O_RDONLY | O_CLOEXEC);
@@ -54,6 +54,8 @@ ByteStream::ByteStream(const std::filesystem::path& content, const std::filesyst
                       name.extension().string(), named));
     if (!compression_.empty())
       decoder_ = make_decoder(compression_);
+    else if (is_parquet(rest_))
+      rows_ = open_parquet(descriptor_, name, name_classes);
     else if (const std::string foreign = foreign_format(rest_.substr(0, 512), name); !foreign.empty())
       throw BadStream(foreign);
   } catch (...) {
@@ -81,7 +83,30 @@ void ByteStream::fill() {
   ended_ = size < buffer_.size();
 }
 
+// The file is hashed at the end, in the blocks in which fill() reads it.
+std::size_t ByteStream::read_rows(std::span<char> out) {
+  std::size_t made = 0;
+  while (made < out.size()) {
+    if (lines_read_ == lines_.size()) {
+      lines_.clear();
+      lines_read_ = 0;
+      try {
+        if (!rows_->next(lines_)) break;
+      } catch (const std::runtime_error& error) {
+        throw BadStream(error.what());
+      }
+    }
+    const std::size_t size = std::min(lines_.size() - lines_read_, out.size() - made);
+    std::memcpy(out.data() + made, lines_.data() + lines_read_, size);
+    lines_read_ += size;
+    made += size;
+  }
+  while (made == 0 && !ended_) fill();
+  return made;
+}
+
 std::size_t ByteStream::read(std::span<char> out) {
+  if (rows_ != nullptr) return read_rows(out);
   std::size_t made = 0;
   while (made < out.size()) {
     if (rest_.empty() && !ended_) fill();
@@ -109,6 +134,9 @@ std::size_t ByteStream::read(std::span<char> out) {
           fmt::format("ends in the middle of its {} data; it is cut off, so get the file again", compression_));
     break;
   }
+  if (!started_ && decoder_ != nullptr && is_parquet({out.data(), made}))
+    throw BadStream(
+        "decompressed, it is Parquet, which is read only as it is; decompress it, as Parquet compresses by itself");
   if (!started_ && decoder_ != nullptr)
     if (const std::string foreign =
             foreign_format({out.data(), std::min<std::size_t>(made, 512)}, uncompressed_name(name_));

@@ -1,4 +1,5 @@
-// A file's bytes in blocks, decompressed where the file is gzip, Zstandard or bzip2.
+// A file's bytes in blocks, decompressed where the file is gzip, Zstandard or bzip2; of Parquet the rows as lines of
+// JSON.
 #pragma once
 
 #include <cstddef>
@@ -11,6 +12,7 @@
 #include <string_view>
 
 #include "datasets/decoders.h"
+#include "datasets/parquet.h"
 
 namespace polyhead {
 
@@ -22,8 +24,8 @@ struct BadStream : std::runtime_error {
 class ByteStream {
  public:
   // Opens `content`, which has the bytes of `name`. Throws std::system_error; BadStream for a file of a format that
-  // import does not read.
-  ByteStream(const std::filesystem::path& content, const std::filesystem::path& name);
+  // import does not read. `name_classes`: see open_parquet.
+  ByteStream(const std::filesystem::path& content, const std::filesystem::path& name, bool name_classes);
   ~ByteStream();
   ByteStream(const ByteStream&) = delete;
   ByteStream& operator=(const ByteStream&) = delete;
@@ -31,9 +33,12 @@ class ByteStream {
   std::size_t read(std::span<char> out);
   // Of the file's own bytes, once it was read to its end.
   std::uint64_t hash() const { return hash_; }
+  // Where the file is Parquet; else null.
+  const ParquetRows* parquet() const { return rows_.get(); }
 
  private:
   void fill();
+  std::size_t read_rows(std::span<char> out);
 
   std::filesystem::path name_;
   int descriptor_ = -1;
@@ -42,6 +47,9 @@ class ByteStream {
   bool ended_ = false, started_ = false;
   std::string_view compression_;
   std::unique_ptr<Decoder> decoder_;
+  std::unique_ptr<ParquetRows> rows_;
+  std::string lines_;           // of rows_
+  std::size_t lines_read_ = 0;  // of lines_, in bytes
   std::uint64_t hash_ = 0;
 };
 

@@ -5,6 +5,8 @@
 
 #include <fmt/format.h>
 
+#include "datasets/parquet.h"
+
 namespace polyhead {
 namespace {
 
@@ -52,7 +54,13 @@ std::string foreign_format(std::string_view head, const std::filesystem::path& f
     return fmt::format("is {}, which import does not read; {}", name, cure);
   };
   const std::string ending = file.extension().string();
-  if (head.starts_with("PAR1")) return message("Parquet", by_pandas("read_parquet", file));
+  if (is_parquet(head))
+    return fmt::format(
+        "is Parquet, and this program was built without Apache Arrow; run launch/setup and build it again, or {}",
+        by_pandas("read_parquet", file));
+  // The length of an encrypted block comes next; text has no zero byte.
+  if (head.starts_with("PARE") && head.size() > 7 && head[7] == '\0')
+    return message("encrypted Parquet", "write its rows without encryption");
   if (head.starts_with("ARROW1")) return message("Arrow", by_pandas("read_feather", file));
   if (head.starts_with("\xff\xff\xff\xff"sv) && ending == ".arrow")
     return message("an Arrow stream", fmt::format("convert it to JSON Lines: python -c \"import datasets; "

@@ -22,13 +22,24 @@ LineReader::LineReader(const SampleFile& owner, const std::filesystem::path& fil
                             owner.task, owner.split, file.string(), why));
   };
   try {
-    in_ = std::make_unique<ByteStream>(owner.inputs ? owner.inputs->content(owner, file) : file, file);
+    in_ = std::make_unique<ByteStream>(owner.inputs ? owner.inputs->content(owner, file) : file, file,
+                                       owner.label_names.empty() && owner.kind != Kind::regression);
   } catch (const std::system_error& error) {
     cannot_open(error.code().message());
   } catch (const BadStream& error) {
     throw Error(Exit::data,
                 fmt::format("task '{}': its {} file {} {}", owner.task, owner.split, file.string(), error.what()));
   }
+  if (in_->parquet() == nullptr) return;
+  if (owner.format != Format::jsonl)
+    throw Error(
+        Exit::data,
+        fmt::format("task '{}': its {} file {} is Parquet, but is to be read as {}; write 'format = jsonl', as "
+                    "rows of Parquet are read like objects of JSON Lines",
+                    owner.task, owner.split, file.string(), kFormatNames[static_cast<std::size_t>(owner.format)]));
+  if (owner.inputs)
+    for (const std::string& note : in_->parquet()->notes())
+      owner.inputs->say(fmt::format("task '{}': {} {}", owner.task, file.string(), note));
 }
 
 // The next block; false at the end of the file.

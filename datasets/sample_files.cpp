@@ -4,9 +4,9 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
-#include <utility>
-
+#include <fstream>
 #include <tuple>
+#include <utility>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -16,6 +16,7 @@
 #include "datasets/conll.h"
 #include "datasets/input_files.h"
 #include "datasets/line_reader.h"
+#include "datasets/parquet.h"
 
 namespace polyhead {
 namespace {
@@ -26,13 +27,22 @@ namespace fs = std::filesystem;
   throw Error(Exit::data, fmt::format("task '{}' {}", task.name, what));
 }
 
-Format format_of(const ImportTask& task, const fs::path& file) {
+// Any name may be that of a Parquet file.
+bool holds_parquet(const fs::path& content) {
+  std::array<char, 4> head{};
+  return std::ifstream(content, std::ios::binary).read(head.data(), head.size()) &&
+         is_parquet({head.data(), head.size()});
+}
+
+Format format_of(const ImportTask& task, const SampleFile& one) {
   if (task.format) return *task.format;
+  const fs::path& file = one.file;
   const std::string ending = uncompressed_name(file).extension().string();
   if (!task.targets.empty() || ending == ".txt") return Format::text;
   for (std::size_t f = 0; f < kFormatNames.size(); ++f)
     if (ending == fmt::format(".{}", kFormatNames[f])) return static_cast<Format>(f);
-  if (ending == ".json") return Format::jsonl;
+  if (ending == ".json" || ending == ".parquet") return Format::jsonl;
+  if (holds_parquet(one.inputs ? one.inputs->content(one, file) : file)) return Format::jsonl;
   fail(task, fmt::format("has a file {}, whose ending tells no format; add 'format = …' to its section, one of {}",
                          file.string(), fmt::join(kFormatNames, ", ")));
 }
@@ -115,7 +125,7 @@ SampleFile files_of(const ImportTask& task, const std::string& split, const std:
     one.kind = task.kind;
     one.file = files[i];
     one.inputs = inputs;
-    one.format = format_of(task, one.file);
+    one.format = format_of(task, one);
     check_format(task, one);
     recognise_conll(one);
     const bool parallel = one.format == Format::text && task.kind == Kind::translation;

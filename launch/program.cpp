@@ -116,7 +116,8 @@ int run_command(const Command& command, const std::vector<std::string>& words, C
 
 std::span<const Command> commands() {
   static const std::vector<Command> list = {
-      {"import", "Converts sample files (JSONL, CSV, TSV, text, CoNLL) into a data set, as an import description says.",
+      {"import",
+       "Converts sample files (JSONL, Parquet, CSV, TSV, text, CoNLL) into a data set, as an import description says.",
        import_options(), false, run_import},
       {"synthetic", "Writes JSONL files of planted tasks and their import description.", synthetic_options(), false,
        run_synthetic},

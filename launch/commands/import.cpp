@@ -159,9 +159,8 @@ std::span<const Option> import_options() {
        "dataset.storage=chunked"},
       {"task", "kind", text, "", "classification, multilabel, regression, tagging, masked_lm or translation."},
       {"task", "train", path, "",
-       "Files of samples, separated by commas, or patterns: JSONL or a JSON array, TSV, CSV, plain text, CoNLL-U, "
-       "conll; "
-       "also as .gz, .zst or .bz2."},
+       "Files of samples, separated by commas, or patterns: JSONL or a JSON array, Parquet, TSV, CSV, plain text, "
+       "CoNLL-U, conll; all but Parquet also as .gz, .zst or .bz2."},
       {"task", "valid", path, "", "The same for evaluation while training."},
       {"task", "test", path, "", "The same for evaluation afterwards."},
       {"task", "train_target", path, "", "Translation of plain text: the targets, line by line; as many files."},
@@ -171,8 +170,8 @@ std::span<const Option> import_options() {
        ">=0,<1"},
       {"task", "test_share", number, "0", "The share of the train files that is test.", false, ">=0,<1"},
       {"task", "group", text, "", "The key or column whose hash decides about shares, instead of the text."},
-      {"task", "format", choice, "", "Of the files; by their endings where it is not given.", false,
-       "jsonl|tsv|csv|text|conllu|conll"},
+      {"task", "format", choice, "", "Of the files; by their endings where it is not given. Parquet is read as jsonl.",
+       false, "jsonl|tsv|csv|text|conllu|conll"},
       {"task", "columns", list, "",
        "The files' names for the parts of a sample, text:sentence, label:gold_label; or, of TSV and CSV without a "
        "header "

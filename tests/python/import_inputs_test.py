@@ -133,8 +133,8 @@ def test_a_json_array(tmp_path, plain):
 
 
 @pytest.mark.parametrize("name, content, says", [
-    ("x.parquet", b"PAR1....", "pd.read_parquet('{}').to_json('x.jsonl', orient='records', lines=True, force_ascii=False)"),
-    ("x.jsonl", b"PAR1....", "is Parquet"), ("x.xlsx", b"PK\x03\x04....", "pd.read_excel"), ("x.npz", b"PK\x03\x04....", "NumPy"),
+    ("x.jsonl", b"PAR1....", "is Parquet"), ("x.txt", b"PARE\3\0\0\0..", "encrypted Parquet"),
+    ("x.feather", b"ARROW1..", "pd.read_feather('{}').to_json('x.jsonl', orient='records', lines=True, force_ascii=False)"), ("x.xlsx", b"PK\x03\x04....", "pd.read_excel"), ("x.npz", b"PK\x03\x04....", "NumPy"),
     ("x.zip", b"PK\x03\x04....", "unzip"), ("x.arrow", b"ARROW1..", "pd.read_feather"), ("x.arrow", b"\xff\xff\xff\xff\x10\0\0\0", "from_file"),
     ("x.jsonl.xz", b"\xfd7zXZ\0..", "xz -d"), ("x.h5", b"\x89HDF\r\n\x1a\n", "HDF5"), ("x.csv", "text,label\n".encode("utf-16"), "iconv -f UTF-16"),
     ("x.tar.gz", gzip.compress(b"\0" * 257 + b"ustar\0" + b"\0" * 300), "tar -xf"), ("x.pkl", b"\x80\x04\x95....", "pickle")])

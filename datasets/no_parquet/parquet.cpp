@@ -1,0 +1,13 @@
+// Stands in for the reader of Parquet in a program built without Apache Arrow.
+#include "datasets/parquet.h"
+
+#include "datasets/byte_stream.h"
+#include "datasets/foreign_formats.h"
+
+namespace polyhead {
+
+std::unique_ptr<ParquetRows> open_parquet(int, const std::filesystem::path& name, bool) {
+  throw BadStream(foreign_format("PAR1", name));
+}
+
+}  // namespace polyhead
