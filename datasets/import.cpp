@@ -104,6 +104,8 @@ unsigned threads_of(const ImportOptions& options) {
                              : std::max(1U, std::thread::hardware_concurrency());
 }
 
+constexpr std::uint64_t kOften = 20;  // one sample in so many may be cut without a warning
+
 // Writes the shards of a task into `folder`; `before` is the task in the data set that is added to, or null.
 TaskInfo write_task(const ImportOptions& options, const fs::path& folder, const ImportPlan& plan,
                     const TaskInfo* before, const Tokenizer& tokenizer, const TokenizerInfo& tokenizer_info,
@@ -121,6 +123,11 @@ TaskInfo write_task(const ImportOptions& options, const fs::path& folder, const 
                          split.shards.size(), split.shards.size() == 1 ? "" : "s"));
     info.splits[file.split] = std::move(split);
   }
+  if (census.cut > 0)
+    progress(fmt::format(
+        "{}task '{}': {} of {} samples are longer than max_length = {} {} and lost their ends (first: {})",
+        census.cut > census.samples / kOften ? "warning: " : "", info.name, grouped(census.cut),
+        grouped(census.samples), options.max_length, info.features > 0 ? "vectors" : "tokens", census.first_cut));
   for (const std::string& warning : plan.warnings) progress("warning: " + warning);
   if (const std::string text = census.unknown.warning(fmt::format("task '{}'", info.name)); !text.empty())
     progress("warning: " + text);

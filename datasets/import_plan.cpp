@@ -233,8 +233,11 @@ ImportPlan make_plan(const ImportTask& task, const TaskInfo* before, const std::
   const auto check_samples = [&](const SampleFile& file) {
     const std::uint64_t number = samples.at(file.split);
     if (number == 0 && file.shared)
-      fail(task, fmt::format("has 0 samples in the share of {} of its train file {}; choose another {}_share",
-                             file.split, file.file.string(), file.split == "train" ? "valid" : file.split));
+      fail(task,
+           fmt::format("has 0 samples in the share of {} of its train file {}, as equal texts stay together (those of "
+                       "'text', or of the key that 'group' names) and the file has few different ones; choose "
+                       "another {}_share, or another 'group'",
+                       file.split, file.file.string(), file.split == "train" ? "valid" : file.split));
     if (number == 0)
       fail(task,
            fmt::format("has 0 samples in its {} file {}; fill the file, or take {} out of the import description",

@@ -36,6 +36,7 @@ void encode_vectors(const InputRules& rules, const Sample& sample, ModelInput& o
   const std::size_t rows = std::min(sample.features.size() / sample.width, rules.max_length);
   out.features.assign(sample.features.begin(),
                       sample.features.begin() + static_cast<std::ptrdiff_t>(rows * sample.width));
+  out.cut = rows < sample.features.size() / sample.width;
   out.tokens.assign(rows, kNoToken);
   out.first_piece.resize(rows);
   std::iota(out.first_piece.begin(), out.first_piece.end(), std::int64_t{0});
@@ -58,22 +59,27 @@ ModelInput encode_sample(const Tokenizer& tokenizer, const TokenizerInfo& info, 
     EncodedWords words = encode_words(tokenizer, info, sample.words, rules.max_length);
     out.tokens = std::move(words.tokens);
     out.first_piece = std::move(words.first_piece);
+    out.cut = out.first_piece.size() < sample.words.size();
     return out;
   }
   std::vector<std::int64_t> text = encode_text(tokenizer, info, rules, sample.text);
   if (text.empty()) fail(nothing_kept("text"));
   const auto masks = std::ranges::count(text, info.mask);
   if (!sample.second) {
+    const std::size_t whole = text.size() + 2;  // with the marks of its start and end
     out.tokens = frame_input(std::move(text), info, rules.max_length);
+    out.cut = out.tokens.size() < whole;
     if (rules.mask_marks) note_masks(masks, out.tokens, info, out);
     return out;
   }
   std::vector<std::int64_t> second = encode_text(tokenizer, info, rules, *sample.second);
   if (second.empty()) fail(nothing_kept("second"));
   const auto second_masks = std::ranges::count(second, info.mask);
+  const std::size_t whole = text.size() + second.size() + 3;
   EncodedPair pair = frame_pair(std::move(text), std::move(second), info, rules.max_length);
   out.tokens = std::move(pair.tokens);
   out.second = pair.second;
+  out.cut = out.tokens.size() < whole;
   if (rules.mask_marks) {
     const std::span<const std::int64_t> all(out.tokens);
     note_masks(masks, all.first(out.second), info, out);

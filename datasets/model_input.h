@@ -28,6 +28,7 @@ struct ModelInput {
   std::vector<float> features;       // of a sample of vectors: [tokens, width]
   // Tagging: where each word begins; a sample of vectors: every row. Words and vectors behind the end were cut off.
   std::vector<std::int64_t> first_piece;
+  bool cut = false;         // not everything fitted into max_length
   std::vector<bool> masks;  // of each kMaskMark, in the order of the texts: whether it is kept
 };
 

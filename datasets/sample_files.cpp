@@ -43,8 +43,8 @@ Format format_of(const ImportTask& task, const SampleFile& one) {
     if (ending == fmt::format(".{}", kFormatNames[f])) return static_cast<Format>(f);
   if (ending == ".json" || ending == ".parquet") return Format::jsonl;
   if (holds_parquet(one.inputs ? one.inputs->content(one, file) : file)) return Format::jsonl;
-  fail(task, fmt::format("has a file {}, whose ending tells no format; add 'format = …' to its section, one of {}",
-                         file.string(), fmt::join(kFormatNames, ", ")));
+  fail(task, fmt::format("has {} {}, whose ending tells no format; add 'format = …' to its section, one of {}",
+                         fs::is_directory(file) ? "a folder" : "a file", file.string(), fmt::join(kFormatNames, ", ")));
 }
 
 void check_format(const ImportTask& task, const SampleFile& file) {
@@ -59,8 +59,10 @@ void check_format(const ImportTask& task, const SampleFile& file) {
     fail(task, fmt::format("is {}, but {} holds words and tags; write 'kind = tagging'", name_of(task.kind),
                            file.file.string()));
   if (file.format == Format::text && task.kind != Kind::masked_lm && task.kind != Kind::translation)
-    fail(task, fmt::format("is {}, but {} is plain text without targets; use JSONL, TSV or CSV", name_of(task.kind),
-                           file.file.string()));
+    fail(task,
+         fmt::format("is {}, but {} is plain text without targets; use JSONL, TSV or CSV, or give the format that it "
+                     "has ('format = conll' for a word and its tags on each line)",
+                     name_of(task.kind), file.file.string()));
   if (!task.columns.empty() && !is_table(file.format))
     without_effect("columns", file.format == Format::jsonl ? "TSV and CSV; write 'columns = text:KEY' for keys of JSON"
                                                            : "TSV and CSV");

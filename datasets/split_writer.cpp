@@ -25,6 +25,7 @@ struct Encoded {
   std::size_t second = 0;
   std::vector<std::uint16_t> tags;
   bool altered = false;  // translation: the target's tokens give another text
+  bool cut = false;      // the input or the target is longer than max_length
 };
 
 // Equal but for white space.
@@ -100,11 +101,13 @@ class SplitWriter {
     }
     if (out.sample.width == 0) out.input = std::move(input.tokens);
     out.second = input.second;
+    out.cut = input.cut;
     if (file_.kind == Kind::translation) {
       out.target = tokenizer_.encode(out.sample.target);
       if (out.target.empty()) fail(nothing_kept("target"));
       out.altered =
           tokenizer_info_.kind == "sentencepiece" && !same_text(tokenizer_.decode(out.target), out.sample.target);
+      out.cut = out.cut || out.target.size() > length - 1;
       out.target.resize(std::min(out.target.size(), length - 1));
       out.target.push_back(tokenizer_info_.eos);
     }
@@ -117,6 +120,9 @@ class SplitWriter {
     if (one.sample.second) text += " " + *one.sample.second;
     census_.unknown.add(tokenizer_, tokenizer_info_, one.input, text, where);
     census_.unknown.add(tokenizer_, tokenizer_info_, one.target, one.sample.target, where);
+    ++census_.samples;
+    census_.cut += one.cut;
+    if (one.cut && census_.first_cut.empty()) census_.first_cut = where;
     census_.targets += !one.target.empty();
     census_.altered += one.altered;
     if (one.altered && census_.first_altered.empty()) census_.first_altered = where;

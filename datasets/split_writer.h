@@ -12,6 +12,8 @@ namespace polyhead {
 
 // What is counted over a task's splits, for warnings.
 struct TaskCensus {
+  std::uint64_t samples = 0, cut = 0;  // all, and those of which the input or the target is longer than max_length
+  std::string first_cut;               // where, "FILE line 3"
   UnknownTokens unknown;
   std::uint64_t targets = 0,
                 altered = 0;  // translation: texts of targets, and those that their tokens do not give back

@@ -18,6 +18,9 @@ TrainedModel load_trained(const std::filesystem::path& run_dir, const Weights& w
   at::set_num_threads(threads);
   at::globalContext().setFlushDenormal(true);
   TrainedModel trained;
+  if (!std::filesystem::is_directory(run_dir))
+    throw Error(Exit::config,
+                fmt::format("{}: there is no such folder; give the --run-dir of a run", run_dir.string()));
   const auto found = choose_checkpoint(run_dir, weights.checkpoint, trained.warnings);
   if (!found)
     throw Error(Exit::config,

@@ -164,9 +164,11 @@ std::vector<std::string> changes_on_resuming(const Config& before, const Config&
                          const std::string patience = fmt::format("task.{}.patience", task.name);
                          return now.has(patience) && now.integer(patience) > 0;
                        });
-  if (decided)
-    for (const char* name : {"run.eval_every", "run.eval_samples", "run.patience", "run.task_patience"})
-      if (differs(name)) lines.push_back(both(name) + "; early stopping and the best checkpoint go by it from here on");
+  for (const char* name : {"run.eval_every", "run.eval_samples", "run.patience", "run.task_patience"})
+    if (differs(name))
+      lines.push_back(both(name) + (decided ? "; early stopping and the best checkpoint go by it from here on" : ""));
+  for (const char* name : {"run.checkpoint_every", "run.checkpoint_seconds", "run.keep"})
+    if (differs(name)) lines.push_back(both(name));
   return lines;
 }
 

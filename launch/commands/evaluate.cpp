@@ -152,9 +152,9 @@ int run_evaluate(const Config& config, Communicator& world) {
                            task.name, split);
   }
   if (tasks.empty())
-    throw Error(Exit::config,
-                fmt::format("none of the tasks has {} samples in the data set {}; choose another with --split", split,
-                            data.string()));
+    throw Error(Exit::config, fmt::format("none of the tasks has {} samples in the data set {}; choose another with "
+                                          "--split, for example --split {}",
+                                          split, data.string(), split == "valid" ? "train" : "valid"));
   nlohmann::json out = {{"split", split}, {"step", trained.step}, {"tasks", tasks}};
   std::string focus;
   if (trained.model->encoder().learned_weights()) {

@@ -153,6 +153,20 @@ TEST_F(ValuesTest, UnknownTokensAreWarnedOf) {
   has(warnings(), {"16.7 % of the tokens of task 't'", "(first: t.csv line 2)", "such as 'zebra', 'yak'"});
 }
 
+TEST_F(ValuesTest, WhatMaxLengthCutsIsSaid) {
+  options_.max_length = 5;
+  only(Kind::classification, "t.csv", "text,label\na b a,p\nb a,p\na b a b,n\nb,n\n");
+  has(warnings(), {"task 't': 1 of 4 samples are longer than max_length = 5 tokens", "(first: t.csv line 4)"});
+  only(Kind::classification, "t.csv", "text,second,label\na b,a,p\nb,a,p\na,b,n\nb,b,n\n");
+  has(warnings(), {"1 of 4 samples are longer", "(first: t.csv line 2)"});
+  only(Kind::tagging, "t.jsonl",
+       R"({"words": ["a", "b", "a", "b"], "tags": ["O", "O", "O", "O"]})"
+       "\n");
+  has(warnings(), {"1 of 1 samples are longer", "(first: t.jsonl line 1)"});
+  only(Kind::classification, "t.csv", "text,label\na b a,p\nb a,p\n");
+  EXPECT_EQ(warnings().find("longer than"), std::string::npos);
+}
+
 TEST_F(ValuesTest, CapitalsWithoutSmallLettersDoNotMakeAVocabularyCased) {
   const std::string base = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\nb\n";
   const auto encode = [&](const std::string& more) {

@@ -48,8 +48,8 @@ def test_more_steps_and_fewer(data, whole, tmp_path):
 
 
 @pytest.mark.parametrize("change, says", [
-    (["--run.keep", 5, "--run.checkpoint_every", 1, "--run.prefetch", 0], None),
-    (["--run.eval_every", 2, "--run.eval_samples", 9], None),
+    (["--run.keep", 5, "--run.checkpoint_every", 1, "--run.prefetch", 0], "run.keep: 2 before, 5 now\n"),
+    (["--run.eval_every", 2, "--run.eval_samples", 9], "run.eval_samples: 500 before, 9 now\n"),
     (["--run.eval_every", 2, "--run.task_patience", 4], "run.task_patience: 0 before, 4 now; early stopping"),
     (["--run.threads", 2], "threads of a worker: 1 before, 2 now (run.threads); with another number of threads"),
 ])
