@@ -104,7 +104,7 @@ unsigned threads_of(const ImportOptions& options) {
                              : std::max(1U, std::thread::hardware_concurrency());
 }
 
-constexpr std::uint64_t kOften = 20;  // one sample in so many may be cut without a warning
+constexpr std::uint64_t kOften = 20;  // Import warns when more than one sample in 20 is cut.
 
 // Writes the shards of a task into `folder`; `before` is the task in the data set that is added to, or null.
 TaskInfo write_task(const ImportOptions& options, const fs::path& folder, const ImportPlan& plan,

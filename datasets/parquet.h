@@ -1,4 +1,4 @@
-// Parquet files as lines of JSON: by the backend datasets/parquet, or its stub datasets/no_parquet.
+// Reads Parquet files as lines of JSON. Implemented in datasets/parquet, or without Arrow in datasets/no_parquet.
 #pragma once
 
 #include <filesystem>
@@ -15,8 +15,7 @@ class ParquetRows {
   virtual ~ParquetRows() = default;
   // Appends the lines of the next rows; false at the end. Throws std::runtime_error: words that follow the file's name.
   virtual bool next(std::string& lines) = 0;
-  // What a person should know of the lines: columns that they lack, labels that they name. Words that follow the
-  // file's name.
+  // Columns that are left out and classes that are named, one message each, to be printed after the file's name.
   virtual std::vector<std::string> notes() const = 0;
 };
 

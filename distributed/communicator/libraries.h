@@ -1,4 +1,4 @@
-// Which MPI, NCCL and CUDA these are, and the CUDA devices that this process sees. Each backend tells, or its stub.
+// Which MPI, NCCL and CUDA these are, and the CUDA devices that this process sees. Implemented by each backend.
 #pragma once
 
 #include <string>

@@ -170,7 +170,7 @@ std::span<const Option> import_options() {
        ">=0,<1"},
       {"task", "test_share", number, "0", "The share of the train files that is test.", false, ">=0,<1"},
       {"task", "group", text, "", "The key or column whose hash decides about shares, instead of the text."},
-      {"task", "format", choice, "", "Of the files; by their endings where it is not given. Parquet is read as jsonl.",
+      {"task", "format", choice, "", "Format of the files. Default: chosen by the ending; Parquet is read as jsonl.",
        false, "jsonl|tsv|csv|text|conllu|conll"},
       {"task", "columns", list, "",
        "The files' names for the parts of a sample, text:sentence, label:gold_label; or, of TSV and CSV without a "

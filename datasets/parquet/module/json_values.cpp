@@ -90,6 +90,11 @@ void append_view(const arrow::Array& array, std::int64_t at, std::string& out) {
   append_text(static_cast<const ArrayType&>(array).GetView(at), out);
 }
 
+template <class ArrayType>
+void append_decimal(const arrow::Array& array, std::int64_t at, std::string& out) {
+  out += static_cast<const ArrayType&>(array).FormatValue(at);
+}
+
 // Dates and times.
 void append_described(const arrow::Array& array, std::int64_t at, std::string& out) {
   const auto scalar = array.GetScalar(at);
@@ -186,17 +191,13 @@ void append_value(const arrow::Array& array, std::int64_t at, Classes classes, s
     case Type::DOUBLE:
       return append_float(static_cast<const arrow::DoubleArray&>(array).Value(at), out);
     case Type::DECIMAL32:
-      out += static_cast<const arrow::Decimal32Array&>(array).FormatValue(at);
-      return;
+      return append_decimal<arrow::Decimal32Array>(array, at, out);
     case Type::DECIMAL64:
-      out += static_cast<const arrow::Decimal64Array&>(array).FormatValue(at);
-      return;
+      return append_decimal<arrow::Decimal64Array>(array, at, out);
     case Type::DECIMAL128:
-      out += static_cast<const arrow::Decimal128Array&>(array).FormatValue(at);
-      return;
+      return append_decimal<arrow::Decimal128Array>(array, at, out);
     case Type::DECIMAL256:
-      out += static_cast<const arrow::Decimal256Array&>(array).FormatValue(at);
-      return;
+      return append_decimal<arrow::Decimal256Array>(array, at, out);
     case Type::STRING:
       return append_view<arrow::StringArray>(array, at, out);
     case Type::LARGE_STRING:
