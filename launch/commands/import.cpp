@@ -45,7 +45,8 @@ void read_columns(const Config& config, const std::string& key, ImportTask& task
   useful.push_back(Part::features);
   if (task.kind != Kind::tagging) useful.push_back(Part::second);
   for (const auto& [ours, theirs] : task.fields)
-    if (std::ranges::none_of(useful, [&](Part part) { return kPartNames[static_cast<std::size_t>(part)] == ours; }))
+    if (std::ranges::none_of(
+            useful, [&, ours = ours](Part part) { return kPartNames[static_cast<std::size_t>(part)] == ours; }))
       fail(fmt::format("'{}' has no effect, as {} does not read it; take it out", ours, name_of(task.kind)));
 }
 
