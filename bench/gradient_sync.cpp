@@ -1,7 +1,7 @@
 // Gradients summed in buckets during backward against the same buckets after it: forward, backward and sum of an
 // encoder, in turns, one thread a worker, with gradients in shared and in plain memory.
 //   mpirun -n 2 --bind-to none build/cpu/bench/gradient_sync
-#include "distributed/gradient_sync.h"
+#include "distributed/step/gradient_sync.h"
 
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>

@@ -60,13 +60,10 @@ struct TemporaryFolder {
 struct Listener : Observer {
   std::vector<Step> steps;
   double memory = 0;
-  void on_start(const Start&) override {}
   void on_step(const Step& step) override {
     steps.push_back(step);
     memory = peak_memory();
   }
-  void on_eval(std::int64_t, const std::string&, const std::string&, const std::map<std::string, double>&) override {}
-  void on_checkpoint(std::int64_t, const fs::path&, std::uint64_t) override {}
 };
 
 // Trains alone for so many steps.
@@ -82,7 +79,7 @@ Listener measure(TrainOptions options, std::int64_t steps) {
   const auto alone = make_local_communicator();
   const std::atomic<bool> never = false;
   Listener listener;
-  train(options, *alone, &listener, never, false);
+  train(options, *alone, {&listener}, never, false);
   return listener;
 }
 

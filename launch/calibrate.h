@@ -5,7 +5,7 @@
 #include <string>
 
 #include "distributed/communicator/communicator.h"
-#include "distributed/plan.h"
+#include "distributed/planning/plan.h"
 
 namespace polyhead {
 

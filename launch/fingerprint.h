@@ -1,7 +1,7 @@
 // What the bits of a training run depend on beside its configuration.
 #pragma once
 
-#include "distributed/reproducible.h"
+#include "distributed/options.h"
 
 namespace polyhead {
 

@@ -4,7 +4,7 @@
 #include <filesystem>
 #include <string>
 
-#include "distributed/plan.h"
+#include "distributed/planning/plan.h"
 
 namespace polyhead {
 

@@ -7,7 +7,7 @@
 
 #include "core/model/options.h"
 #include "datasets/model_input.h"
-#include "distributed/trained.h"
+#include "distributed/checkpoint/trained.h"
 #include "launch/json_line.h"
 
 namespace polyhead {

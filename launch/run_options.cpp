@@ -15,7 +15,7 @@
 #include "core/base/names.h"
 #include "core/heads/registry.h"
 #include "core/model/device.h"
-#include "distributed/workload.h"
+#include "distributed/planning/workload.h"
 #include "launch/launcher.h"
 #include "launch/mixture_options.h"
 #include "launch/nearest.h"

@@ -6,7 +6,7 @@
 #include <string_view>
 #include <vector>
 
-#include "distributed/attention_report.h"
+#include "distributed/evaluation/attention_report.h"
 
 namespace polyhead {
 

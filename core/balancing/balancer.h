@@ -1,7 +1,8 @@
-// Balancers: from tasks to the weights w_t of the total loss, the sum over tasks of w_t L_t. Pure functions, one file
-// each.
+// Balancers: from what is known of each task to the weights w_t of the total loss, the sum over tasks of w_t L_t. One
+// file each.
 #pragma once
 
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -13,14 +14,34 @@ struct BalanceInput {
   std::vector<double> static_weight;  // [tasks] task.NAME.weight
 };
 
-using Balancer = std::vector<double> (*)(const BalanceInput&);
+// All workers make the same calls with the same input, and so get the same weights.
+class Balancer {
+ public:
+  // What must be measured for it in every step, in ascending order of cost.
+  enum class Reads {
+    nothing,
+    losses,  // of each task
+    norms,   // of each task's gradient of the encoder
+    gram,    // the inner products of those gradients, [tasks, tasks]
+  };
 
-// 1 / (active tasks) each.
-std::vector<double> balance_equal(const BalanceInput& input);
-// Proportional to the static weights; the active ones sum to 1.
-std::vector<double> balance_static(const BalanceInput& input);
+  virtual ~Balancer() = default;
+  virtual Reads reads() const { return Reads::nothing; }
+  // [tasks]; 0 for a task that is not active. Called once per step.
+  virtual std::vector<double> weights(const BalanceInput& input) = 0;
 
-// The balancer of a name; throws Error(config) naming those there are.
-Balancer find_balancer(const std::string& method);
+  // What the balancer has learned, to be saved with a checkpoint: a text of its own format; "": nothing.
+  virtual std::string state() const { return ""; }
+  // Throws Error(data) for a state that is not its own.
+  virtual void restore(const std::string& state);
+};
+
+// 1 / (number of active tasks) each.
+std::unique_ptr<Balancer> make_equal();
+// Proportional to the static weights; those of the active tasks sum to 1.
+std::unique_ptr<Balancer> make_static();
+
+// The balancer of a name. Throws Error(config) that lists the names there are.
+std::unique_ptr<Balancer> make_balancer(const std::string& method);
 
 }  // namespace polyhead

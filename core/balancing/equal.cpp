@@ -4,13 +4,23 @@
 #include "core/balancing/balancer.h"
 
 namespace polyhead {
+namespace {
 
-std::vector<double> balance_equal(const BalanceInput& input) {
-  const auto active = std::ranges::count(input.active, true);
-  std::vector<double> weights(input.active.size(), 0);
-  for (std::size_t task = 0; task < weights.size(); ++task)
-    if (input.active[task]) weights[task] = 1 / static_cast<double>(active);
-  return weights;
+class Equal : public Balancer {
+ public:
+  std::vector<double> weights(const BalanceInput& input) override {
+    const auto active = std::ranges::count(input.active, true);
+    std::vector<double> weights(input.active.size(), 0);
+    for (std::size_t task = 0; task < weights.size(); ++task)
+      if (input.active[task]) weights[task] = 1 / static_cast<double>(active);
+    return weights;
+  }
+};
+
+}  // namespace
+
+std::unique_ptr<Balancer> make_equal() {
+  return std::make_unique<Equal>();
 }
 
 }  // namespace polyhead

@@ -12,17 +12,22 @@
 namespace polyhead {
 namespace {
 
-constexpr std::array<std::pair<std::string_view, Balancer>, 2> kBalancers = {{
-    {"equal", balance_equal},
-    {"static", balance_static},
+constexpr std::array<std::pair<std::string_view, std::unique_ptr<Balancer> (*)()>, 2> kBalancers = {{
+    {"equal", make_equal},
+    {"static", make_static},
 }};
 
 }  // namespace
 
-Balancer find_balancer(const std::string& method) {
+void Balancer::restore(const std::string& state) {
+  if (!state.empty())
+    throw Error(Exit::data, fmt::format("a state '{}' was saved for a balancer that keeps none", state.substr(0, 40)));
+}
+
+std::unique_ptr<Balancer> make_balancer(const std::string& method) {
   std::vector<std::string_view> names;
-  for (const auto& [name, balancer] : kBalancers) {
-    if (name == method) return balancer;
+  for (const auto& [name, make] : kBalancers) {
+    if (name == method) return make();
     names.push_back(name);
   }
   throw Error(Exit::config, fmt::format("balance.method = {}: there is no such balancer; there are {}", method,

@@ -45,6 +45,7 @@ Parameter* Arena::add(Parameter parameter) {
   if (values_.defined()) throw std::logic_error("arena: parameter added after finish()");
   for (const Parameter& other : parameters_)
     if (other.name == parameter.name) throw std::logic_error("arena: parameter " + parameter.name + " added twice");
+  parameter.depth = depth_;
   return &parameters_.emplace_back(std::move(parameter));
 }
 
@@ -74,8 +75,6 @@ std::int64_t Arena::layout() {
 void Arena::finish(const std::string& owner, std::uint64_t seed, torch::TensorOptions options, void* gradient_memory) {
   layout();
   values_ = torch::zeros({elements_}, options);
-  gradients_ = gradient_memory ? torch::from_blob(gradient_memory, {elements_}, options).zero_()
-                               : torch::zeros({elements_}, options);
   const std::uint64_t owner_key = derive(seed, hash_bytes(owner));
   for (Parameter& parameter : parameters_) {
     const torch::Tensor place = values_.narrow(0, parameter.offset, parameter.size()).view(parameter.shape);
@@ -85,9 +84,20 @@ void Arena::finish(const std::string& owner, std::uint64_t seed, torch::TensorOp
       place.copy_(normal_values(derive(owner_key, hash_bytes(parameter.name)), parameter.shape, parameter.initial));
     // detach() shares the version counter, so a change of the buffer between forward and backward is caught by
     // autograd.
-    parameter.tensor = place.detach().set_requires_grad(true);
-    parameter.tensor.mutable_grad() = gradients_.narrow(0, parameter.offset, parameter.size()).view(parameter.shape);
+    parameter.tensor = place.detach().set_requires_grad(parameter.trainable);
   }
+  bind_gradients(gradient_memory ? torch::from_blob(gradient_memory, {elements_}, options).zero_()
+                                 : torch::zeros({elements_}, options));
+}
+
+void Arena::bind_gradients(const torch::Tensor& buffer) {
+  if (buffer.sizes() != values_.sizes() || buffer.scalar_type() != values_.scalar_type() ||
+      buffer.device() != values_.device())
+    throw std::logic_error("arena: the buffer for gradients differs from the values in length, type or device");
+  gradients_ = buffer;
+  for (Parameter& parameter : parameters_)
+    if (parameter.trainable)
+      parameter.tensor.mutable_grad() = gradients_.narrow(0, parameter.offset, parameter.size()).view(parameter.shape);
 }
 
 std::int64_t Arena::parameter_count() const {
@@ -98,6 +108,7 @@ std::int64_t Arena::parameter_count() const {
 
 void Arena::check_gradients() const {
   for (const Parameter& parameter : parameters_) {
+    if (!parameter.trainable) continue;
     const torch::Tensor gradient = parameter.tensor.grad();
     if (!gradient.defined() || gradient.data_ptr() != gradients_.narrow(0, parameter.offset, 1).data_ptr())
       throw std::logic_error("arena: the gradient of " + parameter.name + " has left the arena");

@@ -2,8 +2,10 @@
 // another, so that reducing, clipping, AdamW, hashing and checkpointing work on slices of it.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -17,8 +19,10 @@ struct Parameter {
   double initial = 0;  // standard deviation of a normal start; with `constant`, the value itself
   bool constant = false;
   bool decay = false;       // weight decay
+  bool trainable = true;    // false: no gradient is computed, and the optimizer leaves it alone
+  std::int64_t depth = 0;   // blocks from the top, for layer-wise learning rates: 0 above the blocks, 1 in the top one
   std::int64_t offset = 0;  // elements, in the arena
-  torch::Tensor tensor;     // a leaf that requires a gradient; defined by finish()
+  torch::Tensor tensor;     // a leaf, which requires a gradient if it is trainable; defined by finish()
 
   std::int64_t size() const;  // elements, without padding
 };
@@ -29,9 +33,11 @@ class Arena {
   Arena(const Arena&) = delete;
   Arena& operator=(const Arena&) = delete;
 
-  // Before finish(). The pointers stay valid; `tensor` is defined by finish().
+  // Before finish(). The pointers stay valid; `tensor` is defined by finish(). `trainable` may be changed until then.
   Parameter* normal(const std::string& name, std::vector<std::int64_t> shape, double deviation, bool decay);
   Parameter* constant(const std::string& name, std::vector<std::int64_t> shape, double value);
+  // The depth of parameters that are added from now on.
+  void set_depth(std::int64_t depth) { depth_ = depth; }
 
   // Elements of the buffer, padding included (each tensor starts at a multiple of 16 elements). Decayed parameters come
   // first.
@@ -43,6 +49,16 @@ class Arena {
 
   const std::deque<Parameter>& parameters() const { return parameters_; }
   std::int64_t parameter_count() const;  // elements, without padding
+  // Makes this buffer hold the gradients. buffer: [layout()] of the values' type and device.
+  void bind_gradients(const torch::Tensor& buffer);
+  // Registers the function that announce() calls; {} removes it. One at a time.
+  void on_complete(std::function<void(std::size_t)> listener) { listener_ = std::move(listener); }
+  // Reports that backward has written the whole gradient of this parameter (its index in parameters()). Called by
+  // autograd's hooks, or by code that writes gradients itself, on the thread that runs backward.
+  void announce(std::size_t parameter) const {
+    if (listener_) listener_(parameter);
+  }
+
   torch::Tensor values() const { return values_; }
   torch::Tensor gradients() const { return gradients_; }
   std::int64_t decayed() const { return decayed_; }  // elements of the buffer that weight decay covers: [0, decayed)
@@ -56,8 +72,9 @@ class Arena {
   Parameter* add(Parameter parameter);
 
   std::deque<Parameter> parameters_;
-  std::int64_t elements_ = 0, decayed_ = 0;
+  std::int64_t elements_ = 0, decayed_ = 0, depth_ = 0;
   torch::Tensor values_, gradients_;
+  std::function<void(std::size_t)> listener_;
 };
 
 // sqrt(sum of squares) of a flat tensor, accumulated in double; a plain float norm of an arena was off by 4.5e-4.

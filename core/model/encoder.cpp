@@ -20,6 +20,7 @@ Encoder::Encoder(const EncoderOptions& options, const AttentionOptions& attentio
   check(attention, options.dim);
   const double dim = static_cast<double>(options.dim);
   constexpr double kBertDeviation = 0.02;
+  arena_.set_depth(options.layers + 1);
   embedding_ =
       arena_.normal("embedding.weight", {vocab_size, options.dim}, bert() ? kBertDeviation : 1 / std::sqrt(dim), true);
   for (const std::int64_t width : inputs.feature_widths) {
@@ -39,6 +40,7 @@ Encoder::Encoder(const EncoderOptions& options, const AttentionOptions& attentio
   const BlockForm form{.post_norm = bert(), .gain = 1 / std::sqrt(2.0 * static_cast<double>(options.layers))};
   for (std::int64_t i = 0; i < options.layers; ++i) {
     const std::string name = fmt::format("layers.{}", i);
+    arena_.set_depth(options.layers - i);
     Block block;
     block.attention = SelfAttention(arena_, name + ".attention", options.dim, options.heads, form);
     block.with_experts = i >= first_expert_layer(options);
@@ -50,6 +52,7 @@ Encoder::Encoder(const EncoderOptions& options, const AttentionOptions& attentio
     }
     blocks_.push_back(block);
   }
+  arena_.set_depth(0);
   if (!bert()) norm_ = LayerNorm(arena_, "norm", options.dim);
   if (!attention.importances.empty() && std::ssize(attention.importances) != tasks)
     throw Error(Exit::config,

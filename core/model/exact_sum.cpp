@@ -17,8 +17,8 @@ constexpr std::int64_t kBlock = 64;  // elements
 
 // True when all of the terms are below `limit` units. Rounds halves away from zero.
 template <class T>
-__attribute__((always_inline)) inline bool take_blocks(T* terms, std::int64_t* sums, std::int64_t elements,
-                                                       double units, double limit) {
+__attribute__((always_inline)) inline bool accumulate_blocks(T* terms, std::int64_t* sums, std::int64_t elements,
+                                                             double units, double limit) {
   bool good = true;
   for (std::int64_t begin = 0; begin < elements; begin += kBlock) {
     const std::int64_t end = std::min(elements, begin + kBlock);
@@ -38,12 +38,13 @@ __attribute__((always_inline)) inline bool take_blocks(T* terms, std::int64_t* s
 }
 
 // One for each type: the attribute takes no templates.
-POLYHEAD_CLONES bool take_floats(float* terms, std::int64_t* sums, std::int64_t elements, double units, double limit) {
-  return take_blocks(terms, sums, elements, units, limit);
+POLYHEAD_CLONES bool accumulate_floats(float* terms, std::int64_t* sums, std::int64_t elements, double units,
+                                       double limit) {
+  return accumulate_blocks(terms, sums, elements, units, limit);
 }
-POLYHEAD_CLONES bool take_doubles(double* terms, std::int64_t* sums, std::int64_t elements, double units,
-                                  double limit) {
-  return take_blocks(terms, sums, elements, units, limit);
+POLYHEAD_CLONES bool accumulate_doubles(double* terms, std::int64_t* sums, std::int64_t elements, double units,
+                                        double limit) {
+  return accumulate_blocks(terms, sums, elements, units, limit);
 }
 
 }  // namespace
@@ -65,14 +66,14 @@ void ExactSum::begin(std::int64_t terms) {
   std::fill_n(sums_, elements_, 0);
 }
 
-bool ExactSum::take(const torch::Tensor& gradient) {
+bool ExactSum::accumulate(const torch::Tensor& gradient) {
   const double limit = kLargest * units_;
   return gradient.scalar_type() == torch::kFloat64
-             ? take_doubles(gradient.data_ptr<double>(), sums_, elements_, units_, limit)
-             : take_floats(gradient.data_ptr<float>(), sums_, elements_, units_, limit);
+             ? accumulate_doubles(gradient.data_ptr<double>(), sums_, elements_, units_, limit)
+             : accumulate_floats(gradient.data_ptr<float>(), sums_, elements_, units_, limit);
 }
 
-void ExactSum::give(const torch::Tensor& gradient) const {
+void ExactSum::write_to(const torch::Tensor& gradient) const {
   const double unit = 1 / units_;
   const auto write = [&]<class T>(T* values) {
     for (std::int64_t i = 0; i < elements_; ++i) values[i] = static_cast<T>(static_cast<double>(sums_[i]) * unit);

@@ -24,9 +24,9 @@ class ExactSum {
   void begin(std::int64_t terms);
   // Adds a term and leaves zeros in its place. gradient: [elements] float32 or float64, on the host. False when an
   // element is not finite, or too large: then the sum is not to be used.
-  [[nodiscard]] bool take(const torch::Tensor& gradient);
+  [[nodiscard]] bool accumulate(const torch::Tensor& gradient);
   // The sums in the gradient's type, rounded once.
-  void give(const torch::Tensor& gradient) const;
+  void write_to(const torch::Tensor& gradient) const;
 
   // To be added up over workers, as integers.
   std::int64_t* data() { return sums_; }

@@ -23,15 +23,16 @@ AdamW::AdamW(const Arena& arena, const std::vector<double>& scales, bool with_av
   std::ranges::sort(placed, {}, [](const Placed& p) { return p.parameter->offset; });
   for (const auto& [parameter, scale] : placed) {
     if (!slices_.empty()) slices_.back().end = parameter->offset;
-    if (slices_.empty() || slices_.back().decay != parameter->decay || slices_.back().scale != scale)
-      slices_.push_back({parameter->offset, 0, parameter->decay, scale});
+    if (slices_.empty() || slices_.back().decay != parameter->decay || slices_.back().scale != scale ||
+        slices_.back().trainable != parameter->trainable)
+      slices_.push_back({parameter->offset, 0, parameter->decay, parameter->trainable, scale});
   }
   if (!slices_.empty()) slices_.back().end = arena.values().numel();
   for (Slice& slice : slices_) {
     slice.begin = std::max(slice.begin, part.begin);
     slice.end = std::min(slice.end, part.end);
   }
-  std::erase_if(slices_, [](const Slice& slice) { return slice.begin >= slice.end; });
+  std::erase_if(slices_, [](const Slice& slice) { return slice.begin >= slice.end || !slice.trainable; });
 }
 
 void AdamW::step(Arena& arena, const OptimizerOptions& options, double lr, double scale) {
@@ -56,18 +57,10 @@ void AdamW::step(Arena& arena, const OptimizerOptions& options, double lr, doubl
   }
 }
 
-std::vector<double> layer_scales(const Arena& encoder, std::int64_t layers, double decay) {
+std::vector<double> layer_scales(const Arena& encoder, double decay) {
   std::vector<double> scales;
-  for (const Parameter& parameter : encoder.parameters()) {
-    const std::string& name = parameter.name;
-    const auto begins = [&](const char* prefix) { return name.starts_with(prefix); };
-    std::int64_t below = 0;  // blocks and one more
-    if (begins("layers."))
-      below = layers - std::stoll(name.substr(std::string("layers.").size()));
-    else if (begins("embedding") || begins("features.") || begins("segment."))
-      below = layers + 1;
-    scales.push_back(std::pow(decay, static_cast<double>(below)));
-  }
+  for (const Parameter& parameter : encoder.parameters())
+    scales.push_back(std::pow(decay, static_cast<double>(parameter.depth)));
   return scales;
 }
 

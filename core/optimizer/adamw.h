@@ -33,19 +33,18 @@ struct AdamW {
   void step(Arena& arena, const OptimizerOptions& options, double lr, double scale);
 
  private:
-  // Neighbours in the arena that are updated alike.
+  // Consecutive parameters of the arena that are updated alike.
   struct Slice {
     std::int64_t begin = 0, end = 0;  // elements of the arena, padding included
-    bool decay = false;
+    bool decay = false, trainable = true;
     double scale = 1;
   };
   std::vector<Slice> slices_;
 };
 
-// Layer-wise learning-rate decay (Howard and Ruder, 2018, in BEiT's form) of the encoder's parameters, by their names:
-// 1 for what lies above the blocks, `decay` for the top block, decay^2 for the one below, …, decay^(layers + 1) for
-// what makes the first states: embedding, features, segment.
-std::vector<double> layer_scales(const Arena& encoder, std::int64_t layers, double decay);
+// Layer-wise learning-rate decay (Howard and Ruder, 2018, in BEiT's form): decay^depth for each parameter, so 1 above
+// the blocks, `decay` in the top block, and decay^(layers + 1) in the embeddings.
+std::vector<double> layer_scales(const Arena& encoder, double decay);
 
 // What to multiply a gradient of this norm by so that it is at most `clip` (0: no bound).
 double clip_scale(double norm, double clip);

@@ -19,6 +19,7 @@ std::string called(const WorkerView& worker, std::size_t workers) {
 
 std::string words_of_phase(const std::string& phase) {
   if (phase == "loader") return "in its loader, waiting for data";
+  if (phase == "teachers") return "in compute (its teachers' forward passes)";
   if (phase == "forward" || phase == "backward" || phase == "optimizer") return "in compute (" + phase + ")";
   if (phase == "evaluation") return "in evaluation";
   if (phase == "checkpoint") return "saving a checkpoint";

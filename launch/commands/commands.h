@@ -7,7 +7,7 @@
 
 #include "core/model/options.h"
 #include "distributed/communicator/communicator.h"
-#include "distributed/trained.h"
+#include "distributed/checkpoint/trained.h"
 #include "launch/options.h"
 
 namespace polyhead {

@@ -7,7 +7,7 @@
 
 #include "core/base/error.h"
 #include "datasets/unknown_tokens.h"
-#include "distributed/evaluation.h"
+#include "distributed/evaluation/evaluation.h"
 #include "launch/commands/commands.h"
 #include "launch/headline.h"
 #include "launch/say.h"

@@ -1,5 +1,5 @@
 // polyhead plan: what a run takes on N workers, as a table or JSON; and the calibration of its figures.
-#include "distributed/plan.h"
+#include "distributed/planning/plan.h"
 
 #include <fmt/format.h>
 

@@ -11,7 +11,7 @@
 #include <optional>
 
 #include "core/base/error.h"
-#include "distributed/fence.h"
+#include "distributed/checkpoint/fence.h"
 #include "distributed/trainer.h"
 #include "launch/commands/commands.h"
 #include "launch/doctor/doctor.h"
@@ -154,7 +154,9 @@ int run_train(const Config& given, Communicator& world) {
           options.run_dir, options.stop_at > 0 ? std::min(options.stop_at, options.steps) : options.steps, stderr);
       observer->check_each_step([&lock] { lock->check_lately(); });
     }
-    const std::optional<TrainResult> trained = train(options, world, observer.get(), stop_requested(), agreed[0] != 0);
+    Observers observers;
+    if (observer) observers.push_back(observer.get());
+    const std::optional<TrainResult> trained = train(options, world, observers, stop_requested(), agreed[0] != 0);
     if (!trained) return end_before_start(options.run_dir, world);
     log.line(fmt::format("ended after step {}", trained->step));
     if (observer) return observer->finish(*trained);

@@ -9,7 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/base/error.h"
-#include "distributed/checkpoint.h"
+#include "distributed/checkpoint/files.h"
 #include "launch/commands/commands.h"
 #include "launch/run_options.h"
 #include "launch/run_status.h"

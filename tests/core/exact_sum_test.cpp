@@ -48,12 +48,12 @@ TEST_P(ExactSums, DoNotDependOnTheOrderAndAreClose) {
     one.begin(kTerms), two.begin(kTerms);
     for (std::size_t n = 0; n < order.size(); ++n) {
       torch::Tensor values = term(order[n], GetParam());
-      EXPECT_TRUE((n % 5 < 2 ? one : two).take(values));
+      EXPECT_TRUE((n % 5 < 2 ? one : two).accumulate(values));
       EXPECT_TRUE(values.eq(0).all().item<bool>());
     }
     for (std::int64_t i = 0; i < kElements; ++i) one.data()[i] += two.data()[i];
     const torch::Tensor sum = torch::empty({kElements}, torch::TensorOptions(GetParam()));
-    one.give(sum);
+    one.write_to(sum);
     if (first.defined())
       EXPECT_TRUE(torch::equal(first, sum));
     else
@@ -78,17 +78,17 @@ TEST_P(ExactSums, RefuseWhatTheyCannotHold) {
     sum.begin(3);
     torch::Tensor values = term(1, GetParam());
     values[kElements - 1] = bad;
-    EXPECT_FALSE(sum.take(values)) << bad;
+    EXPECT_FALSE(sum.accumulate(values)) << bad;
     EXPECT_TRUE(values.eq(0).all().item<bool>());
     sum.begin(3);
-    EXPECT_TRUE(sum.take(term(1, GetParam()))) << "the next step is a new one";
+    EXPECT_TRUE(sum.accumulate(term(1, GetParam()))) << "the next step is a new one";
   }
   // As many of the largest as were announced.
   ExactSum sum(1);
   sum.begin(1000);
   const torch::Tensor most = torch::full({1}, 4095.0, torch::TensorOptions(GetParam())), result = most.clone();
-  for (int n = 0; n < 1000; ++n) EXPECT_TRUE(sum.take(most.clone()));
-  sum.give(result);
+  for (int n = 0; n < 1000; ++n) EXPECT_TRUE(sum.accumulate(most.clone()));
+  sum.write_to(result);
   EXPECT_EQ(result.item<double>(), 4095.0 * 1000);
 }
 

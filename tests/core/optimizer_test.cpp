@@ -1,10 +1,9 @@
-// AdamW against its formula in double, clipping, the schedule and the balancers.
+// AdamW against its formula in double, clipping and the schedule.
 #include <gtest/gtest.h>
 
 #include <cmath>
 #include <map>
 
-#include "core/balancing/balancer.h"
 #include "core/base/error.h"
 #include "core/model/encoder.h"
 #include "core/optimizer/adamw.h"
@@ -218,7 +217,7 @@ TEST_P(LayerDecay, EachParameterMovesByItsLayersRate) {
       {.heads = 2}, 23, 4, {.feature_widths = {5}, .pairs = true});
   Arena& arena = encoder.arena();
   arena.finish("encoder", 1, torch::kFloat64);
-  AdamW optimizer(arena, layer_scales(arena, 3, 0.5));
+  AdamW optimizer(arena, layer_scales(arena, 0.5));
   const torch::Tensor before = arena.values().clone();
   arena.gradients().fill_(7);
   OptimizerOptions options;
@@ -271,24 +270,6 @@ TEST(OptimizerOptions, OutOfRangeIsAnError) {
   expect_error(with([](O& o) { o.epsilon = 0; }), Exit::config, {"optimizer.epsilon = 0"});
   expect_error(with([](O& o) { o.clip = -1; }), Exit::config, {"optimizer.clip = -1", "no bound"});
   expect_error(with([](O& o) { o.head_clip = -1; }), Exit::config, {"optimizer.head_clip = -1"});
-}
-
-TEST(Balancer, EqualSharesAmongActiveTasks) {
-  const auto balance = find_balancer("equal");
-  EXPECT_EQ(balance({.active = {true, false, true, true}, .static_weight = {1, 1, 5, 1}}),
-            (std::vector<double>{1.0 / 3, 0, 1.0 / 3, 1.0 / 3}));
-  EXPECT_EQ(balance({.active = {false, false}, .static_weight = {1, 1}}), (std::vector<double>{0, 0}));
-}
-
-TEST(Balancer, StaticSharesByWeight) {
-  const auto balance = find_balancer("static");
-  EXPECT_EQ(balance({.active = {true, false, true}, .static_weight = {1, 7, 3}}), (std::vector<double>{0.25, 0, 0.75}));
-  EXPECT_EQ(balance({.active = {true, true}, .static_weight = {0, 0}}), (std::vector<double>{0, 0}));
-  EXPECT_EQ(balance({.active = {false}, .static_weight = {2}}), (std::vector<double>{0}));
-}
-
-TEST(Balancer, AnUnknownNameIsAnErrorThatNamesThoseThereAre) {
-  expect_error([] { find_balancer("equals"); }, Exit::config, {"balance.method = equals", "equal, static"});
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
 // state.json: every field is read within its bounds, every changed bit is found, and earlier versions are read.
-#include "distributed/checkpoint_state.h"
+#include "distributed/checkpoint/state.h"
 
 #include <gtest/gtest.h>
 

@@ -1,5 +1,7 @@
 // Checkpoints over several workers: what one wrote all load, each what it holds; damage is found by whom it concerns.
-#include "distributed/checkpoint.h"
+#include "distributed/checkpoint/save.h"
+
+#include "distributed/checkpoint/load.h"
 
 #include <gtest/gtest.h>
 

@@ -1,6 +1,6 @@
 // Gradients summed in buckets: how they are cut; with and without hooks the same bits, on workers with other data,
 // other parameters in use, or none; the same calls in the same order on all; never before a gradient is final.
-#include "distributed/gradient_sync.h"
+#include "distributed/step/gradient_sync.h"
 
 #include <gtest/gtest.h>
 

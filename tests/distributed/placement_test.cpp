@@ -1,5 +1,5 @@
 // Placement: nobody idle, heavy tasks spread, near the best that brute force finds, and the same every time.
-#include "distributed/placement.h"
+#include "distributed/planning/placement.h"
 
 #include <gtest/gtest.h>
 

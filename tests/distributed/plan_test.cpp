@@ -1,5 +1,5 @@
 // What a plan says follows from the model's construction, the mixture and the placement of training.
-#include "distributed/plan.h"
+#include "distributed/planning/plan.h"
 
 #include <gtest/gtest.h>
 

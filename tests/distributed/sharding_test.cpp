@@ -1,5 +1,5 @@
 // Parts of a flat buffer: they cover it, go to all workers, and join again.
-#include "distributed/sharding.h"
+#include "distributed/step/sharding.h"
 
 #include <gtest/gtest.h>
 

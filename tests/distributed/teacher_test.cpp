@@ -1,5 +1,5 @@
 // Workers that have found different teachers say so, all of them.
-#include "distributed/teacher.h"
+#include "distributed/worker/teacher.h"
 
 #include <gtest/gtest.h>
 

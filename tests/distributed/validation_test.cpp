@@ -1,5 +1,5 @@
 // Early stopping and the best step as functions of the evaluations' results.
-#include "distributed/validation.h"
+#include "distributed/evaluation/early_stopping.h"
 
 #include <gtest/gtest.h>
 

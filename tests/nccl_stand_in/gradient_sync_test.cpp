@@ -1,6 +1,6 @@
 // Buckets of gradients through the nccl backend on the stand-in: enqueued during backward, in the same order on all
 // members whatever they train on, and nothing of it makes the host wait.
-#include "distributed/gradient_sync.h"
+#include "distributed/step/gradient_sync.h"
 
 #include <gtest/gtest.h>
 

@@ -14,7 +14,7 @@
 
 #include "core/base/safetensors.h"
 #include "core/model/task_attention.h"
-#include "distributed/description.h"
+#include "distributed/description/description.h"
 
 namespace {
 

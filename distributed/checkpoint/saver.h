@@ -1,0 +1,61 @@
+// When a training's checkpoint is published and when it is not: a model that has diverged is never saved, a save that
+// fails is tried again at the next, and a run folder that was deleted meanwhile is made whole.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "distributed/checkpoint/save.h"
+
+namespace polyhead {
+
+// What a worker knows when it saves.
+struct SaveRequest {
+  std::map<std::string, double> losses;  // of the tasks that took part in the last step
+  int skipped = 0;                       // last steps in a row that changed nothing, as they were not finite
+  bool last = false;                     // no later save follows
+  bool preempted = false;                // `last`, because a signal ended training
+};
+
+class CheckpointSaver {
+ public:
+  using Warn = std::function<void(const std::string&)>;
+
+  // All workers of `world` make one. warn: called on rank 0; may be empty.
+  CheckpointSaver(std::filesystem::path run_dir, std::int64_t keep, Warn warn, Communicator& world);
+
+  // files: those in run_dir without which it cannot be used, as far as they are there. They are remembered, and written
+  // again if they are deleted while training runs.
+  void remember(const std::vector<std::string>& files);
+
+  CheckpointStore& store() { return store_; }  // used on rank 0
+
+  // Collective; fills in state.files and state.parameter_hash. -> the checkpoint's folder; empty: it could not be
+  // saved, which was said, or must wait for a step that is finite. Throws, on all workers: Error(diverged) for
+  // parameters, moments or losses that are not finite or absurdly large, and where training ends in skipped steps;
+  // Error(cannot_write) after three failures in a row (the last save is tried as often).
+  std::filesystem::path save(CheckpointState& state, const Model& model, const Optimizers& optimizers,
+                             const std::vector<int>& leads, const SaveRequest& request);
+
+ private:
+  void check_run_folder(std::int64_t step);
+  std::string newest_whole() const;  // in words, the same on all workers; collective
+  void warn(const std::string& text) const {
+    if (warn_ && world_.rank() == 0) warn_(text);
+  }
+
+  std::filesystem::path run_dir_;
+  std::map<std::string, std::string> files_;  // name -> content; on rank 0
+  bool metrics_ = false;                      // metrics.jsonl was there
+  std::int64_t keep_;
+  Warn warn_;
+  Communicator& world_;
+  CheckpointStore store_;
+  int failures_ = 0;  // in a row
+};
+
+}  // namespace polyhead

@@ -1,0 +1,59 @@
+// See snapshot.h.
+#include "distributed/checkpoint/snapshot.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <sstream>
+
+#include "core/base/hash.h"
+#include "core/base/names.h"
+#include "distributed/step/sharding.h"
+
+namespace polyhead {
+
+Snapshot take_snapshot(const Model& model, const Optimizers& optimizers, const std::vector<int>& led,
+                       Communicator& world) {
+  Snapshot snapshot;
+  const auto on_host = [](const torch::Tensor& tensor) { return tensor.defined() ? tensor.cpu() : tensor; };
+  const Arena& encoder = model.encoder().arena();
+  const auto whole = [&](const torch::Tensor& tensor) {
+    return optimizers.in_parts && tensor.defined() ? join_parts(world, tensor, encoder.values().numel()) : tensor;
+  };
+  const AdamW& shared = optimizers.encoder;
+  const torch::Tensor mean = whole(shared.mean), square = whole(shared.square), average = whole(shared.average);
+  if (world.rank() == 0)
+    snapshot.owners.push_back(
+        {"encoder", &encoder, on_host(encoder.values()), on_host(mean), on_host(square), on_host(average)});
+  std::string steps = fmt::format("{} encoder\n", shared.steps);
+  for (const int task : led) {
+    const Head& head = model.head(task);
+    const AdamW& own = optimizers.heads.at(task);
+    const std::string owner = file_stem("head." + head.spec().task);
+    snapshot.owners.push_back({owner, &head.arena(), on_host(head.arena().values()), on_host(own.mean),
+                               on_host(own.square), on_host(own.average)});
+    steps += fmt::format("{} {}\n", own.steps, owner);
+  }
+  for (const std::string& lines : world.all_gather_strings("checkpoint.steps", steps)) {
+    std::istringstream in(lines);
+    std::string owner;
+    for (std::int64_t count = 0; in >> count && std::getline(in.ignore(), owner);)
+      snapshot.optimizer_steps[owner] = count;
+  }
+  return snapshot;
+}
+
+std::uint64_t parameter_hash(const Model& model, const ModelDescription& description, const std::vector<int>& led,
+                             Communicator& world) {
+  std::vector<std::uint64_t> hashes(description.tasks.size(), 0);
+  for (const int task : led) hashes[static_cast<std::size_t>(task)] = model.head(task).arena().hash();
+  world.all_reduce("parameter_hash", hashes);
+  std::vector<std::pair<std::string, std::uint64_t>> by_name;
+  for (std::size_t i = 0; i < hashes.size(); ++i) by_name.emplace_back(description.tasks[i].name, hashes[i]);
+  std::ranges::sort(by_name);
+  std::vector<std::uint64_t> all = {model.encoder().arena().hash()};
+  for (const auto& [name, hash] : by_name) all.push_back(hash);
+  return hash_bytes(all.data(), all.size() * sizeof all[0]);
+}
+
+}  // namespace polyhead

@@ -1,0 +1,30 @@
+// A trained run, loaded to evaluate or predict with.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "datasets/tokenizer.h"
+#include "distributed/description/description.h"
+#include "distributed/options.h"
+
+namespace polyhead {
+
+struct TrainedModel {
+  ModelDescription description;
+  std::int64_t step = 0;
+  std::unique_ptr<Model> model;
+  std::unique_ptr<Tokenizer> tokenizer;
+  std::vector<std::string> warnings;  // damaged checkpoints that were passed over
+};
+
+// Loads a checkpoint of a run with the heads of `tasks` (names; empty: all) on a device ("cpu", "cuda": number
+// local_rank). Throws Error(config) when the folder holds no such checkpoint, no averages where they are asked for, or
+// the run has no such task; Error(data) when the checkpoint is damaged, of "latest" when all are.
+TrainedModel load_trained(const std::filesystem::path& run_dir, const Weights& weights,
+                          const std::vector<std::string>& tasks, const std::string& device, int threads,
+                          int local_rank = 0);
+
+}  // namespace polyhead

@@ -1,0 +1,215 @@
+// A model's description to JSON and back, and the model that it describes.
+#include "distributed/description/description.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <filesystem>
+#include <set>
+#include <span>
+#include <stdexcept>
+
+#include <nlohmann/json.hpp>
+
+#include "core/base/error.h"
+#include "core/base/names.h"
+#include "core/metrics/utf8.h"
+
+namespace polyhead {
+
+using nlohmann::json;
+
+// What is missing has its default: runs of earlier versions can be read.
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(EncoderOptions, form, layers, dim, heads, ffn, positions, dropout,
+                                                attention_dropout, drop_path, share, adapter_dim, experts,
+                                                expert_layers, task_experts)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(AttentionOptions, mode, heads, temperature, floor, entropy_bonus,
+                                                importance, importances)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(HeadOptions, head, own, dropout, label_smoothing, class_weights,
+                                                focal_gamma, loss, delta, decoder_layers, max_target)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(TrainStatistics, mean, deviation, class_weights, feature_width, pairs,
+                                                only_pairs)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(MaskingOptions, share, mask, random)
+
+void to_json(json& out, const TokenizerInfo& info) {
+  out = {{"kind", info.kind}, {"file", info.file}, {"sha256", info.sha256}, {"vocab_size", info.vocab_size},
+         {"pad", info.pad},   {"unk", info.unk},   {"bos", info.bos},       {"eos", info.eos},
+         {"mask", info.mask}};
+  if (info.lowercase) out["lowercase"] = *info.lowercase;
+}
+
+void from_json(const json& in, TokenizerInfo& info) {
+  in.at("kind").get_to(info.kind);
+  in.at("file").get_to(info.file);
+  in.at("sha256").get_to(info.sha256);
+  in.at("vocab_size").get_to(info.vocab_size);
+  in.at("pad").get_to(info.pad);
+  in.at("unk").get_to(info.unk);
+  in.at("bos").get_to(info.bos);
+  in.at("eos").get_to(info.eos);
+  in.at("mask").get_to(info.mask);
+  if (in.contains("lowercase")) info.lowercase = in.at("lowercase").get<bool>();
+}
+
+void to_json(json& out, const TrainedTask& task) {
+  out = {{"name", task.name}, {"kind", name_of(task.kind)}, {"labels", task.labels},        {"outputs", task.outputs},
+         {"head", task.head}, {"masking", task.masking},    {"statistics", task.statistics}};
+  if (!task.label_type.empty()) out["label_type"] = task.label_type;
+}
+
+void from_json(const json& in, TrainedTask& task) {
+  in.at("name").get_to(task.name);
+  const auto kind = kind_from(in.at("kind").get<std::string>());
+  if (!kind) throw std::invalid_argument("unknown kind of task " + task.name);
+  task.kind = *kind;
+  in.at("labels").get_to(task.labels);
+  in.at("head").get_to(task.head);
+  in.at("masking").get_to(task.masking);
+  task.label_type = in.value("label_type", task.label_type);
+  task.outputs = in.value("outputs", task.outputs);
+  task.statistics = in.value("statistics", task.statistics);
+}
+
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ModelDescription, encoder, attention, tokenizer, tasks, dtype, data)
+
+namespace {
+
+struct Bound {
+  const char* key;
+  std::int64_t low, high;
+};
+
+constexpr std::int64_t kMillion = 1'000'000;
+constexpr Bound kEncoder[] = {{"layers", 1, 10'000},     {"dim", 1, kMillion},         {"heads", 1, kMillion},
+                              {"ffn", 1, 10 * kMillion}, {"positions", 1, kMillion},   {"adapter_dim", 1, kMillion},
+                              {"experts", 1, 100'000},   {"expert_layers", 1, 10'000}, {"task_experts", 1, 100'000}};
+constexpr Bound kAttention[] = {{"heads", 1, kMillion}};
+constexpr Bound kTokenizer[] = {{"vocab_size", 1, 100 * kMillion}, {"pad", -1, 100 * kMillion},
+                                {"unk", -1, 100 * kMillion},       {"bos", -1, 100 * kMillion},
+                                {"eos", -1, 100 * kMillion},       {"mask", -1, 100 * kMillion}};
+constexpr Bound kHead[] = {{"decoder_layers", 1, 10'000}, {"max_target", 1, 1'000 * kMillion}};
+constexpr Bound kStatistics[] = {{"feature_width", 0, 100 * kMillion}};
+constexpr Bound kModel[] = {{"max_length", 0, 1'000 * kMillion}};
+
+// Throws std::invalid_argument naming a number that is not whole or that no model can have.
+void check_bounds(const json& in, const std::string& name, std::span<const Bound> bounds) {
+  for (const Bound& bound : bounds) {
+    const auto found = in.find(bound.key);
+    if (found == in.end()) continue;  // it has its default
+    const bool whole = found->is_number_integer() &&
+                       (!found->is_number_unsigned() || found->get<std::uint64_t>() <= std::uint64_t{1} << 62);
+    if (!whole || found->get<std::int64_t>() < bound.low || found->get<std::int64_t>() > bound.high)
+      throw std::invalid_argument(fmt::format("{}.{} is {}, expected a whole number from {} to {}", name, bound.key,
+                                              found->is_structured() ? "no number" : found->dump(), bound.low,
+                                              bound.high));
+  }
+}
+
+void check_bounds(const json& in) {
+  check_bounds(in, "model", kModel);
+  check_bounds(in.at("encoder"), "model.encoder", kEncoder);
+  check_bounds(in.at("attention"), "model.attention", kAttention);
+  check_bounds(in.at("tokenizer"), "model.tokenizer", kTokenizer);
+  std::size_t index = 0;
+  for (const json& task : in.at("tasks")) {
+    const std::string name = fmt::format("model.tasks[{}]", index++);
+    check_bounds(task.at("head"), name + ".head", kHead);
+    if (task.contains("statistics")) check_bounds(task.at("statistics"), name + ".statistics", kStatistics);
+  }
+}
+
+// Names that become names of files; those of tasks by file_stem().
+void check_names(const ModelDescription& description) {
+  std::set<std::string> names;
+  for (const TrainedTask& task : description.tasks)
+    if (task.name.empty() || !names.insert(task.name).second)
+      throw std::invalid_argument(
+          fmt::format("model.tasks has the name '{}', expected names that differ and are not empty", task.name));
+  const std::filesystem::path file = description.tokenizer.file;
+  if (file.filename() != file || file == "." || file == "..")
+    throw std::invalid_argument(
+        fmt::format("model.tokenizer.file is '{}', expected the name of a file in the run's folder", file.string()));
+}
+
+}  // namespace
+
+int ModelDescription::task(const std::string& name) const {
+  std::vector<std::string> names;
+  for (std::size_t i = 0; i < tasks.size(); ++i) {
+    if (tasks[i].name == name) return static_cast<int>(i);
+    names.push_back(tasks[i].name);
+  }
+  throw Error(Exit::config, fmt::format("task {}: the model was not trained with it; its tasks are {}", name,
+                                        fmt::join(names, ", ")));
+}
+
+// A path may hold bytes that JSON cannot: then `data` is for people, data_bytes for the program.
+std::string to_json(const ModelDescription& description) {
+  json out = description;
+  if (!is_utf8(description.data)) {
+    out["data"] = encode_utf8(decode_utf8(description.data));
+    out["data_bytes"] = json::binary_t::container_type(description.data.begin(), description.data.end());
+  }
+  out["max_length"] = description.max_length;
+  return out.dump();
+}
+
+ModelDescription description_from_json(const std::string& text, const std::string& origin) {
+  try {
+    const json in = json::parse(text);
+    check_bounds(in);
+    auto description = in.get<ModelDescription>();
+    description.max_length = in.value("max_length", description.max_length);  // older ones have none
+    if (in.contains("data_bytes")) {
+      const auto bytes = in["data_bytes"].get<std::vector<std::uint8_t>>();
+      description.data.assign(bytes.begin(), bytes.end());
+    }
+    check_names(description);
+    return description;
+  } catch (const std::exception& error) {
+    throw Error(Exit::data, fmt::format("{}: the model's description cannot be read: {}", origin, error.what()));
+  }
+}
+
+std::string to_json(const TrainStatistics& statistics) {
+  return json(statistics).dump();
+}
+
+TrainStatistics statistics_from_json(const std::string& text) {
+  return json::parse(text).get<TrainStatistics>();
+}
+
+std::unique_ptr<Model> build_model(const ModelDescription& description, const std::vector<int>& tasks) {
+  InputOptions inputs;
+  std::set<std::int64_t> widths;
+  for (const TrainedTask& task : description.tasks) {
+    if (task.statistics.feature_width > 0) widths.insert(task.statistics.feature_width);
+    inputs.pairs = inputs.pairs || task.statistics.pairs;
+  }
+  inputs.feature_widths.assign(widths.begin(), widths.end());
+  auto model = std::make_unique<Model>(description.encoder, description.attention, description.tokenizer.vocab_size,
+                                       static_cast<std::int64_t>(description.tasks.size()), inputs);
+  for (const int index : tasks) {
+    const TrainedTask& task = description.tasks[static_cast<std::size_t>(index)];
+    model->add_head(index, make_head({.task = task.name,
+                                      .kind = task.kind,
+                                      .classes = static_cast<std::int64_t>(task.labels.size()),
+                                      .outputs = std::max<std::int64_t>(1, std::ssize(task.outputs)),
+                                      .vocab_size = description.tokenizer.vocab_size,
+                                      .bos = description.tokenizer.bos,
+                                      .eos = description.tokenizer.eos,
+                                      .mask = description.tokenizer.mask,
+                                      .encoder = description.encoder,
+                                      .options = task.head,
+                                      .statistics = task.statistics}));
+  }
+  return model;
+}
+
+torch::ScalarType scalar_type(const std::string& dtype) {
+  if (dtype == "float32") return torch::kFloat32;
+  if (dtype == "float64") return torch::kFloat64;
+  throw Error(Exit::config, fmt::format("run.dtype = {}: use float32 or float64", dtype));
+}
+
+}  // namespace polyhead

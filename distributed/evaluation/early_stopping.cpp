@@ -1,0 +1,139 @@
+// Early stopping and the best step, from the results of evaluations.
+#include "distributed/evaluation/early_stopping.h"
+
+#include <algorithm>
+#include <cmath>
+#include <optional>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "core/base/error.h"
+#include "core/metrics/scores.h"
+
+namespace polyhead {
+namespace {
+
+struct Target {
+  std::string task, metric;
+};
+// Of "TASK:METRIC".
+Target target_of(const std::string& best) {
+  const std::size_t colon = best.rfind(':');
+  if (colon == std::string::npos)
+    throw Error(Exit::config, fmt::format("run.best = {}: expected mean or TASK:METRIC, as in section:accuracy", best));
+  return {best.substr(0, colon), best.substr(colon + 1)};
+}
+
+void check_metric(const std::string& where, const TaskInfo& task, const std::string& metric) {
+  const std::vector<std::string> known = valid_metrics(task);
+  if (std::ranges::count(known, metric) == 0)
+    throw Error(Exit::config, fmt::format("{}: task {} of kind {} has no metric '{}' on valid; it has {}", where,
+                                          task.name, name_of(task.kind), metric, fmt::join(known, ", ")));
+}
+
+// The value with its sign such that higher is better; nullopt where there is none.
+std::optional<double> score(const ValidationResults& results, const std::string& task, const std::string& metric) {
+  const auto found = results.find(task);
+  if (found == results.end()) return std::nullopt;
+  const auto value = found->second.find(metric);
+  if (value == found->second.end()) return std::nullopt;
+  return lower_is_better(metric) ? -value->second : value->second;
+}
+
+void note(BestValue& best, double value, std::int64_t step) {
+  ++best.since;
+  if (std::isfinite(value) && (best.step == 0 || value > best.value)) best = {value, step, 0};
+}
+
+}  // namespace
+
+std::vector<std::string> valid_metrics(const TaskInfo& task) {
+  switch (task.kind) {
+    case Kind::classification:
+      return {"loss", "accuracy", "macro_f1", "matthews"};
+    case Kind::tagging:
+      return is_bio(task.labels) ? std::vector<std::string>{"loss", "accuracy", "macro_f1", "entity_f1"}
+                                 : std::vector<std::string>{"loss", "accuracy", "macro_f1"};
+    case Kind::multilabel:
+      return {"loss", "micro_f1", "macro_f1", "average_precision", "subset_accuracy"};
+    case Kind::regression:
+      return {"loss", "mse", "mae", "r2", "pearson", "spearman"};
+    case Kind::masked_lm:
+    case Kind::translation:
+      return {"loss", "perplexity", "accuracy"};
+  }
+  throw Error(Exit::internal, "a kind of task without metrics");
+}
+
+bool lower_is_better(const std::string& metric) {
+  return metric == "loss" || metric == "perplexity" || metric == "mse" || metric == "mae";
+}
+
+bool ValidationOptions::used() const {
+  return !best.empty() || std::ranges::any_of(tasks, [](const auto& task) { return task.second.patience > 0; });
+}
+
+void check(const ValidationOptions& options, const std::map<std::string, TaskInfo>& tasks) {
+  for (const auto& [name, task] : options.tasks) {
+    const auto found = tasks.find(name);
+    if (found != tasks.end())
+      check_metric(fmt::format("task.{}.metric", name), found->second, task.metric);
+    else if (task.patience > 0)
+      throw Error(Exit::config, fmt::format("task {} has no valid samples, by which early stopping could tell that it "
+                                            "is finished: import some, or give task.{}.patience = 0",
+                                            name, name));
+  }
+  if (options.patience > 0 && options.best.empty())
+    throw Error(Exit::config,
+                fmt::format("run.patience = {} counts evaluations without a better value of run.best, which is not "
+                            "given: give it, as mean or TASK:METRIC",
+                            options.patience));
+  if (options.best.empty()) return;
+  if (tasks.empty()) throw Error(Exit::config, fmt::format("run.best = {}: no task has valid samples", options.best));
+  if (options.best == "mean") return;
+  const auto [task, metric] = target_of(options.best);
+  const auto found = tasks.find(task);
+  if (found == tasks.end()) {
+    std::vector<std::string> names;
+    for (const auto& [name, of] : tasks) names.push_back(name);
+    throw Error(Exit::config, fmt::format("run.best = {}: '{}' is no task of the run with valid samples; these are {}",
+                                          options.best, task, fmt::join(names, ", ")));
+  }
+  check_metric("run.best", found->second, metric);
+}
+
+std::vector<std::string> take_note(const ValidationOptions& options, const ValidationResults& results,
+                                   const std::set<std::string>& active, std::int64_t step, ValidationState& state) {
+  std::vector<std::string> finished;
+  double sum = 0;
+  std::int64_t scored = 0;
+  for (const auto& [name, task] : options.tasks) {
+    const auto value = score(results, name, task.metric);
+    if (!value) continue;
+    sum += *value;
+    ++scored;
+    if (task.patience == 0 || !active.contains(name) || state.finished.contains(name)) continue;
+    BestValue& best = state.tasks[name];
+    note(best, *value, step);
+    if (best.since < task.patience) continue;
+    state.finished[name] = step;
+    finished.push_back(name);
+  }
+  if (options.best == "mean") {
+    if (scored > 0) note(state.run, sum / static_cast<double>(scored), step);
+  } else if (!options.best.empty()) {
+    const auto [task, metric] = target_of(options.best);
+    if (const auto value = score(results, task, metric)) note(state.run, *value, step);
+  }
+  return finished;
+}
+
+std::string why_ended(const ValidationOptions& options, const ValidationState& state) {
+  if (!options.tasks.empty() && state.finished.size() == options.tasks.size()) return "every task is finished";
+  if (options.patience > 0 && state.run.since >= options.patience)
+    return fmt::format("{} was best after step {}, {} evaluations ago", options.best, state.run.step, state.run.since);
+  return "";
+}
+
+}  // namespace polyhead

@@ -1,0 +1,42 @@
+// An evaluation of all tasks of a run on valid, while it trains.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/heads/model.h"
+#include "datasets/dataset.h"
+#include "datasets/tokenizer.h"
+#include "distributed/communicator/communicator.h"
+#include "distributed/description/description.h"
+#include "distributed/evaluation/attention_report.h"
+#include "distributed/evaluation/early_stopping.h"
+
+namespace polyhead {
+
+// What this worker contributes.
+struct ValidationTasks {
+  const std::map<int, std::unique_ptr<SplitReader>>& readers;  // valid, of the tasks that it holds
+  const std::vector<std::unique_ptr<Communicator>>& groups;    // [tasks]
+  const std::vector<int>& led;                                 // tasks that it reports
+};
+
+struct ValidationRound {
+  bool stopped = false;  // `stop` was true on a worker: the other fields mean nothing
+  ValidationResults results;
+  std::map<int, AttentionSums> attention;  // by task; only those whose attention weights are learned
+};
+
+// Each group evaluates its tasks; all workers get the same result. Collective. samples: maximum per task, 0: all.
+ValidationRound validate(const Model& model, const ModelDescription& description, const ValidationTasks& tasks,
+                         const Tokenizer& tokenizer, std::int64_t samples, const std::function<bool()>& stop,
+                         Communicator& world);
+
+// Which tasks of a run have more valid samples than an evaluation takes, for a person; "" when none has.
+std::string describe_valid(const Manifest& manifest, const std::vector<std::string>& tasks, std::int64_t samples);
+
+}  // namespace polyhead

@@ -1,0 +1,220 @@
+// Longest processing time first over task groups: groups grow while that makes the slowest worker faster.
+#include "distributed/planning/placement.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numeric>
+#include <queue>
+
+#include "core/base/error.h"
+
+namespace polyhead {
+namespace {
+
+// A head on several workers costs an all-reduce a step and memory, so a larger group must pay by this much.
+constexpr double kWorthIt = 0.99;
+// Pairs of parts that refine() looks at: some tenths of a second.
+constexpr std::size_t kLookedAt = 20'000'000;
+// Workers that describe() gives a line each, whatever they hold.
+constexpr std::size_t kLines = 16;
+
+double largest(const std::vector<double>& values) {
+  return *std::max_element(values.begin(), values.end());
+}
+
+void count_load(Placement& placement, const std::vector<double>& cost) {
+  std::fill(placement.load.begin(), placement.load.end(), 0.0);
+  for (std::size_t t = 0; t < cost.size(); ++t)
+    for (const int worker : placement.groups[t])
+      placement.load[static_cast<std::size_t>(worker)] += cost[t] / static_cast<double>(placement.groups[t].size());
+}
+
+// Heaviest part first, each to the least loaded worker that does not hold the task yet. Pinned tasks have 0 members.
+Placement longest_first(const std::vector<double>& cost, const std::vector<int>& members, Placement result) {
+  std::vector<std::size_t> order;
+  for (std::size_t t = 0; t < cost.size(); ++t)
+    if (members[t] > 0) order.push_back(t);
+  std::stable_sort(order.begin(), order.end(),
+                   [&](std::size_t a, std::size_t b) { return cost[a] / members[a] > cost[b] / members[b]; });
+  using Entry = std::pair<double, int>;  // load, worker
+  std::vector<Entry> entries;
+  for (std::size_t worker = 0; worker < result.load.size(); ++worker)
+    entries.emplace_back(result.load[worker], static_cast<int>(worker));
+  std::priority_queue<Entry, std::vector<Entry>, std::greater<>> queue(std::greater<>(), std::move(entries));
+  for (const std::size_t task : order) {
+    std::vector<Entry> taken;
+    for (int i = 0; i < members[task]; ++i) {
+      taken.push_back(queue.top());
+      queue.pop();
+    }
+    for (auto& [load, worker] : taken) {
+      result.groups[task].push_back(worker);
+      queue.emplace(load + cost[task] / members[task], worker);
+    }
+    std::sort(result.groups[task].begin(), result.groups[task].end());
+  }
+  count_load(result, cost);
+  return result;
+}
+
+// Moves and swaps free parts between the slowest worker and another as long as the slower of the two gets faster, and
+// as long as the search stays short.
+void refine(Placement& placement, const std::vector<double>& cost, const std::vector<int>& members) {
+  std::vector<std::vector<int>> held = placement.tasks_by_worker();
+  const auto free = [&](int task) { return members[static_cast<std::size_t>(task)] > 0; };
+  const auto part = [&](int task) {
+    return task < 0 ? 0.0 : cost[static_cast<std::size_t>(task)] / members[static_cast<std::size_t>(task)];
+  };
+  const auto has = [](const std::vector<int>& tasks, int task) {
+    return std::binary_search(tasks.begin(), tasks.end(), task);
+  };
+  std::size_t looked_at = 0;
+  for (std::size_t round = 0; round < 4 * cost.size() && looked_at < kLookedAt; ++round) {
+    const auto slow = static_cast<std::size_t>(std::max_element(placement.load.begin(), placement.load.end()) -
+                                               placement.load.begin());
+    double best = placement.load[slow] * (1 - 1e-9);
+    std::size_t best_to = held.size();
+    int best_give = -1, best_take = -1;
+    const std::vector<int>& mine = held[slow];
+    for (std::size_t to = 0; to < held.size(); ++to) {
+      if (to == slow) continue;
+      const std::vector<int>& theirs = held[to];
+      looked_at += 1 + mine.size() * theirs.size();
+      for (const int give : mine) {
+        if (!free(give) || has(theirs, give)) continue;
+        const auto consider = [&](int take) {
+          const double change = part(give) - part(take);
+          const double slower = std::max(placement.load[slow] - change, placement.load[to] + change);
+          if (slower < best) best = slower, best_to = to, best_give = give, best_take = take;
+        };
+        if (mine.size() > 1) consider(-1);
+        for (const int take : theirs)
+          if (free(take) && !has(mine, take)) consider(take);
+      }
+    }
+    if (best_to == held.size()) return;
+    const auto move = [&](int task, std::size_t from, std::size_t to) {
+      auto& group = placement.groups[static_cast<std::size_t>(task)];
+      *std::find(group.begin(), group.end(), static_cast<int>(from)) = static_cast<int>(to);
+      std::sort(group.begin(), group.end());
+      held[from].erase(std::find(held[from].begin(), held[from].end(), task));
+      held[to].insert(std::lower_bound(held[to].begin(), held[to].end(), task), task);
+    };
+    move(best_give, slow, best_to);
+    if (best_take >= 0) move(best_take, best_to, slow);
+    for (const std::size_t worker : {slow, best_to}) {
+      placement.load[worker] = 0;
+      for (const int task : held[worker])
+        placement.load[worker] += cost[static_cast<std::size_t>(task)] /
+                                  static_cast<double>(placement.groups[static_cast<std::size_t>(task)].size());
+    }
+  }
+}
+
+}  // namespace
+
+std::vector<int> Placement::tasks_of(int worker) const {
+  std::vector<int> tasks;
+  for (std::size_t t = 0; t < groups.size(); ++t)
+    if (std::binary_search(groups[t].begin(), groups[t].end(), worker)) tasks.push_back(static_cast<int>(t));
+  return tasks;
+}
+
+std::vector<std::vector<int>> Placement::tasks_by_worker() const {
+  std::vector<std::vector<int>> held(load.size());
+  for (std::size_t t = 0; t < groups.size(); ++t)
+    for (const int worker : groups[t]) held[static_cast<std::size_t>(worker)].push_back(static_cast<int>(t));
+  return held;
+}
+
+Placement place(const std::vector<double>& cost, int workers, const std::vector<std::vector<int>>& pinned) {
+  if (cost.empty()) throw Error(Exit::config, "no tasks to place: run.tasks names none, or the data set has none");
+  if (workers < 1)
+    throw Error(Exit::config,
+                fmt::format("cannot place {} tasks on {} workers: at least 1 is needed", cost.size(), workers));
+  for (std::size_t t = 0; t < cost.size(); ++t)
+    if (!(cost[t] > 0 && std::isfinite(cost[t])))
+      throw Error(Exit::internal,
+                  fmt::format("the cost of task number {} is {}; costs are finite and above 0", t, cost[t]));
+  Placement start{pinned, std::vector<double>(static_cast<std::size_t>(workers))};
+  start.groups.resize(cost.size());
+  std::vector<int> members(cost.size(), 1);  // of free tasks
+  std::size_t parts = 0;
+  for (std::size_t t = 0; t < cost.size(); ++t) {
+    if (start.groups[t].empty()) {
+      ++parts;
+      continue;
+    }
+    members[t] = 0;
+    if (start.groups[t].back() >= workers)
+      throw Error(Exit::config,
+                  fmt::format("task number {} is pinned to worker {}, but there are {} workers, from 0 on", t,
+                              start.groups[t].back(), workers));
+  }
+  count_load(start, cost);
+  const auto idle = static_cast<std::size_t>(std::ranges::count(start.load, 0.0));
+  if (parts == 0 && idle > 0)
+    throw Error(
+        Exit::config,
+        fmt::format("every task is pinned (task.NAME.workers), and that leaves {} of {} workers without a task, "
+                    "the first of them worker {}: pin one there, or leave a task free",
+                    idle, workers, std::ranges::find(start.load, 0.0) - start.load.begin()));
+  const double share = std::accumulate(cost.begin(), cost.end(), 0.0) / workers;
+  std::size_t next = idle;  // parts with which it is tried again
+  Placement best;
+  double best_load = std::numeric_limits<double>::infinity();
+  for (;;) {
+    if (parts >= next) {  // with fewer than `idle` some worker would be left out
+      Placement candidate = longest_first(cost, members, start);
+      const double load = largest(candidate.load);
+      if (load < kWorthIt * best_load) best_load = load, best = std::move(candidate);
+      next = parts + std::max<std::size_t>(1, parts / 64);
+    }
+    // Only tasks above an equal share are spread; down to half a share a part, for smaller parts fill gaps. But nobody
+    // stays idle.
+    std::size_t grow = cost.size();
+    for (std::size_t t = 0; t < cost.size(); ++t)
+      if (members[t] > 0 && members[t] < workers &&
+          (parts < idle || (cost[t] > share && cost[t] / members[t] > share / 2)) &&
+          (grow == cost.size() || cost[t] / members[t] > cost[grow] / members[grow]))
+        grow = t;
+    if (grow == cost.size()) break;
+    ++members[grow];
+    ++parts;
+  }
+  for (std::size_t t = 0; t < cost.size(); ++t)
+    if (members[t] > 0) members[t] = static_cast<int>(best.groups[t].size());
+  refine(best, cost, members);
+  return best;
+}
+
+std::string describe(const Placement& placement, const std::vector<std::string>& tasks) {
+  const double total = std::accumulate(placement.load.begin(), placement.load.end(), 0.0);
+  const std::vector<std::vector<int>> held = placement.tasks_by_worker();
+  const auto line = [&](std::size_t worker) {
+    std::string text;
+    for (const int task : held[worker]) {
+      const std::size_t members = placement.groups[static_cast<std::size_t>(task)].size();
+      text += fmt::format("{}{}", text.empty() ? "" : ", ", tasks.at(static_cast<std::size_t>(task)));
+      if (members > 1) text += fmt::format(" (1/{})", members);
+    }
+    const double percent = 100 * placement.load[worker] / total;
+    return percent < 0.995 ? fmt::format("{}, {:.2g} % of the load", text, percent)
+                           : fmt::format("{}, {:.0f} % of the load", text, percent);
+  };
+  std::string text;
+  for (std::size_t first = 0, last = 0; first < held.size(); first = last + 1) {
+    const std::string holds = line(first);
+    last = first;
+    while (last + 1 < held.size() && held[last + 1] == held[first] && line(last + 1) == holds) ++last;
+    if (held.size() <= kLines) last = first;
+    text += last == first ? fmt::format("worker {}: {}\n", first, holds)
+                          : fmt::format("workers {} to {}: {} each\n", first, last, holds);
+  }
+  return text;
+}
+
+}  // namespace polyhead

@@ -1,0 +1,147 @@
+// Counts multiplications of matrices and what autograd keeps, by the shapes of encoder and heads.
+#include "distributed/planning/workload.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <filesystem>
+
+#include "core/base/error.h"
+#include "core/model/sharing.h"
+
+namespace polyhead {
+namespace {
+
+constexpr double kUnknownLength = 32;
+
+// Of one sample: multiply-adds of the forward pass, and elements kept for backward.
+struct Size {
+  double multiplications = 0, kept = 0;
+};
+
+// Of a word, what encoder.share keeps besides: inner layers, and what each gate or product reads and writes. The
+// experts of mmoe are the plain feed-forward in parts.
+double sharing_kept(const EncoderOptions& e) {
+  const auto d = static_cast<double>(e.dim), layers = static_cast<double>(e.layers),
+             bottleneck = static_cast<double>(e.adapter_dim), blocks = static_cast<double>(e.expert_layers),
+             experts = static_cast<double>(e.experts);
+  if (e.share == "adapters") return layers * (2 * d + 2 * bottleneck);
+  if (e.share == "mtan") return layers * (6 * d + 2 * bottleneck);
+  if (e.share == "mmoe") return blocks * (d + 2 * experts + static_cast<double>(e.ffn));
+  if (e.share != "ple") return 0;
+  const auto ffn = static_cast<double>(e.ffn), task_experts = static_cast<double>(e.task_experts);
+  const double own = task_experts * ffn / experts;
+  return blocks * (2 * d + 2 * (experts + task_experts) + ffn + 3 * own) + (blocks - 1) * (10 * d + 2 * ffn + own);
+}
+
+Size encoder_size(const EncoderOptions& e, const AttentionOptions& attention, double length, double features,
+                  double tasks) {
+  const auto d = static_cast<double>(e.dim), ffn = static_cast<double>(e.ffn), layers = static_cast<double>(e.layers),
+             heads = static_cast<double>(e.heads), slots = (tasks + 1) * static_cast<double>(attention.heads);
+  const bool learned = attention.mode != "mean" && attention.mode != "first";
+  const double block = 4 * d * d + 2 * d * ffn + 2 * length * d;  // of attention: scores and values
+  // States before and after each norm, q, k, v, q and k rotated, what attention read, the wide layer twice.
+  const double inside = 10 * d + 2 * ffn + heads * length;
+  const double again = e.activation_checkpointing ? 4.0 / 3 : 1;  // forward of the blocks twice
+  return {
+      length * (layers * block * again + sharing_work(e) * again + features * d + (learned ? d * d + slots * d : 0)),
+      length *
+          (2 * d + 2 * slots + (e.activation_checkpointing ? layers * d + inside : layers * inside + sharing_kept(e)))};
+}
+
+Size head_size(const TrainOptions& options, const TaskInfo& task, const TaskOptions& own, double vocabulary,
+               double input, double target) {
+  const auto d = static_cast<double>(options.encoder.dim), ffn = static_cast<double>(options.encoder.ffn),
+             heads = static_cast<double>(options.encoder.heads), layers = static_cast<double>(own.head.decoder_layers),
+             classes = static_cast<double>(std::max(task.labels.size(), task.outputs.size()));
+  switch (task.kind) {
+    case Kind::tagging:
+      return {input * (d * d + d * classes), input * (3 * d + 2 * classes)};
+    case Kind::masked_lm: {
+      const double masked = own.masking.share * input;
+      return {masked * (2 * d * d + d * vocabulary), masked * (6 * d + 2 * vocabulary)};
+    }
+    case Kind::translation: {
+      const double block = 6 * d * d + 2 * d * ffn + 2 * (target + input) * d;
+      return {layers * (target * block + input * 2 * d * d) + target * d * vocabulary,
+              target * (layers * (16 * d + 2 * ffn + heads * (target + input)) + 3 * d + 2 * vocabulary) +
+                  input * layers * 3 * d};
+    }
+    case Kind::classification:
+    case Kind::multilabel:
+    case Kind::regression:
+      return {input * d * d + d * d + d * classes, input * d + 3 * d + 2 * classes};
+  }
+  return {};
+}
+
+}  // namespace
+
+ModelDescription describe_model(const TrainOptions& options, const Manifest& manifest) {
+  ModelDescription description;
+  description.encoder = options.encoder;
+  description.attention = options.attention;
+  description.tokenizer = manifest.tokenizer;
+  description.dtype = options.dtype;
+  description.max_length = manifest.max_length;
+  description.data = std::filesystem::absolute(options.data).lexically_normal().string();
+  for (const std::string& name : options.tasks) {
+    const TaskInfo& info = manifest.task(name);
+    const TaskOptions& task = options.task_options.at(name);
+    description.tasks.push_back({name, info.kind, info.labels, info.outputs, task.head, task.masking, {}});
+    description.tasks.back().label_type = info.label_type;
+  }
+  return description;
+}
+
+std::vector<TaskWork> work_of(const TrainOptions& options, const Manifest& manifest,
+                              const std::vector<MixtureEntry>& mixture) {
+  const std::vector<double> taken = epochs(mixture, train_samples(manifest, options.tasks), options.steps);
+  // Placement goes by what is computed once: activation checkpointing changes no bit, so no placement either.
+  EncoderOptions once = options.encoder;
+  once.activation_checkpointing = false;
+  std::vector<TaskWork> all;
+  for (std::size_t i = 0; i < options.tasks.size(); ++i) {
+    const TaskInfo& task = manifest.task(options.tasks[i]);
+    const TaskOptions& own = options.task_options.at(task.name);
+    const SplitInfo& train = task.splits.at("train");
+    const auto samples = static_cast<double>(train.samples);
+    TaskWork work;
+    work.samples = taken[i] * samples / static_cast<double>(options.steps);
+    work.input_tokens = train.input_tokens ? static_cast<double>(train.input_tokens) / samples : kUnknownLength;
+    if (task.kind == Kind::translation)
+      work.target_tokens = train.target_tokens ? static_cast<double>(train.target_tokens) / samples : work.input_tokens;
+    const auto encoder_of = [&](const EncoderOptions& encoder) {
+      return encoder_size(encoder, options.attention, work.input_tokens, static_cast<double>(task.features),
+                          static_cast<double>(options.tasks.size()));
+    };
+    const Size encoder = encoder_of(options.encoder);
+    const Size head = head_size(options, task, own, static_cast<double>(manifest.tokenizer.vocab_size),
+                                work.input_tokens, work.target_tokens);
+    // Backward has two products for each of forward's; a teacher, taken to be as large, reads forward once.
+    const double passes = own.teacher.run_dir.empty() ? 3 : 4;
+    work.operations = 2 * passes * (encoder.multiplications + head.multiplications);
+    work.activations = encoder.kept + head.kept;
+    work.cost = own.cost > 0 ? own.cost : 2 * passes * (encoder_of(once).multiplications + head.multiplications);
+    all.push_back(work);
+  }
+  return all;
+}
+
+Placement placement_of(const TrainOptions& options, const std::vector<TaskWork>& work, int workers) {
+  std::vector<double> cost;
+  std::vector<std::vector<int>> pinned;
+  for (std::size_t i = 0; i < work.size(); ++i) {
+    const TaskOptions& own = options.task_options.at(options.tasks[i]);
+    cost.push_back(work[i].cost * work[i].samples);
+    pinned.push_back(own.workers);
+    if (!own.workers.empty() && own.workers.back() >= workers)
+      throw Error(Exit::config,
+                  fmt::format("task.{}.workers names worker {}, but there are {} workers, from 0 to {}: pin the task "
+                              "elsewhere or start more workers",
+                              options.tasks[i], own.workers.back(), workers, workers - 1));
+  }
+  return place(cost, workers, pinned);
+}
+
+}  // namespace polyhead

@@ -1,0 +1,47 @@
+// Sums gradients as floating-point numbers: the encoder's with GradientSync, each head's in one all-reduce.
+#include "distributed/step/gradient_sync.h"
+#include "distributed/step/gradients.h"
+#include "distributed/step/tensor_type.h"
+
+namespace polyhead {
+namespace {
+
+class BucketedGradients : public Gradients {
+ public:
+  explicit BucketedGradients(const GradientScope& scope)
+      : scope_(scope),
+        encoder_(scope.world, "encoder.gradients", scope.model.encoder().arena(),
+                 {.during_backward = overlaps(scope.model.encoder().arena().gradients().device())}) {}
+
+  void begin(const StepRecord&) override {
+    scope_.model.encoder().arena().gradients().zero_();
+    for (const auto& [task, head] : scope_.model.heads()) head->arena().gradients().zero_();
+  }
+
+  void before_backward(const Batch&, bool last) override {
+    if (last) encoder_.start();
+  }
+
+  void finish(const StepRecord& step) override {
+    encoder_.finish();
+    for (const auto& [task, head] : scope_.model.heads()) {
+      const auto i = static_cast<std::size_t>(task);
+      const torch::Tensor gradients = head->arena().gradients();
+      if (step.active(i) && !alone(*scope_.groups[i], gradients))
+        scope_.groups[i]->all_reduce("head." + scope_.tasks[i], gradients.data_ptr(),
+                                     static_cast<std::size_t>(gradients.numel()), type_of(gradients), Reduce::sum);
+    }
+  }
+
+ private:
+  GradientScope scope_;
+  GradientSync encoder_;
+};
+
+}  // namespace
+
+std::unique_ptr<Gradients> make_bucketed_gradients(const GradientScope& scope) {
+  return std::make_unique<BucketedGradients>(scope);
+}
+
+}  // namespace polyhead

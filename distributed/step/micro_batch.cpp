@@ -1,0 +1,49 @@
+// See micro_batch.h.
+#include "distributed/step/micro_batch.h"
+
+#include "core/heads/plain_loss.h"
+#include "core/model/task_attention.h"
+
+namespace polyhead {
+
+MicroBatchLoss micro_batch_loss(const Model& model, const Batch& batch, const std::map<std::size_t, Lesson>& lessons,
+                                const LossOptions& options, const StepRecord& step) {
+  const std::vector<HeadInput> inputs = model.forward(batch, true);
+  MicroBatchLoss loss;
+  const auto add = [&](const torch::Tensor& sum, double weight, std::int64_t count) {
+    const torch::Tensor share = sum * (weight / static_cast<double>(count));
+    loss.total = loss.total.defined() ? loss.total + share : share;
+  };
+  PlainLoss plain_loss;
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    const TaskSlice& slice = batch.slices[i];
+    const auto task = static_cast<std::size_t>(slice.task);
+    loss.sums.emplace_back();
+    loss.plain.emplace_back();
+    if (slice.count > 0) {
+      const Head& head = model.head(slice.task);
+      const auto lesson = lessons.find(i);
+      loss.sums.back() = lesson == lessons.end() ? head.loss(inputs[i], slice)
+                                                 : head.distilled_loss(inputs[i], slice, lesson->second.distillation());
+      loss.plain.back() = plain_loss.take();
+      add(loss.sums.back(), options.weights[task], step.targets[task]);
+    }
+    // Of an active task also where no word of this micro-batch has a target, so that the sum depends on no placement.
+    if (options.entropy_bonus > 0 && step.active(task))
+      add(task_entropy(inputs[i].task_weights, model.encoder().first_slot()).sum(),
+          -options.weights[task] * options.entropy_bonus, step.words[task]);
+  }
+  return loss;
+}
+
+void add_losses(const MicroBatchLoss& loss, const Batch& batch, const Gradients& gradients, StepRecord& step) {
+  for (std::size_t i = 0; i < loss.sums.size(); ++i) {
+    if (!loss.sums[i].defined()) continue;
+    const auto task = static_cast<std::size_t>(batch.slices[i].task);
+    step.loss[task] += gradients.rounded(loss.sums[i].item<double>());
+    if (loss.plain[i].defined() && !step.plain_loss.empty())
+      step.plain_loss[task] += gradients.rounded(loss.plain[i].item<double>());
+  }
+}
+
+}  // namespace polyhead

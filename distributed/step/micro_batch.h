@@ -1,0 +1,34 @@
+// The loss of one micro-batch: the weighted sum of its tasks' losses.
+#pragma once
+
+#include <cstddef>
+#include <map>
+#include <vector>
+
+#include "core/heads/model.h"
+#include "distributed/step/gradients.h"
+#include "distributed/step/lesson.h"
+#include "distributed/step/step_record.h"
+
+namespace polyhead {
+
+struct MicroBatchLoss {
+  torch::Tensor total;  // a scalar to start backward from; undefined: the micro-batch has no target
+  // [slices] scalars, sums over the slice's targets; undefined: none
+  std::vector<torch::Tensor> sums;   // of the loss
+  std::vector<torch::Tensor> plain;  // without label smoothing
+};
+
+struct LossOptions {
+  std::vector<double> weights;  // [tasks] of the mean over each task's targets (Balancer)
+  double entropy_bonus = 0;     // AttentionOptions::entropy_bonus
+};
+
+// Runs the forward pass. lessons: by the slice's index. step: with the counts of the whole step.
+MicroBatchLoss micro_batch_loss(const Model& model, const Batch& batch, const std::map<std::size_t, Lesson>& lessons,
+                                const LossOptions& options, const StepRecord& step);
+
+// Adds the micro-batch's losses to those of the step, as `gradients` rounds them.
+void add_losses(const MicroBatchLoss& loss, const Batch& batch, const Gradients& gradients, StepRecord& step);
+
+}  // namespace polyhead

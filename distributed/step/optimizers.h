@@ -1,0 +1,35 @@
+// The optimizers of the encoder and of the heads that a worker holds, and the norms by which gradients are clipped.
+#pragma once
+
+#include <map>
+
+#include "core/heads/model.h"
+#include "core/optimizer/adamw.h"
+#include "distributed/communicator/communicator.h"
+#include "distributed/step/step_record.h"
+
+namespace polyhead {
+
+struct GradientNorms {
+  double encoder = 0;
+  std::map<int, double> heads;  // by task; only active ones
+  bool finite = true;           // all of them
+};
+
+// Of the summed gradients that this worker holds.
+GradientNorms gradient_norms(const Model& model, const StepRecord& step);
+
+struct Optimizers {
+  AdamW encoder;
+  std::map<int, AdamW> heads;  // by task
+  bool in_parts = false;       // each worker updates a part of the encoder (sharding.h)
+
+  // part: of the encoder's arena that this worker updates; null: all of it
+  explicit Optimizers(const Model& model, const OptimizerOptions& options = {}, const Stretch* part = nullptr);
+
+  // Clips, and updates the encoder and the heads that have a norm. Collective if the optimizers are in parts.
+  void update(Model& model, const GradientNorms& norms, const OptimizerOptions& options, double lr,
+              Communicator& world);
+};
+
+}  // namespace polyhead

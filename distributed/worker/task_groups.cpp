@@ -1,0 +1,71 @@
+// See task_groups.h. All workers split the world in the same order.
+#include "distributed/worker/task_groups.h"
+
+#include <algorithm>
+#include <string>
+
+#include <nlohmann/json.hpp>
+
+#include "distributed/description/statistics.h"
+#include "distributed/planning/workload.h"
+
+namespace polyhead {
+
+bool TaskGroups::leads(int task) const {
+  return std::ranges::find(led, task) != led.end();
+}
+
+TaskGroups make_task_groups(const TrainOptions& options, const Manifest& manifest,
+                            const std::vector<MixtureEntry>& mixture, Communicator& world) {
+  TaskGroups tasks;
+  tasks.placement = placement_of(options, work_of(options, manifest, mixture), world.size());
+  for (std::size_t i = 0; i < options.tasks.size(); ++i) {
+    const std::vector<int>& group = tasks.placement.groups[i];
+    const bool member = std::ranges::find(group, world.rank()) != group.end();
+    tasks.groups.push_back(world.split("group." + options.tasks[i], member ? 0 : -1));
+    if (!member) continue;
+    tasks.held.push_back(static_cast<int>(i));
+    if (group.front() == world.rank()) tasks.led.push_back(static_cast<int>(i));
+  }
+  return tasks;
+}
+
+TaskReaders open_readers(const TrainOptions& options, const Manifest& manifest, const ModelDescription& description,
+                         const TaskGroups& tasks, int rank) {
+  // Checked whole before the first step: a run does not train for hours to end at a damaged file.
+  ReadOptions whole = options.read;
+  if (whole.verify == Verify::blocks) whole.verify = Verify::open;
+  TaskReaders readers;
+  for (const int task : tasks.held) {
+    const TrainedTask& trained = description.tasks[static_cast<std::size_t>(task)];
+    const TaskInfo& info = manifest.task(trained.name);
+    const std::vector<int>& group = tasks.placement.groups[static_cast<std::size_t>(task)];
+    const auto parts = static_cast<int>(group.size()),
+               member = static_cast<int>(std::ranges::find(group, rank) - group.begin());
+    // Parts turn with the task, so that small quotas do not all fall to the first members.
+    readers.train.push_back({task, info,
+                             std::make_shared<SplitReader>(options.data, manifest, info, "train", options.read),
+                             trained.masking, (member + task) % parts, parts});
+    if (const auto valid = info.splits.find("valid"); valid != info.splits.end() && valid->second.samples > 0)
+      readers.valid[task] = std::make_unique<SplitReader>(options.data, manifest, info, "valid", whole);
+  }
+  return readers;
+}
+
+void share_statistics(ModelDescription& description, const TaskReaders& readers, const TaskGroups& tasks,
+                      Communicator& world) {
+  nlohmann::json mine = nlohmann::json::object();
+  for (const LoaderTask& held : readers.train)
+    if (tasks.leads(held.task))
+      mine[std::to_string(held.task)] =
+          to_json(train_statistics(description.tasks[static_cast<std::size_t>(held.task)], *held.reader));
+  for (const std::string& text : world.all_gather_strings("statistics", mine.dump())) {
+    const auto theirs = nlohmann::json::parse(text);
+    for (const auto& task : theirs.items())
+      description.tasks.at(std::stoul(task.key())).statistics = statistics_from_json(task.value().get<std::string>());
+  }
+  for (const auto& [task, reader] : readers.valid)
+    check_input(description.tasks[static_cast<std::size_t>(task)], "valid", *reader);
+}
+
+}  // namespace polyhead

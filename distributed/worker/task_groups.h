@@ -1,0 +1,45 @@
+// The tasks of a run by worker: who holds which head, who leads a group, and the data that a worker reads.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "datasets/dataset.h"
+#include "datasets/loader.h"
+#include "datasets/manifest.h"
+#include "datasets/mixture.h"
+#include "distributed/communicator/communicator.h"
+#include "distributed/description/description.h"
+#include "distributed/options.h"
+#include "distributed/planning/placement.h"
+
+namespace polyhead {
+
+struct TaskGroups {
+  Placement placement;
+  std::vector<std::unique_ptr<Communicator>> groups;  // [tasks]; null: this worker is no member
+  std::vector<int> held;                              // tasks whose heads this worker holds, ascending
+  std::vector<int> led;                               // of these, those whose group it is the first member of
+
+  bool leads(int task) const;
+};
+
+// Collective. Throws as placement_of().
+TaskGroups make_task_groups(const TrainOptions& options, const Manifest& manifest,
+                            const std::vector<MixtureEntry>& mixture, Communicator& world);
+
+struct TaskReaders {
+  std::vector<LoaderTask> train;                      // of the tasks held
+  std::map<int, std::unique_ptr<SplitReader>> valid;  // by task; only those with samples
+};
+
+// Opens and checks the data of the tasks that this worker holds. Throws Error(data) naming the file.
+TaskReaders open_readers(const TrainOptions& options, const Manifest& manifest, const ModelDescription& description,
+                         const TaskGroups& tasks, int rank);
+
+// Fills in the train statistics of every task, which its leader reads, on all workers. Collective.
+void share_statistics(ModelDescription& description, const TaskReaders& readers, const TaskGroups& tasks,
+                      Communicator& world);
+
+}  // namespace polyhead

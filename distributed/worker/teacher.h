@@ -1,0 +1,59 @@
+// Teachers: the trained runs that heads of this run follow (core/heads/distillation.h).
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/base/batch.h"
+#include "core/heads/model.h"
+#include "datasets/manifest.h"
+#include "distributed/communicator/communicator.h"
+#include "distributed/description/description.h"
+#include "distributed/options.h"
+#include "distributed/step/lesson.h"
+
+namespace polyhead {
+
+// Finds the teacher's checkpoint, whose step becomes weights.checkpoint, and its task; fills in the hash and the
+// warnings. `manifest`: of the data set that the run of `run_dir` trains on, `task`: one of its tasks. Throws
+// Error(config) when the teacher is that run itself, holds no such checkpoint or averages, has no task of the same
+// kind, labels, outputs and tokenizer, or cannot read inputs so long; Error(data) when it is damaged.
+void resolve_teacher(TeacherOptions& teacher, const TaskInfo& task, const Manifest& manifest,
+                     const std::filesystem::path& run_dir);
+
+// Throws Error(config) on every worker when they have found different weights, as of a teacher that still trains.
+// Collective; by the task's name.
+void agree_on_teachers(const std::map<std::string, TeacherOptions>& teachers, Communicator& world);
+
+// The teachers of one worker's tasks. A run that teaches several of them is loaded once.
+class Teachers {
+ public:
+  // of: by the task's index in `student`. Throws as load_trained, and Error(config) when a teacher reads another input.
+  Teachers(const std::map<int, TeacherOptions>& of, const ModelDescription& student, const std::string& device,
+           int local_rank, int threads);
+
+  bool empty() const { return teachers_.empty(); }
+  // Runs each teacher on its tasks' samples, as in evaluation. By the slice's index in the batch.
+  std::map<std::size_t, Lesson> read(const Batch& batch) const;
+
+ private:
+  struct Pupil {
+    int task = 0;  // in the teacher's run
+    double share = 0, temperature = 0;
+  };
+  struct Teacher {
+    std::unique_ptr<Model> model;
+    std::map<int, Pupil> pupils;  // by the task's index in this run
+  };
+  std::vector<Teacher> teachers_;
+};
+
+// The teachers of the tasks that this worker holds. Collective; warn: called on rank 0. Throws as agree_on_teachers().
+Teachers make_teachers(const TrainOptions& options, const ModelDescription& student, const std::vector<int>& held,
+                       Communicator& world, const std::function<void(const std::string&)>& warn);
+
+}  // namespace polyhead
