@@ -7,6 +7,7 @@
 #include <cmath>
 #include <stdexcept>
 
+#include "core/optimizer/adamw.h"
 #include "small_model.h"
 
 namespace polyhead {
@@ -77,6 +78,58 @@ TEST(Arena, GradientsMayLieInGivenMemory) {
   arena.check_gradients();
   EXPECT_EQ(memory[static_cast<std::size_t>(parameter.offset) + 4], 2);
   EXPECT_EQ(memory[static_cast<std::size_t>(parameter.offset) + 5], 0);
+}
+
+TEST(Arena, GradientsMoveToAnotherBuffer) {
+  Arena arena;
+  fill(arena);
+  arena.finish("encoder", 1, torch::kFloat64);
+  const Parameter& parameter = named(arena, "norm.weight");
+  const auto backward = [&](double factor) { (parameter.tensor * factor).sum().backward(); };
+  const torch::Tensor first = arena.gradients(), second = torch::zeros_like(first);
+  backward(2);
+  arena.bind_gradients(second);
+  backward(3);
+  arena.check_gradients();
+  arena.bind_gradients(first);
+  backward(4);
+  EXPECT_EQ(first[parameter.offset].item<double>(), 6);
+  EXPECT_EQ(second[parameter.offset].item<double>(), 3);
+  EXPECT_EQ(arena.gradients().data_ptr(), first.data_ptr());
+  EXPECT_THROW(arena.bind_gradients(torch::zeros({3}, torch::kFloat64)), std::logic_error);
+  EXPECT_THROW(arena.bind_gradients(torch::zeros_like(first, torch::kFloat32)), std::logic_error);
+}
+
+TEST(Arena, FrozenParametersHaveNoGradientAndAreNotUpdated) {
+  Arena arena;
+  Parameter* const frozen = arena.normal("frozen", {40}, 1, true);
+  Parameter* const free = arena.normal("free", {40}, 1, true);
+  frozen->trainable = false;
+  arena.finish("encoder", 1, torch::kFloat64);
+  EXPECT_FALSE(frozen->tensor.requires_grad());
+  const torch::Tensor before = arena.values().clone();
+  (frozen->tensor * free->tensor).sum().backward();
+  arena.check_gradients();
+  AdamW optimizer(arena);
+  optimizer.step(arena, {}, 0.1, 1);
+  const auto moved = [&](const Parameter& parameter) {
+    return (arena.values() - before).narrow(0, parameter.offset, parameter.size()).abs().max().item<double>();
+  };
+  EXPECT_EQ(moved(*frozen), 0);
+  EXPECT_GT(moved(*free), 0.05);
+}
+
+TEST(Arena, AnnouncesParametersToOneListener) {
+  Arena arena;
+  fill(arena);
+  std::vector<std::size_t> seen;
+  arena.announce(1);
+  arena.on_complete([&](std::size_t parameter) { seen.push_back(parameter); });
+  arena.announce(2);
+  arena.announce(0);
+  arena.on_complete({});
+  arena.announce(1);
+  EXPECT_EQ(seen, (std::vector<std::size_t>{2, 0}));
 }
 
 TEST(Arena, GradientsThatLeftAreFound) {

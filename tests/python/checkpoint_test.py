@@ -224,7 +224,7 @@ def test_a_checkpoint_of_an_earlier_version_is_read(at_20, at_40, data, tmp_path
 
 
 def test_verify_finds_every_changed_digit(at_20, tmp_path):
-    """One digit of each line of state.json that has one; every digit, and bits, in tests/distributed/checkpoint_state_test.cpp."""
+    """One digit of each line of state.json that has one; every digit, and bits, in tests/distributed/checkpoint/state_test.cpp."""
     run_dir = copy(at_20, tmp_path)
     shutil.rmtree(step(run_dir, 10))
     file = step(run_dir, 20) / "state.json"

@@ -65,6 +65,15 @@ TEST(CheckpointState, IsReadAsItWasWritten) {
   EXPECT_EQ(json::parse(text).at("version"), 1);
 }
 
+TEST(CheckpointState, HoldsTheStateOfABalancerThatHasOne) {
+  CheckpointState state = some_state();
+  EXPECT_EQ(text_of(state).find("balancer"), std::string::npos);
+  state.balancer = R"({"weights": [0.5, 0.25]})";
+  EXPECT_EQ(checkpoint_state_from_json(text_of(state), "state.json").balancer, state.balancer);
+  expect_contains(error_of(Exit::data, [] { checkpoint_state_from_json(changed("/balancer", 7), "state.json"); }),
+                  "state.json: it is no whole checkpoint's state: balancer is 7, expected a text");
+}
+
 TEST(CheckpointState, EveryBitOfItCounts) {
   const std::string whole = text_of(some_state());
   const auto expect_found = [&](const std::string& text, std::size_t at) {
