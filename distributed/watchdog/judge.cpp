@@ -107,56 +107,55 @@ std::optional<Call> missed(const WorkerView& worker, const std::map<std::uint64_
   return std::nullopt;
 }
 
-Verdict about(std::vector<const WorkerView*> late, const std::vector<WorkerView>& workers) {
+HangReport about(std::vector<const WorkerView*> late, const std::vector<WorkerView>& workers) {
   // Calls that only start work on a device leave nobody waiting in them: all are late then, and one is behind.
   const auto newest = newest_calls(workers);
   std::stable_partition(late.begin(), late.end(),
                         [&](const WorkerView* worker) { return missed(*worker, newest).has_value(); });
-  Verdict verdict;
-  for (const WorkerView* worker : late) verdict.late.push_back(worker->rank);
+  HangReport hang;
+  for (const WorkerView* worker : late) hang.late.push_back(worker->rank);
   const auto [wait, waiters] = wait_for(*late.front(), crowds_of(workers));
-  verdict.words = describe_late(*late.front(), workers.size(), wait, waiters);
+  hang.words = describe_late(*late.front(), workers.size(), wait, waiters);
   if (const auto ahead = missed(*late.front(), newest); ahead && !wait)
-    verdict.words +=
+    hang.words +=
         fmt::format("; it has not come to {} (call {} of its group), which others have", ahead->name, ahead->number);
   if (late.size() > 1)
-    verdict.words += fmt::format(". Also late: rank{} {}", late.size() > 2 ? "s" : "",
-                                 list_of({verdict.late.begin() + 1, verdict.late.end()}));
-  return verdict;
+    hang.words += fmt::format(". Also late: rank{} {}", late.size() > 2 ? "s" : "",
+                              list_of({hang.late.begin() + 1, hang.late.end()}));
+  return hang;
 }
 
-std::optional<Verdict> judge_start(const std::vector<WorkerView>& workers, double since_start, double limit,
-                                   const std::string& host) {
+std::optional<HangReport> judge_start(const std::vector<WorkerView>& workers, double since_start, double limit,
+                                      const std::string& host) {
   if (limit <= 0 || since_start < limit) return std::nullopt;
-  Verdict verdict;
+  HangReport hang;
   std::vector<int> outside;
   for (const WorkerView& worker : workers) {
-    if (!worker.started) verdict.late.push_back(worker.rank);
+    if (!worker.started) hang.late.push_back(worker.rank);
     if (worker.started && !worker.state.joined) outside.push_back(worker.rank);
   }
-  if (outside.size() + verdict.late.size() < workers.size()) return std::nullopt;  // MPI_Init lets all pass, or none
-  if (!verdict.late.empty()) {
-    verdict.words = fmt::format(
+  if (outside.size() + hang.late.size() < workers.size()) return std::nullopt;  // MPI_Init lets all pass, or none
+  if (!hang.late.empty()) {
+    hang.words = fmt::format(
         "rank{} {} of {} {} not started{}: nothing has been heard of {} for {:.1f} s, while {} wait{} in MPI_Init",
-        verdict.late.size() > 1 ? "s" : "", list_of(verdict.late), workers.size(),
-        verdict.late.size() > 1 ? "have" : "has", host.empty() ? "" : fmt::format(" on host {}", host),
-        verdict.late.size() > 1 ? "them" : "it", since_start,
+        hang.late.size() > 1 ? "s" : "", list_of(hang.late), workers.size(), hang.late.size() > 1 ? "have" : "has",
+        host.empty() ? "" : fmt::format(" on host {}", host), hang.late.size() > 1 ? "them" : "it", since_start,
         outside.size() == 1 ? "one" : std::to_string(outside.size()), outside.size() == 1 ? "s" : "");
-    return verdict;
+    return hang;
   }
   for (const WorkerView& worker : workers)
-    if (worker.unheard >= limit / 2 || worker.state.phase != "joining") verdict.late.push_back(worker.rank);
-  if (!verdict.late.empty()) {
-    const WorkerView& late = workers[static_cast<std::size_t>(verdict.late.front())];
-    verdict.words = fmt::format("{} keeps the others in MPI_Init: {}", called(late, workers.size()), doing(late));
-    return verdict;
+    if (worker.unheard >= limit / 2 || worker.state.phase != "joining") hang.late.push_back(worker.rank);
+  if (!hang.late.empty()) {
+    const WorkerView& late = workers[static_cast<std::size_t>(hang.late.front())];
+    hang.words = fmt::format("{} keeps the others in MPI_Init: {}", called(late, workers.size()), doing(late));
+    return hang;
   }
-  verdict.late = outside;
-  verdict.words = fmt::format(
+  hang.late = outside;
+  hang.words = fmt::format(
       "all {} workers have started, but MPI_Init has not let them pass for {:.1f} s: a firewall, or an interface that "
       "does not reach the others (mpirun --mca btl_tcp_if_include)",
       workers.size(), since_start);
-  return verdict;
+  return hang;
 }
 
 }  // namespace
@@ -187,8 +186,8 @@ std::string describe_late(const WorkerView& late, std::size_t workers, const std
   return text + doing(late);
 }
 
-std::optional<Verdict> judge(const std::vector<WorkerView>& workers, double since_start, const WatchLimits& limits,
-                             const std::string& host) {
+std::optional<HangReport> judge(const std::vector<WorkerView>& workers, double since_start, const WatchLimits& limits,
+                                const std::string& host) {
   if (std::ranges::none_of(workers, [](const WorkerView& worker) { return worker.state.joined || worker.ended; }))
     return judge_start(workers, since_start, limits.init, host);
   if (limits.hang <= 0) return std::nullopt;
@@ -218,21 +217,21 @@ std::optional<Verdict> judge(const std::vector<WorkerView>& workers, double sinc
         late.push_back(worker);
   }
   if (!late.empty()) return about(late, workers);
-  Verdict verdict;
+  HangReport hang;
   for (const WorkerView& worker : workers)
-    if (!worker.started) verdict.late.push_back(worker.rank);
+    if (!worker.started) hang.late.push_back(worker.rank);
   const Waiting& wait = *watched.front()->state.waiting;
-  const std::string cause = verdict.late.empty()
+  const std::string cause = hang.late.empty()
                                 ? "the connection between their hosts hangs"
                                 : fmt::format(
                                       "the cause is rank {} of {}, of which the watchdog has heard nothing, or the "
                                       "connection between the hosts",
-                                      list_of(verdict.late), workers.size());
-  verdict.words = fmt::format("{} in {} (call {} of its group) without progress for {:.1f} s: {}",
-                              watched.size() == 1 ? fmt::format("rank {} is", watched.front()->rank)
-                                                  : fmt::format("all {} watched workers are", watched.size()),
-                              wait.name, wait.number, wait.seconds, cause);
-  return verdict;
+                                      list_of(hang.late), workers.size());
+  hang.words = fmt::format("{} in {} (call {} of its group) without progress for {:.1f} s: {}",
+                           watched.size() == 1 ? fmt::format("rank {} is", watched.front()->rank)
+                                               : fmt::format("all {} watched workers are", watched.size()),
+                           wait.name, wait.number, wait.seconds, cause);
+  return hang;
 }
 
 }  // namespace polyhead

@@ -50,15 +50,15 @@ struct WatchLimits {
   double hang = 600, init = 300;  // seconds; 0: never
 };
 
-struct Verdict {
-  std::vector<int> late;
-  std::string words;  // one line, without an end
+struct HangReport {
+  std::vector<int> late;  // ranks of the workers that the others wait for
+  std::string words;      // one line for a person, without a line break at its end
 };
 
-// nullopt: nothing is wrong. `since_start`: seconds since the judging worker began. `host`: where all workers run, as
-// far as the launcher tells; else "".
-std::optional<Verdict> judge(const std::vector<WorkerView>& workers, double since_start, const WatchLimits& limits,
-                             const std::string& host = "");
+// Returns nullopt when nothing is wrong. `since_start`: seconds since the judging worker began. `host`: where all
+// workers run, as far as the launcher tells; else "".
+std::optional<HangReport> judge(const std::vector<WorkerView>& workers, double since_start, const WatchLimits& limits,
+                                const std::string& host = "");
 
 // A worker whose connection was closed without a leave, and whose process is gone or does not connect again.
 // `out_of_memory`: the kernel has killed a process of this host for lack of memory meanwhile.

@@ -333,7 +333,7 @@ void Watchdog::judge_workers() {
   if (!channel_ && options_.size > 1) return;
   workers_[0].unheard = 0;
   workers_[0].state.silent = silent_;
-  if (const auto verdict = judge(workers_, since_start_, options_.limits, options_.common_host)) end_job(*verdict);
+  if (const auto hang = judge(workers_, since_start_, options_.limits, options_.common_host)) end_job(*hang);
   if (warned_ || !joined_ || since_start_ < std::max(30.0, options_.limits.init)) return;
   warned_ = true;
   for (const WorkerView& worker : workers_)
@@ -342,11 +342,11 @@ void Watchdog::judge_workers() {
           fmt::format("rank {} does not reach the watchdog of rank 0 by TCP: it is not watched", worker.rank));
 }
 
-void Watchdog::end_job(const Verdict& verdict) {
+void Watchdog::end_job(const HangReport& hang) {
   end_at_the_latest_after(6);
   // A stopped process is killed by a worker of its host that is well.
   std::map<std::string, std::vector<int>> kill;
-  for (const int rank : verdict.late) {
+  for (const int rank : hang.late) {
     const WorkerView& late = workers_[static_cast<std::size_t>(rank)];
     if (late.process != 'T') continue;
     for (const WorkerView& other : workers_)
@@ -355,14 +355,14 @@ void Watchdog::end_job(const Verdict& verdict) {
         break;
       }
   }
-  options_.told(verdict.words);
+  options_.told(hang.words);
   std::size_t asked = 0;
   for (const WorkerView& worker : workers_) {
     if (worker.rank == 0 || !channel_ || !channel_->connected(worker.rank)) continue;
-    channel_->send(worker.rank, text_of({{"end", verdict.words}, {"kill", kill}}));
+    channel_->send(worker.rank, text_of({{"end", hang.words}, {"kill", kill}}));
     asked += worker.unheard < 3 * tick_ ? 1 : 0;
   }
-  report(verdict.words);
+  report(hang.words);
   std::size_t reported = 0;
   for (const double end = Timeline::now() + 2; channel_ && reported < asked && Timeline::now() < end;)
     for (const Channel::Line& line : channel_->wait(0.1)) reported += line.text == "reported" ? 1 : 0;

@@ -57,7 +57,7 @@ class Watchdog {
   void say();
   void judge_workers();
   void judge_rank_0();
-  [[noreturn]] void end_job(const Verdict& verdict);
+  [[noreturn]] void end_job(const HangReport& hang);
   [[noreturn]] void end_with(const std::string& words, const std::vector<int>& kill);
   void end_of_rank_0(const std::string& words);
   void report(const std::string& words) const;

@@ -42,7 +42,7 @@ Waiting in(const std::string& name, std::uint64_t number, double seconds, std::u
   return {name, group, number, seconds};
 }
 
-void expect_words(const std::optional<Verdict>& verdict, const std::vector<int>& late,
+void expect_words(const std::optional<HangReport>& verdict, const std::vector<int>& late,
                   const std::vector<std::string>& words) {
   ASSERT_TRUE(verdict);
   EXPECT_EQ(verdict->late, late);
