@@ -24,9 +24,9 @@ class Observer {
   };
   struct Step {
     std::int64_t step = 0;
-    std::map<std::string, double> loss, weight;  // of the active tasks
+    std::map<std::string, double> loss = {}, weight = {};  // of the active tasks
     // Of tasks with label smoothing: the mean negative log-likelihood of the targets alone.
-    std::map<std::string, double> plain_loss;
+    std::map<std::string, double> plain_loss = {};
     std::int64_t tokens = 0;
     double seconds = 0;
     double wait = 0;  // seconds of them spent waiting for data, the mean over workers

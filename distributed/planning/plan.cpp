@@ -166,139 +166,191 @@ std::string limit_of(const Plan& plan, double crowded) {
       percent(reduce), percent(step.encoder), percent(step.groups), percent(step.small));
 }
 
+// Makes a plan part by part, in the order of the public functions.
+class Planner {
+ public:
+  Planner(const TrainOptions& options, const Manifest& manifest, const Machine& machine, const PlanOptions& asked)
+      : options_(options),
+        manifest_(manifest),
+        machine_(machine),
+        asked_(asked),
+        width_(options.dtype == "float64" ? 8 : 4),
+        summed_(options.micro_batch > 0 ? 8 / width_ : 1),
+        slowed_(among(std::min(asked.workers, asked.per_node), machine)),
+        everybody_(static_cast<std::size_t>(asked.workers)) {
+    std::iota(everybody_.begin(), everybody_.end(), 0);
+    world_ = spread(everybody_, asked.per_node);
+    plan_.options = asked;
+    plan_.workers.resize(everybody_.size());
+  }
+
+  void add_tasks() {
+    const std::vector<std::uint64_t> train = train_samples(manifest_, options_.tasks);
+    const auto mixture = entries_of(options_.mixture, phase_quotas(options_.mixture, options_.tasks, train));
+    const std::vector<TaskWork> work = work_of(options_, manifest_, mixture);
+    const Placement placement = placement_of(options_, work, asked_.workers);
+    const ModelDescription description = with_stand_ins(describe_model(options_, manifest_), manifest_);
+    std::vector<int> all(description.tasks.size());
+    std::iota(all.begin(), all.end(), 0);
+    const auto model = build_model(description, all);
+    encoder_bytes_ = static_cast<double>(model->encoder().arena().layout()) * width_;
+    plan_.encoder_parameters = model->encoder().arena().parameter_count();
+    for (std::size_t t = 0; t < work.size(); ++t) {
+      Arena& head = model->head(static_cast<int>(t)).arena();
+      head_bytes_.push_back(static_cast<double>(head.layout()) * width_);
+      const double cost = options_.task_options.at(options_.tasks[t]).cost;
+      plan_.tasks.push_back({.name = options_.tasks[t],
+                             .kind = description.tasks[t].kind,
+                             .work = work[t],
+                             .samples = positions(mixture, t, asked_.step).count,
+                             .parameters = head.parameter_count(),
+                             .seconds = slowed_ * (cost > 0 ? cost : work[t].operations / machine_.operations),
+                             .group = placement.groups[t]});
+    }
+  }
+
+  // As the loader cuts a quota, of samples that are equally long; parts turn with the task.
+  void add_samples() {
+    for (std::size_t t = 0; t < plan_.tasks.size(); ++t) {
+      const PlannedTask& task = plan_.tasks[t];
+      std::vector<std::int64_t> part_samples(task.group.size(), 0);
+      const std::vector<std::uint64_t> lengths(static_cast<std::size_t>(task.samples), 1);
+      for (const int part : split_by_length(lengths, static_cast<int>(task.group.size())))
+        ++part_samples[static_cast<std::size_t>(part)];
+      for (std::size_t i = 0; i < task.group.size(); ++i) {
+        PlannedWorker& worker = worker_of(task.group[i]);
+        const std::int64_t samples = part_samples[(i + t) % task.group.size()];
+        const auto n = static_cast<double>(samples);
+        worker.tasks.push_back(static_cast<int>(t));
+        worker.samples.push_back(samples);
+        worker.tokens += n * (task.work.input_tokens + task.work.target_tokens);
+        worker.compute += n * task.seconds;
+        worker.activations += n * task.work.activations * width_;
+        worker.parameters += head_bytes_[t];
+      }
+    }
+  }
+
+  // Turns the parameters of the heads, and the activations of the samples, into the worker's memory; and the update,
+  // which takes as long as what a worker updates is large.
+  void add_memory() {
+    const double vocabulary_gradient =
+        static_cast<double>(manifest_.tokenizer.vocab_size * options_.encoder.dim) * width_;
+    const double copies = options_.optimizer.ema > 0 ? 3 : 2;
+    const double encoder_updated = encoder_bytes_ * (options_.shard_optimizer ? 1.0 / asked_.workers : 1);
+    for (PlannedWorker& worker : plan_.workers) {
+      const double updated = worker.parameters + encoder_updated;
+      worker.parameters += encoder_bytes_;
+      worker.gradients = worker.parameters * (options_.micro_batch > 0 ? 1 + summed_ : 1);
+      worker.optimizer = copies * updated;
+      // Backward makes the token table's gradient, of input and of tied output, before it is added.
+      worker.activations = machine_.activations *
+                           (worker.activations / static_cast<double>(options_.accumulate) + 2 * vocabulary_gradient);
+      worker.update = updated / width_ * machine_.parameter_seconds * slowed_;
+      worker.teachers = teacher_bytes(options_, worker.tasks, encoder_bytes_, head_bytes_);
+      // Workers of one node map each other's gradients.
+      const double mapped =
+          world_.nodes == 1 && options_.device != "cuda" ? (world_.most - 1) * encoder_bytes_ * summed_ : 0;
+      worker.memory = worker.parameters + worker.gradients + worker.optimizer + worker.activations + worker.teachers +
+                      mapped + machine_.memory;
+    }
+    share_nodes(plan_.workers, &PlannedWorker::compute, asked_, machine_.slots);
+    share_nodes(plan_.workers, &PlannedWorker::update, asked_, machine_.slots);
+  }
+
+  // The all-reduces of all workers: the encoder's gradients, and the two of a step's record.
+  void add_all_reduces() {
+    const auto counts = static_cast<double>(StepRecord::count_bytes(plan_.tasks.size())),
+               losses = static_cast<double>(StepRecord::outcome_bytes(plan_.tasks.size()));
+    const double within = machine_.node_bandwidth;
+    plan_.step.small =
+        all_reduce_seconds(counts, world_, machine_, within) + all_reduce_seconds(losses, world_, machine_, within);
+    // Sharing the updated parameters out is the second half of an all-reduce.
+    const double shared = options_.shard_optimizer ? encoder_bytes_ / 2 : 0;
+    plan_.step.encoder = all_reduce_seconds(encoder_bytes_ * summed_, world_, machine_,
+                                            world_.nodes == 1 ? machine_.window_bandwidth : within) +
+                         (shared > 0 ? all_reduce_seconds(shared, world_, machine_, within) : 0);
+    for (PlannedWorker& worker : plan_.workers) {
+      worker.sent = share_sent(world_.members) * (encoder_bytes_ * summed_ + shared + counts + losses);
+      worker.communication = plan_.step.small + plan_.step.encoder;
+    }
+  }
+
+  // Groups in the order of tasks: each begins when the last of its members has finished the one before.
+  void add_group_all_reduces() {
+    std::vector<double> ready(everybody_.size(), 0);
+    std::vector<double> through(static_cast<std::size_t>(world_.nodes), 0);  // bytes of heads, of a node's link
+    for (std::size_t t = 0; t < plan_.tasks.size(); ++t) {
+      const std::vector<int>& group = plan_.tasks[t].group;
+      if (group.size() == 1 || plan_.tasks[t].samples == 0) continue;
+      const Spread members = spread(group, asked_.per_node);
+      const double bytes = head_bytes_[t] * summed_;
+      const double seconds = all_reduce_seconds(bytes, members, machine_, machine_.node_bandwidth);
+      double begin = 0;
+      for (const int worker : group) begin = std::max(begin, ready[static_cast<std::size_t>(worker)]);
+      int node = -1;
+      for (const int worker : group) {
+        ready[static_cast<std::size_t>(worker)] = begin + seconds;
+        worker_of(worker).communication += seconds;
+        worker_of(worker).sent += share_sent(members.members) * bytes;
+        if (members.nodes > 1 && worker / asked_.per_node != node) {
+          node = worker / asked_.per_node;
+          through[static_cast<std::size_t>(node)] += share_sent(members.nodes) * bytes;
+        }
+      }
+    }
+    // Groups that cross at the same time share a node's link.
+    plan_.step.groups =
+        std::max(*std::ranges::max_element(ready), *std::ranges::max_element(through) / machine_.bandwidth);
+  }
+
+  Plan finish() {
+    PlannedStep& step = plan_.step;
+    double slowest = 0;
+    for (const PlannedWorker& worker : plan_.workers) {
+      step.update = std::max(step.update, worker.update);
+      step.compute += worker.compute / asked_.workers;
+      slowest = std::max(slowest, worker.compute);
+    }
+    step.imbalance = slowest - step.compute;
+    // One worker holds everything.
+    double alone =
+        std::accumulate(head_bytes_.begin(), head_bytes_.end(), encoder_bytes_) / width_ * machine_.parameter_seconds;
+    for (const PlannedTask& task : plan_.tasks) alone += static_cast<double>(task.samples) * task.seconds / slowed_;
+    alone *= among(1, machine_);
+    plan_.efficiency = alone / (asked_.workers * step.total());
+    plan_.limit = limit_of(plan_, slowed_ / among(1, machine_));
+    return std::move(plan_);
+  }
+
+ private:
+  PlannedWorker& worker_of(int rank) { return plan_.workers[static_cast<std::size_t>(rank)]; }
+
+  const TrainOptions& options_;
+  const Manifest& manifest_;
+  const Machine& machine_;
+  const PlanOptions& asked_;
+  double width_;   // bytes of a parameter
+  double summed_;  // bytes that are added for a byte of gradients: more where they are added as 64-bit integers
+  double slowed_;  // seconds of work among so many workers of a node for a second on a full node
+  std::vector<int> everybody_;
+  Spread world_;
+  double encoder_bytes_ = 0;        // padding included
+  std::vector<double> head_bytes_;  // [tasks]
+  Plan plan_;
+};
+
 }  // namespace
 
 Plan make_plan(const TrainOptions& options, const Manifest& manifest, const Machine& machine,
                const PlanOptions& asked) {
-  const std::vector<std::uint64_t> train = train_samples(manifest, options.tasks);
-  const auto mixture = entries_of(options.mixture, phase_quotas(options.mixture, options.tasks, train));
-  const std::vector<TaskWork> work = work_of(options, manifest, mixture);
-  const Placement placement = placement_of(options, work, asked.workers);
-  const double width = options.dtype == "float64" ? 8 : 4;
-
-  Plan plan;
-  plan.options = asked;
-  std::vector<double> head_bytes;  // padding included
-  const ModelDescription description = with_stand_ins(describe_model(options, manifest), manifest);
-  std::vector<int> all(description.tasks.size());
-  std::iota(all.begin(), all.end(), 0);
-  const auto model = build_model(description, all);
-  const double slowed = among(std::min(asked.workers, asked.per_node), machine);
-  const double encoder_bytes = static_cast<double>(model->encoder().arena().layout()) * width;
-  plan.encoder_parameters = model->encoder().arena().parameter_count();
-  for (std::size_t t = 0; t < work.size(); ++t) {
-    Arena& head = model->head(static_cast<int>(t)).arena();
-    head_bytes.push_back(static_cast<double>(head.layout()) * width);
-    const TaskOptions& own = options.task_options.at(options.tasks[t]);
-    plan.tasks.push_back({.name = options.tasks[t],
-                          .kind = description.tasks[t].kind,
-                          .work = work[t],
-                          .samples = positions(mixture, t, asked.step).count,
-                          .parameters = head.parameter_count(),
-                          .seconds = slowed * (own.cost > 0 ? own.cost : work[t].operations / machine.operations),
-                          .group = placement.groups[t]});
-  }
-  std::vector<int> everybody(static_cast<std::size_t>(asked.workers));
-  std::iota(everybody.begin(), everybody.end(), 0);
-  const Spread world = spread(everybody, asked.per_node);
-  const double copies = options.optimizer.ema > 0 ? 3 : 2;
-  // Of the encoder's, where its state is shared out; and of a gradient that is added as 64-bit integers.
-  const double state_share = options.shard_optimizer ? 1.0 / asked.workers : 1,
-               summed = options.micro_batch > 0 ? 8 / width : 1;
-  plan.workers.resize(everybody.size());
-  for (std::size_t t = 0; t < plan.tasks.size(); ++t) {
-    const PlannedTask& task = plan.tasks[t];
-    const auto members = static_cast<int>(task.group.size());
-    // As the loader cuts a quota, of samples that are equally long; parts turn with the task.
-    std::vector<std::int64_t> part_samples(task.group.size(), 0);
-    const std::vector<std::uint64_t> lengths(static_cast<std::size_t>(task.samples), 1);
-    for (const int part : split_by_length(lengths, members)) ++part_samples[static_cast<std::size_t>(part)];
-    for (std::size_t i = 0; i < task.group.size(); ++i) {
-      PlannedWorker& worker = plan.workers[static_cast<std::size_t>(task.group[i])];
-      const std::int64_t samples = part_samples[(i + t) % task.group.size()];
-      const auto n = static_cast<double>(samples);
-      worker.tasks.push_back(static_cast<int>(t));
-      worker.samples.push_back(samples);
-      worker.tokens += n * (task.work.input_tokens + task.work.target_tokens);
-      worker.compute += n * task.seconds;
-      worker.activations += n * task.work.activations * width;
-      worker.parameters += head_bytes[t];
-    }
-  }
-  const double vocabulary_gradient = static_cast<double>(manifest.tokenizer.vocab_size * options.encoder.dim) * width;
-  for (PlannedWorker& worker : plan.workers) {
-    const double heads = worker.parameters, updated = heads + state_share * encoder_bytes;
-    worker.parameters += encoder_bytes;
-    worker.gradients = worker.parameters * (options.micro_batch > 0 ? 1 + summed : 1);
-    worker.optimizer = copies * updated;
-    // Backward makes the token table's gradient, of input and of tied output, before it is added.
-    worker.activations =
-        machine.activations * (worker.activations / static_cast<double>(options.accumulate) + 2 * vocabulary_gradient);
-    worker.update = updated / width * machine.parameter_seconds * slowed;
-    worker.teachers = teacher_bytes(options, worker.tasks, encoder_bytes, head_bytes);
-    // Workers of one node map each other's gradients.
-    const double mapped = world.nodes == 1 && options.device != "cuda" ? (world.most - 1) * encoder_bytes * summed : 0;
-    worker.memory = worker.parameters + worker.gradients + worker.optimizer + worker.activations + worker.teachers +
-                    mapped + machine.memory;
-  }
-  share_nodes(plan.workers, &PlannedWorker::compute, asked, machine.slots);
-  share_nodes(plan.workers, &PlannedWorker::update, asked, machine.slots);
-
-  const auto counts = static_cast<double>(StepRecord::count_bytes(work.size())),
-             losses = static_cast<double>(StepRecord::outcome_bytes(work.size()));
-  PlannedStep& step = plan.step;
-  step.small = all_reduce_seconds(counts, world, machine, machine.node_bandwidth) +
-               all_reduce_seconds(losses, world, machine, machine.node_bandwidth);
-  // Sharing the updated parameters out is the second half of an all-reduce.
-  const double shared = options.shard_optimizer ? encoder_bytes / 2 : 0;
-  step.encoder = all_reduce_seconds(encoder_bytes * summed, world, machine,
-                                    world.nodes == 1 ? machine.window_bandwidth : machine.node_bandwidth) +
-                 (shared > 0 ? all_reduce_seconds(shared, world, machine, machine.node_bandwidth) : 0);
-  std::vector<double> ready(everybody.size(), 0);
-  std::vector<double> through(static_cast<std::size_t>(world.nodes), 0);  // bytes of heads, of a node's link
-  for (PlannedWorker& worker : plan.workers) {
-    worker.sent = share_sent(world.members) * (encoder_bytes * summed + shared + counts + losses);
-    worker.communication = step.small + step.encoder;
-  }
-  // Groups in the order of tasks: each begins when the last of its members has done with the one before.
-  for (std::size_t t = 0; t < plan.tasks.size(); ++t) {
-    const std::vector<int>& group = plan.tasks[t].group;
-    if (group.size() == 1 || plan.tasks[t].samples == 0) continue;
-    const Spread members = spread(group, asked.per_node);
-    const double bytes = head_bytes[t] * summed;
-    const double seconds = all_reduce_seconds(bytes, members, machine, machine.node_bandwidth);
-    double begin = 0;
-    for (const int worker : group) begin = std::max(begin, ready[static_cast<std::size_t>(worker)]);
-    int node = -1;
-    for (const int worker : group) {
-      const auto w = static_cast<std::size_t>(worker);
-      ready[w] = begin + seconds;
-      plan.workers[w].communication += seconds;
-      plan.workers[w].sent += share_sent(members.members) * bytes;
-      if (members.nodes > 1 && worker / asked.per_node != node) {
-        node = worker / asked.per_node;
-        through[static_cast<std::size_t>(node)] += share_sent(members.nodes) * bytes;
-      }
-    }
-  }
-  // Groups that cross at the same time share a node's link.
-  step.groups = std::max(*std::ranges::max_element(ready), *std::ranges::max_element(through) / machine.bandwidth);
-  double slowest = 0;
-  for (const PlannedWorker& worker : plan.workers) {
-    step.update = std::max(step.update, worker.update);
-    step.compute += worker.compute / asked.workers;
-    slowest = std::max(slowest, worker.compute);
-  }
-  step.imbalance = slowest - step.compute;
-
-  // One worker holds everything.
-  double alone =
-      std::accumulate(head_bytes.begin(), head_bytes.end(), encoder_bytes) / width * machine.parameter_seconds;
-  for (const PlannedTask& task : plan.tasks) alone += static_cast<double>(task.samples) * task.seconds / slowed;
-  alone *= among(1, machine);
-  plan.efficiency = alone / (asked.workers * plan.step.total());
-  plan.limit = limit_of(plan, slowed / among(1, machine));
-  return plan;
+  Planner planner(options, manifest, machine, asked);
+  planner.add_tasks();
+  planner.add_samples();
+  planner.add_memory();
+  planner.add_all_reduces();
+  planner.add_group_all_reduces();
+  return planner.finish();
 }
 
 }  // namespace polyhead
