@@ -132,8 +132,8 @@ std::span<const Option> train_options() {
        "decoder.",
        true, ">=0,<1"},
       {"encoder", "drop_path", number, "0",
-       "Stochastic depth: the probability that a sample skips both branches of the last block. It grows linearly from "
-       "0 at the first block.",
+       "Stochastic depth: the probability with which a sample skips a branch (attention, feed-forward) of the last "
+       "block. It grows linearly from 0 at the first block.",
        true, ">=0,<1"},
       {"encoder", "activation_checkpointing", choice, "off",
        "Whether backward recomputes the activations inside each block (blocks) instead of storing them. This saves "
