@@ -1,5 +1,5 @@
-// A file's bytes in blocks, decompressed where the file is gzip, Zstandard or bzip2; of Parquet the rows as lines of
-// JSON.
+// Reads the bytes of a file in blocks. gzip, Zstandard and bzip2 files are decompressed; the rows of a Parquet file
+// become lines of JSON.
 #pragma once
 
 #include <cstddef>
@@ -16,24 +16,25 @@
 
 namespace polyhead {
 
-// What is wrong with a file's bytes, and the cure: words that follow the file's name.
+// Says what is wrong with a file's bytes and what to do, in words that follow the file's name.
 struct BadStream : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
 class ByteStream {
  public:
-  // Opens `content`, which has the bytes of `name`. Throws std::system_error; BadStream for a file of a format that
-  // import does not read. `name_classes`: see open_parquet.
+  // Opens `content`, whose bytes are those of the file `name`. name_classes: see open_parquet(). Throws
+  // std::system_error, and BadStream for a file in a format that import does not read.
   ByteStream(const std::filesystem::path& content, const std::filesystem::path& name, bool name_classes);
   ~ByteStream();
   ByteStream(const ByteStream&) = delete;
   ByteStream& operator=(const ByteStream&) = delete;
-  // Fills `out` as far as the file reaches; 0 at its end. Throws BadStream, also for an archive that is cut off.
+  // Fills `out` as far as the file reaches and returns the number of bytes; 0 at its end. Throws BadStream, also for a
+  // truncated archive.
   std::size_t read(std::span<char> out);
-  // Of the file's own bytes, once it was read to its end.
+  // Hash of the file's own bytes; valid once the file has been read to its end.
   std::uint64_t hash() const { return hash_; }
-  // Where the file is Parquet; else null.
+  // Null unless the file is Parquet.
   const ParquetRows* parquet() const { return rows_.get(); }
 
  private:
@@ -53,7 +54,7 @@ class ByteStream {
   std::uint64_t hash_ = 0;
 };
 
-// A path without the ending of a compression: "a.jsonl.gz" is "a.jsonl".
+// Returns the path without the extension of a compression: "a.jsonl.gz" becomes "a.jsonl".
 std::filesystem::path uncompressed_name(const std::filesystem::path& file);
 
 }  // namespace polyhead

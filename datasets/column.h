@@ -1,4 +1,4 @@
-// One dataset of a shard, read in place: its blocks are checked when they are first touched.
+// A dataset of a shard, read in place. Each block is checked when it is first read.
 #pragma once
 
 #include <atomic>
@@ -17,32 +17,33 @@ enum class Access { automatic, map, pread };
 enum class Verify { blocks, open, off };
 
 struct ReadOptions {
-  // automatic: pread on network file systems, where a map would stall or end the process (SIGBUS), else map.
+  // automatic: pread on network file systems, where a memory map could stall or end the process (SIGBUS); map
+  // elsewhere.
   Access access = Access::automatic;
-  // When a block's checksum and content are checked: at its first touch, or everything at opening, the manifest's
-  // SHA-256 too. off: no checksums, the content alone.
+  // When checksums and content are checked. blocks: each block when it is first read. open: everything at opening, the
+  // SHA-256 in the manifest included. off: no checksums, only the content.
   Verify verify = Verify::blocks;
   std::shared_ptr<FilePool> pool = FilePool::shared();
 };
 
-// What every element of a column must be.
+// The rule that every element of a column must follow.
 struct Rule {
   enum class What {
     anything,
     token,  // an integer below `limit`
-    label,  // the same, one a sample
+    label,  // the same, one per sample
     tag,    // below `limit`, or kNotScored
     zero_one,
     finite,
-    offset,  // u64 that never decrease, from 0 to `limit`
-    filled,  // the same, each larger than the one before
+    offset,  // u64 that never decreases, from 0 to `limit`
+    filled,  // the same, strictly increasing
   };
   What what = What::anything;
   std::uint64_t limit = 0;
-  std::uint64_t width = 1;  // elements a sample, for messages
+  std::uint64_t width = 1;  // elements per sample, for messages
 };
 
-// Keeps what view() points to. One a thread; reuse saves allocations.
+// Owns the memory that view() returns. Use one per thread; reuse saves allocations.
 struct Scratch {
   std::shared_ptr<const void> pin;
   std::vector<std::byte> buffer;
@@ -54,37 +55,37 @@ struct Extent {
   std::uint64_t size() const { return last - first; }
 };
 
-// Where a column's bytes come from.
+// The place of a column's bytes.
 struct ColumnSource {
   PooledFile* file = nullptr;
   std::string path;               // "input/tokens"
-  std::uint64_t size = 0;         // elements
-  unsigned element = 0;           // bytes
-  std::uint64_t width = 0;        // columns of a two-dimensional dataset, 0: one dimension
-  bool as_it_lies = true;         // contiguous and little endian: read at `offset`; else through HDF5
-  std::uint64_t offset = 0;       // bytes, in the file
-  std::uint64_t chunk = 1;        // rows of a chunk
-  std::int64_t memory_type = -1;  // HDF5's
+  std::uint64_t size = 0;         // number of elements
+  unsigned element = 0;           // bytes per element
+  std::uint64_t width = 0;        // columns of a two-dimensional dataset; 0: one dimension
+  bool as_it_lies = true;         // contiguous and little endian: read at `offset`; otherwise read through HDF5
+  std::uint64_t offset = 0;       // in the file, in bytes
+  std::uint64_t chunk = 1;        // rows per chunk
+  std::int64_t memory_type = -1;  // HDF5's type
 };
 
 class Column {
  public:
-  Column() = default;  // a dataset that is not there
-  // `hashes`: of /integrity, one a block; empty: none.
+  Column() = default;  // a dataset that does not exist
+  // hashes: those in /integrity, one per block; empty: none.
   Column(ColumnSource source, Rule rule, std::vector<std::uint64_t> hashes);
   Column(Column&&) = default;
   Column& operator=(Column&&) = default;
   ~Column();
 
   bool present() const { return source_.element > 0; }
-  std::uint64_t size() const { return source_.size; }    // elements
-  unsigned element() const { return source_.element; }   // bytes
+  std::uint64_t size() const { return source_.size; }    // number of elements
+  unsigned element() const { return source_.element; }   // bytes per element
   std::uint64_t width() const { return source_.width; }  // columns of a two-dimensional dataset
   const std::string& path() const { return source_.path; }
 
-  // Elements [first, first + count), little endian, not aligned; count > 0, inside the column. Valid until `scratch` is
-  // used again. Throws Error(data) naming shard, dataset and block when a block of them is touched for the first time
-  // and is damaged or breaks a rule.
+  // Returns elements [first, first + count), little endian and not aligned. count > 0, and all elements must exist. The
+  // pointer is valid until `scratch` is used again. Throws Error(data), which names shard, dataset and block, when a
+  // block is read for the first time and is damaged or breaks a rule.
   const std::byte* view(std::uint64_t first, std::uint64_t count, Scratch& scratch) const {
     const std::uint64_t begin = first * source_.element, end = begin + count * source_.element;
     for (std::uint64_t block = begin / kBlock; block <= (end - 1) / kBlock; ++block)
@@ -97,17 +98,17 @@ class Column {
   T at(std::uint64_t i, Scratch& scratch) const {
     return load<T>(view(i, 1, scratch), 0);
   }
-  // A token: u16 or u32.
+  // Returns a token, stored as u16 or u32.
   std::uint32_t token(std::uint64_t i, Scratch& scratch) const {
     return element() == 2 ? at<std::uint16_t>(i, scratch) : at<std::uint32_t>(i, scratch);
   }
-  // Where element i lies, unchecked, for a prefetch instruction; null when it is not mapped.
+  // Returns the address of element i, unchecked, for a prefetch instruction; null if it is not mapped.
   const std::byte* address(std::uint64_t i) const {
     if (!present() || !source_.as_it_lies) return nullptr;
     const std::byte* map = source_.file->resident_map();
     return map != nullptr ? map + source_.offset + i * source_.element : nullptr;
   }
-  // Checks every block that has not been touched yet, in order.
+  // Checks every block that has not been read yet, in order.
   void check_all() const;
 
   template <class T>
@@ -118,10 +119,10 @@ class Column {
   }
 
  private:
-  static constexpr std::uint64_t kBlock = 1ULL << 20;  // bytes; that of /integrity
+  static constexpr std::uint64_t kBlock = 1ULL << 20;  // bytes, as in /integrity
 
   std::uint64_t blocks() const { return (source_.size * source_.element + kBlock - 1) / kBlock; }
-  // As view(), unchecked.
+  // The same as view(), without checks.
   const std::byte* raw(std::uint64_t first, std::uint64_t count, Scratch& scratch) const;
   const std::byte* decoded(std::uint64_t first, std::uint64_t count, Scratch& scratch) const;
   void check_block(std::uint64_t block) const;
@@ -131,11 +132,11 @@ class Column {
   Rule rule_;
   std::vector<std::uint64_t> hashes_;
   std::unique_ptr<std::atomic<std::uint8_t>[]> checked_;  // [blocks]
-  std::uint64_t rows_at_once_ = 1;                        // of a decoded piece
-  std::uint64_t id_ = 0;                                  // in the cache of decoded pieces; 0: none there
+  std::uint64_t rows_at_once_ = 1;                        // per decoded piece
+  std::uint64_t id_ = 0;                                  // in the cache of decoded pieces; 0: not cached
 };
 
-// Error(data): "shard FILE: WHAT", and what to do.
+// Throws Error(data) with "shard FILE: WHAT" and what to do.
 [[noreturn]] void fail_shard(const std::filesystem::path& file, const std::string& what);
 
 }  // namespace polyhead

@@ -1,4 +1,4 @@
-// Words a line, as in CoNLL-2003: what tells such a file from a table.
+// Detects files with one word per line, as in CoNLL-2003.
 #pragma once
 
 #include <string_view>
@@ -8,11 +8,11 @@
 
 namespace polyhead {
 
-// A line's columns: between tabs where it has any, else between runs of spaces.
+// Returns the columns of a line: separated by tabs if it has any, otherwise by runs of spaces.
 std::vector<std::string_view> conll_columns(std::string_view line);
 
-// Whether a table of tagging is one word a line rather than one sentence a line: no field holds a space, and blank
-// lines stand between other lines. Looks at the file's first thousand lines.
+// Whether a table for tagging has one word per line rather than one sentence per line: no field contains a space, and
+// there are blank lines between other lines. Reads the first thousand lines of the file.
 bool has_a_word_a_line(const SampleFile& file);
 
 }  // namespace polyhead

@@ -15,21 +15,22 @@ namespace polyhead {
 
 class Shard;
 
-// One sample of a split, by where it lies; valid while its reader lives. What reads a column throws Error(data) where a
-// block of it is damaged.
+// A sample of a split; it must not outlive its reader. All functions that read a column throw Error(data) if a block of
+// it is damaged.
 class StoredSample {
  public:
   StoredSample(const Shard& shard, std::uint64_t row, std::uint64_t index);
 
   std::uint64_t index() const { return index_; }                  // in the split
   std::uint64_t input_length() const { return input_.size(); }    // tokens, or rows of features
-  std::uint64_t feature_width() const;                            // of a sequence of vectors; 0: tokens
-  std::uint64_t target_length() const { return target_.size(); }  // translation: tokens of the target, else 0
-  std::uint64_t second() const;  // where in the input its second text begins, 0: it has none
-  // Reading random samples waits for memory: ask for what lies here some samples ahead of use.
+  std::uint64_t feature_width() const;                            // for inputs of vectors; 0: tokens
+  std::uint64_t target_length() const { return target_.size(); }  // translation: number of target tokens; otherwise 0
+  std::uint64_t second() const;  // index in the input where the second text begins; 0: there is none
+  // Starts loading this sample into the CPU's caches. Call it a few samples ahead of use, because reading random
+  // samples waits for memory.
   void prefetch() const;
 
-  // Each appends the sample's values to `out`.
+  // Append the sample's values to `out`.
   void input_tokens(std::vector<std::int64_t>& out) const;
   void features(std::vector<float>& out) const;              // [rows, feature_width]
   void target_tokens(std::vector<std::int64_t>& out) const;  // translation
@@ -37,7 +38,7 @@ class StoredSample {
   std::int64_t label() const;                                // classification
   void labels(std::vector<std::int64_t>& out) const;         // multilabel: [classes], 0 or 1
   void values(std::vector<double>& out) const;               // regression: [outputs]
-  // The original texts, where the shard holds them.
+  // Return the original texts, if the shard has them.
   std::optional<std::string> input_text() const;
   std::optional<std::string> target_text() const;
 
@@ -47,10 +48,11 @@ class StoredSample {
   Extent input_, target_;
 };
 
-// One split of one task. Samples are numbered over the shards in the manifest's order. Opening checks every shard's
-// metadata against the format (attributes, types, extents, layouts, links and filters); what the rows hold is checked
-// when a block is first touched, or at opening (ReadOptions). Both throw Error(data) naming file and place. Readers are
-// thread-safe.
+// One split of one task. Samples are numbered over the shards in the manifest's order.
+// - Opening checks the metadata of every shard against the format (attributes, types, extents, layouts, links and
+//   filters). The rows are checked when a block is first read, or at opening (see ReadOptions).
+// - Both throw Error(data), which names file and place.
+// - Readers are thread-safe.
 class SplitReader {
  public:
   SplitReader(const std::filesystem::path& folder, const Manifest& manifest, const TaskInfo& task,
@@ -60,10 +62,10 @@ class SplitReader {
   SplitReader& operator=(const SplitReader&) = delete;
 
   std::uint64_t size() const;           // samples
-  std::uint64_t feature_width() const;  // of sequences of vectors; 0: tokens
-  bool pairs() const;                   // whether any sample has a second text; reads all that say so
+  std::uint64_t feature_width() const;  // for inputs of vectors; 0: tokens
+  bool pairs() const;                   // whether any sample has a second text; reads all data that say so
   StoredSample sample(std::uint64_t index) const;
-  // Asks memory for what sample() reads, some samples ahead of it.
+  // Starts loading what sample() reads. Call it a few samples ahead.
   void prefetch_place(std::uint64_t index) const;
 
  private:

@@ -1,4 +1,4 @@
-// The parts of a sample and the names that a file has for them: keys of JSON, columns of a table.
+// The parts of a sample, and the names that a file uses for them: keys of JSON, columns of a table.
 #pragma once
 
 #include <array>
@@ -18,23 +18,25 @@ enum class Part { text, second, label, labels, value, target, words, tags, featu
 inline constexpr std::array<std::string_view, 9> kPartNames = {"text",   "second", "label", "labels",  "value",
                                                                "target", "words",  "tags",  "features"};
 
-// What a kind of task cannot do without, where its inputs are text.
+// Returns the parts that a kind of task requires if its inputs are text.
 std::vector<Part> needed_parts(Kind kind);
 
 class FieldNames {
  public:
-  // Which of a file's names stands for which part: the description's 'columns = text:sentence' decides, then our own
-  // names, then names that are usual elsewhere, where exactly one fits. Throws Error(data) for `line` when a part is
-  // missing, or two names fit; `what` is "column" or "key". Nested names are written with a dot ("translation.en").
+  // Assigns the names of a file to parts.
+  // - The description's 'columns = text:sentence' has priority, then Polyhead's own names, then names that are common
+  //   elsewhere if exactly one matches.
+  // - Nested names are written with a dot ("translation.en").
+  // - Throws Error(data) for `line` if a part is missing or two names match; `what` is "column" or "key".
   FieldNames(const SampleFile& file, std::uint64_t line, const std::vector<std::string>& names, std::string_view what);
   FieldNames() = default;
 
-  // The file's name of a part; "": it has none.
+  // Returns the file's name for a part; "" if it has none.
   const std::string& of(Part part) const { return theirs_[static_cast<std::size_t>(part)]; }
-  // Reports what was found by itself, once for the task.
+  // Reports the names that were found without the description, once per task.
   void say(const SampleFile& file) const;
-  // Whether a sample with this label counts as one without a label: one of 'no_label = …', or by default the '-' that
-  // SNLI and MultiNLI have in gold_label.
+  // Whether a sample with this label counts as a sample without a label: the label is one of 'no_label = …', or by
+  // default the '-' of SNLI and MultiNLI in gold_label.
   bool marks_no_label(const SampleFile& file, std::string_view label) const;
 
  private:
@@ -46,8 +48,8 @@ class FieldNames {
   bool usual_ = false;
 };
 
-// Whether a table's first line holds names rather than a sample: every part that the task needs stands under one of its
-// usual names, or under the name that `columns` gives it. `fields` are the line's, `columns` the names in its order.
+// Whether the first line of a table holds names rather than a sample: every required part has one of its common names
+// in its column. `fields` are those of the line; the file's `columns` give their order.
 bool looks_like_names(const SampleFile& file, const std::vector<std::string>& fields);
 
 }  // namespace polyhead

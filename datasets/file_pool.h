@@ -1,4 +1,4 @@
-// Files that are read at random places: opened, and mapped, when they are needed, a bounded number at once.
+// Files with random access. They are opened and mapped when needed, with a bounded number open at the same time.
 #pragma once
 
 #include <atomic>
@@ -11,7 +11,7 @@
 
 namespace polyhead {
 
-// A file open for reading, mapped whole or read by pread. Throws Error(data).
+// A file that is open for reading, either memory-mapped or read with pread. Throws Error(data).
 class OpenFile {
  public:
   OpenFile(const std::filesystem::path& file, bool map);
@@ -19,10 +19,10 @@ class OpenFile {
   OpenFile(const OpenFile&) = delete;
   OpenFile& operator=(const OpenFile&) = delete;
 
-  const std::byte* map() const { return map_; }  // null: read by pread
+  const std::byte* map() const { return map_; }  // null: read with pread
   std::uint64_t bytes() const { return bytes_; }
-  std::int64_t changed() const { return changed_; }  // when last, ns
-  // Fills out[0:bytes] from `offset`.
+  std::int64_t changed() const { return changed_; }  // time of the last modification, ns
+  // Reads `bytes` bytes at `offset` into `out`.
   void read(std::uint64_t offset, std::uint64_t bytes, std::byte* out) const;
 
  private:
@@ -30,20 +30,20 @@ class OpenFile {
   const std::byte* map_ = nullptr;
   std::uint64_t bytes_ = 0;
   std::int64_t changed_ = 0;
-  int descriptor_ = -1;  // of pread only: a map needs none
+  int descriptor_ = -1;  // used by pread only: a map needs none
 };
 
-// The name of the file that is mapped at an address, or null. Async-signal-safe.
+// Returns the name of the file that is mapped at an address, or null. Async-signal-safe.
 const char* mapped_file_at(const void* address);
 
 class PooledFile;
 
-// Bounds the files that are open at once: half of them stay open as long as they are known, so that reading them takes
-// no lock; the rest share the other half, least recently used out first. Thread-safe.
+// Bounds the number of open files. The first half stays open as long as the files are in the pool, so that reading them
+// takes no lock. The others share the second half, and the least recently used one is closed first. Thread-safe.
 class FilePool {
  public:
   explicit FilePool(std::size_t capacity) : capacity_(capacity) {}
-  // The process's own, of 256 files.
+  // Returns the pool of this process: a quarter of the files that it may open, between 4 and 256.
   static const std::shared_ptr<FilePool>& shared();
 
  private:
@@ -51,10 +51,10 @@ class FilePool {
   const std::size_t capacity_;
   std::mutex mutex_;
   std::size_t residents_ = 0;
-  std::list<PooledFile*> recent_;  // newest first
+  std::list<PooledFile*> recent_;  // most recently used first
 };
 
-// A file known to a pool.
+// A file in a pool.
 class PooledFile {
  public:
   PooledFile(std::filesystem::path file, bool map, std::shared_ptr<FilePool> pool);
@@ -64,9 +64,10 @@ class PooledFile {
 
   const std::filesystem::path& path() const { return file_; }
   std::uint64_t bytes() const { return bytes_; }
-  // The map of a file that stays open; null: take a pin.
+  // Returns the map of a file that stays open; null: use pin().
   const std::byte* resident_map() const { return resident_map_.load(std::memory_order_acquire); }
-  // The open file, which stays so while the pin lives. Throws Error(data) when it cannot be opened, or has changed.
+  // Returns the open file, which stays open while the pin lives. Throws Error(data) if it cannot be opened or has
+  // changed.
   std::shared_ptr<const OpenFile> pin();
 
  private:

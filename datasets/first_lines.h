@@ -1,4 +1,4 @@
-// First lines of tables that hold names of columns rather than a sample, found by their labels.
+// Detects first lines of tables that hold column names rather than a sample, by their labels.
 #pragma once
 
 #include <cstdint>
@@ -12,10 +12,10 @@ namespace polyhead {
 
 class FirstLines {
  public:
-  // The labels of a sample; samples come in the order of their files.
+  // Adds the labels of a sample; samples must come in the order of their files.
   void add(const Place& place, const std::vector<std::string>& labels);
-  // Throws Error(data) when a file's first line has labels that occur nowhere else, while other labels come again and
-  // again. A small file shows nothing of the kind.
+  // Throws Error(data) if the first line of a file has labels that occur nowhere else, while other labels occur many
+  // times. Small files are not checked.
   void check() const;
 
  private:

@@ -1,4 +1,4 @@
-// Files that people have and import does not read: each is known by its first bytes, and named with the way out.
+// Recognises files in formats that import does not read, by their first bytes, to say how to convert them.
 #pragma once
 
 #include <filesystem>
@@ -7,8 +7,8 @@
 
 namespace polyhead {
 
-// What a file is and how to convert it ("is Parquet, …; convert it: …"); "" for text. `head` holds up to 512 bytes of
-// the file.
+// Returns what a file is and how to convert it ("is Parquet, …; convert it: …"); "" for text. `head` holds up to 512
+// bytes of the file.
 std::string foreign_format(std::string_view head, const std::filesystem::path& file);
 
 }  // namespace polyhead

@@ -1,4 +1,4 @@
-// A thin layer over HDF5's C API: handles that close themselves, errors as exceptions, one lock around every use.
+// A thin layer over HDF5's C API: handles that close themselves, errors as exceptions, and one lock around every use.
 #pragma once
 
 #include <hdf5.h>
@@ -10,9 +10,9 @@
 
 namespace polyhead::hdf5 {
 
-// Hold one around any use of HDF5, handles' destructors included: the library's own lock is a matter of how it was
-// built. The first one also switches the loading of filter plugins off; each one silences the library's printing of
-// errors. They nest.
+// Must exist during any use of HDF5, including destructors of handles, because it depends on the build whether HDF5 has
+// a lock of its own. The first one disables the loading of filter plugins; each one silences HDF5's printing of errors.
+// Sessions may be nested.
 class Session {
  public:
   Session();
@@ -21,7 +21,7 @@ class Session {
   std::unique_lock<std::recursive_mutex> lock_;
 };
 
-// An hid_t with its close function. Not copyable.
+// An hid_t with its close function. It cannot be copied.
 class Handle {
  public:
   using Close = herr_t (*)(hid_t);
@@ -43,7 +43,7 @@ class Handle {
   Close close_ = nullptr;
 };
 
-// Throws Error(data) with the expression, the place in our source and the library's error stack.
+// Throws Error(data) with the expression, the place in the source code and the library's error stack.
 [[noreturn]] void fail(const char* expression, const char* file, int line);
 
 template <class Result>
@@ -52,12 +52,12 @@ Result check(Result result, const char* expression, const char* file, int line) 
   return result;
 }
 
-// The value of a call of HDF5's C API; throws when it is negative.
+// Returns the value of a call of HDF5's C API; throws if it is negative.
 #define POLYHEAD_HDF5(call) ::polyhead::hdf5::check((call), #call, __FILE__, __LINE__)
 
-// Opens a file for reading, without a lock on it. Throws Error(data), as the next one.
+// Opens a file for reading, without locking it. Throws Error(data), as the next function does.
 Handle open_file(const std::filesystem::path& file);
-// A dataset by its path; a link to another file is never followed.
+// Opens a dataset by its path. Links to other files are not followed.
 Handle open_dataset(hid_t file, const std::string& path);
 
 }  // namespace polyhead::hdf5

@@ -1,11 +1,11 @@
-// Which HDF5 this is.
+// The versions of HDF5.
 #pragma once
 
 #include "core/base/library.h"
 
 namespace polyhead {
 
-// With a fault where another version was loaded than the headers are of: HDF5 itself ends the process then.
+// Reports a fault if the loaded version is not that of the headers, because HDF5 then ends the process.
 Library hdf5_library();
 
 }  // namespace polyhead

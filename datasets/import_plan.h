@@ -1,4 +1,4 @@
-// Import's first reading: every sample is checked, labels are numbered, texts for the tokenizer are collected.
+// The first reading of an import: it checks every sample, numbers the labels, and collects texts for the tokenizer.
 #pragma once
 
 #include <cstdint>
@@ -17,24 +17,25 @@
 
 namespace polyhead {
 
-// A task between the two readings.
+// The state of a task between the two readings.
 struct ImportPlan {
-  // A label's number. The first reading found every label, so another one means that the file has changed: Error(data).
+  // Returns the number of a label. Throws Error(data) for an unknown label: the first reading found all of them, so the
+  // file has changed.
   std::uint32_t number_of(const std::string& label, const Place& place) const;
 
-  std::vector<SampleFile> files;                         // of train, valid, test: the first, with the others in `rest`
-  TaskInfo info;                                         // without its splits
-  bool added_to = false;                                 // the data set has the task already
+  std::vector<SampleFile> files;  // of train, valid, test: the first file of each, with the others in `rest`
+  TaskInfo info;                  // without its splits
+  bool added_to = false;          // whether the data set already has the task
   std::unordered_map<std::string, std::uint32_t> index;  // label -> number
   std::uint64_t outputs = 1;                             // regression
-  TargetForms forms;                                     // translation: of the train targets
-  std::vector<std::string> warnings;                     // to be said when the samples are written
+  TargetForms forms;                                     // translation: of the targets in train
+  std::vector<std::string> warnings;                     // to report when the samples are written
 };
 
 // "1,234,567"
 std::string grouped(std::uint64_t number);
 
-// Reads a task's files. `before` is the task in the data set that is added to, or null. Throws Error(data).
+// Reads a task's files. before: the task in the data set to which samples are added, or null. Throws Error(data).
 ImportPlan make_plan(const ImportTask& task, const TaskInfo* before, const std::shared_ptr<InputFiles>& inputs,
                      unsigned threads, TextSample& texts, const Progress& progress);
 

@@ -1,5 +1,5 @@
-// What an import knows of the files that it reads more than once: copies of pipes, the contents of the first reading,
-// and what has been reported.
+// State of the files that an import reads more than once: copies of pipes, hashes of the first reading, and the lines
+// that have been reported.
 #pragma once
 
 #include <cstdint>
@@ -15,22 +15,24 @@
 
 namespace polyhead {
 
-// One thread at a time may call it.
+// It must not be used by two threads at the same time.
 class InputFiles {
  public:
-  // Copies go to `folder`, which is made when the first is needed; `report` takes one line for a person.
+  // Copies are written to `folder`, which is created when the first one is needed. `report` takes one line for the
+  // user.
   InputFiles(std::filesystem::path folder, std::function<void(const std::string&)> report);
   ~InputFiles();
   InputFiles(const InputFiles&) = delete;
   InputFiles& operator=(const InputFiles&) = delete;
 
-  // The regular file that has the bytes of `file`: itself, or the copy of a pipe, which is read once, to its end, at
-  // the first call. Throws Error(data) for what can be no file of samples (a folder, a device, a pipe that nobody
-  // writes to within a minute), Error(cannot_write) when the copy cannot be written.
+  // Returns a regular file with the bytes of `file`: the file itself, or the copy of a pipe, which the first call reads
+  // to its end. Throws Error(data) if it cannot be a file of samples (a folder, a device, a pipe without a writer for a
+  // minute), and Error(cannot_write) if the copy cannot be written.
   const std::filesystem::path& content(const SampleFile& owner, const std::filesystem::path& file);
-  // `file` was read to its end, and its bytes have this hash. Throws Error(data) when they had another one before.
+  // Must be called when `file` has been read to its end, with the hash of its bytes. Throws Error(data) if an earlier
+  // reading had another hash.
   void finished(const SampleFile& owner, const std::filesystem::path& file, std::uint64_t hash);
-  // Reports a line, once however often it is said.
+  // Reports a line, but only the first time it is called with it.
   void say(const std::string& line);
   // Removes the copies.
   void remove_copies();
@@ -45,12 +47,13 @@ class InputFiles {
   std::set<std::string> said_;
 };
 
-// The error for a file whose second reading differs from the first; `what` says how.
+// Throws the error for a file whose second reading differs from the first. what: how it differs.
 [[noreturn]] void fail_changed(const SampleFile& file, const std::string& what);
 
-// The files that a description names: one path, a list of them separated by commas, or patterns (train-*.jsonl), each
-// relative to `folder`. A pattern's files come in the order of their names. What exists is taken as it is written.
-// Throws Error(data) for a pattern that no file has, or a file that is named twice; `what` names the key for messages.
+// Returns the files that a description names: a path, or a list of paths and patterns (train-*.jsonl) separated by
+// commas, relative to `folder`. Files of a pattern are in the order of their names. A name that exists is not read as a
+// list or pattern. Throws Error(data) for a pattern without a match and for a file that is named twice. what: the key,
+// for messages.
 std::vector<std::filesystem::path> find_files(const std::string& list, const std::filesystem::path& folder,
                                               const std::string& what);
 

@@ -1,4 +1,4 @@
-// `polyhead inspect`: what a split holds, for a person to look at: lengths, labels, samples as text.
+// `polyhead inspect`: summarizes the content of a split: lengths, labels, samples as text.
 #pragma once
 
 #include <cstdint>
@@ -11,13 +11,13 @@
 
 namespace polyhead {
 
-// Of how many tokens sequences are.
+// Statistics of the lengths of sequences, in tokens.
 struct Lengths {
   std::uint64_t min = 0, median = 0, p90 = 0, p99 = 0, max = 0;
   double mean = 0;
-  std::vector<std::uint64_t> bins;  // sequences in equal parts of [min, max]; empty without sequences
+  std::vector<std::uint64_t> bins;  // number of sequences in equal parts of [min, max]; empty without sequences
 };
-// At most `bins` parts, fewer when there are fewer lengths. Sorts `lengths`.
+// Uses at most `bins` parts, fewer if there are fewer different lengths. Sorts `lengths`.
 Lengths summarize_lengths(std::vector<std::uint64_t>& lengths, std::size_t bins);
 
 struct SampleText {
@@ -27,10 +27,11 @@ struct SampleText {
 
 struct SplitSummary {
   std::uint64_t samples = 0;
-  std::uint64_t looked_at = 0;  // what the rest is from: all samples, or as many, evenly spread
+  std::uint64_t looked_at = 0;  // number of samples behind the fields below: all, or fewer, evenly spread
   Lengths input, target;        // target: translation
   std::uint64_t pairs = 0;      // samples with a second text
-  // Classification, multilabel, tagging: how often each label is there, the most frequent first; tags of scored tokens.
+  // Classification, multilabel, tagging: the number of occurrences of each label, most frequent first. For tagging only
+  // scored tokens count.
   std::vector<std::pair<std::string, std::uint64_t>> labels;
   struct Output {
     std::string name;
@@ -40,7 +41,7 @@ struct SplitSummary {
   std::vector<SampleText> texts;
 };
 
-// Looks at no more than `at_most` samples, evenly spread, and decodes `texts` of them.
+// Reads at most `at_most` samples, evenly spread, and decodes `texts` of them.
 SplitSummary inspect_split(const SplitReader& reader, const TaskInfo& task, const Tokenizer& tokenizer,
                            std::uint64_t at_most, std::uint64_t texts);
 

@@ -1,4 +1,4 @@
-// The keys of a file of JSON objects by the names that import has for them.
+// Maps the keys of a file of JSON objects to the names that import uses.
 #pragma once
 
 #include <cstdint>
@@ -12,15 +12,16 @@ namespace polyhead {
 
 class JsonFields {
  public:
-  // `first`: the text of the file's first object, whose keys decide. What is no object is left to whoever parses it.
-  // Throws Error(data) as FieldNames does.
+  // first: the first object of the file, whose keys determine the mapping. Nothing is mapped if it is not an object;
+  // the parser reports that. Throws Error(data) as FieldNames does.
   JsonFields(const SampleFile& file, const Record& first);
   JsonFields() = default;
-  // Moves every part that has another key to its own, "text" for one. Throws Error(data) for a part that is missing.
+  // Renames the keys of all parts to import's own names, such as "text". Throws Error(data) if a part other than
+  // "second" is missing.
   void rename(const SampleFile& file, std::uint64_t line, nlohmann::json& object) const;
-  // The value that 'group' names; "" without one. Throws Error(data).
+  // Returns the value that 'group' names; "" without a group. Throws Error(data).
   static std::string group(const SampleFile& file, std::uint64_t line, const nlohmann::json& object);
-  // Whether the object, renamed, has a label that marks a sample without one.
+  // Whether the label of the renamed object marks a sample without a label.
   bool marks_no_label(const SampleFile& file, const nlohmann::json& object) const;
 
  private:

@@ -1,5 +1,5 @@
-// Which content the files of an open data set have: registered when a shard is opened, compared when its file looks as
-// if it had been written or replaced since.
+// Detects changes of the files of an open data set. A file is registered when its shard is opened; later its content is
+// compared if it may have been written or replaced.
 #pragma once
 
 #include <filesystem>
@@ -7,14 +7,15 @@
 
 namespace polyhead {
 
-// The file is open from now on, and its content has this SHA-256; "": that is not known. One file may be registered
-// again; the last call counts. Thread-safe, as the next one.
+// Registers an open file with the SHA-256 of its content; "": not known. If a file is registered again, the last call
+// counts. Thread-safe, as the next function is.
 void know_content(const std::filesystem::path& file, const std::string& sha256);
 
-// One call of stat, and where size, times and inode are as they were nothing more. Else the content is read and
-// compared once, so that a file that was only touched stays the same file. Throws Error(data) where the content is
-// another, or where no SHA-256 is known and the file was written, touched or replaced. A file that is gone, or was
-// never registered, is no error here.
+// Throws Error(data) if the file's content has changed.
+// - If stat() reports the same size, times and inode as before, nothing is read.
+// - Otherwise the content is hashed once and compared, so a file that was only touched is accepted.
+// - Without a known SHA-256, a file that was written, touched or replaced is an error.
+// - A file that no longer exists or was never registered is not an error here.
 void check_content(const std::filesystem::path& file);
 
 }  // namespace polyhead

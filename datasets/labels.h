@@ -1,4 +1,4 @@
-// Labels as they come in files: their names made alike where the description asks for it, counted, and looked over.
+// Labels of imported files: they are normalised as the description asks, counted and checked.
 #pragma once
 
 #include <cstdint>
@@ -10,16 +10,16 @@
 
 namespace polyhead {
 
-// A sample's label, labels or tags: stripped, composed and named as the file's description says. Throws Error(data)
-// with file and line for one without a visible character, and for a number that label_names does not name.
+// Strips, composes and renames the label, labels or tags of a sample as the file's description asks. Throws Error(data)
+// with file and line for a label without a visible character, and for a number that label_names does not name.
 void tidy_labels(const SampleFile& file, std::uint64_t line, Sample& sample);
 
-// Whether the label is the one by which hubs mark the labels of a test split that they keep to themselves.
+// Whether the label is the one that public data sets use for test splits whose labels are secret.
 inline bool marks_hidden(const std::string& label) {
   return label == "-1";
 }
 
-// The labels of a train file: how often each is there, and where first.
+// Counts the labels of a train file, and records where each one occurs first.
 class LabelCensus {
  public:
   struct Entry {
@@ -27,15 +27,15 @@ class LabelCensus {
     std::string first;  // "FILE line 3"
   };
 
-  // Throws Error(data) where some labels are true and false and others are not.
+  // Throws Error(data) if some labels are true or false and others are not.
   void add(const Place& place, LabelForm form, const std::vector<std::string>& labels);
 
   const std::map<std::string, Entry, std::less<>>& entries() const { return entries_; }
-  // Of JSON values: "integer" or "boolean" where all labels were; else "".
+  // Returns "integer" or "boolean" if all labels were such JSON values, otherwise "".
   std::string type() const;
-  // Another label that looks the same as this one; "" where there is none.
+  // Returns another label that looks the same as this one; "" if there is none.
   std::string look_alike(const std::string& label) const;
-  // One text for each thing that may be wrong: labels that look the same, a class of one sample, -1.
+  // Returns one text per possible problem: labels that look the same, a class with a single sample, the label -1.
   std::vector<std::string> warnings(const SampleFile& file) const;
 
  private:

@@ -1,4 +1,4 @@
-// A text file line by line, in bounded memory, decompressed where it is an archive.
+// Reads a text file line by line, in bounded memory. Compressed files are decompressed.
 #pragma once
 
 #include <cstdint>
@@ -12,22 +12,22 @@
 
 namespace polyhead {
 
-// Throws Error(data) when the file cannot be opened or read, its archive is cut off or damaged, or a line is longer
-// than kMaxRecord; `owner` is for messages. A byte order mark is left out. At its end the file is closed.
+// Skips a byte order mark, and closes the file at its end. Throws Error(data) if the file cannot be opened or read, if
+// its archive is truncated or damaged, or if a line is longer than kMaxRecord. owner: for messages.
 class LineReader {
  public:
   explicit LineReader(const SampleFile& owner) : LineReader(owner, owner.file) {}
   LineReader(const SampleFile& owner, const std::filesystem::path& file);
-  // Appends the next line, without its '\n', to `out`, which may hold kMaxRecord bytes in all; false at the end.
+  // Appends the next line, without its '\n', to `out`, which may have at most kMaxRecord bytes; false at the end.
   bool append(std::string& out);
-  // The next line, without its '\n' and a '\r' before it.
+  // Reads the next line, without its '\n' or "\r\n"; false at the end.
   bool next(std::string& line);
-  std::uint64_t number() const { return number_; }  // of the line read last, from 1
+  std::uint64_t number() const { return number_; }  // of the last line read, from 1
 
  private:
   bool fill();
 
-  SampleFile owner_;  // its file is the one that is read
+  SampleFile owner_;  // with `file` set to the file that is read
   std::unique_ptr<ByteStream> in_;
   std::string buffer_;
   std::string_view rest_;  // of the buffer

@@ -1,4 +1,4 @@
-// Inputs of valid and test that train holds too: a model is scored on what it has learned by heart.
+// Finds inputs of valid and test that are in train too, because scores on them would only measure memorisation.
 #pragma once
 
 #include <cstdint>
@@ -11,11 +11,11 @@
 
 namespace polyhead {
 
-// Compares 64-bit hashes of whole inputs: text and second text, or vectors. Takes 8 bytes for a sample of train.
+// Compares 64-bit hashes of whole inputs (text and second text, or vectors). It needs 8 bytes per train sample.
 class Overlap {
  public:
   void add(std::string_view split, const Sample& sample, const Place& place);
-  // One text for each split that holds inputs of train.
+  // Returns one text for each split that has inputs of train.
   std::vector<std::string> warnings(const std::string& task);
 
  private:

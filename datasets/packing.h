@@ -1,4 +1,4 @@
-// From samples to a packed batch; masks of masked_lm are drawn here, from the counter-based generator.
+// Packs samples into a batch. It also masks tokens for masked_lm, using the counter-based generator.
 #pragma once
 
 #include <cstdint>
@@ -11,30 +11,31 @@
 namespace polyhead {
 
 struct MaskingOptions {
-  double share = 0.15;  // of the tokens that are not special; at least one token a sequence that has any
-  double mask = 0.8;    // of those: become <mask>
-  double random = 0.1;  // become a random token that is not special; the rest stay
+  double share = 0.15;  // fraction of the tokens that are not special; at least one token per sequence that has any
+  double mask = 0.8;    // fraction of those that become <mask>
+  double random = 0.1;  // fraction of those that become a random token that is not special; the others do not change
 };
 
-// Adds a sample to the batch: as the newest sequence of the task's slice (opened when the last slice is
-// another task's). `key` keys dropout and masks: training gives derive(task_key, stream position), evaluation a key of
-// the sample's index alone.
+// Appends a sample to the batch, as the last sequence of the task's slice; a new slice is opened if the last one is of
+// another task. key: determines dropout and masks; derive(task_key, stream position) in training, and evaluation_key()
+// in evaluations.
 void append(Batch& batch, int task, const TaskInfo& info, const TokenizerInfo& tokenizer, const StoredSample& sample,
             std::uint64_t key, const MaskingOptions& masking);
 
-// Whether masked_lm may mask this token: it is not pad, bos, eos or mask.
+// Whether masked_lm may mask this token, which must not be pad, bos, eos or mask.
 inline bool maskable(const TokenizerInfo& tokenizer, std::int64_t token) {
   return token != tokenizer.pad && token != tokenizer.bos && token != tokenizer.eos && token != tokenizer.mask;
 }
 
-// The key of a sample of valid or test: of (task name, split, index) alone, so that perplexities of different runs
-// compare.
+// Returns the key of a sample in an evaluation. It depends only on (task name, split, index), so perplexities of
+// different runs can be compared.
 std::uint64_t evaluation_key(const std::string& task, const std::string& split, std::uint64_t sample);
 
-// The samples that an evaluation on at most `at_most` of `size` samples takes, in ascending order: all of them where
-// at_most is 0 or not below size, else the beginning of a permutation that depends on (task name, split, size) alone.
-// Every evaluation takes the same ones, on any number of workers and in every run, however the file is sorted; a larger
-// `at_most` adds samples to those of a smaller one.
+// Returns the samples for an evaluation on at most `at_most` of `size` samples, in ascending order.
+// - If at_most is 0 or not below size, these are all samples.
+// - Otherwise they are the beginning of a permutation that depends only on (task name, split, size). So they are the
+//   same in every evaluation and run, on any number of workers, and do not depend on how the file is sorted. A larger
+//   `at_most` adds samples to those of a smaller one.
 std::vector<std::uint64_t> evaluation_samples(const std::string& task, const std::string& split, std::uint64_t size,
                                               std::uint64_t at_most);
 

@@ -1,4 +1,4 @@
-// Makes what the coming steps need in a thread of its own, a bounded number of steps ahead.
+// Prepares what the next steps need in a thread of its own, a bounded number of steps ahead.
 #pragma once
 
 #include <chrono>
@@ -15,18 +15,18 @@
 
 namespace polyhead {
 
-// One thread takes items with next(), in the order of their steps. What `make` throws for a step, next() throws for
-// that step, after the steps before it; nothing is made beyond it.
+// One thread takes items with next(), in the order of their steps. If `make` throws for a step, next() throws the same
+// for that step, after the steps before it, and no later steps are made.
 template <class Item>
 class Prefetcher {
  public:
-  // make(step) is called for `first`, first + 1, … to `last`: in a thread, and at most `depth` steps beyond the last
-  // one taken; with depth 0 by next() itself.
+  // make(step) is called for the steps from `first` to `last`: in a separate thread that runs at most `depth` steps
+  // ahead of the last item taken, or by next() itself if depth is 0.
   Prefetcher(std::function<Item(std::int64_t)> make, std::int64_t first, std::int64_t last, std::size_t depth)
       : make_(std::move(make)), next_(first), last_(last), depth_(depth) {
     if (depth > 0) thread_ = std::thread([this] { work(); });
   }
-  // Waits for a step that is being made, and drops what was not taken.
+  // Waits for a step that is being made, and drops the items that were not taken.
   ~Prefetcher() {
     {
       const std::lock_guard lock(mutex_);
@@ -38,7 +38,7 @@ class Prefetcher {
   Prefetcher(const Prefetcher&) = delete;
   Prefetcher& operator=(const Prefetcher&) = delete;
 
-  // The next step's item; not to be called after `last` or after it threw.
+  // Returns the item of the next step. It must not be called after `last`, or after it threw.
   Item next() {
     const auto start = std::chrono::steady_clock::now();
     Result result = depth_ > 0 ? take() : attempt(next_++);
@@ -46,7 +46,7 @@ class Prefetcher {
     if (std::exception_ptr* error = std::get_if<std::exception_ptr>(&result)) std::rethrow_exception(*error);
     return std::get<Item>(std::move(result));
   }
-  // Seconds that the last next() took.
+  // Returns the seconds that the last call of next() took.
   double waited() const { return waited_; }
 
  private:
@@ -83,7 +83,7 @@ class Prefetcher {
   }
 
   std::function<Item(std::int64_t)> make_;
-  std::int64_t next_, last_;  // next_: of the thread that makes
+  std::int64_t next_, last_;  // next_: used by the thread that makes items
   std::size_t depth_;
   double waited_ = 0;
   std::mutex mutex_;

@@ -1,5 +1,5 @@
-// A split's records on all cores, in bounded memory: read in blocks, made into something on every thread, taken in the
-// order of the files.
+// Processes the records of a split on all cores, in bounded memory: they are read in blocks, converted on all threads,
+// and taken in the order of the files.
 #pragma once
 
 #include <algorithm>
@@ -15,7 +15,8 @@
 
 namespace polyhead {
 
-// Calls work(i) for i in 0..n-1 on several threads; throws what the smallest i threw, whatever the timing.
+// Calls work(i) for i in 0..n-1 on several threads. If several calls throw, it throws what the one with the smallest i
+// threw.
 template <class Work>
 void parallel_for(unsigned threads, std::size_t n, const Work& work) {
   constexpr std::size_t kPiece = 32;
@@ -25,7 +26,7 @@ void parallel_for(unsigned threads, std::size_t n, const Work& work) {
   std::size_t failed_at = n;
   std::exception_ptr failure;
   const auto run = [&] {
-    // Pieces are handed out in order, and one that was handed out is finished up to its own error.
+    // Pieces are assigned in order, and a piece that was assigned runs until its end or its own error.
     while (!stop) {
       const std::size_t first = next.fetch_add(kPiece);
       if (first >= n) return;
@@ -46,19 +47,19 @@ void parallel_for(unsigned threads, std::size_t n, const Work& work) {
   if (failure) std::rethrow_exception(failure);
 }
 
-// How many samples there were.
+// Numbers of samples.
 struct RecordCount {
   std::uint64_t samples = 0;   // that were taken
-  std::uint64_t left_out = 0;  // without a label
+  std::uint64_t left_out = 0;  // because they have no label
 };
 
-// make(sample, place) on any thread, then take(made, place) on this one, for every sample of the split, or with `all`
-// for every sample of its files, which other splits may share. Throws what the first record in a file throws that any
-// throws for, as far as reading got.
+// Calls make(sample, place) on any thread, then take(made, place) on this thread, for every sample of the split. With
+// `all` these are all samples of its files, which other splits may share. If several records throw, it throws what the
+// first of them in its file threw.
 template <class Make, class Take>
 RecordCount each_record(const SampleFile& split, unsigned threads, const Make& make, const Take& take,
                         bool all = false) {
-  constexpr std::size_t kRecords = 8192, kBytes = 8ULL << 20;  // of a block
+  constexpr std::size_t kRecords = 8192, kBytes = 8ULL << 20;  // per block
   enum class State : char { taken, left_out, elsewhere };
   RecordCount count;
   std::vector<Record> records;

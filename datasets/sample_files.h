@@ -1,4 +1,4 @@
-// A task's description to the files that are read for each split.
+// Determines the files to read for each split from the description of a task.
 #pragma once
 
 #include <array>
@@ -17,12 +17,11 @@ inline bool is_table(Format format) {
   return format == Format::tsv || format == Format::csv;
 }
 
-// Throws Error(data) for a description that cannot be meant; `before` is the task in the data set that is added to, or
-// null.
+// Throws Error(data) for an invalid description. before: the task in the data set to which samples are added, or null.
 void check_description(const ImportTask& task, const TaskInfo* before);
 
-// The files of train, valid and test, of each split the first with the others in `rest`; shares of train at the end.
-// Throws Error(data), also for an option that has no effect on the files' format.
+// Returns the files of train, valid and test: for each split the first one, with the others in `rest`; splits that are
+// shares of train come last. Throws Error(data), also for an option that has no effect on the format of the files.
 std::vector<SampleFile> sample_files(const ImportTask& task, const std::shared_ptr<InputFiles>& inputs);
 
 }  // namespace polyhead

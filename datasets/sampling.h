@@ -1,5 +1,5 @@
-// Which samples a step takes, and which worker of a task's group each of them: pure functions of (seed, task, position)
-// and of the samples' lengths.
+// Decides which samples a step takes, and which worker of a task's group takes each of them: pure functions of (seed,
+// task, position) and of the lengths of the samples.
 #pragma once
 
 #include <cstdint>
@@ -12,17 +12,17 @@
 
 namespace polyhead {
 
-// A key of a task's streams: of (seed, name).
+// Returns the key of a task's stream, derived from (seed, name).
 std::uint64_t task_key(std::uint64_t seed, const std::string& task);
 
-// A task's endless stream: position k is sample permutation(epoch k div n)(k mod n). Keeps the permutation of the epoch
-// that it read last, which the next positions are mostly of.
+// The endless stream of a task: position k is sample permutation(epoch k div n)(k mod n). It caches the permutation of
+// the last epoch read.
 class SampleStream {
  public:
-  // key: task_key; samples: n >= 1.
+  // key: see task_key(); samples: n >= 1.
   SampleStream(std::uint64_t key, std::uint64_t samples) : key_(key), samples_(samples) {}
 
-  // The samples at positions [first, first + out.size()).
+  // Returns the samples at positions [first, first + out.size()) in `out`.
   void read(std::uint64_t first, std::span<std::uint64_t> out);
 
  private:
@@ -30,8 +30,9 @@ class SampleStream {
   std::optional<Permutation> permutation_;  // of epoch_
 };
 
-// Which of `parts` workers takes each sample, so that their tokens are about equal: longest first, each to the worker
-// with the fewest tokens so far (ties: fewest samples, then the first). parts >= 1. -> [samples], below parts
+// Assigns each sample to one of `parts` >= 1 workers, so that they get about equally many tokens: longest sample first,
+// each to the worker with the fewest tokens so far (ties: fewest samples, then lowest index). Returns [samples], each
+// below `parts`.
 std::vector<int> split_by_length(std::span<const std::uint64_t> lengths, int parts);
 
 }  // namespace polyhead

@@ -1,4 +1,4 @@
-// SentencePiece (Kudo and Richardson, 2018): unigram models, trained here or given.
+// SentencePiece (Kudo and Richardson, 2018): unigram models, trained by import or given by the user.
 #pragma once
 
 #include <cstdint>
@@ -11,14 +11,15 @@
 
 namespace polyhead {
 
-// Of a model file; kind, size and special ids of `info` are the model's own. Throws Error(data).
+// Loads a model file. Sets kind, size and special ids in `info` to those of the model. Throws Error(data).
 std::unique_ptr<Tokenizer> load_sentencepiece(const std::filesystem::path& file, TokenizerInfo& info);
 
-// A unigram model's bytes, trained on the texts: pad, unk, bos, eos, <mask> are 0..4. The same texts in the same order
-// give the same bytes on any number of cores. Texts are cut to 4096 bytes. vocab_size is an upper bound: texts that
-// allow fewer pieces give the most that they allow. Throws Error(data) when vocab_size is too small for the texts'
-// characters, and says which size would do.
-// `normalize`: the model puts texts into Unicode's form KC; else it keeps them as they are.
+// Trains a unigram model and returns its bytes. pad, unk, bos, eos and <mask> have the ids 0 to 4.
+// - The same texts in the same order give the same bytes on any number of cores. Texts are cut to 4096 bytes.
+// - vocab_size is an upper bound: texts that allow fewer pieces give as many as they allow.
+// - normalize: the model converts texts to Unicode's form KC; otherwise it keeps them unchanged.
+// - Throws Error(data) if vocab_size is too small for the characters of the texts; the message has a size that is large
+//   enough.
 std::string train_sentencepiece(const std::vector<std::string>& texts, std::int64_t vocab_size, bool normalize = true);
 
 }  // namespace polyhead

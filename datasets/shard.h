@@ -1,4 +1,4 @@
-// One HDF5 shard of the dataset format (docs/format.md), opened with every rule checked.
+// An HDF5 shard of the dataset format (docs/format.md), checked against every rule of the format.
 #pragma once
 
 #include <cstdint>
@@ -13,22 +13,24 @@ namespace polyhead {
 inline constexpr std::uint16_t kNotScored = 65535;            // in /target/tags
 inline constexpr std::uint64_t kIntegrityBlock = 1ULL << 20;  // bytes
 
-// What the manifest says of a shard.
+// What the manifest says about a shard.
 struct ShardExpectation {
   std::string task, split;
   Kind kind = Kind::classification;
   std::uint64_t vocab_size = 0;
-  std::uint64_t classes = 0;  // labels
-  std::uint64_t outputs = 1;  // regression
-  ShardInfo info;             // samples, and bytes and sha256 where stated
+  std::uint64_t classes = 0;  // number of labels
+  std::uint64_t outputs = 1;  // regression: number of values
+  ShardInfo info;             // samples, and bytes and sha256 if given
 };
 
 ShardExpectation shard_expectation(const Manifest& manifest, const TaskInfo& task, const std::string& split,
                                    const ShardInfo& info);
 
-// An open shard. The constructor checks its metadata against the format and the manifest, and with Verify::open all of
-// it; else a block of a column is checked when it is first touched. Both throw Error(data) naming file and place.
-// Columns that the kind or the file does not have are not present(). Reading is thread-safe.
+// An open shard.
+// - The constructor checks its metadata against the format and the manifest, and with Verify::open all of its data.
+//   Otherwise a block of a column is checked when it is first read. Both throw Error(data), which names file and place.
+// - Columns that the kind or the file does not have are not present().
+// - Reading is thread-safe.
 class Shard {
  public:
   Shard(const std::filesystem::path& file, const ShardExpectation& expected, const ReadOptions& options = {});
@@ -37,11 +39,11 @@ class Shard {
 
   std::uint64_t samples() const { return samples_; }
   const std::filesystem::path& path() const { return file_.path(); }
-  std::uint64_t feature_width() const { return feature_width_; }  // k of /input/features, 0: tokens
+  std::uint64_t feature_width() const { return feature_width_; }  // k of /input/features; 0: the inputs are tokens
 
-  // The elements of a sample, of `rows` that there are; checks them on use, whatever was checked before.
+  // Returns the elements of a sample among `rows`. It always checks that they are in range.
   Extent range(const Column& offsets, std::uint64_t rows, std::uint64_t sample, Scratch& scratch) const;
-  // Of a sample's input: tokens, or rows of features.
+  // Returns the range of a sample's input: tokens, or rows of features.
   Extent input_range(std::uint64_t sample, Scratch& scratch) const {
     return filled(input_offsets, input_rows_, sample, scratch);
   }
@@ -49,14 +51,14 @@ class Shard {
     return filled(target_offsets, target.size(), sample, scratch);
   }
 
-  // Where a sample's input, of `length` tokens, begins its second text, 0: nowhere.
+  // Returns the index where the second text of a sample begins, in an input of `length` tokens; 0: there is none.
   std::uint64_t second_of(std::uint64_t sample, std::uint64_t length, Scratch& scratch) const;
 
  private:
   void check_everything() const;
   Extent filled(const Column& offsets, std::uint64_t rows, std::uint64_t sample, Scratch& scratch) const;
 
-  PooledFile file_;  // the columns read it
+  PooledFile file_;  // read by the columns
   std::uint64_t samples_ = 0, feature_width_ = 0, input_rows_ = 0;
 
  public:
@@ -67,8 +69,8 @@ class Shard {
   friend class ShardReader;
 };
 
-// Checks a whole shard: its SHA-256 and size where stated, every checksum and every rule of the format, those between
-// data sets included. Throws Error(data) that names the file and the place of the first fault.
+// Checks a whole shard: its SHA-256 and size if given, every checksum and every rule of the format, including those
+// between datasets. Throws Error(data), which names the file and the place of the first fault.
 void check_shard(const std::filesystem::path& file, const ShardExpectation& expected);
 
 }  // namespace polyhead

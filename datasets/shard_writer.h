@@ -1,4 +1,4 @@
-// Writes one HDF5 shard of the dataset format (docs/format.md).
+// Writes an HDF5 shard of the dataset format (docs/format.md).
 #pragma once
 
 #include <cstdint>
@@ -11,7 +11,7 @@
 
 namespace polyhead {
 
-// Sequences one after another; sequence i is values[offsets[i]:offsets[i+1]].
+// Concatenated sequences; sequence i is values[offsets[i]:offsets[i+1]].
 template <class T>
 struct Ragged {
   std::vector<T> values;
@@ -25,13 +25,12 @@ struct Ragged {
   }
 };
 
-// What a shard holds. Optional parts are written when they have as many entries as there are samples (and are there at
-// all).
+// The content of a shard. An optional part is written if it exists and has as many entries as there are samples.
 struct ShardContent {
   std::string task, split;
   Kind kind = Kind::classification;
-  std::uint64_t vocab_size = 0;            // u16 tokens to 65536, else u32
-  Ragged<std::uint32_t> input;             // offsets only, where there are features
+  std::uint64_t vocab_size = 0;            // tokens are u16 up to 65536, otherwise u32
+  Ragged<std::uint32_t> input;             // only the offsets if there are features
   std::vector<float> features;             // instead of input.values: [total, feature_width]
   std::uint64_t feature_width = 0;         // 0: the input is tokens
   std::vector<std::uint32_t> second;       // optional
@@ -47,14 +46,15 @@ struct ShardContent {
   std::uint64_t samples() const { return input.size(); }
 };
 
-// Contiguous and unfiltered, as readers map it; or in chunks, through HDF5's built-in filters.
+// The layout of datasets: contiguous and unfiltered, so that readers can map them, or chunked with HDF5's built-in
+// filters.
 struct ShardStorage {
   bool chunked = false;
-  int deflate = 0;  // 1 to 9; 0: none
+  int deflate = 0;  // 1 to 9; 0: no compression
   bool shuffle = false, fletcher32 = false;
 };
 
-// Writes the file beside, syncs and renames it. The same content gives the same bytes. Throws Error(cannot_write).
+// Writes the file atomically. The same content gives the same bytes. Throws Error(cannot_write).
 void write_shard(const std::filesystem::path& file, const ShardContent& content, const ShardStorage& storage = {});
 
 }  // namespace polyhead

@@ -1,4 +1,4 @@
-// Import's second reading: one split of one task to shards.
+// The second reading of an import: it writes one split of one task as shards.
 #pragma once
 
 #include <filesystem>
@@ -10,18 +10,18 @@
 
 namespace polyhead {
 
-// What is counted over a task's splits, for warnings.
+// Counts over all splits of a task, for warnings.
 struct TaskCensus {
-  std::uint64_t samples = 0, cut = 0;  // all, and those of which the input or the target is longer than max_length
-  std::string first_cut;               // where, "FILE line 3"
+  std::uint64_t samples = 0, cut = 0;  // all samples, and those with an input or target that is longer than max_length
+  std::string first_cut;               // place of the first of these, "FILE line 3"
   UnknownTokens unknown;
   std::uint64_t targets = 0,
-                altered = 0;  // translation: texts of targets, and those that their tokens do not give back
-  std::string first_altered;  // where, "FILE line 3"
+                altered = 0;  // translation: all targets, and those that differ from the text of their tokens
+  std::string first_altered;  // place of the first of these, "FILE line 3"
 };
 
-// Writes the shards of `file` into folder/TASK, numbered from `first` on, and says what they hold. Throws Error(data),
-// Error(cannot_write).
+// Writes the shards of `file` to folder/TASK, numbered from `first`, and returns their description. Throws Error(data)
+// and Error(cannot_write).
 SplitInfo write_split(const ImportOptions& options, const std::filesystem::path& folder, const ImportPlan& plan,
                       const SampleFile& file, const Tokenizer& tokenizer, const TokenizerInfo& info, std::size_t first,
                       unsigned threads, TaskCensus& census, const Progress& progress);

@@ -1,20 +1,20 @@
-// The folder that an import writes into before all of it becomes the data set.
+// The folder that an import writes to before its content becomes the data set.
 #pragma once
 
 #include <filesystem>
 
 namespace polyhead {
 
-// Empty, and locked against other imports; removed unless it was published.
+// An empty folder that is locked against other imports. It is removed unless it was published.
 class Staging {
  public:
-  // Throws Error(cannot_write) when another import to `target` has the folder.
+  // Throws Error(cannot_write) if another import to `target` uses the folder.
   Staging(const std::filesystem::path& folder, const std::filesystem::path& target);
   ~Staging();
   Staging(const Staging&) = delete;
   Staging& operator=(const Staging&) = delete;
   const std::filesystem::path& folder() const { return folder_; }
-  // Makes what the folder holds the data set `target`: renames the folder over it, or, where the folder lies in it,
+  // Makes the content of the folder the data set `target`: renames the folder to it, or, if the folder is inside of it,
   // moves its entries there, dataset.json last.
   void publish();
 
@@ -27,15 +27,16 @@ class Staging {
   bool renamed_ = false;
 };
 
-// Where a data set goes: without a trailing '/', and where it is a symbolic link, what that points to. Throws
-// Error(cannot_write) for a link to itself.
+// Returns the folder of a data set: without a trailing '/', and for a symbolic link the folder that it points to.
+// Throws Error(cannot_write) for a link to itself.
 std::filesystem::path target_of(const std::filesystem::path& out);
 
-// Throws Error(cannot_write) unless a data set can become `target`: nothing is there, or an empty folder. What a killed
-// import left there and the folder lost+found of a volume do not count.
+// Throws Error(cannot_write) unless `target` does not exist or is an empty folder. Files that a killed import left
+// there, and the folder lost+found of a volume, do not count.
 void refuse_full(const std::filesystem::path& target);
 
-// A staging folder beside `target`; in it where it is a mounted volume, or where nothing can be written beside it.
+// Returns a staging folder next to `target`, or inside of it if it is not empty, is a mounted volume, or if its parent
+// is not writable.
 Staging staging_beside(const std::filesystem::path& target);
 
 }  // namespace polyhead

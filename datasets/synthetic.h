@@ -1,6 +1,6 @@
-// A generator of planted tasks of every kind, of pairs and of vectors, as JSONL files and an import description: for
-// `quickstart --data synthetic` and for the tests. Text is made of words of an invented vocabulary; each task has a
-// rule that a model can learn.
+// Generates synthetic tasks of every kind, with text pairs and vectors, as JSONL files with an import description, for
+// `quickstart --data synthetic` and for tests. Texts consist of words of an invented vocabulary; each task has a rule
+// that a model can learn.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +10,7 @@ namespace polyhead {
 
 struct SyntheticOptions {
   std::uint64_t seed = 1;
-  std::uint64_t train = 2000;  // samples a task
+  std::uint64_t train = 2000;  // samples per task
   std::uint64_t valid = 200;
   std::uint64_t test = 200;
 };

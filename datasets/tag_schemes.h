@@ -1,4 +1,4 @@
-// Tags of entities in other schemes to BIO: B-X begins an entity of type X, I-X continues it, O is outside.
+// Converts tags of entities to BIO: B-X begins an entity of type X, I-X continues it, O is outside.
 #pragma once
 
 #include <cstddef>
@@ -7,9 +7,9 @@
 
 namespace polyhead {
 
-// Rewrites IOB1 (I-X begins an entity unless one of the same type ends right before it), IOBES (S-X, E-X) and BILOU
-// (U-X, L-X) as BIO, where every tag of the sentence is O or of such a form; other tags stay. BIO stays as it is.
-// Returns how many tags changed.
+// Converts the tags of a sentence from IOB1 (I-X begins an entity unless one of the same type ends right before it),
+// IOBES (S-X, E-X) or BILOU (U-X, L-X) to BIO. Nothing changes unless every tag is O or has such a form. Returns the
+// number of tags that changed.
 std::size_t to_bio(std::vector<std::string>& tags);
 
 }  // namespace polyhead

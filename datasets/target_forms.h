@@ -1,4 +1,5 @@
-// Whether a vocabulary may put texts into Unicode's form KC, so that targets keep their characters.
+// Decides whether a vocabulary may convert texts to Unicode's form KC, without losing characters of translation
+// targets.
 #pragma once
 
 #include <cstdint>
@@ -8,7 +9,8 @@
 
 namespace polyhead {
 
-// Of texts, by a vocabulary that is trained. automatic: nfkc, unless it replaces characters of translation targets.
+// Normalization of texts by a vocabulary that is trained. automatic: nfkc, unless it replaces characters of translation
+// targets.
 enum class Normalization { automatic, nfkc, none };
 
 // Counts the characters of targets that form KC replaces. White space does not count.
@@ -16,7 +18,7 @@ class TargetForms {
  public:
   void add(std::string_view target);
   void add(const TargetForms& other);
-  // Whether the form replaces at most 0.02 % of the characters, the share of rare ones that a vocabulary leaves out
+  // Whether the form replaces at most 0.02 % of the characters. A vocabulary leaves out about as many rare characters
   // anyway.
   bool allow_nfkc() const;
   // Some of the characters that it replaces: "， ！ ½".

@@ -1,5 +1,4 @@
-// The texts to train a tokenizer on, out of any number: a bounded, fair sample in an order that depends on nothing but
-// the texts themselves.
+// A bounded, fair sample of the texts, to train a tokenizer. Its content and order depend only on the texts themselves.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +11,7 @@
 
 namespace polyhead {
 
-// Keeps the texts with the smallest hashes, each text once.
+// Keeps the texts with the smallest hashes, without duplicates.
 class TextSample {
  public:
   void add(std::string&& text) {
@@ -38,7 +37,7 @@ class TextSample {
 
  private:
   static constexpr std::size_t kTexts = 200'000;
-  static constexpr std::size_t kBytes = 32ULL << 20;  // SentencePiece needs about 20 times as much
+  static constexpr std::size_t kBytes = 32ULL << 20;  // SentencePiece needs about 20 times as much memory
   std::map<std::uint64_t, std::string> texts_;
   std::size_t bytes_ = 0;
   bool dropped_ = false;

@@ -1,4 +1,4 @@
-// Text to ids and back: SentencePiece or WordPiece, as the data set's manifest says.
+// Converts text to ids and back with SentencePiece or WordPiece, as the manifest of the data set says.
 #pragma once
 
 #include <cstdint>
@@ -16,44 +16,46 @@ namespace polyhead {
 class Tokenizer {
  public:
   virtual ~Tokenizer() = default;
-  // Ids without special tokens. Any bytes are accepted; what is not UTF-8 becomes unk or a replacement character.
+  // Returns ids without special tokens. Any bytes are accepted; bytes that are not UTF-8 become unk or a replacement
+  // character.
   virtual std::vector<std::int64_t> encode(std::string_view text) const = 0;
-  // Text from ids; special tokens are left out.
+  // Returns the text of ids, without special tokens.
   virtual std::string decode(std::span<const std::int64_t> ids) const = 0;
-  // As the vocabulary writes it: "▁fast", "##er", "<s>". 0 <= id < vocab_size.
+  // Returns a piece as in the vocabulary: "▁fast", "##er", "<s>". 0 <= id < vocab_size.
   virtual std::string piece(std::int64_t id) const = 0;
 };
 
-// What a tokenizer's file says itself: kind, the file's name, its SHA-256, size and special ids. Throws Error(data)
-// with the cure when the file is no tokenizer or lacks a special token.
+// Returns the properties of a tokenizer's file: kind, file name, SHA-256, size and special ids. Throws Error(data) with
+// the cure if the file is not a tokenizer or lacks a special token.
 TokenizerInfo inspect_tokenizer(const std::string& kind, const std::filesystem::path& file);
 
-// Loads the tokenizer of a data set or run folder and checks its SHA-256 (where stated), size and special ids; throws
+// Loads the tokenizer of a data set or run folder, and checks its SHA-256 (if given), size and special ids. Throws
 // Error(data).
 std::unique_ptr<Tokenizer> load_tokenizer(const std::filesystem::path& folder, const TokenizerInfo& info);
 
-// "bos … eos", cut to max_length ids in all.
+// Returns "bos … eos", truncated to max_length ids in total.
 std::vector<std::int64_t> encode_input(const Tokenizer& tokenizer, const TokenizerInfo& info, std::string_view text,
                                        std::size_t max_length);
-// The same of a text's ids, without special tokens.
+// The same for the ids of a text, without special tokens.
 std::vector<std::int64_t> frame_input(std::vector<std::int64_t> ids, const TokenizerInfo& info, std::size_t max_length);
 
-// "bos text eos second eos" of a pair, cut to max_length ids in all: the longer text first, token by token. `second`:
-// where the second text begins.
+// "bos text eos second eos" for a pair, truncated to max_length ids in total. Ids are removed from the longer text
+// first. second: index where the second text begins.
 struct EncodedPair {
   std::vector<std::int64_t> tokens;
   std::size_t second = 0;
 };
-// Of the texts' ids, without special tokens.
+// The same for the ids of the texts, without special tokens.
 EncodedPair frame_pair(std::vector<std::int64_t> text, std::vector<std::int64_t> second, const TokenizerInfo& info,
                        std::size_t max_length);
 EncodedPair encode_pair(const Tokenizer& tokenizer, const TokenizerInfo& info, std::string_view text,
                         std::string_view second, std::size_t max_length);
 
-// Words to ids: "bos … eos" with, per word that fits whole, the index of its first piece; cut at a word's end.
+// The ids of words, "bos … eos", with the index of the first piece of each word. Truncation removes whole words at the
+// end; words of more than 8 pieces are shortened first.
 struct EncodedWords {
   std::vector<std::int64_t> tokens;
-  std::vector<std::int64_t> first_piece;  // one per kept word, in order
+  std::vector<std::int64_t> first_piece;  // one per word that was kept, in order
 };
 EncodedWords encode_words(const Tokenizer& tokenizer, const TokenizerInfo& info, std::span<const std::string> words,
                           std::size_t max_length);

@@ -1,4 +1,4 @@
-// How many tokens of texts the vocabulary does not know, and of which words.
+// Counts the tokens that the vocabulary does not know, and finds their words.
 #pragma once
 
 #include <cstdint>
@@ -13,15 +13,14 @@ namespace polyhead {
 
 class UnknownTokens {
  public:
-  // `tokens` are those of `text`, which may be empty where it is not kept; `place` is for messages, "FILE line 3".
-  // Not thread-safe.
+  // tokens: those of `text`, which may be empty if it is not kept; place: for messages, "FILE line 3". Not thread-safe.
   void add(const Tokenizer& tokenizer, const TokenizerInfo& info, std::span<const std::int64_t> tokens,
            std::string_view text, std::string_view place);
 
   std::uint64_t tokens() const { return tokens_; }
   std::uint64_t unknown() const { return unknown_; }
-  // What to say where more than 5 % of the tokens are unknown: "12.5 % of the tokens of task 'x' are unknown to the
-  // vocabulary, …", with the most frequent words; else "". `whose`: "task 'x'".
+  // Returns a warning if more than 5 % of the tokens are unknown: "12.5 % of the tokens of task 'x' are unknown to the
+  // vocabulary, …", with the most frequent words; otherwise "". whose: "task 'x'".
   std::string warning(std::string_view whose) const;
 
  private:

@@ -1,5 +1,5 @@
-// WordPiece with BERT's basic tokenizer (Devlin et al., 2018): clean, space out CJK, lower and strip accents, split at
-// punctuation, then the longest match first.
+// WordPiece with BERT's basic tokenizer (Devlin et al., 2018): it cleans the text, separates CJK characters,
+// lower-cases and strips accents, splits at punctuation, and then matches the longest pieces first.
 #pragma once
 
 #include <filesystem>
@@ -10,14 +10,15 @@
 
 namespace polyhead {
 
-// Of a vocab.txt, one piece a line, which must hold [PAD], [UNK], [CLS], [SEP] and [MASK]. Texts are lowered and lose
-// their accents unless the vocabulary holds a letter outside [BRACKETS] that has a small form, or as `info.lowercase`
-// says, which is kept only where it differs from what the vocabulary shows. Size and special ids of `info` become the
-// file's own. Throws Error(data).
+// Loads a vocab.txt with one piece per line, which must have [PAD], [UNK], [CLS], [SEP] and [MASK]. Throws Error(data).
+// - Texts are lower-cased and lose their accents, unless the vocabulary has an upper-case letter outside of [BRACKETS]
+//   that has a lower-case form, or as `info.lowercase` says. That field is reset if it only repeats what the vocabulary
+//   implies.
+// - Size and special ids in `info` are set to those of the file.
 std::unique_ptr<Tokenizer> load_wordpiece(const std::filesystem::path& file, TokenizerInfo& info);
 
-// do_lower_case of the tokenizer_config.json that Hugging Face's tools write beside a vocabulary; none where there is
-// no such file, or it does not say. Throws Error(data) when it is not JSON.
+// Returns do_lower_case of the tokenizer_config.json that Hugging Face's tools write next to a vocabulary; none if
+// there is no such file or no such key. Throws Error(data) if the file is not JSON.
 std::optional<bool> stated_lowercase(const std::filesystem::path& vocabulary);
 
 }  // namespace polyhead

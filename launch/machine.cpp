@@ -1,4 +1,4 @@
-// One section of an INI file, by way of an options table.
+// Reads and writes the machine's figures as one section of an INI file, using an options table.
 #include "launch/machine.h"
 
 #include <fmt/format.h>
@@ -17,23 +17,24 @@ struct Figure {
 };
 
 constexpr std::array kFigures = {
-    Figure{"flops", "floating-point operations a second of one worker in training", &Machine::operations},
-    Figure{"parameter_seconds", "seconds of a step for each parameter that a worker holds: gradient, norm, update",
+    Figure{"flops", "floating-point operations per second of one worker during training", &Machine::operations},
+    Figure{"parameter_seconds", "seconds per step for each parameter that a worker holds: gradient, norm, update",
            &Machine::parameter_seconds},
-    Figure{"crowding", "times as long as alone that a worker takes on a node whose slots are full; >= 1",
+    Figure{"crowding", "slow-down of a worker on a node whose slots are all used, relative to a node of its own; >= 1",
            &Machine::crowding},
-    Figure{"node_bandwidth", "bytes a second within a node", &Machine::node_bandwidth},
-    Figure{"node_latency", "seconds of a message within a node", &Machine::node_latency},
-    Figure{"window_bandwidth", "bytes a second of gradients in a node's shared memory", &Machine::window_bandwidth},
-    Figure{"bandwidth", "bytes a second into and out of a node", &Machine::bandwidth},
-    Figure{"latency", "seconds of a message between nodes", &Machine::latency},
-    Figure{"memory", "bytes of a worker besides the model", &Machine::memory},
-    Figure{"activations", "bytes used for a byte of activations as counted", &Machine::activations},
+    Figure{"node_bandwidth", "bytes per second between workers of a node", &Machine::node_bandwidth},
+    Figure{"node_latency", "seconds per message between workers of a node", &Machine::node_latency},
+    Figure{"window_bandwidth", "bytes per second when gradients are reduced in a node's shared memory",
+           &Machine::window_bandwidth},
+    Figure{"bandwidth", "bytes per second into and out of a node", &Machine::bandwidth},
+    Figure{"latency", "seconds per message between nodes", &Machine::latency},
+    Figure{"memory", "bytes that a worker needs besides the model", &Machine::memory},
+    Figure{"activations", "bytes of memory in use per byte of counted activations", &Machine::activations},
 };
 
 std::vector<Option> table() {
-  std::vector<Option> options = {
-      {"machine", "slots", OptionType::integer, "", "workers that a node computes with at once", false, ">=1"}};
+  std::vector<Option> options = {{"machine", "slots", OptionType::integer, "",
+                                  "number of workers that can compute on a node at the same time", false, ">=1"}};
   for (const Figure& figure : kFigures)
     options.push_back({"machine", figure.key, OptionType::number, "", figure.help, false, ">0"});
   return options;

@@ -117,23 +117,25 @@ int run_command(const Command& command, const std::vector<std::string>& words, C
 std::span<const Command> commands() {
   static const std::vector<Command> list = {
       {"import",
-       "Converts sample files (JSONL, Parquet, CSV, TSV, text, CoNLL) into a data set, as an import description says.",
+       "Converts sample files (JSONL, Parquet, CSV, TSV, text, CoNLL) into a data set, following an import "
+       "description.",
        import_options(), false, run_import},
-      {"synthetic", "Writes JSONL files of planted tasks and their import description.", synthetic_options(), false,
+      {"synthetic", "Writes JSONL files of synthetic tasks, and their import description.", synthetic_options(), false,
        run_synthetic},
-      {"inspect", "Shows what a data set holds: counts, lengths, labels, samples.", inspect_options(), false,
+      {"inspect", "Shows what a data set contains: counts, lengths, labels, samples.", inspect_options(), false,
        run_inspect},
-      {"verify", "Checks every hash and rule of a data set, and the checkpoints of a run.", verify_options(), false,
+      {"verify", "Verifies every hash and rule of a data set, and the checkpoints of a run.", verify_options(), false,
        run_verify},
-      {"plan", "Predicts what a run needs on N workers: heads, memory, traffic, time; measures the costs that it uses.",
+      {"plan",
+       "Estimates what a run needs on N workers (heads, memory, traffic, time), or measures the figures for it.",
        plan_options(), true, run_plan},
       {"train", "Trains a model, or resumes a run.", train_options(), true, run_train},
       {"evaluate", "Computes the metrics of a run's tasks on a split.", evaluate_options(), false, run_evaluate},
-      {"compare", "Trains each task alone and all together, or two configurations, and tells the difference.",
+      {"compare", "Trains each task alone and all tasks together, or two configurations, and reports the differences.",
        compare_options(), false, run_compare},
-      {"predict", "Reads JSONL, writes it with a run's predictions.", predict_options(), false, run_predict},
-      {"doctor", "Reports what this machine, or every worker's, offers, and what will not work.", doctor_options(),
-       true, run_doctor},
+      {"predict", "Adds a run's predictions to the lines of a JSONL file.", predict_options(), false, run_predict},
+      {"doctor", "Checks this machine, or the machines of all workers, and reports what will not work.",
+       doctor_options(), true, run_doctor},
   };
   return list;
 }

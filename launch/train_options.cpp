@@ -7,256 +7,303 @@ std::span<const Option> train_options() {
   using enum OptionType;
   static const std::vector<Option> table = {
       {"", "config", path, "", "The configuration file (INI).", false, "", "c"},
-      {"", "print-config", flag, "", "Print every option's value and where it came from, and end."},
+      {"", "print-config", flag, "", "Print the value of every option and where it came from, then exit."},
 
-      {"run", "data", path, "", "The data set's folder, as polyhead import writes it.", false, "", "data"},
-      {"run", "run_dir", path, "", "The run's folder: configuration, checkpoints, metrics, logs.", false, "",
+      {"run", "data", path, "", "The data set's folder, as written by polyhead import.", false, "", "data"},
+      {"run", "run_dir", path, "", "The run's folder, for its configuration, checkpoints, metrics and logs.", false, "",
        "run-dir"},
       {"run", "data_hash", text, "",
-       "xxh3-64 of the tokenizer and the tasks' train shards, as dataset.json names them; worked out at the start, "
-       "checked on resuming.",
+       "Hash (xxh3-64) of the tokenizer and of the tasks' train shards as listed in dataset.json. It is computed at "
+       "the start of the run and checked on resuming.",
        true},
-      {"run", "tasks", list, "", "The tasks to train, separated by commas; all of the data set when empty.", true},
+      {"run", "tasks", list, "",
+       "Names of the tasks to train, separated by commas. If empty, all tasks of the data set are trained.", true},
       {"run", "init_from", path, "",
-       "The folder of a run whose weights this one starts from: the encoder, and the heads of the tasks that both "
-       "have; with the run's own configuration where none is given.",
+       "The folder of a run whose weights this run starts from: the encoder, and the heads of the tasks that both runs "
+       "have. Options that are not given are taken from that run's configuration: all of them if run.data is not "
+       "given, otherwise those of the encoder and task attention.",
        false, "", "init-from"},
       {"run", "init_checkpoint", text, "",
-       "Checkpoint to start from: latest (when not given), best (of its run.best), or the step of one that is there.",
+       "The checkpoint to start from: latest (the default), best (by that run's run.best), or the step of an existing "
+       "checkpoint.",
        true, "", "", "run.init_from"},
       {"run", "init_weights", choice, "",
-       "Start from the weights as the last update left them (when not given), or from their moving average.", true,
-       "last|average", "", "run.init_from"},
+       "Whether to start from the weights after the last update (last, the default) or from their moving average "
+       "(average).",
+       true, "last|average", "", "run.init_from"},
       {"run", "init_hash", text, "",
-       "xxh3-64 of the weights that the run started from; worked out at the start, checked on resuming.", true, "", "",
-       "run.init_from"},
-      {"run", "seed", integer, "1", "Seed of initial values, sampling, dropout and masks.", true, ">=0"},
-      {"run", "steps", integer, "1000", "Steps to train; the learning rate's schedule ends there.", false, ">=1"},
-      {"run", "eval_every", integer, "0", "Evaluate on valid every so many steps; 0: at the end only.", false, ">=0"},
+       "Hash (xxh3-64) of the weights that the run started from. It is computed at the start of the run and checked on "
+       "resuming.",
+       true, "", "", "run.init_from"},
+      {"run", "seed", integer, "1", "Random seed for initial weights, sampling, dropout and masking.", true, ">=0"},
+      {"run", "steps", integer, "1000", "Number of training steps. The learning rate schedule ends at this step.",
+       false, ">=1"},
+      {"run", "eval_every", integer, "0",
+       "Number of steps between evaluations on the valid split. 0 evaluates only at the end.", false, ">=0"},
       {"run", "eval_samples", integer, "500",
-       "Samples of valid to evaluate on, for each task: the same ones at every evaluation, spread over the split; 0: "
-       "all.",
+       "Maximum number of samples of the valid split per task and evaluation. They are spread over the split and are "
+       "the same in every evaluation. 0 uses all of them.",
        false, ">=0"},
       {"run", "patience", integer, "0",
-       "Early stopping: training ends after this number of evaluations without a better run.best; 0: it does not.",
+       "Early stopping: number of evaluations without an improvement of run.best after which training ends. 0 disables "
+       "it.",
        false, ">=0", "", "run.best and run.eval_every!=0"},
       {"run", "task_patience", integer, "0",
-       "Early stopping of each task: it is finished after this number of evaluations without a better "
-       "task.NAME.metric; its head is frozen and its data leave the mixture. Training ends when all are. 0: never.",
+       "Early stopping of each task: number of evaluations without an improvement of task.NAME.metric after which the "
+       "task is finished. Its head is then frozen and its data leave the mixture. Training ends when all tasks are "
+       "finished. 0 disables it.",
        false, ">=0", "", "run.eval_every!=0"},
       {"run", "best", text, "",
-       "The value that early stopping and the best checkpoint use: TASK:METRIC on valid, or mean, the mean "
-       "of all tasks' task.NAME.metric (negated where lower is better). Empty: none.",
+       "The value that early stopping and the best checkpoint use: TASK:METRIC on the valid split, or mean, which is "
+       "the mean of all tasks' task.NAME.metric (negated where lower is better). If empty, no best checkpoint is kept.",
        true, "", "", "run.eval_every!=0"},
-      {"run", "checkpoint_every", integer, "0", "Number of steps between checkpoints. 0: one checkpoint, at the end.",
+      {"run", "checkpoint_every", integer, "0",
+       "Number of steps between checkpoints. 0 disables it. A checkpoint is also saved at the end, on an interrupt and "
+       "when run.best improves.",
        false, ">=0"},
-      {"run", "checkpoint_seconds", number, "0", "Seconds between checkpoints. 0: no checkpoint by time.", false,
+      {"run", "checkpoint_seconds", number, "0", "Maximum number of seconds between checkpoints. 0 disables it.", false,
        ">=0"},
-      {"run", "keep", integer, "2", "Checkpoints to keep.", false, ">=1"},
+      {"run", "keep", integer, "2", "Number of checkpoints to keep. The best checkpoint is kept in addition.", false,
+       ">=1"},
       {"run", "stop_at", integer, "0",
-       "Save and stop after this step, as if interrupted; the run can be resumed. 0: do not stop early.", false, ">=0"},
+       "Save a checkpoint and stop after this step, as on an interrupt. The run can be resumed. 0 disables it.", false,
+       ">=0"},
       {"run", "resume", choice, "auto",
-       "Whether a run folder that holds a checkpoint is resumed (auto) or refused (never).", false, "auto|never"},
+       "Whether a run folder that holds a checkpoint is resumed (auto) or rejected (never).", false, "auto|never"},
       {"run", "hang_timeout", number, "600",
-       "Seconds without progress or a sign of life after which a worker counts as hung: the run names it and "
-       "ends with code 71. 0: never.",
+       "Number of seconds without progress or a sign of life after which a worker counts as hung. The run then names "
+       "the worker and ends with exit code 71. 0 disables it.",
        false, ">=0"},
       {"run", "init_timeout", number, "300",
-       "Seconds that workers wait for each other at the start before those that have not come are named and the run "
-       "ends with code 71; 0: for ever.",
+       "Number of seconds that workers wait for each other at the start. After that, the run names the missing workers "
+       "and ends with exit code 71. 0 waits forever.",
        false, ">=0"},
       {"run", "trace", text, "",
-       "Write what every worker does in these steps as a Chrome trace (Perfetto reads it) to the run folder's trace/: "
-       "steps 10-20; none when empty.",
+       "Steps to trace, written as in \"steps 10-20\". What each worker does in these steps is saved to trace/ in the "
+       "run's folder as a Chrome trace, which Perfetto can open. If empty, nothing is traced.",
        false},
       {"run", "threads", integer, "0",
-       "Computing threads of a worker. 0 takes the first that applies: 1 with run.reproducible = world; "
-       "OMP_NUM_THREADS; the number that the run began with; for one worker the number that a short "
-       "measurement finds fastest, for several an equal share of the cores.",
+       "Number of compute threads per worker. 0 uses the first of these that applies: 1 with run.reproducible = world; "
+       "OMP_NUM_THREADS; the number that the run began with; for one worker, the number that a short measurement finds "
+       "fastest; for several workers, an equal share of the cores.",
        false, ">=0"},
       {"run", "data_access", choice, "auto",
-       "How shards are read: mapped, or by pread, which auto takes on a network file system.", false, "auto|map|pread"},
+       "How shards are read: memory-mapped (map), or by pread. auto uses pread on network file systems and map "
+       "elsewhere.",
+       false, "auto|map|pread"},
       {"run", "verify_data", choice, "blocks",
-       "When checksums of the data are compared: of a block at its first touch, of everything at the start (open), or "
-       "not at all (off).",
+       "When the checksums of the data are verified: per block when it is first read (blocks), for all data at the "
+       "start (open), or never (off).",
        false, "blocks|open|off"},
       {"run", "prefetch", integer, "2",
-       "Steps whose batches are made ahead, in a thread of their own; 0: in the training thread.", false, ">=0"},
+       "Number of steps whose batches a separate thread prepares ahead. 0 prepares them in the training thread.", false,
+       ">=0"},
       {"run", "accumulate", integer, "1",
-       "Gradient accumulation: a worker's samples of a step are cut into so many micro-batches, which it processes one "
-       "after another before the one update; less memory, the same update up to rounding.",
+       "Gradient accumulation: number of micro-batches into which a worker splits its samples of a step. They are "
+       "processed one after another before a single update. This needs less memory and gives the same update up to "
+       "rounding.",
        true, ">=1"},
       {"run", "reproducible", choice, "run",
-       "The same bits in every run on the same number of workers (run), or on any number of workers and any "
-       "placement (world), which is slower and needs CPUs of one kind and the same number of threads on "
-       "every worker.",
+       "Whether results are bitwise equal in every run on the same number of workers (run), or on any number of "
+       "workers and any placement (world). world is slower and requires CPUs of one kind and the same number of "
+       "threads on every worker.",
        true, "run|world"},
       {"run", "micro_batch", integer, "16", "Number of consecutive samples of a task that are computed together.", true,
        ">=1", "", "run.reproducible=world"},
-      {"run", "dtype", choice, "float32", "The type of parameters and arithmetic.", true, "float32|float64"},
-      {"run", "device", choice, "auto", "Where to compute; auto takes a GPU where there is one.", false,
+      {"run", "dtype", choice, "float32", "The data type of parameters and arithmetic.", true, "float32|float64"},
+      {"run", "device", choice, "auto", "The device to compute on. auto uses a GPU if there is one.", false,
        "auto|cpu|cuda"},
 
       {"encoder", "form", choice, "pre_norm",
-       "The encoder's form: pre_norm has rotary positions; bert is BERT's: post-norm blocks, learned positions, token "
-       "types.",
+       "The form of the encoder. pre_norm has pre-norm blocks and rotary positions; bert is BERT's form with post-norm "
+       "blocks, learned positions and token types.",
        true, "pre_norm|bert"},
-      {"encoder", "layers", integer, "4", "Transformer blocks.", true, ">=1"},
-      {"encoder", "dim", integer, "256", "Width of a token's state; a multiple of heads.", true, ">=2"},
-      {"encoder", "heads", integer, "4", "Heads of self-attention.", true, ">=1"},
-      {"encoder", "ffn", integer, "1024", "Width of the feed-forward layer.", true, ">=1"},
-      {"encoder", "positions", integer, "512", "Tokens of the longest input.", true, ">=1", "", "encoder.form=bert"},
-      {"encoder", "dropout", number, "0.1", "Dropout rate.", true, ">=0,<1"},
+      {"encoder", "layers", integer, "4", "Number of transformer blocks.", true, ">=1"},
+      {"encoder", "dim", integer, "256",
+       "Width of a token's hidden state. It must be a multiple of encoder.heads, and of twice that with form = "
+       "pre_norm.",
+       true, ">=2"},
+      {"encoder", "heads", integer, "4", "Number of heads of self-attention.", true, ">=1"},
+      {"encoder", "ffn", integer, "1024", "Width of the hidden layer of the feed-forward network.", true, ">=1"},
+      {"encoder", "positions", integer, "512", "Maximum input length in tokens.", true, ">=1", "", "encoder.form=bert"},
+      {"encoder", "dropout", number, "0.1", "Dropout probability.", true, ">=0,<1"},
       {"encoder", "attention_dropout", number, "0",
-       "Dropout rate of the weights of self-attention, and of those of a translation's decoder.", true, ">=0,<1"},
+       "Dropout probability of the weights of self-attention, and of the attention weights in a translation task's "
+       "decoder.",
+       true, ">=0,<1"},
       {"encoder", "drop_path", number, "0",
-       "Stochastic depth: the probability that a sample skips both branches of the last block. It grows "
-       "linearly from 0 at the first block.",
+       "Stochastic depth: the probability with which a sample skips a branch (attention, feed-forward) of the last "
+       "block. It grows linearly from 0 at the first block.",
        true, ">=0,<1"},
       {"encoder", "activation_checkpointing", choice, "off",
-       "Whether backward computes again what happened inside each block (blocks), which saves memory, costs a "
-       "third more time in the encoder and changes no bit.",
+       "Whether backward recomputes the activations inside each block (blocks) instead of storing them. This saves "
+       "memory, takes about a third more time in the encoder, and gives bitwise equal results.",
        false, "off|blocks"},
       {"encoder", "share", choice, "hard",
-       "What tasks share of the blocks: everything (hard); all but an adapter of each task behind every block "
-       "(adapters); all but each task's masks over every block's states (mtan); in the top blocks experts in the "
-       "feed-forward's place, mixed by each task's gate, all shared (mmoe) or with some of the task's own (ple).",
+       "How tasks share the encoder's blocks. hard: they share everything. adapters: each task has an adapter after "
+       "every block. mtan: each task has a mask over the states of every block. mmoe and ple: in the top blocks, "
+       "experts that a gate of each task mixes replace the feed-forward network; all experts are shared (mmoe), or "
+       "some belong to a single task (ple).",
        true, "hard|adapters|mtan|mmoe|ple"},
       {"encoder", "adapter_dim", integer, "32", "Width of the hidden layer of an adapter or mask.", true, ">=1", "",
        "encoder.share=adapters|mtan"},
-      {"encoder", "experts", integer, "4", "Shared experts of a block, each ffn / experts wide; must divide ffn.", true,
-       ">=1", "", "encoder.share=mmoe|ple"},
-      {"encoder", "expert_layers", integer, "1", "How many of the top blocks have experts.", true, ">=1", "",
+      {"encoder", "experts", integer, "4",
+       "Number of shared experts per block. Each is ffn / experts wide, so it must divide encoder.ffn.", true, ">=1",
+       "", "encoder.share=mmoe|ple"},
+      {"encoder", "expert_layers", integer, "1", "Number of top blocks that have experts.", true, ">=1", "",
        "encoder.share=mmoe|ple"},
       {"encoder", "task_experts", integer, "1",
-       "Experts of each task's own in such a block, as wide as the shared ones.", true, ">=1", "", "encoder.share=ple"},
+       "Number of experts of its own that each task has in such a block. They are as wide as the shared ones.", true,
+       ">=1", "", "encoder.share=ple"},
 
       {"attention", "mode", choice, "competitive",
-       "What a word weighs for a task: a share of it, for which tasks compete (competitive); by a softmax over the "
-       "text's words (independent); all the same (mean); only the first (first).",
+       "How words are weighted for a task. competitive: tasks compete for a share of each word. independent: a softmax "
+       "over the words of the text. mean: all words have equal weight. first: only the first word counts.",
        true, "competitive|independent|mean|first"},
-      {"attention", "heads", integer, "1", "Heads of the task attention.", true, ">=1", "",
+      {"attention", "heads", integer, "1", "Number of heads of the task attention.", true, ">=1", "",
        "attention.mode=competitive|independent"},
-      {"attention", "temperature", number, "1", "Temperature of a word's weights over tasks.", true, ">0", "",
-       "attention.mode=competitive|independent"},
+      {"attention", "temperature", number, "1",
+       "Temperature of the softmax that gives words their weights: over tasks (competitive) or over words "
+       "(independent).",
+       true, ">0", "", "attention.mode=competitive|independent"},
       {"attention", "floor", number, "0",
-       "Epsilon: the share of a word's weight that is spread evenly over tasks (competitive) or words (independent).",
+       "Epsilon: the fraction of a word's weight that is spread evenly over tasks and \"no task\" (competitive), or "
+       "over words (independent).",
        true, ">=0,<1", "", "attention.mode=competitive|independent"},
       {"attention", "entropy_bonus", number, "0",
-       "Factor of the entropy bonus: each task's loss is reduced by this factor times the mean entropy "
-       "(nats) of its words' weights over tasks. 0: none.",
+       "Factor of the entropy bonus: each task's loss is reduced by this factor times the mean entropy (in nats) of "
+       "its words' weights over tasks. 0 disables it.",
        true, ">=0", "", "attention.mode=competitive|independent"},
       {"attention", "importance", choice, "learned",
-       "Tasks' importances are learned, or fixed at task.NAME.importance.", true, "learned|fixed", "",
+       "Whether the tasks' importances are learned, or fixed at task.NAME.importance.", true, "learned|fixed", "",
        "attention.mode=competitive"},
 
-      {"optimizer", "lr", number, "5e-4", "The largest learning rate.", true, ">0"},
-      {"optimizer", "warmup", integer, "100", "Steps until the learning rate is reached.", true, ">=0"},
+      {"optimizer", "lr", number, "5e-4", "The maximum learning rate.", true, ">0"},
+      {"optimizer", "warmup", integer, "100", "Number of linear warm-up steps after which optimizer.lr is reached.",
+       true, ">=0"},
       {"optimizer", "schedule", choice, "cosine",
-       "The learning rate after the warm-up: cosine and linear fall to 0 at run.steps, inverse_sqrt falls with the "
-       "root of the step, constant stays.",
+       "The learning rate after the warm-up. cosine and linear decay to 0 at run.steps, inverse_sqrt decays with the "
+       "inverse square root of the step, constant does not decay.",
        true, "cosine|linear|inverse_sqrt|constant"},
       {"optimizer", "layer_decay", number, "1",
-       "Layer-wise decay: the encoder's learning rate is multiplied by this once for the top block, twice for the one "
-       "below, and so on down to the embedding; heads and task attention keep theirs.",
+       "Layer-wise learning rate decay: the learning rate is multiplied by this factor once for the encoder's top "
+       "block, twice for the block below it, and so on down to the embedding. Heads and task attention are not "
+       "affected.",
        true, ">0,<=1"},
-      {"optimizer", "weight_decay", number, "0.01", "Decoupled weight decay; norms, biases and task queries have none.",
-       true, ">=0"},
-      {"optimizer", "beta1", number, "0.9", "Decay of the first moment.", true, ">=0,<1"},
-      {"optimizer", "beta2", number, "0.98", "Decay of the second moment.", true, ">=0,<1"},
-      {"optimizer", "epsilon", number, "1e-8", "Added to the root of the second moment.", true, ">0"},
-      {"optimizer", "clip", number, "1", "Largest norm of the encoder's gradient; 0: no bound.", true, ">=0"},
-      {"optimizer", "head_clip", number, "1", "Largest norm of each head's gradient; 0: no bound.", true, ">=0"},
+      {"optimizer", "weight_decay", number, "0.01",
+       "Coefficient of decoupled weight decay. It does not apply to norms, biases, task queries and importances.", true,
+       ">=0"},
+      {"optimizer", "beta1", number, "0.9", "Decay rate of the first moment.", true, ">=0,<1"},
+      {"optimizer", "beta2", number, "0.98", "Decay rate of the second moment.", true, ">=0,<1"},
+      {"optimizer", "epsilon", number, "1e-8",
+       "Term added to the square root of the second moment for numerical stability.", true, ">0"},
+      {"optimizer", "clip", number, "1", "Maximum norm of the encoder's gradient. 0 disables clipping.", true, ">=0"},
+      {"optimizer", "head_clip", number, "1", "Maximum norm of each head's gradient. 0 disables clipping.", true,
+       ">=0"},
       {"optimizer", "ema", number, "0",
-       "Decay of an exponential moving average of the weights, which checkpoints keep beside them (evaluate and "
-       "predict: --weights average); in step n it is (1 + n) / (10 + n) at most; 0: none is kept.",
+       "Decay of an exponential moving average of the weights, which is saved with each checkpoint (see --weights "
+       "average of evaluate and predict). In step n it is at most (1 + n) / (10 + n). 0 disables it.",
        true, ">=0,<1"},
       {"optimizer", "shard", choice, "none",
-       "Whether every worker keeps the optimizer state of the whole encoder (none) or of its share of it (world: ZeRO "
-       "stage 1): less memory on each of several workers, the same bits.",
+       "Whether each worker stores the optimizer state of the whole encoder (none), or only of its own part (world, as "
+       "ZeRO stage 1). world needs less memory per worker if there are several, and gives bitwise equal results.",
        false, "none|world"},
 
-      {"mixture", "kind", choice, "temperature", "How a step's samples are shared out among tasks.", true,
+      {"mixture", "kind", choice, "temperature", "How the samples of a step are divided among tasks.", true,
        "proportional|uniform|temperature|explicit"},
-      {"mixture", "temperature", number, "2", "Shares go as samples^(1/temperature).", true, ">0", "",
-       "mixture.kind=temperature"},
-      {"mixture", "cap", integer, "0", "No task counts as more than this number of samples; 0: no cap.", true, ">=0",
-       "", "mixture.kind=temperature or mixture.phases~temperature"},
-      {"mixture", "batch", integer, "64", "Samples a step over all tasks and workers.", true, ">=1"},
+      {"mixture", "temperature", number, "2", "Temperature: a task's share is proportional to samples^(1/temperature).",
+       true, ">0", "", "mixture.kind=temperature"},
+      {"mixture", "cap", integer, "0",
+       "Maximum number of samples that a task counts as when shares are computed. 0 disables it.", true, ">=0", "",
+       "mixture.kind=temperature or mixture.phases~temperature"},
+      {"mixture", "batch", integer, "64", "Number of samples per step over all tasks and workers.", true, ">=1"},
       {"mixture", "phases", text, "",
-       "Mixtures that take over at given steps: STEP KIND, separated by commas, with a number after temperature and "
-       "TASK=RATE after explicit (tasks not named take no part). Example: 2000 uniform, 4000 temperature 5, 6000 "
-       "explicit section=2 en-it=1.",
+       "Mixtures that replace the first one at given steps: STEP KIND, separated by commas. temperature is followed by "
+       "a number, and explicit by TASK=RATE for each task; tasks that are not named take no part. Example: 2000 "
+       "uniform, 4000 temperature 5, 6000 explicit section=2 en-it=1.",
        true},
 
       {"balance", "method", choice, "equal",
-       "How tasks' losses are weighted: equally, or by task.NAME.weight (static).", true, "equal|static"},
+       "How the tasks' losses are weighted: equally (equal), or by task.NAME.weight (static).", true, "equal|static"},
 
       {"task", "importance", number, "1",
-       "The task's importance at the start, relative to the other tasks' and to 1 for no task.", true, ">0", "",
+       "Initial importance of the task, relative to those of the other tasks and to 1 for \"no task\".", true, ">0", "",
        "attention.mode=competitive"},
-      {"task", "weight", number, "1", "The task's relative weight.", true, ">0", "", "balance.method=static"},
+      {"task", "weight", number, "1", "Relative weight of the task's loss.", true, ">0", "", "balance.method=static"},
       {"task", "cost", number, "",
-       "Seconds that a worker takes to train on one sample, by which tasks are spread over workers; for all tasks or "
-       "for none, then it is estimated. polyhead plan --calibrate measures it.",
+       "Seconds that a worker needs to train on one sample. Tasks are placed on workers by it. Give it for all tasks "
+       "or for none; if not given, it is estimated. polyhead plan --calibrate measures it.",
        false, ">0"},
       {"task", "workers", list, "",
-       "The workers that hold the task's head, as 0, 2, 4-7; placed by cost when not given.", false},
-      {"task", "rate", number, "", "The task's relative rate; 0 leaves it out.", true, ">=0", "",
+       "Ranks of the workers that hold the task's head, such as 0, 2, 4-7. If not given, the task is placed by its "
+       "cost.",
+       false},
+      {"task", "rate", number, "", "Relative sampling rate of the task. 0 leaves the task out.", true, ">=0", "",
        "mixture.kind=explicit"},
-      {"task", "patience", integer, "", "As run.task_patience, for this task. Default: run.task_patience.", false,
-       ">=0", "", "run.eval_every!=0 unless 0"},
+      {"task", "patience", integer, "",
+       "The same as run.task_patience, for this task only. If not given, run.task_patience is used.", false, ">=0", "",
+       "run.eval_every!=0 unless 0"},
       {"task", "metric", text, "loss",
-       "What early stopping of the task and run.best = mean go by: a metric that evaluations on valid give.", true, "",
-       "", "run.best=mean or patience!=0"},
+       "The metric on the valid split that early stopping of the task and run.best = mean use.", true, "", "",
+       "run.best=mean or patience!=0"},
       {"task", "head", text, "",
-       "The head that reads the task: the name of one that the program registers for the task's kind; the kind's own "
-       "when empty.",
+       "Name of the head, out of those that the program registers for the task's kind. If empty, the default head of "
+       "the kind is used.",
        true},
       {"task", "head_options", list, "",
-       "Options of a head that Polyhead does not bring: KEY=VALUE, separated by commas.", true, "", "", "head"},
-      {"task", "dropout", number, "", "Dropout rate of the head; encoder.dropout when not given.", true, ">=0,<1"},
-      {"task", "label_smoothing", number, "", "Label smoothing; when not given 0.1 for translation, else 0.", true,
-       ">=0,<1", "", "kind=classification|translation unless 0"},
+       "Options of a head that is not part of Polyhead: KEY=VALUE, separated by commas.", true, "", "", "head"},
+      {"task", "dropout", number, "", "Dropout probability of the head. If not given, encoder.dropout is used.", true,
+       ">=0,<1"},
+      {"task", "label_smoothing", number, "",
+       "Label smoothing. If not given, it is 0.1 for translation and 0 otherwise.", true, ">=0,<1", "",
+       "kind=classification|translation unless 0"},
       {"task", "class_weights", choice, "none",
-       "balanced weights a sample's loss by samples / (classes x samples of its class) of train.", true,
-       "none|balanced", "", "kind=classification"},
-      {"task", "focal_gamma", number, "0", "Focal loss, (1 - p)^gamma times a sample's loss; 0: off.", true, ">=0", "",
-       "kind=classification"},
-      {"task", "loss", choice, "mse", "Squared error or Huber's loss, of standardised values.", true, "mse|huber", "",
+       "Weights of the classes in the loss. With balanced, the loss of a sample is multiplied by samples / (classes x "
+       "samples of its class), counted in the train split.",
+       true, "none|balanced", "", "kind=classification"},
+      {"task", "focal_gamma", number, "0",
+       "Gamma of the focal loss, which multiplies the loss of a sample by (1 - p)^gamma. 0 disables it.", true, ">=0",
+       "", "kind=classification"},
+      {"task", "loss", choice, "mse",
+       "The loss of standardised values: mean squared error (mse) or Huber loss (huber).", true, "mse|huber", "",
        "kind=regression"},
       {"task", "delta", number, "1",
-       "Huber's loss: the error, in standard deviations of the target, above which the loss grows linearly.", true,
-       ">0", "", "kind=regression and loss=huber"},
-      {"task", "decoder_layers", integer, "2", "Blocks of the decoder.", true, ">=1", "", "kind=translation"},
-      {"task", "max_target", integer, "128", "Tokens that search writes at most.", true, ">=1", "", "kind=translation"},
+       "Delta of the Huber loss: the error, in standard deviations of the target, above which the loss grows linearly.",
+       true, ">0", "", "kind=regression and loss=huber"},
+      {"task", "decoder_layers", integer, "2", "Number of blocks of the decoder.", true, ">=1", "", "kind=translation"},
+      {"task", "max_target", integer, "128", "Maximum number of tokens that search generates.", true, ">=1", "",
+       "kind=translation"},
       {"task", "teacher", path, "",
-       "Knowledge distillation: the folder of a run whose head this one follows; none when not given."},
+       "Knowledge distillation: the folder of the run that holds the teacher of this task's head. If not given, the "
+       "task has no teacher."},
       {"task", "teacher_checkpoint", text, "",
-       "Checkpoint of the teacher: latest (when not given), best (of its run.best), or the step of one that is there; "
-       "it stays this one on resuming.",
+       "The teacher's checkpoint: latest (the default), best (by that run's run.best), or the step of an existing "
+       "checkpoint. It does not change when the run is resumed.",
        true, "", "", "teacher"},
       {"task", "teacher_weights", choice, "",
-       "The teacher's weights as its last update left them (when not given), or their moving average.", true,
-       "last|average", "", "teacher"},
+       "Whether to use the teacher's weights after its last update (last, the default) or their moving average "
+       "(average).",
+       true, "last|average", "", "teacher"},
       {"task", "teacher_task", text, "",
-       "The task of the teacher's run to follow; when not given that of the same name, else the only one of the same "
-       "kind.",
+       "The task of the teacher's run to learn from. If not given, it is the task with the same name, or else the only "
+       "task of the same kind.",
        true, "", "", "teacher"},
       {"task", "teacher_hash", text, "",
-       "xxh3-64 of the teacher's encoder and head; worked out at the start, checked on resuming.", true, "", "",
-       "teacher"},
+       "Hash (xxh3-64) of the teacher's encoder and head. It is computed at the start of the run and checked on "
+       "resuming.",
+       true, "", "", "teacher"},
       {"task", "distill", number, "",
-       "The share of the loss that is the distance from the teacher, the rest is the task's own; 0.5 when not given.",
+       "Weight of the distance from the teacher in the loss; the task's own loss has the rest. If not given, it is "
+       "0.5.",
        true, ">=0,<=1", "", "teacher"},
       {"task", "distill_temperature", number, "",
-       "The temperature at which probabilities are compared; 2 when not given.", true, ">0", "",
+       "Temperature at which probabilities are compared with the teacher's. If not given, it is 2.", true, ">0", "",
        "teacher and kind!=regression unless 2"},
-      {"task", "mask_share", number, "0.15", "The share of tokens to predict.", true, ">0,<=1", "", "kind=masked_lm"},
-      {"task", "mask_token", number, "0.8", "The share of those that become the mask token.", true, ">=0,<=1", "",
-       "kind=masked_lm"},
-      {"task", "mask_random", number, "0.1", "The share of those that become a random token.", true, ">=0,<=1", "",
-       "kind=masked_lm"},
+      {"task", "mask_share", number, "0.15", "Fraction of tokens to predict.", true, ">0,<=1", "", "kind=masked_lm"},
+      {"task", "mask_token", number, "0.8", "Fraction of the tokens to predict that are replaced by the mask token.",
+       true, ">=0,<=1", "", "kind=masked_lm"},
+      {"task", "mask_random", number, "0.1", "Fraction of the tokens to predict that are replaced by a random token.",
+       true, ">=0,<=1", "", "kind=masked_lm"},
   };
   return table;
 }

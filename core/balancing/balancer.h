@@ -1,5 +1,5 @@
-// Balancers: from what is known of each task to the weights w_t of the total loss, the sum over tasks of w_t L_t. One
-// file each.
+// Balancers compute the weights w_t of the total loss, which is the sum over tasks of w_t L_t. Each balancer has a file
+// of its own.
 #pragma once
 
 #include <memory>
@@ -14,10 +14,10 @@ struct BalanceInput {
   std::vector<double> static_weight;  // [tasks] task.NAME.weight
 };
 
-// All workers make the same calls with the same input, and so get the same weights.
+// All workers make the same calls with the same input, so they get the same weights.
 class Balancer {
  public:
-  // What must be measured for it in every step, in ascending order of cost.
+  // What must be measured in every step, in ascending order of cost.
   enum class Reads {
     nothing,
     losses,  // of each task
@@ -27,21 +27,21 @@ class Balancer {
 
   virtual ~Balancer() = default;
   virtual Reads reads() const { return Reads::nothing; }
-  // [tasks]; 0 for a task that is not active. Called once per step.
+  // Returns the weights, [tasks]; 0 for a task that is not active. Called once per step.
   virtual std::vector<double> weights(const BalanceInput& input) = 0;
 
-  // What the balancer has learned, to be saved with a checkpoint: a text of its own format; "": nothing.
+  // Returns the state to save with a checkpoint, as a text in the balancer's own format; "": there is none.
   virtual std::string state() const { return ""; }
-  // Throws Error(data) for a state that is not its own.
+  // Throws Error(data) for a state that this balancer did not write.
   virtual void restore(const std::string& state);
 };
 
-// 1 / (number of active tasks) each.
+// Weights of 1 / (number of active tasks).
 std::unique_ptr<Balancer> make_equal();
-// Proportional to the static weights; those of the active tasks sum to 1.
+// Weights proportional to the static weights, so that those of the active tasks sum to 1.
 std::unique_ptr<Balancer> make_static();
 
-// The balancer of a name. Throws Error(config) that lists the names there are.
+// Returns the balancer of this name. Throws Error(config), which lists the known names.
 std::unique_ptr<Balancer> make_balancer(const std::string& method);
 
 }  // namespace polyhead

@@ -1,4 +1,4 @@
-// The sizes of the batch that this process computes, for the message of an allocation that fails.
+// The sizes of the batch that this process is computing, for the error message when an allocation fails.
 #pragma once
 
 #include <algorithm>
@@ -10,12 +10,12 @@
 namespace polyhead {
 
 struct BatchSizes {
-  std::atomic<std::int64_t> sequences{0}, tokens{0}, longest{0};  // longest: tokens of a sequence
+  std::atomic<std::int64_t> sequences{0}, tokens{0}, longest{0};  // longest: number of tokens of the longest sequence
 };
 
 inline BatchSizes batch_sizes;
 
-// Called by whoever starts to compute a batch.
+// Must be called when the computation of a batch starts.
 inline void note_batch(const Batch& batch) {
   std::int64_t longest = 0;
   for (std::size_t i = 1; i < batch.offsets.size(); ++i)

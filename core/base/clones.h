@@ -1,7 +1,7 @@
-// POLYHEAD_CLONES before a function: compiled for several instruction sets, of which the dynamic loader picks one.
+// POLYHEAD_CLONES before a function compiles it for several instruction sets. The dynamic loader chooses one of them.
 #pragma once
 
-// ThreadSanitizer's runtime is not yet there when the loader picks.
+// ThreadSanitizer's runtime is not initialized yet when the loader chooses.
 #ifdef __SANITIZE_THREAD__
 #define POLYHEAD_CLONES
 #else

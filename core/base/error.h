@@ -1,4 +1,4 @@
-// An error that a person can act on, with the exit code that the program ends with.
+// An error that a user can act on, with the exit code of the program.
 #pragma once
 
 #include <stdexcept>
@@ -6,21 +6,21 @@
 
 namespace polyhead {
 
-// The program's exit codes; status.json says the same.
+// The program's exit codes. status.json uses the same ones.
 enum class Exit : int {
   done = 0,
   usage = 2,
-  data = 65,      // bad data or checkpoint
+  data = 65,      // invalid data or checkpoint
   internal = 70,  // internal error or corruption
   hang = 71,
   cannot_write = 73,
-  preempted = 75,  // saved; requeue
+  preempted = 75,  // a checkpoint is saved; start the run again
   diverged = 76,
   config = 78,
 };
 
-// What was being done, what was found, what was expected, what to do; names the file, the task, the rank where they
-// matter.
+// The message says what was being done, what was found, what was expected and what to do. It names the file, the task
+// and the rank where they matter.
 class Error : public std::runtime_error {
  public:
   Error(Exit code, const std::string& message) : std::runtime_error(message), code_(code) {}

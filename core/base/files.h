@@ -1,4 +1,4 @@
-// Files that are either whole or not there: written beside, synced, renamed.
+// Files that are either complete or absent: they are written to a temporary file, synced and renamed.
 #pragma once
 
 #include <cstddef>
@@ -10,21 +10,21 @@
 
 namespace polyhead {
 
-// The whole file; throws Error(data) with the system's reason.
+// Returns the content of the file. Throws Error(data) with the system's reason.
 std::string read_file(const std::filesystem::path& file);
-// Writes FILE.tmp, syncs it, renames it to FILE and syncs the folder; throws Error(cannot_write).
+// Writes FILE.tmp, syncs it, renames it to FILE and syncs the folder. Throws Error(cannot_write).
 void write_file_atomically(const std::filesystem::path& file, std::string_view content);
-// fsync of a file or folder; throws Error(cannot_write).
+// Calls fsync on a file or folder. Throws Error(cannot_write).
 void sync_path(const std::filesystem::path& path);
-// Renames over, and syncs the folder; throws Error(cannot_write).
+// Renames a file, replacing `to` if it exists, and syncs the folder. Throws Error(cannot_write).
 void rename_and_sync(const std::filesystem::path& from, const std::filesystem::path& to);
 
-// SHA-256 (FIPS 180-4) in hexadecimal.
+// SHA-256 (FIPS 180-4) in hexadecimal digits.
 std::string sha256(std::string_view bytes);
 std::string sha256_file(const std::filesystem::path& file);
 
-// A file written in pieces: FILE.tmp until commit(), which syncs and renames; removed when it is never committed.
-// Throws Error(cannot_write).
+// A file that is written in pieces. It is called FILE.tmp until commit(), which syncs and renames it. Without commit()
+// it is removed. Throws Error(cannot_write).
 class AtomicFile {
  public:
   explicit AtomicFile(const std::filesystem::path& file);

@@ -1,4 +1,4 @@
-// xxh3-64 of bytes and names, and of a step's samples.
+// Hashes (xxh3-64) of bytes and names, and of the samples of a step.
 #pragma once
 
 #include <cstddef>
@@ -14,18 +14,18 @@ inline std::uint64_t hash_bytes(std::string_view text, std::uint64_t seed = 0) {
   return hash_bytes(text.data(), text.size(), seed);
 }
 
-// One sample's part of ids_hash: xxh3-64 of the task's name, seeded with the stream position. A step's parts are added
-// mod 2^64.
+// One sample's contribution to ids_hash: xxh3-64 of the task's name, seeded with the stream position. The contributions
+// of a step are added mod 2^64.
 inline std::uint64_t hash_id(std::string_view task, std::uint64_t position) {
   return hash_bytes(task, position);
 }
 
-// ids_hash after a step: xxh3-64 over the 16 bytes (ids_hash before it, the step's sum), little endian.
+// Returns ids_hash after a step: xxh3-64 over 16 bytes (the previous ids_hash, then the step's sum), little endian.
 std::uint64_t roll_ids(std::uint64_t before, std::uint64_t step_sum);
 
-// 16 hexadecimal digits.
+// Returns 16 hexadecimal digits.
 std::string to_hex(std::uint64_t value);
-// The reverse; throws Error(data) on anything else.
+// The inverse of to_hex(). Throws Error(data) for anything else.
 std::uint64_t from_hex(std::string_view digits);
 
 }  // namespace polyhead

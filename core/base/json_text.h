@@ -1,4 +1,4 @@
-// JSON from files that others wrote: one value, of bounded depth, with numbers that can be written again as they were.
+// Reads JSON from foreign files: one value of bounded depth, whose numbers can be written again exactly as they were.
 #pragma once
 
 #include <cstddef>
@@ -11,35 +11,36 @@
 
 namespace polyhead {
 
-// Lists and objects inside one another. Writing a value, and comparing and copying it, calls itself for each.
+// Maximum depth of nested lists and objects. Writing, comparing and copying a value recurses once per level.
 inline constexpr std::size_t kMaxJsonDepth = 4096;
 
-// What is wrong with a text, without its place: "is not JSON (…)".
+// Says what is wrong with a text, without its place: "is not JSON (…)".
 class JsonError : public std::invalid_argument {
  public:
   using std::invalid_argument::invalid_argument;
 };
 
 enum class Numbers {
-  rounded,  // as the nearest 64-bit number; integers of more than 64 bits as written
-  exact     // as written where the 64-bit number would be written otherwise
+  rounded,  // as the nearest 64-bit number; integers of more than 64 bits keep their characters
+  exact     // a number keeps its characters if the 64-bit number would be written differently
 };
 
-// The value that `text` holds, whole. A number kept as written is a binary value of its characters: read it with
-// number_of, write it with dump_exactly. Json is nlohmann::json or nlohmann::ordered_json. Throws JsonError for
-// anything else than one JSON value, a zero byte, a number that no 64-bit float holds, and a depth above kMaxJsonDepth.
+// Parses `text`, which must be a single JSON value. Json is nlohmann::json or nlohmann::ordered_json.
+// - A number that keeps its characters becomes a binary value: read it with number_of(), write it with dump_exactly().
+// - Throws JsonError for anything else than one JSON value, for a zero byte, for a number that does not fit into a
+//   64-bit float, and for a depth above kMaxJsonDepth.
 template <class Json>
 Json parse_json(std::string_view text, Numbers numbers = Numbers::rounded);
 
-// The number that a value of parse_json is; none where it is something else.
+// Returns a value of parse_json() as a number, or nullopt if it is not a number.
 template <class Json>
 std::optional<double> number_of(const Json& value);
 
-// The characters of a number that was kept as written; none for any other value.
+// Returns the characters of a number that kept them, or nullopt for any other value.
 template <class Json>
 std::optional<std::string> written_number(const Json& value);
 
-// A value of parse_json on one line. Bytes that are not UTF-8 become U+FFFD.
+// Writes a value of parse_json() on one line. Bytes that are not UTF-8 become U+FFFD.
 std::string dump_exactly(const nlohmann::ordered_json& value);
 
 }  // namespace polyhead

@@ -1,4 +1,4 @@
-// A library that the program was compiled against, and the one that was loaded.
+// A library in the version that the program was compiled against and in the version that was loaded.
 #pragma once
 
 #include <string>
@@ -7,15 +7,15 @@ namespace polyhead {
 
 struct Library {
   std::string name = {};      // "HDF5"
-  std::string compiled = {};  // version of its headers; "" where the program was built without it
-  std::string loaded = {};    // version that the loaded library tells; "" where it tells none
-  std::string file = {};      // that it was loaded from; "" where that is not known
+  std::string compiled = {};  // version of its headers; "": the program was built without it
+  std::string loaded = {};    // version that the loaded library reports; "": it reports none
+  std::string file = {};      // file that it was loaded from; "": not known
   std::string note = {};      // "thread level multiple"
-  std::string fault = {};     // why the two do not go together; "" when they do
+  std::string fault = {};     // why the two versions are incompatible; "": they are compatible
   std::string cure = {};
 };
 
-// The file that holds the code or data at `address`; "" when the loader does not tell.
+// Returns the file that holds the code or data at `address`, or "" if the loader does not know it.
 std::string file_of(const void* address);
 
 }  // namespace polyhead

@@ -1,4 +1,4 @@
-// A count of what this process gets done, by which a watchdog tells a slow process from one that hangs.
+// Counts the work that this process completes. The watchdog uses it to distinguish a slow process from a hung one.
 #pragma once
 
 #include <atomic>
@@ -8,7 +8,8 @@ namespace polyhead {
 
 inline std::atomic<std::uint64_t> progress_count{0};
 
-// Whatever may go on for long calls it now and then: a block read, a batch evaluated. Any thread, a few nanoseconds.
+// Must be called from time to time during long work, for example after each block read or batch evaluated. Any thread
+// may call it; a call takes a few nanoseconds.
 inline void note_progress() {
   progress_count.fetch_add(1, std::memory_order_relaxed);
 }

@@ -1,4 +1,4 @@
-// A regular file that stays readable while it is open, whatever becomes of its name.
+// A regular file that stays readable while it is open, even if it is renamed or removed.
 #pragma once
 
 #include <cstddef>
@@ -14,8 +14,8 @@ namespace polyhead {
 
 class RegularFile {
  public:
-  // Throws Error(data) naming the file when it is missing, or is no regular file (a folder, a device, a pipe);
-  // Error(internal) when this process can open no more files.
+  // Throws Error(data) naming the file when it is missing or is not a regular file (a folder, a device, a pipe), and
+  // Error(internal) when this process cannot open more files.
   explicit RegularFile(const std::filesystem::path& file);
   RegularFile(RegularFile&& other) noexcept;
   ~RegularFile();
@@ -24,12 +24,12 @@ class RegularFile {
   RegularFile& operator=(RegularFile&&) = delete;
 
   const std::filesystem::path& path() const { return path_; }
-  std::uint64_t size() const { return size_; }  // bytes, when it was opened
+  std::uint64_t size() const { return size_; }  // bytes, at the time of opening
 
-  // The first `bytes` bytes, or the whole file. Throws Error(data) when it cannot be read, ends early, or does not fit
-  // into memory.
+  // Returns the first `bytes` bytes, or the whole file. Throws Error(data) when the file cannot be read, ends early, or
+  // does not fit into memory.
   std::string read(std::uint64_t bytes = std::numeric_limits<std::uint64_t>::max()) const;
-  // xxh3-64 of the file's bytes, which are read in pieces. Throws Error(data).
+  // Returns xxh3-64 of the file's bytes, which are read in pieces. Throws Error(data).
   std::uint64_t hash() const;
 
  private:

@@ -1,4 +1,5 @@
-// The safetensors container (huggingface/safetensors): 8-byte header length, JSON header, raw little-endian data.
+// The safetensors container format (huggingface/safetensors): 8 bytes with the header's length, a JSON header, then raw
+// little-endian data.
 #pragma once
 
 #include <cstdint>
@@ -16,16 +17,16 @@ namespace polyhead {
 struct StoredTensor {
   std::string dtype;  // "F32", "F64", "I64", "BF16", "F16", "U8", …
   std::vector<std::int64_t> shape;
-  std::span<const std::byte> data;  // shape's elements, row-major, little endian
+  std::span<const std::byte> data;  // elements of `shape`, row-major, little endian
 };
 
-// Writes a file, synced; tensors in the order of their names; the same input gives the same bytes. Returns xxh3-64 of
-// the file. Throws Error(cannot_write) naming the file and the system's reason.
+// Writes a file and syncs it. Tensors are in the order of their names, and the same input gives the same bytes. Returns
+// xxh3-64 of the file. Throws Error(cannot_write) naming the file and the system's reason.
 std::uint64_t write_safetensors(const std::filesystem::path& file, const std::map<std::string, StoredTensor>& tensors,
                                 const std::map<std::string, std::string>& metadata);
 
-// A file read whole. Every field of the header is checked (no overlap, no hole, sizes equal to the shapes', no key
-// twice) before the data are read; throws Error(data).
+// A file that is read completely. Every field of the header is checked before the data are read: no overlap, no gap,
+// sizes that match the shapes, no duplicate key. Throws Error(data).
 class SafetensorsFile {
  public:
   explicit SafetensorsFile(const std::filesystem::path& file);
@@ -37,9 +38,9 @@ class SafetensorsFile {
 
  private:
   struct Place {
-    std::uint64_t first = 0, last = 0;  // bytes of the data
+    std::uint64_t first = 0, last = 0;  // byte range within the data
   };
-  // Fills all but the tensors' data; returns where those lie.
+  // Fills in everything except the tensors' data; returns the places of these.
   std::map<std::string, Place> read_header(std::string_view text, std::uint64_t data_bytes);
 
   std::string bytes_;

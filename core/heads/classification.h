@@ -1,6 +1,6 @@
-// One label a text, read from the task's synthesis: r_t -> linear, gelu, dropout, linear -> softmax. The loss of a
-// sample of label y is w_y (1 - p_y)^gamma times the smoothed cross-entropy, with class weights w (all 1 unless
-// balanced) and the focal loss' gamma (Lin et al., 2017; 0: off).
+// Predicts one label per text from the task's synthesis: r_t -> linear, gelu, dropout, linear -> softmax. The loss of a
+// sample with label y is w_y (1 - p_y)^gamma times the smoothed cross-entropy, where w are class weights (all 1 unless
+// balanced) and gamma is that of the focal loss (Lin et al., 2017; 0 disables it).
 #pragma once
 
 #include "core/heads/pooled.h"

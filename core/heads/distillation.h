@@ -1,5 +1,5 @@
-// Knowledge distillation: a head follows what a teacher says about the same samples (Hinton, Vinyals and Dean, 2015,
-// "Distilling the Knowledge in a Neural Network").
+// Knowledge distillation: a head learns from the outputs of a teacher for the same samples (Hinton, Vinyals and Dean,
+// 2015, "Distilling the Knowledge in a Neural Network").
 #pragma once
 
 #include "core/model/torch.h"
@@ -10,15 +10,15 @@ namespace polyhead {
 struct Distillation {
   torch::Tensor outputs;   // the teacher's Head::outputs of the same slice, without a gradient
   double share = 0.5;      // in [0, 1]
-  double temperature = 2;  // above 0; of D where it compares probabilities
+  double temperature = 2;  // above 0; used in D if it compares probabilities
 
   torch::Tensor mix(const torch::Tensor& loss, const torch::Tensor& distance) const {
     return (1 - share) * loss + share * distance;
   }
 };
 
-// D of targets that a softmax over the last dimension tells, for temperature t:
-// t^2 KL(softmax(teacher.outputs / t) || softmax(logits / t)), the sum over all rows.
+// Returns D for outputs that are logits of a softmax over the last dimension, at temperature t: t^2
+// KL(softmax(teacher.outputs / t) || softmax(logits / t)), summed over all rows.
 torch::Tensor softened_divergence(const torch::Tensor& logits, const Distillation& teacher);
 
 }  // namespace polyhead

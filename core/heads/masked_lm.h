@@ -1,5 +1,5 @@
-// The tokens at masked positions: h_i + w_it V_t h_i -> linear, gelu, norm -> the token table, tied -> softmax over the
-// vocabulary.
+// Predicts the tokens at masked positions: h_i + w_it V_t h_i -> linear, gelu, norm -> the encoder's token table ->
+// softmax over the vocabulary.
 #pragma once
 
 #include "core/heads/head.h"
@@ -15,7 +15,7 @@ class MaskedLmHead : public Head {
   torch::Tensor distilled_loss(const HeadInput& input, const TaskSlice& slice,
                                const Distillation& teacher) const override;
   Scored score(const HeadInput& input, const TaskSlice& slice) const override;
-  // At the positions whose token is <mask>.
+  // Predicts the positions whose token is <mask>.
   Predicted predict(const HeadInput& input) const override;
 
  private:

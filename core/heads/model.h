@@ -1,4 +1,4 @@
-// The part of the model that one worker holds: the whole encoder and the heads of its tasks.
+// The part of the model that one worker holds: the whole encoder, and the heads of its tasks.
 #pragma once
 
 #include <map>
@@ -13,7 +13,7 @@ namespace polyhead {
 
 class Model {
  public:
-  // heads: by the task's index. tasks: all that the encoder is trained with.
+  // tasks: number of tasks that the encoder is trained with. heads() is by the index of the task.
   Model(const EncoderOptions& encoder, const AttentionOptions& attention, std::int64_t vocab_size, std::int64_t tasks,
         const InputOptions& inputs = {})
       : encoder_(encoder, attention, vocab_size, tasks, inputs) {}
@@ -24,12 +24,13 @@ class Model {
   Head& head(int task) const { return *heads_.at(task); }
   const std::map<int, std::unique_ptr<Head>>& heads() const { return heads_; }
 
-  // Makes all parameters with their starting values, which depend on (seed, owner, name) alone. `encoder_gradients`:
-  // see Arena::finish.
+  // Allocates all parameters and sets their initial values, which depend only on (seed, owner, name).
+  // encoder_gradients: see Arena::finish().
   void finish(std::uint64_t seed, torch::TensorOptions options, void* encoder_gradients = nullptr);
 
-  // One packed pass of the encoder over the batch; the inputs of its slices' heads, in their order. The batch is not
-  // empty. Throws Error(internal) when tasks own parts of the encoder and a slice's head is not here.
+  // Runs the encoder once over the packed batch, which must not be empty. Returns the inputs of the heads of its
+  // slices, in their order. Throws Error(internal) if tasks own parts of the encoder and this worker does not hold the
+  // head of a slice.
   std::vector<HeadInput> forward(const Batch& batch, bool training) const;
 
  private:

@@ -1,5 +1,6 @@
-// Any number of labels a text, each told by its own sigmoid: r_t -> linear, gelu, dropout, linear. The loss of a sample
-// is the sum of its classes' binary cross-entropies, which is the negative log-likelihood of its label set.
+// Predicts any number of labels per text, each by its own sigmoid: r_t -> linear, gelu, dropout, linear. The loss of a
+// sample is the sum of the binary cross-entropies of its classes, which is the negative log-likelihood of its label
+// set.
 #pragma once
 
 #include "core/heads/pooled.h"

@@ -1,12 +1,12 @@
-// The loss of the targets alone, of heads that train with label smoothing: for people to read, never trained on.
+// The loss without label smoothing, for heads that train with it. It is reported to users and never trained on.
 #pragma once
 
 #include "core/model/torch.h"
 
 namespace polyhead {
 
-// While it lives, heads of this thread that smooth labels also tell the sum of the negative log-likelihoods of their
-// targets, without smoothing. One at a time.
+// While this object lives, heads on this thread that smooth labels also report the sum of the negative log-likelihoods
+// of their targets without smoothing. At most one object may exist per thread.
 class PlainLoss {
  public:
   PlainLoss();
@@ -14,10 +14,10 @@ class PlainLoss {
   PlainLoss(const PlainLoss&) = delete;
   PlainLoss& operator=(const PlainLoss&) = delete;
 
-  // What was told since the last call, a scalar without a gradient; undefined: nothing.
+  // Returns the sum reported since the last call, a scalar without a gradient; undefined if there was none.
   torch::Tensor take();
 
-  // For heads: whether anybody listens on this thread, and the sum.
+  // For heads: whether a PlainLoss exists on this thread, and the report of a sum.
   static bool wanted();
   static void tell(const torch::Tensor& sum);
 

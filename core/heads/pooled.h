@@ -1,4 +1,4 @@
-// What heads with one output vector a text share: r_t -> linear, gelu, dropout, linear.
+// Base class of heads with one output vector per text: r_t -> linear, gelu, dropout, linear.
 #pragma once
 
 #include "core/heads/head.h"

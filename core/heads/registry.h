@@ -1,4 +1,4 @@
-// Which heads there are.
+// The registered heads.
 #pragma once
 
 #include <string>
@@ -8,7 +8,7 @@
 
 namespace polyhead {
 
-// The names of a kind's heads; its own, which has the kind's name, comes first.
+// Returns the names of the heads for a kind. The default head, which has the kind's name, comes first.
 std::vector<std::string> heads_of(Kind kind);
 
 }  // namespace polyhead

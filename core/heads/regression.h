@@ -1,7 +1,8 @@
-// One or more numbers a text: r_t -> linear, gelu, dropout, linear. It learns targets standardised by the train split's
-// means and deviations; what it tells is in the targets' own unit. The loss of a sample is the mean over its outputs of
-// the squared error, or of the Huber loss (e^2 / 2 up to delta, then delta (|e| - delta / 2)), of the standardised
-// values.
+// Predicts one or more numbers per text: r_t -> linear, gelu, dropout, linear.
+// - It is trained on targets standardised by the means and deviations of the train split; its predictions are in the
+//   units of the data.
+// - The loss of a sample is the mean over its outputs of the squared error, or of the Huber loss (e^2 / 2 up to delta,
+//   then delta (|e| - delta / 2)), of the standardised values.
 #pragma once
 
 #include "core/heads/pooled.h"
@@ -19,10 +20,10 @@ class RegressionHead : public PooledHead {
   Predicted predict(const HeadInput& input) const override;
 
  private:
-  // [sequences]; output and target: [sequences, outputs], standardised
+  // Return [sequences]. output and target: [sequences, outputs], standardised.
   torch::Tensor losses(const torch::Tensor& output, const torch::Tensor& target) const;
   torch::Tensor losses(const torch::Tensor& output, const TaskSlice& slice) const;
-  torch::Tensor values(const torch::Tensor& output) const;  // [sequences, outputs] in their own unit, in double
+  torch::Tensor values(const torch::Tensor& output) const;  // [sequences, outputs] in the units of the data, in double
 };
 
 }  // namespace polyhead

@@ -1,4 +1,4 @@
-// One tag a word, read at the word's first piece: h_i + w_it V_t h_i -> dropout, linear -> softmax.
+// Predicts one tag per word, from the word's first piece: h_i + w_it V_t h_i -> dropout, linear -> softmax.
 #pragma once
 
 #include "core/heads/head.h"

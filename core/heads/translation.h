@@ -1,6 +1,9 @@
-// Translation: a pre-norm transformer decoder over the packed targets, tied to the token table. Its cross-attention
-// adds log w_it, the word's weight for this task, to the scores, and log(delta) = 0 to one extra learned position after
-// the words. Its queries and keys turn with their positions in target and source: words of near positions belong
+// Translation with a pre-norm transformer decoder over the packed targets; its output layer is the encoder's token
+// table.
+// - Cross-attention adds log w_it, where w_it is the word's weight for this task, to the scores. One additional learned
+//   position after the words gets log(delta) = 0.
+// - Its queries are rotated by their positions in the target and its keys by those in the source, so that words at
+//   nearby positions attend to each other.
 // together.
 #pragma once
 
@@ -18,12 +21,12 @@ class TranslationHead : public Head {
                                const Distillation& teacher) const override;
   Scored score(const HeadInput& input, const TaskSlice& slice) const override;
   Predicted predict(const HeadInput& input) const override { return generate(input, {}); }
-  // Beam search with a key/value cache, all sequences at once; at most options.max_target tokens and twice the source
-  // plus 8, "eos" included.
+  // Beam search with a key/value cache over all sequences at once. It generates at most min(options.max_target, 2n + 8)
+  // tokens for a source of n tokens, "eos" included.
   Predicted generate(const HeadInput& input, const SearchOptions& options) const override;
 
  private:
-  struct Memory {          // what cross-attention reads: the words and the extra position of each sequence
+  struct Memory {          // input of cross-attention: the words and the additional position of each sequence
     torch::Tensor states;  // [tokens + sequences, dim]
     torch::Tensor bias;    // [tokens + sequences]
     Segments segments;

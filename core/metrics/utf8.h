@@ -1,4 +1,4 @@
-// Text as code points, the unit of the translation metrics.
+// Text as code points, which are the units of the translation metrics.
 #pragma once
 
 #include <string>
@@ -6,13 +6,13 @@
 
 namespace polyhead {
 
-// Code points of UTF-8. Each maximal run that starts a character without completing it, and each other invalid byte,
-// becomes U+FFFD, as the Unicode Standard recommends (chapter 3.9) and Python's errors="replace" does.
+// Decodes UTF-8. Each maximal run of bytes that starts a character without completing it, and each other invalid byte,
+// becomes U+FFFD, as recommended by the Unicode Standard (chapter 3.9) and done by Python's errors="replace".
 std::u32string decode_utf8(std::string_view text);
-// The reverse; surrogates and values above U+10FFFF become U+FFFD.
+// Encodes UTF-8. Surrogates and values above U+10FFFF become U+FFFD.
 std::string encode_utf8(std::u32string_view text);
 
-// White space as Python's str.split and str.rstrip see it: Unicode's White_Space, and the separators U+001C to U+001F.
+// White space as in Python's str.split and str.rstrip: Unicode's White_Space, and the separators U+001C to U+001F.
 bool is_space(char32_t c);
 
 }  // namespace polyhead

@@ -1,4 +1,4 @@
-// Activation checkpointing (Chen et al., 2016): backward computes again what forward did not keep.
+// Activation checkpointing (Chen et al., 2016): backward recomputes the activations that forward did not store.
 #pragma once
 
 #include <functional>
@@ -7,8 +7,9 @@
 
 namespace polyhead {
 
-// f(x), of which only x is kept until backward, which calls f once more. f must give the same bits each time; x needs a
-// gradient. The gradients of what f uses besides x are added to theirs as without checkpointing, bit for bit, and once.
+// Returns f(x). Until backward only x is stored; backward then calls f again.
+// - f must give the same bits every time, and x must require a gradient.
+// - The gradients of other tensors that f uses are accumulated once, bitwise as without checkpointing.
 torch::Tensor checkpointed(const std::function<torch::Tensor(torch::Tensor)>& f, const torch::Tensor& x);
 
 }  // namespace polyhead

@@ -1,5 +1,5 @@
-// One flat arena per owner (the encoder, each head): parameters are views into one buffer, their gradients into
-// another, so that reducing, clipping, AdamW, hashing and checkpointing work on slices of it.
+// One flat arena per owner (the encoder, each head). Parameters are views into one buffer and their gradients views
+// into another, so that reductions, clipping, AdamW, hashes and checkpoints can work on slices of it.
 #pragma once
 
 #include <cstddef>
@@ -16,13 +16,14 @@ namespace polyhead {
 struct Parameter {
   std::string name;  // "layers.0.attention.qkv.weight"
   std::vector<std::int64_t> shape;
-  double initial = 0;  // standard deviation of a normal start; with `constant`, the value itself
+  double initial = 0;  // standard deviation of the normal initial values; with `constant`, the initial value itself
   bool constant = false;
-  bool decay = false;       // weight decay
-  bool trainable = true;    // false: no gradient is computed, and the optimizer leaves it alone
-  std::int64_t depth = 0;   // blocks from the top, for layer-wise learning rates: 0 above the blocks, 1 in the top one
-  std::int64_t offset = 0;  // elements, in the arena
-  torch::Tensor tensor;     // a leaf, which requires a gradient if it is trainable; defined by finish()
+  bool decay = false;     // whether weight decay applies
+  bool trainable = true;  // false: no gradient is computed, and the optimizer does not change it
+  std::int64_t depth =
+      0;  // number of blocks from the top, for layer-wise learning rates: 0 above the blocks, 1 in the top block
+  std::int64_t offset = 0;  // in the arena, in elements
+  torch::Tensor tensor;     // a leaf; requires a gradient if it is trainable; defined by finish()
 
   std::int64_t size() const;  // elements, without padding
 };
@@ -33,25 +34,25 @@ class Arena {
   Arena(const Arena&) = delete;
   Arena& operator=(const Arena&) = delete;
 
-  // Before finish(). The pointers stay valid; `tensor` is defined by finish(). `trainable` may be changed until then.
+  // Add a parameter; call them before finish(). The pointers stay valid. `trainable` may be changed until finish().
   Parameter* normal(const std::string& name, std::vector<std::int64_t> shape, double deviation, bool decay);
   Parameter* constant(const std::string& name, std::vector<std::int64_t> shape, double value);
-  // The depth of parameters that are added from now on.
+  // Sets the depth of the parameters that are added after this call.
   void set_depth(std::int64_t depth) { depth_ = depth; }
 
-  // Elements of the buffer, padding included (each tensor starts at a multiple of 16 elements). Decayed parameters come
-  // first.
+  // Returns the number of elements of the buffer, padding included: each tensor starts at a multiple of 16 elements.
+  // Parameters with weight decay come first.
   std::int64_t layout();
-  // Makes the buffers and the starting values, which depend on (seed, owner, name) alone. `gradient_memory`, if given,
-  // is host memory of layout() elements for the gradients, and must outlive the arena.
+  // Allocates the buffers and sets the initial values, which depend only on (seed, owner, name). `gradient_memory`, if
+  // given, is host memory of layout() elements for the gradients; it must outlive the arena.
   void finish(const std::string& owner, std::uint64_t seed, torch::TensorOptions options,
               void* gradient_memory = nullptr);
 
   const std::deque<Parameter>& parameters() const { return parameters_; }
   std::int64_t parameter_count() const;  // elements, without padding
-  // Makes this buffer hold the gradients. buffer: [layout()] of the values' type and device.
+  // Uses this buffer for the gradients. buffer: [layout()], with the type and device of the values.
   void bind_gradients(const torch::Tensor& buffer);
-  // Registers the function that announce() calls; {} removes it. One at a time.
+  // Registers the function that announce() calls; {} removes it. There is at most one.
   void on_complete(std::function<void(std::size_t)> listener) { listener_ = std::move(listener); }
   // Reports that backward has written the whole gradient of this parameter (its index in parameters()). Called by
   // autograd's hooks, or by code that writes gradients itself, on the thread that runs backward.
@@ -61,11 +62,12 @@ class Arena {
 
   torch::Tensor values() const { return values_; }
   torch::Tensor gradients() const { return gradients_; }
-  std::int64_t decayed() const { return decayed_; }  // elements of the buffer that weight decay covers: [0, decayed)
+  std::int64_t decayed() const { return decayed_; }  // number of elements with weight decay: [0, decayed) of the buffer
 
-  // Throws std::logic_error when autograd has replaced a gradient's memory (create_graph, or a gradient set undefined).
+  // Throws std::logic_error when autograd has replaced the memory of a gradient (create_graph, or a gradient set to
+  // undefined).
   void check_gradients() const;
-  // xxh3-64 over the parameters' values by name, without padding.
+  // Returns xxh3-64 of the parameters' values in the order of their names, without padding.
   std::uint64_t hash() const;
 
  private:
@@ -77,7 +79,8 @@ class Arena {
   std::function<void(std::size_t)> listener_;
 };
 
-// sqrt(sum of squares) of a flat tensor, accumulated in double; a plain float norm of an arena was off by 4.5e-4.
+// Returns sqrt(sum of squares) of a flat tensor, accumulated in double. A plain float norm of an arena was off by
+// 4.5e-4.
 double flat_norm(const torch::Tensor& flat);
 
 }  // namespace polyhead

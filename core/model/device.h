@@ -1,5 +1,5 @@
-// The device a worker computes on. device_cuda.cpp where the program is built for CUDA, no_cuda.cpp beside it
-// otherwise.
+// The device that a worker computes on. Implemented by device_cuda.cpp if the program is built for CUDA, and by
+// no_cuda.cpp otherwise.
 #pragma once
 
 #include <string>
@@ -8,12 +8,12 @@
 
 namespace polyhead {
 
-// "cpu" or "cuda": device number local_rank, or the one device where the process sees no other (a launcher may show
-// each worker its own). Throws Error(config) naming what there is and the cure.
+// Returns the device for "cpu" or "cuda". For cuda it is device number local_rank, or the only device that the process
+// sees (a launcher may give each worker its own). Throws Error(config), which names the available devices and the cure.
 torch::Device choose_device(const std::string& name, int local_rank);
-// "auto" becomes cuda where the program was built for it and a device is there, else cpu.
+// Replaces "auto" by cuda if the program was built for it and a device is available, otherwise by cpu.
 std::string resolve_device(const std::string& name);
-// The cudaStream_t that this thread's kernels run on; null on a CPU.
+// Returns the cudaStream_t on which this thread's kernels run, or null for a CPU.
 void* stream_of(torch::Device device);
 
 }  // namespace polyhead

@@ -1,6 +1,6 @@
-// Sums of gradients whose bits do not depend on the order of their terms: each term is rounded to a multiple of a power
-// of two and added as a 64-bit integer. The unit follows from the number of terms alone, so that every worker has the
-// same without asking.
+// Sums of gradients whose bits do not depend on the order of the terms. Each term is rounded to a multiple of a power
+// of two and added as a 64-bit integer. This unit depends only on the number of terms, so all workers use the same one
+// without communication.
 #pragma once
 
 #include <cstdint>
@@ -11,24 +11,27 @@ namespace polyhead {
 
 class ExactSum {
  public:
-  // An element of a term has a magnitude below this; 2^50 / terms units make 1.
+  // Bound on the magnitude of an element of a term. 1 is 2^50 / n units, where n is the number of
+  // terms rounded up to a power of two.
   static constexpr double kLargest = 4096;
   static constexpr std::int64_t kMostTerms = 1 << 20;
 
-  // Sums of `elements` numbers, in `memory` (host, elements long, which must outlive this) or its own.
+  // Sums of `elements` numbers. They are stored in `memory` (host, `elements` long, which must outlive this object), or
+  // in memory of its own if that is null.
   explicit ExactSum(std::int64_t elements, std::int64_t* memory = nullptr);
   ExactSum(const ExactSum&) = delete;
   ExactSum& operator=(const ExactSum&) = delete;
 
-  // Zero; from now on at most `terms` terms of all workers are added. Throws Error(config) beyond kMostTerms.
+  // Sets the sums to zero. At most `terms` terms of all workers may be added until the next call. Throws Error(config)
+  // above kMostTerms.
   void begin(std::int64_t terms);
-  // Adds a term and leaves zeros in its place. gradient: [elements] float32 or float64, on the host. False when an
-  // element is not finite, or too large: then the sum is not to be used.
+  // Adds a term and sets the gradient to zero. gradient: [elements] float32 or float64, on the host. Returns false when
+  // an element is not finite or too large; the sum must not be used then.
   [[nodiscard]] bool accumulate(const torch::Tensor& gradient);
-  // The sums in the gradient's type, rounded once.
+  // Writes the sums to `gradient` in its type, rounded once.
   void write_to(const torch::Tensor& gradient) const;
 
-  // To be added up over workers, as integers.
+  // The sums, to be added up over workers as integers.
   std::int64_t* data() { return sums_; }
   std::int64_t size() const { return elements_; }
 
@@ -36,7 +39,7 @@ class ExactSum {
   torch::Tensor own_;
   std::int64_t* sums_ = nullptr;
   std::int64_t elements_ = 0;
-  double units_ = 0;  // that make 1
+  double units_ = 0;  // units per 1
 };
 
 }  // namespace polyhead

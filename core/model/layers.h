@@ -1,4 +1,4 @@
-// The layers that encoder and heads are built of: parameters in an arena, applied to packed rows.
+// The layers of the encoder and the heads: parameters in an arena, applied to packed rows.
 #pragma once
 
 #include <functional>
@@ -9,20 +9,20 @@
 
 namespace polyhead {
 
-// How the branches of a block are joined to it, and how their weights start.
+// How the branches of a block are joined to it, and how their weights are initialized.
 struct BlockForm {
-  // x + f(norm(x)); f's matrices start Xavier-normal, the last one's times `gain`. Or as BERT has it: norm(x + f(x)),
-  // the norm's epsilon is 1e-12, matrices start normal(0.02).
+  // false: x + f(norm(x)); the matrices of f are Xavier-normal, the last one times `gain`. true, as in BERT: norm(x +
+  // f(x)); the norm's epsilon is 1e-12, and matrices are normal(0.02).
   bool post_norm = false;
   double gain = 1;
 };
 
-// y = x W^T + b; W: [out, in], Xavier-normal start times `gain`, decayed.
+// y = x W^T + b. W: [out, in], initially Xavier-normal times `gain`, with weight decay.
 struct Linear {
   Parameter *weight = nullptr, *bias = nullptr;
   Linear() = default;
   Linear(Arena& arena, const std::string& name, std::int64_t in, std::int64_t out, double gain = 1);
-  // The same as the form starts it; last: the last of its branch.
+  // The same with the initial values of the form. last: whether it is the last matrix of its branch.
   Linear(Arena& arena, const std::string& name, std::int64_t in, std::int64_t out, const BlockForm& form, bool last);
   torch::Tensor operator()(const torch::Tensor& x) const;
 };
@@ -36,8 +36,8 @@ struct LayerNorm {
   torch::Tensor operator()(const torch::Tensor& x) const;
 };
 
-// A branch f of a block and its norm: x + path * dropout(f(norm(x))), or norm(x + path * dropout(f(x))).
-// path: see DropoutKeys::path, undefined: 1.
+// A branch f of a block with its norm: x + path * dropout(f(norm(x))), or norm(x + path * dropout(f(x))). path: see
+// DropoutKeys::path; undefined: 1.
 struct Residual {
   LayerNorm norm;
   bool post_norm = false;
@@ -45,7 +45,7 @@ struct Residual {
   Residual(Arena& arena, const std::string& name, std::int64_t dim, const BlockForm& form);
   torch::Tensor operator()(const torch::Tensor& x, const std::function<torch::Tensor(const torch::Tensor&)>& f,
                            const DropoutKeys& keys, std::int64_t site, double dropout, const torch::Tensor& path) const;
-  // Its two halves: what f reads, and what becomes of f's value.
+  // The two halves of it: the input of f, and what joins the value of f to x.
   torch::Tensor input(const torch::Tensor& x) const { return post_norm ? x : norm(x); }
   torch::Tensor join(const torch::Tensor& branch, const torch::Tensor& x, const DropoutKeys& keys, std::int64_t site,
                      double dropout, const torch::Tensor& path) const;
@@ -61,7 +61,7 @@ struct FeedForward {
                            const torch::Tensor& path = {}) const;
 };
 
-// The branch out(attention(x)), over packed sequences; with rotary positions if it is given any.
+// The branch out(attention(x)) over packed sequences, with rotary positions if `rotary` has any.
 struct SelfAttention {
   Residual residual;
   Linear qkv, out;

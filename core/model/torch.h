@@ -1,4 +1,5 @@
-// LibTorch as we use it: tensors, functions and autograd. The precompiled header of every target with tensors.
+// The parts of LibTorch that Polyhead uses: tensors, functions and autograd. It is the precompiled header of all
+// targets that use tensors.
 #pragma once
 
 #pragma GCC diagnostic push

@@ -1,4 +1,4 @@
-// Which LibTorch this is.
+// The versions of LibTorch.
 #pragma once
 
 #include "core/base/library.h"

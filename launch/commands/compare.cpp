@@ -17,8 +17,8 @@
 #include "core/base/hash.h"
 #include "core/base/names.h"
 #include "core/model/device.h"
-#include "distributed/evaluation/evaluation.h"
 #include "distributed/checkpoint/trained.h"
+#include "distributed/evaluation/evaluation.h"
 #include "launch/child_program.h"
 #include "launch/commands/commands.h"
 #include "launch/comparison.h"
@@ -310,16 +310,19 @@ std::span<const Option> compare_options() {
   using enum OptionType;
   static const std::vector<Option> table = [] {
     std::vector<Option> all = {
-        {"", "config", path, "", "The configuration file (INI), as train takes it.", false, {}, "c"},
-        {"", "out", path, "", "The folder of all runs; finished ones in it are not repeated, others go on."},
+        {"", "config", path, "", "The configuration file (INI), as for polyhead train.", false, {}, "c"},
+        {"", "out", path, "",
+         "The folder of all runs. Runs in it that are finished are not repeated; unfinished ones are resumed."},
         {"", "against", path, "",
-         "Another configuration file to compare with, instead of each task alone; options of sections on the command "
-         "line hold for both."},
-        {"", "seeds", integer, "3", "Seeds of each: run.seed and those after it.", false, ">=1"},
+         "Another configuration file to compare with, instead of training each task alone. Section options on the "
+         "command line apply to both configurations."},
+        {"", "seeds", integer, "3", "Number of seeds per configuration: run.seed and the seeds that follow it.", false,
+         ">=1"},
         {"", "launcher", text, "",
-         "What starts the workers of a run, as 'mpirun -n 4' or 'srun --mpi=pmix -n 4'; one worker without it."},
+         "Command that starts the workers of a run, such as 'mpirun -n 4' or 'srun --mpi=pmix -n 4'. If not given, a "
+         "run has one worker."},
         {"", "split", choice, "test", "The split to compare on.", false, "train|valid|test"},
-        {"", "draws", integer, "10000", "Draws of the paired bootstrap.", false, ">=100"},
+        {"", "draws", integer, "10000", "Number of draws of the paired bootstrap.", false, ">=100"},
         {"", "json", flag, "", "Print one JSON object instead of a table."},
     };
     std::ranges::copy_if(train_options(), std::back_inserter(all),

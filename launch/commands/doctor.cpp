@@ -131,11 +131,10 @@ std::span<const Option> doctor_options() {
   using enum OptionType;
   static const std::vector<Option> table = [] {
     std::vector<Option> own = {
-        {"", "json", flag, "false", "Print one JSON object."},
+        {"", "json", flag, "false", "Print one JSON object instead of a table."},
         {"", "calibrate", path, "",
-         "Where there is no fault, do what polyhead plan --calibrate does, with a configuration and a data set; what "
-         "is "
-         "found goes to stderr then."},
+         "If there is no fault, run polyhead plan --calibrate with this file afterwards, which needs a configuration "
+         "and a data set. The report is then printed to standard error."},
     };
     const std::span<const Option> train = train_options();
     own.insert(own.end(), train.begin(), train.end());

@@ -165,11 +165,13 @@ json json_of(const SplitInfo& info, const SplitSummary* summary, Kind kind) {
 std::span<const Option> inspect_options() {
   using enum OptionType;
   static const std::vector<Option> table = {
-      {"", "data", path, "", "The data set."},
-      {"", "task", list, "", "Only these tasks."},
-      {"", "split", choice, "train", "The split to look into; the counts are of all.", false, "train|valid|test|all"},
-      {"", "samples", integer, "2", "Samples of a split to show, decoded, evenly spread.", false, ">=0,<=100000"},
-      {"", "json", flag, "false", "Print one JSON object."},
+      {"", "data", path, "", "The data set's folder."},
+      {"", "task", list, "", "Names of the tasks to show, separated by commas. If empty, all tasks are shown."},
+      {"", "split", choice, "train", "The split whose samples are read. The table of counts always has all splits.",
+       false, "train|valid|test|all"},
+      {"", "samples", integer, "2",
+       "Number of samples of a split to show as text. They are spread evenly over the split.", false, ">=0,<=100000"},
+      {"", "json", flag, "false", "Print one JSON object instead of tables."},
   };
   return table;
 }

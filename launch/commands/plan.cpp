@@ -176,17 +176,19 @@ std::span<const Option> plan_options() {
   using enum OptionType;
   static const std::vector<Option> table = [] {
     std::vector<Option> own = {
-        {"", "workers", integer, "", "Workers to plan for.", false, ">=1"},
-        {"", "per-node", integer, "", "Workers on one node; as many as its slots when not given.", false, ">=1"},
-        {"", "machine", path, "", "Figures of the machine, as --calibrate writes them."},
-        {"", "device-flops", number, "", "Floating-point operations a second of one worker in training.", false, ">0"},
-        {"", "bandwidth", number, "", "Bytes a second into and out of a node.", false, ">0"},
-        {"", "latency", number, "", "Seconds of a message between nodes.", false, ">0"},
-        {"", "step", integer, "1", "The step whose mixture is taken.", false, ">=1"},
-        {"", "json", flag, "", "Print one JSON object."},
+        {"", "workers", integer, "", "Number of workers to plan for.", false, ">=1"},
+        {"", "per-node", integer, "", "Number of workers per node. If not given, it is the number of slots of a node.",
+         false, ">=1"},
+        {"", "machine", path, "", "File with the machine's figures, as written by --calibrate."},
+        {"", "device-flops", number, "", "Floating-point operations per second of one worker during training.", false,
+         ">0"},
+        {"", "bandwidth", number, "", "Bandwidth into and out of a node, in bytes per second.", false, ">0"},
+        {"", "latency", number, "", "Latency of a message between nodes, in seconds.", false, ">0"},
+        {"", "step", integer, "1", "The step whose mixture is used.", false, ">=1"},
+        {"", "json", flag, "", "Print one JSON object instead of a table."},
         {"", "calibrate", path, "",
-         "Measure instead of planning: train some steps, write the machine's figures to this file, and print "
-         "task.NAME.cost; under mpirun with as many workers as a node has slots."},
+         "Measure instead of planning: train a few steps, write the machine's figures to this file, and print "
+         "task.NAME.cost. Start it under mpirun with as many workers as a node has slots."},
     };
     const std::span<const Option> train = train_options();
     own.insert(own.end(), train.begin(), train.end());

@@ -20,27 +20,29 @@ std::span<const Option> evaluate_options() {
   static const std::vector<Option> table = {
       {"", "run-dir", path, "", "The run's folder."},
       {"", "checkpoint", text, "latest",
-       "Which checkpoint: latest, best (of run.best), or the step of one that is there."},
+       "The checkpoint to use: latest, best (by run.best), or the step of an existing checkpoint."},
       {"", "weights", choice, "last",
-       "The weights as the last update left them, or their moving average (optimizer.ema).", false, "last|average"},
-      {"", "data", path, "", "The data set's folder; the one that the run was trained on when not given."},
-      {"", "split", choice, "test", "The split to evaluate on.", false, "train|valid|test"},
-      {"", "tasks", list, "", "The tasks to evaluate, separated by commas; all of the run when empty."},
+       "Whether to use the weights after the last update (last) or their moving average (average, see optimizer.ema).",
+       false, "last|average"},
+      {"", "data", path, "", "The data set's folder. If not given, the data set that the run was trained on is used."},
+      {"", "split", choice, "test", "The split to evaluate.", false, "train|valid|test"},
+      {"", "tasks", list, "",
+       "Names of the tasks to evaluate, separated by commas. If empty, all tasks of the run are evaluated."},
       {"", "samples", integer, "0",
-       "Samples of each task: a fixed sample of the split, which holds those that training took of valid; 0: all.",
+       "Maximum number of samples per task. They are a fixed choice from the split, and a larger choice contains every "
+       "smaller one, such as that of run.eval_samples on the valid split. 0 uses all samples.",
        false, ">=0"},
       {"", "json", flag, "", "Print one JSON object instead of a table."},
-      {"", "beam", integer, "1", "Of translation: prefixes that compete in beam search; 1: greedy.", false, ">=1"},
+      {"", "beam", integer, "1", "Beam size of the search (translation only). 1 searches greedily.", false, ">=1"},
       {"", "length-penalty", number, "0.6",
-       "Length penalty alpha of beam search: log-probabilities are divided by ((5 + length) / 6)^alpha. 0: "
-       "none.",
+       "Length penalty alpha of beam search: log-probabilities are divided by ((5 + length) / 6)^alpha. 0 disables it.",
        false, ">=0", "", "beam!=1"},
       {"", "threads", integer, "0",
-       "Computing threads; 0: OMP_NUM_THREADS, or as many of the cores that this process may use as a short "
-       "measurement "
-       "finds fastest.",
+       "Number of compute threads. 0 uses OMP_NUM_THREADS if it is set, otherwise as many of the cores that this "
+       "process may use as a short measurement finds fastest.",
        false, ">=0"},
-      {"", "device", choice, "auto", "Where to compute; auto takes a GPU where there is one.", false, "auto|cpu|cuda"},
+      {"", "device", choice, "auto", "The device to compute on. auto uses a GPU if there is one.", false,
+       "auto|cpu|cuda"},
   };
   return table;
 }
@@ -50,35 +52,35 @@ std::span<const Option> predict_options() {
   static const std::vector<Option> table = {
       {"", "run-dir", path, "", "The run's folder."},
       {"", "checkpoint", text, "latest",
-       "Which checkpoint: latest, best (of run.best), or the step of one that is there."},
+       "The checkpoint to use: latest, best (by run.best), or the step of an existing checkpoint."},
       {"", "weights", choice, "last",
-       "The weights as the last update left them, or their moving average (optimizer.ema).", false, "last|average"},
-      {"", "task", text, "", "The task whose head predicts."},
-      {"", "in", path, "", "The JSONL file to read; standard input when not given."},
+       "Whether to use the weights after the last update (last) or their moving average (average, see optimizer.ema).",
+       false, "last|average"},
+      {"", "task", text, "", "Name of the task to predict."},
+      {"", "in", path, "", "The JSONL file to read. If not given, standard input is read."},
       {"", "out", path, "",
-       "The JSONL file to write, which may be the one to read; it is written beside and renamed at the end. Standard "
-       "output when not given."},
+       "The JSONL file to write. It may be the file that is read, because a temporary file is written and renamed at "
+       "the end. If not given, standard output is used."},
       {"", "attention", flag, "",
-       "Add \"attention\" to each line: its words (pieces) and what each weighs for every task."},
+       "Add \"attention\" to each line: its words (pieces), and the weight of each word for every task."},
       {"", "batch", integer, "32",
-       "Lines to predict at a time. Fewer are predicted at once when the input ends, or when it is a pipe or a "
-       "terminal "
-       "from which no further line has come for 10 ms; each batch is written as soon as it is done.",
+       "Maximum number of lines per batch. A smaller batch is predicted when the input ends, or when it is a pipe or a "
+       "terminal and no further line has arrived for 10 ms. Each batch is written as soon as it is done.",
        false, ">=1"},
       {"", "max-length", integer, "",
-       "Tokens or vectors of an input, what is longer is cut; as import cut the run's data when not given.", false,
-       ">=4"},
-      {"", "beam", integer, "1", "Of translation: prefixes that compete in beam search; 1: greedy.", false, ">=1"},
+       "Maximum input length in tokens or vectors; longer inputs are truncated. If not given, it is the length at "
+       "which the run's data were truncated on import.",
+       false, ">=4"},
+      {"", "beam", integer, "1", "Beam size of the search (translation only). 1 searches greedily.", false, ">=1"},
       {"", "length-penalty", number, "0.6",
-       "Length penalty alpha of beam search: log-probabilities are divided by ((5 + length) / 6)^alpha. 0: "
-       "none.",
+       "Length penalty alpha of beam search: log-probabilities are divided by ((5 + length) / 6)^alpha. 0 disables it.",
        false, ">=0", "", "beam!=1"},
       {"", "threads", integer, "0",
-       "Computing threads; 0: OMP_NUM_THREADS, or as many of the cores that this process may use as a short "
-       "measurement "
-       "finds fastest.",
+       "Number of compute threads. 0 uses OMP_NUM_THREADS if it is set, otherwise as many of the cores that this "
+       "process may use as a short measurement finds fastest.",
        false, ">=0"},
-      {"", "device", choice, "auto", "Where to compute; auto takes a GPU where there is one.", false, "auto|cpu|cuda"},
+      {"", "device", choice, "auto", "The device to compute on. auto uses a GPU if there is one.", false,
+       "auto|cpu|cuda"},
   };
   return table;
 }

@@ -10,11 +10,11 @@ namespace polyhead {
 std::span<const Option> synthetic_options() {
   using enum OptionType;
   static const std::vector<Option> table = {
-      {"", "out", path, "", "The folder for TASK.SPLIT.jsonl and synthetic.ini."},
-      {"", "seed", integer, "1", "The same seed gives the same bytes.", false, ">=0"},
-      {"", "train", integer, "2000", "Samples of train for each task.", false, ">=1"},
-      {"", "valid", integer, "200", "Samples of valid for each task.", false, ">=1"},
-      {"", "test", integer, "200", "Samples of test for each task.", false, ">=1"},
+      {"", "out", path, "", "The folder to write TASK.SPLIT.jsonl and synthetic.ini to."},
+      {"", "seed", integer, "1", "Random seed. The same seed gives the same bytes.", false, ">=0"},
+      {"", "train", integer, "2000", "Number of train samples per task.", false, ">=1"},
+      {"", "valid", integer, "200", "Number of valid samples per task.", false, ">=1"},
+      {"", "test", integer, "200", "Number of test samples per task.", false, ">=1"},
   };
   return table;
 }

@@ -161,13 +161,15 @@ std::vector<std::string> verify_run(const std::filesystem::path& run_dir, json* 
 std::span<const Option> verify_options() {
   using enum OptionType;
   static const std::vector<Option> table = {
-      {"", "data", path, "", "A data set: its manifest, its tokenizer and every shard."},
-      {"", "run-dir", path, "", "A run: its checkpoints."},
+      {"", "data", path, "", "The folder of a data set. Its manifest, its tokenizer and every shard are verified."},
+      {"", "run-dir", path, "", "The folder of a run. Its checkpoints are verified."},
       {"", "rehash", flag, "false",
-       "When all else is right, write the shards' bytes and sha256 into dataset.json anew."},
+       "If everything else is correct, update the shards' bytes and sha256 in dataset.json."},
       {"", "threads", integer, "0",
-       "Shards checked at once, each in a process of its own; 0: OMP_NUM_THREADS, or one a core.", false, ">=0"},
-      {"", "json", flag, "false", "Print the result as one JSON object."},
+       "Number of shards that are verified at the same time, each in a process of its own. 0 uses OMP_NUM_THREADS if "
+       "it is set, otherwise the number of cores.",
+       false, ">=0"},
+      {"", "json", flag, "false", "Print one JSON object instead of a table."},
   };
   return table;
 }
