@@ -22,7 +22,7 @@ struct CheckpointState {
   std::vector<MixtureEntry> mixture;
   ValidationState validation;
   std::map<std::string, std::int64_t> optimizer_steps;  // "encoder", "head.NAME"
-  std::map<std::string, std::string> fingerprint;       // see distributed/step/reproducible.h
+  std::map<std::string, std::string> fingerprint;       // see distributed/checkpoint/fingerprint.h
   std::string balancer;                                 // Balancer::state()
   std::vector<int> threads;  // computing threads of every worker, one number where all have the same; empty: not known
   bool evaluation_due = false;               // a signal ended the evaluation after this step, which is to be repeated
