@@ -14,6 +14,7 @@
 #include <thread>
 
 #include "core/base/error.h"
+#include "distributed/trainer.h"
 #include "launch/launcher.h"
 
 namespace polyhead {

@@ -44,7 +44,8 @@ ValidationRound validate(const Model& model, const ModelDescription& description
   flat.push_back(stopped ? 1 : 0);
   world.all_reduce("evaluate.attention", flat);
 
-  ValidationRound round{.stopped = flat.back() > 0};
+  ValidationRound round;
+  round.stopped = flat.back() > 0;
   if (round.stopped) return round;
   std::size_t at = 0;
   for (std::size_t i = 0; i < attention.size(); ++i) {
