@@ -12,6 +12,7 @@
 
 #include "core/base/error.h"
 #include "distributed/checkpoint/fence.h"
+#include "distributed/checkpoint/fingerprint.h"
 #include "distributed/trainer.h"
 #include "launch/commands/commands.h"
 #include "launch/doctor/doctor.h"

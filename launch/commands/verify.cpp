@@ -10,6 +10,7 @@
 
 #include "core/base/error.h"
 #include "distributed/checkpoint/files.h"
+#include "distributed/checkpoint/store.h"
 #include "launch/commands/commands.h"
 #include "launch/run_options.h"
 #include "launch/run_status.h"
