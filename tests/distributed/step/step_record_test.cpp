@@ -14,9 +14,16 @@ Batch some_batch() {
   batch.tokens.resize(12);
   batch.offsets = {0, 3, 7, 12};
   batch.keys = {1, 2, 3};
-  batch.slices = {
-      {.task = 0, .first_sequence = 0, .sequences = 2, .count = 2},
-      {.task = 2, .first_sequence = 2, .sequences = 1, .first_token = 7, .target_tokens = {8, 3}, .count = 2}};
+  TaskSlice two, one;
+  two.task = 0;
+  two.sequences = two.count = 2;
+  one.task = 2;
+  one.first_sequence = 2;
+  one.sequences = 1;
+  one.first_token = 7;
+  one.target_tokens = {8, 3};
+  one.count = 2;
+  batch.slices = {two, one};
   return batch;
 }
 
@@ -60,7 +67,9 @@ TEST(StepRecord, OneWorkersFlagIsThatOfAll) {
     EXPECT_FALSE(step.interrupted);
     EXPECT_EQ(step.mean_loss(0), 0.25 * world().size() * world().size());
     EXPECT_EQ(step.mean_loss(1), 1.5 * world().size());
-    if (plain) EXPECT_EQ(step.mean_plain_loss(1), 1.0 * world().size());
+    if (plain) {
+      EXPECT_EQ(step.mean_plain_loss(1), 1.0 * world().size());
+    }
     EXPECT_EQ(step.waited, 0.25 * world().size());
   }
   StepRecord step(2, false);
