@@ -21,7 +21,7 @@ std::span<const Option> train_options() {
       {"run", "init_from", path, "",
        "The folder of a run whose weights this run starts from: the encoder, and the heads of the tasks that both runs "
        "have. Options that are not given are taken from that run's configuration: all of them if run.data is not "
-       "given, otherwise those of the encoder and task attention.",
+       "given, otherwise those that define the encoder, attention.mode and attention.heads.",
        false, "", "init-from"},
       {"run", "init_checkpoint", text, "",
        "The checkpoint to start from: latest (the default), best (by that run's run.best), or the step of an existing "
