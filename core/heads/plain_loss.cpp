@@ -1,4 +1,4 @@
-// The listener of each thread.
+// Keeps one PlainLoss per thread.
 #include "core/heads/plain_loss.h"
 
 #include <utility>

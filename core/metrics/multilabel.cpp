@@ -12,7 +12,7 @@
 namespace polyhead {
 namespace {
 
-// Sum over the distinct scores, falling, of precision there times the recall gained; 0 without positives.
+// Sums precision times the increase of recall over the distinct scores in descending order; 0 without positives.
 double average_precision(const std::vector<double>& gold, const std::vector<double>& score) {
   std::vector<std::size_t> order(gold.size());
   std::iota(order.begin(), order.end(), std::size_t{0});

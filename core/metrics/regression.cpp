@@ -31,7 +31,7 @@ double pearson(const std::vector<double>& x, const std::vector<double>& y) {
   return std::clamp(both / (std::sqrt(square_x) * std::sqrt(square_y)), -1.0, 1.0);
 }
 
-// From 1; equal values share the mean of their ranks.
+// Returns ranks from 1; equal values share the mean of their ranks.
 std::vector<double> ranks(const std::vector<double>& x) {
   std::vector<std::size_t> order(x.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
@@ -74,7 +74,7 @@ RegressionMetrics regression_metrics(std::span<const double> gold, std::span<con
     }
     sum.mse += squares / static_cast<double>(samples);
     sum.mae += absolutes / static_cast<double>(samples);
-    // Of a constant truth: 1 when it is hit, else 0, as scikit-learn has it.
+    // For constant targets: 1 if they are predicted exactly, otherwise 0, as in scikit-learn.
     if (samples > 1) sum.r2 += spread > 0 ? 1 - squares / spread : squares == 0 ? 1 : 0;
     sum.pearson += pearson(truth, told);
     sum.spearman += pearson(ranks(truth), ranks(told));
