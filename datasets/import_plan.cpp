@@ -1,4 +1,4 @@
-// Checks a task's description, then its files.
+// Checks a task's description, and then reads its files.
 #include "datasets/import_plan.h"
 
 #include <algorithm>
@@ -33,20 +33,21 @@ const std::vector<std::string>& labels_of(const Sample& sample, Kind kind, std::
   return one;
 }
 
-// What is counted over all of a task's files, for warnings.
+// Counts over all files of a task, for warnings.
 struct Census {
   LabelCensus labels;
   TargetPrecision precision;
   Overlap overlap;
 };
 
-// Reads one file. Train defines the labels, the number of outputs and the width of vectors, unless the data set does.
+// Reads one file. Train defines the labels, the number of outputs and the width of vectors, unless the data set already
+// defines them.
 class Scan {
  public:
   Scan(ImportPlan& plan, const SampleFile& file, TextSample& texts, Census& census)
       : plan_(plan), file_(file), texts_(texts), census_(census), defines_(file.split == "train" && !plan.added_to) {}
 
-  // Returns the number of samples by split: one split, or where shares are drawn from the train files all of them.
+  // Returns the number of samples by split: a single split, or several if shares are drawn from the train files.
   std::map<std::string, std::uint64_t, std::less<>> read(unsigned threads) {
     first_ = defines_;
     std::map<std::string, std::uint64_t, std::less<>> counts = {{file_.split, 0}};
@@ -186,7 +187,7 @@ class Scan {
   TextSample& texts_;
   Census& census_;
   bool defines_ = false, first_ = false;
-  std::set<std::string, std::less<>> trained_;  // labels that the share of train has
+  std::set<std::string, std::less<>> trained_;  // labels in the train share
   FirstLines first_lines_;
   std::size_t changed_tags_ = 0;
 };

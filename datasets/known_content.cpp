@@ -1,4 +1,4 @@
-// The table of known files: what stat said of each when it was opened, and its SHA-256.
+// A table of files with the result of stat() at opening and their SHA-256.
 #include "datasets/known_content.h"
 
 #include <sys/stat.h>
@@ -15,10 +15,11 @@
 namespace polyhead {
 namespace {
 
-// The same stamp means the same content.
+// Equal stamps mean equal content.
 struct Stamp {
   std::uint64_t bytes = 0, device = 0, inode = 0;
-  std::int64_t written = 0, changed = 0;  // the content, the content or the inode: ns since 1970
+  std::int64_t written = 0,
+               changed = 0;  // times of the last change, in ns since 1970: of the content; of the content or the inode
   bool operator==(const Stamp&) const = default;
 };
 
