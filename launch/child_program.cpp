@@ -1,4 +1,4 @@
-// fork, exec, and a wait that passes a signal on.
+// Uses fork and exec, and passes a signal on while it waits.
 #include "launch/child_program.h"
 
 #include <fcntl.h>
@@ -27,12 +27,13 @@ int run_child_program(const std::vector<std::string>& words, const std::filesyst
   arguments.push_back(nullptr);
   const int out = ::open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
   if (out < 0) throw Error(Exit::cannot_write, fmt::format("cannot write {}: {}", log.string(), std::strerror(errno)));
-  std::array<int, 2> failed{};  // through which exec's failure is told; it closes when exec works
+  std::array<int, 2> failed{};  // reports a failure of exec; closed if exec succeeds
   const pid_t parent = ::getpid();
   pid_t child = -1;
   if (::pipe2(failed.data(), O_CLOEXEC) == 0 && (child = ::fork()) == 0) {
     ::prctl(PR_SET_PDEATHSIG, SIGUSR1);
-    ::setpgid(0, 0);  // Ctrl-C reaches it as the signal below, which launchers pass on: mpirun's own INT lets none save
+    ::setpgid(0, 0);  // turns Ctrl-C into the SIGUSR1 below, which launchers pass on; with a SIGINT of its own, mpirun
+                      // would not let runs save
     const int in = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
     if (::getppid() == parent && in >= 0 && ::dup2(in, STDIN_FILENO) >= 0 && ::dup2(out, STDOUT_FILENO) >= 0 &&
         ::dup2(out, STDERR_FILENO) >= 0)

@@ -17,6 +17,7 @@ struct Failure {
 // - An Error keeps its code and message.
 // - A failed allocation of LibTorch, CUDA or C++ becomes an error of the configuration (78), with the sizes and what to
 //   reduce.
+// - A failed write to a closed or full output becomes Error(cannot_write) (73).
 // - Any other exception becomes an internal error (70).
 Failure failure_of(const std::exception& error, std::string_view command) noexcept;
 

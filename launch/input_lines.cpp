@@ -1,4 +1,4 @@
-// Reads with a descriptor of its own, so that poll() sees all that is there.
+// Reads the file descriptor without a stdio buffer, so that poll() sees all available input.
 #include "launch/input_lines.h"
 
 #include <fcntl.h>

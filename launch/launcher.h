@@ -38,7 +38,7 @@ std::string host_name();
 void check_world_size(const Launcher& launcher, int size);
 
 // Returns MPI's world if an MPI launcher started this process, otherwise a world with one worker. Throws as
-// check_world_size().
+// check_world_size(), and Error(config) if a launcher without MPI started several processes.
 std::unique_ptr<Communicator> make_world(int* argc, char*** argv);
 
 }  // namespace polyhead

@@ -1,4 +1,4 @@
-// Options to a mixture and its phases.
+// Converts options to a mixture and its phases.
 #include "launch/mixture_options.h"
 
 #include <fmt/format.h>
@@ -20,7 +20,7 @@ bool parse(std::string_view text, Number& value) {
   return read_number(text, value) == NumberProblem::none;
 }
 
-// "2000 uniform", "4000 temperature 5", "6000 explicit section=2 en-it=1"; `where` begins the messages.
+// Parses "2000 uniform", "4000 temperature 5" or "6000 explicit section=2 en-it=1". `where` begins the messages.
 MixturePhase parse_phase(const std::string& text, const std::string& where, const std::vector<std::string>& tasks,
                          double cap) {
   const std::vector<std::string> kinds = {"proportional", "uniform", "temperature", "explicit"};

@@ -1,4 +1,4 @@
-// The names, as PyTorch's examples, Hugging Face's Trainer, fairseq and Lightning have them.
+// Names in PyTorch's examples, Hugging Face's Trainer, fairseq and Lightning.
 #include "launch/other_names.h"
 
 #include <fmt/format.h>
@@ -11,9 +11,9 @@ namespace {
 
 struct OtherName {
   std::string_view names;    // separated by spaces, with '_'
-  std::string_view section;  // of the option; "-": none, `word` says it all
+  std::string_view section;  // section of our option; "-": there is none, `word` is the whole answer
   std::string_view key;
-  std::string_view word = {};  // what differs
+  std::string_view word = {};  // note about differences
 };
 
 constexpr std::array kOtherNames = {

@@ -1,4 +1,4 @@
-// The file beside is FILE.partial-PROCESS, made by nobody else and never overwritten.
+// The temporary file is FILE.partial-PROCESS. It is created exclusively, so no file is overwritten.
 #include "launch/output_file.h"
 
 #include <fcntl.h>

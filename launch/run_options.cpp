@@ -1,4 +1,4 @@
-// From the options of a training run to the structs of the rooms below.
+// Converts the options of a training run to the structs of the lower layers.
 #include "launch/run_options.h"
 
 #include <fmt/format.h>
@@ -95,7 +95,7 @@ OptimizerOptions optimizer_options(const Config& config) {
   return optimizer;
 }
 
-// KEY=VALUE, KEY=VALUE
+// Parses "KEY=VALUE, KEY=VALUE".
 std::map<std::string, std::string> own_options(const Config& config, const std::string& option) {
   const auto trimmed = [](const std::string& text) {
     const std::size_t first = text.find_first_not_of(' ');
@@ -113,7 +113,7 @@ std::map<std::string, std::string> own_options(const Config& config, const std::
   return own;
 }
 
-// "0, 2, 4-7" to ranks, ascending.
+// Converts "0, 2, 4-7" to ranks, ascending.
 std::vector<int> pinned_workers(const Config& config, const std::string& key) {
   std::vector<int> workers;
   for (const std::string& text : config.list(key)) {
@@ -134,7 +134,7 @@ std::vector<int> pinned_workers(const Config& config, const std::string& key) {
   return workers;
 }
 
-// What a sample costs is known of all tasks or of none: measured and estimated costs do not compare.
+// Costs must be given for all tasks or for none, because measured and estimated costs cannot be compared.
 void check_costs(const Config& config, const std::vector<std::string>& tasks) {
   std::string given, missing;
   for (const std::string& task : tasks) {
@@ -248,8 +248,8 @@ void trace_steps(const Config& config, TrainOptions& options) {
   options.trace_last = last;
 }
 
-// Of what the run trains on: the tokenizer and its tasks' kinds, labels and train shards. Other tasks that the data set
-// holds, or gains, do not matter.
+// Returns a hash of what the run trains on: the tokenizer, and the kinds, labels and train shards of its tasks. Other
+// tasks of the data set do not matter.
 std::string data_hash(const Manifest& manifest, const std::vector<std::string>& tasks) {
   std::string content = manifest.tokenizer.kind + '\n' + manifest.tokenizer.sha256 + '\n';
   for (const std::string& name : tasks) {
@@ -348,7 +348,7 @@ TrainOptions train_options_of(Config& config, const Manifest& manifest) {
     options.task_options[name].teacher = teacher_options(config, info, manifest, options.run_dir);
   }
   check_costs(config, options.tasks);
-  // Throws before a run folder is made.
+  // Throws before the run folder is created.
   phase_quotas(options.mixture, options.tasks, train_samples(manifest, options.tasks));
   return options;
 }
@@ -383,7 +383,7 @@ void require_effects_of(const Config& config, const Manifest& manifest, const Co
 CpuShare cpus_from_affinity(Communicator& world) {
   cpu_set_t mask;
   CPU_ZERO(&mask);
-  // More CPUs than a cpu_set_t holds: no bound that we know of, so one thread.
+  // If there are more CPUs than a cpu_set_t holds, their number is not known, and one thread is used.
   if (sched_getaffinity(0, sizeof mask, &mask) != 0) CPU_SET(0, &mask);
   std::string mine = host_name() + " ";
   for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) mine += CPU_ISSET(cpu, &mask) ? '1' : '0';

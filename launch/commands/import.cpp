@@ -1,4 +1,4 @@
-// polyhead import: an import description to a data set.
+// polyhead import: converts sample files into a data set, following an import description.
 #include "datasets/import.h"
 
 #include <fmt/format.h>
@@ -19,7 +19,7 @@
 namespace polyhead {
 namespace {
 
-// 'columns = text:sentence' says which of the file's names stands for a part; 'columns = text, label' names the columns
+// 'columns = text:sentence' maps the names of the file to parts of a sample; 'columns = text, label' lists the columns
 // in the order of the file.
 void read_columns(const Config& config, const std::string& key, ImportTask& task) {
   const auto fail = [&](const std::string& what) {

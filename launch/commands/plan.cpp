@@ -1,4 +1,4 @@
-// polyhead plan: what a run takes on N workers, as a table or JSON; and the calibration of its figures.
+// polyhead plan: prints what a run needs on N workers as a table or JSON, and calibrates the figures for it.
 #include "distributed/planning/plan.h"
 
 #include <fmt/format.h>
@@ -23,8 +23,8 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::size_t kRows = 40;   // of workers in the table
-constexpr std::size_t kWidth = 48;  // of the heads' names
+constexpr std::size_t kRows = 40;   // maximum number of workers in the table
+constexpr std::size_t kWidth = 48;  // maximum width of the heads' names
 constexpr int kMostWorkers = 1'000'000;
 
 std::string heads_of(const Plan& plan, const PlannedWorker& worker) {
@@ -160,7 +160,7 @@ struct Run {
   TrainOptions options;
 };
 
-// Resolves what is left open in `config`.
+// Resolves the options that `config` leaves open.
 Run read_run(Config& config) {
   if (!config.has("run.data"))
     throw Error(Exit::config, "run.data is not given; add --data DIR, or run.data to the configuration file");

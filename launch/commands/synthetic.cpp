@@ -1,4 +1,4 @@
-// polyhead synthetic: JSONL files of planted tasks.
+// polyhead synthetic: writes JSONL files of synthetic tasks.
 #include "datasets/synthetic.h"
 
 #include <cstdio>

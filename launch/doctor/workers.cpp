@@ -1,4 +1,4 @@
-// The launcher, and the workers' computing threads against the CPUs that they may use.
+// Checks the launcher, and compares the workers' compute threads with the CPUs that they may use.
 #include <fmt/format.h>
 
 #include "launch/doctor/doctor.h"
