@@ -48,10 +48,9 @@ ByteStream::ByteStream(const std::filesystem::path& content, const std::filesyst
     compression_ = compression_of(rest_);
     const std::string_view named = compression_by_name(name);
     if (!rest_.empty() && !named.empty() && compression_.empty())
-      throw BadStream(
-          fmt::format("has the ending {} but is not {}; it is damaged or cut off, or holds plain text: then "
-                      "rename it",
-                      name.extension().string(), named));
+      throw BadStream(fmt::format(
+          "has the ending {} but is not {}; it is damaged or truncated, or it is plain text and must be renamed",
+          name.extension().string(), named));
     if (!compression_.empty())
       decoder_ = make_decoder(compression_);
     else if (is_parquet(rest_))
@@ -135,8 +134,7 @@ std::size_t ByteStream::read(std::span<char> out) {
     break;
   }
   if (!started_ && decoder_ != nullptr && is_parquet({out.data(), made}))
-    throw BadStream(
-        "decompressed, it is Parquet, which is read only as it is; decompress it, as Parquet compresses by itself");
+    throw BadStream("is a compressed Parquet file; decompress it, as Parquet is compressed internally");
   if (!started_ && decoder_ != nullptr)
     if (const std::string foreign =
             foreign_format({out.data(), std::min<std::size_t>(made, 512)}, uncompressed_name(name_));

@@ -109,10 +109,9 @@ Bytes read_rows(const ColumnSource& source, std::uint64_t first, std::uint64_t c
 }  // namespace
 
 void fail_shard(const std::filesystem::path& file, const std::string& what) {
-  throw Error(Exit::data,
-              fmt::format("shard {}: {}. The file breaks the dataset format (docs/format.md) or is damaged: import "
-                          "the data set anew, or take another copy.",
-                          file.string(), what));
+  throw Error(Exit::data, fmt::format("shard {}: {}. The file breaks the dataset format (docs/format.md) or is "
+                                      "damaged: import the data set again, or take another copy.",
+                                      file.string(), what));
 }
 
 Column::Column(ColumnSource source, Rule rule, std::vector<std::uint64_t> hashes)

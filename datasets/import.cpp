@@ -125,7 +125,7 @@ TaskInfo write_task(const ImportOptions& options, const fs::path& folder, const 
   }
   if (census.cut > 0)
     progress(fmt::format(
-        "{}task '{}': {} of {} samples are longer than max_length = {} {} and lost their ends (first: {})",
+        "{}task '{}': {} of {} samples are longer than max_length = {} {} and are truncated (first: {})",
         census.cut > census.samples / kOften ? "warning: " : "", info.name, grouped(census.cut),
         grouped(census.samples), options.max_length, info.features > 0 ? "vectors" : "tokens", census.first_cut));
   for (const std::string& warning : plan.warnings) progress("warning: " + warning);
@@ -135,7 +135,7 @@ TaskInfo write_task(const ImportOptions& options, const fs::path& folder, const 
   if (census.altered > census.targets / kAltered)
     progress(
         fmt::format("warning: task '{}': the tokens of {} of {} targets give another text (first: {}), as the "
-                    "vocabulary lacks or replaces some of their characters, which the model can then not write",
+                    "vocabulary lacks or replaces some of their characters, so the model cannot write them",
                     info.name, census.altered, census.targets, census.first_altered));
   return info;
 }

@@ -137,11 +137,12 @@ class Scan {
     if (plan_.index.contains(label)) return;
     const char* what = file_.kind == Kind::tagging ? "tag" : "label";
     if (plan_.added_to)
-      SampleFile::fail(place,
-                       fmt::format("has the {} '{}', which the task in the data set does not have, and heads that "
-                                   "were trained on it could not say; take the line out, or import all of the task "
-                                   "into a new data set or under another name",
-                                   what, label));
+      SampleFile::fail(
+          place,
+          fmt::format(
+              "has the {} '{}', which the task in the data set does not have, and heads that were trained on it cannot "
+              "predict; take the line out, or import all of the task into a new data set or under another name",
+              what, label));
     const std::string alike = census_.labels.look_alike(label);
     std::string cure = "add samples of it to train, or take the line out";
     if (!alike.empty())
@@ -151,8 +152,8 @@ class Scan {
           spelled(alike));
     else if (marks_hidden(label))
       cure = fmt::format(
-          "-1 often marks a label that is kept hidden, as in test splits of hubs: take '{}' out of the "
-          "import description, or use a split with labels",
+          "-1 often marks a label that is kept hidden, as in public test splits: take '{}' out of the import "
+          "description, or use a split with labels",
           file_.split);
     SampleFile::fail(place, fmt::format("has the {} {}, which no line of the train file {} has; {}", what,
                                         alike.empty() ? "'" + label + "'" : spelled(label),

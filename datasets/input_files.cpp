@@ -96,7 +96,7 @@ const fs::path& InputFiles::content(const SampleFile& owner, const fs::path& fil
 }
 
 fs::path InputFiles::copy_pipe(const SampleFile& owner, const fs::path& file) {
-  say(fmt::format("task '{}': {} is a pipe; it is read once, into a copy beside the data set", owner.task,
+  say(fmt::format("task '{}': {} is a pipe; it is read once, into a copy next to the data set", owner.task,
                   file.string()));
   const Descriptor pipe(::open(file.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
   if (pipe.get() < 0) fail(owner, file, fmt::format("cannot be opened: {}", reason()));

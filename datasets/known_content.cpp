@@ -66,14 +66,13 @@ void compare(const std::filesystem::path& file, const Known& known, const Stamp&
   if (known.sha256.empty()) {
     if (now.written == known.stamp.written && now.inode == known.stamp.inode) return;
     fail(file,
-         "was written, touched or replaced while it was in use, and dataset.json states no sha256 to tell whether its "
-         "content is the same; 'polyhead verify --rehash' states it");
+         "was written, touched or replaced while it was in use, and dataset.json has no sha256 to check whether its "
+         "content has changed; 'polyhead verify --rehash' adds it");
   }
   if (sha256_file(file) != known.sha256)
-    fail(file,
-         fmt::format("was rewritten or replaced while it was in use: it has {} bytes as before, but its SHA-256 is "
-                     "not the one that dataset.json states; {}",
-                     now.bytes, kCure));
+    fail(file, fmt::format("was rewritten or replaced while it was in use: it has {} bytes as before, but its SHA-256 "
+                           "is not the one in dataset.json; {}",
+                           now.bytes, kCure));
 }
 
 }  // namespace

@@ -112,7 +112,7 @@ std::vector<std::string> LabelCensus::warnings(const SampleFile& file) const {
     warn(fmt::format("no sample has {} of label_names, so that the task has no such class", some_of(missing)));
   if (const auto hidden = entries_.find("-1"); hidden != entries_.end())
     warn(
-        fmt::format("{} samples have the label -1 (first: {}), by which hubs often mark labels that they keep hidden; "
+        fmt::format("{} samples have the label -1 (first: {}), which often marks labels that are kept hidden; "
                     "'no_label = -1' leaves those samples out",
                     hidden->second.samples, hidden->second.first));
   return out;

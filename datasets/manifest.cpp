@@ -29,10 +29,11 @@ class Node {
   }
 
   [[noreturn]] void fail(const std::string& what) const {
-    throw Error(Exit::data,
-                fmt::format("{}: {} {}; docs/format.md says what belongs there. Import the data set anew, or "
-                            "correct the file.",
-                            file_.string(), place_.empty() ? "the file" : place_, what));
+    throw Error(
+        Exit::data,
+        fmt::format(
+            "{}: {} {}; docs/format.md says what belongs there. Import the data set again, or correct the file.",
+            file_.string(), place_.empty() ? "the file" : place_, what));
   }
   bool has(const char* key) const { return value_.contains(key); }
   const json& at(const char* key) const {
@@ -192,7 +193,7 @@ Manifest read_manifest(const std::filesystem::path& folder) {
   try {
     content = json::parse(read_file(file));
   } catch (const json::exception& error) {
-    throw Error(Exit::data, fmt::format("{} is not JSON: {}. Import the data set anew, or correct the file.",
+    throw Error(Exit::data, fmt::format("{} is not JSON: {}. Import the data set again, or correct the file.",
                                         file.string(), error.what()));
   }
   const Node root(file, content, "");

@@ -43,8 +43,9 @@ Format format_of(const ImportTask& task, const SampleFile& one) {
     if (ending == fmt::format(".{}", kFormatNames[f])) return static_cast<Format>(f);
   if (ending == ".json" || ending == ".parquet") return Format::jsonl;
   if (holds_parquet(one.inputs ? one.inputs->content(one, file) : file)) return Format::jsonl;
-  fail(task, fmt::format("has {} {}, whose ending tells no format; add 'format = …' to its section, one of {}",
-                         fs::is_directory(file) ? "a folder" : "a file", file.string(), fmt::join(kFormatNames, ", ")));
+  fail(task,
+       fmt::format("has {} {}, whose ending does not determine a format; add 'format = …' to its section, one of {}",
+                   fs::is_directory(file) ? "a folder" : "a file", file.string(), fmt::join(kFormatNames, ", ")));
 }
 
 void check_format(const ImportTask& task, const SampleFile& file) {

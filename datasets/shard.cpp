@@ -341,8 +341,7 @@ Shard::Shard(const fs::path& file, const ShardExpectation& expected, const ReadO
   const ShardInfo& info = expected.info;
   know_content(file, info.sha256);
   const char* changed =
-      "; if the file was changed on purpose, 'polyhead verify --rehash' writes 'bytes' and 'sha256' of dataset.json "
-      "anew";
+      "; if the file was changed on purpose, 'polyhead verify --rehash' updates 'bytes' and 'sha256' in dataset.json";
   if (info.bytes > 0 && info.bytes != file_.bytes())
     fail_shard(file, fmt::format("it has {} bytes, the manifest says {}{}", file_.bytes(), info.bytes, changed));
   if (options.verify == Verify::open && !info.sha256.empty() && sha256_file(file) != info.sha256)
@@ -407,7 +406,8 @@ Extent Shard::filled(const Column& offsets, std::uint64_t rows, std::uint64_t sa
 std::uint64_t Shard::second_of(std::uint64_t sample, std::uint64_t length, Scratch& scratch) const {
   if (!second.present()) return 0;
   const auto at = second.at<std::uint32_t>(sample, scratch);
-  if (at >= length) fail_shard(path(), fmt::format("/input/second of sample {} lies behind its sequence", sample));
+  if (at >= length)
+    fail_shard(path(), fmt::format("/input/second of sample {} is beyond the end of its sequence", sample));
   return at;
 }
 

@@ -122,11 +122,9 @@ void refuse_full(const fs::path& target) {
   if (folder && std::none_of(fs::directory_iterator(target), fs::directory_iterator(),
                              [](const fs::directory_entry& entry) { return counts(entry.path()); }))
     return;
-  throw Error(
-      Exit::cannot_write,
-      fmt::format("cannot import to {}: it is there and is no empty folder; remove it, choose another --out, or "
-                  "add to a data set with --append",
-                  target.string()));
+  throw Error(Exit::cannot_write, fmt::format("cannot import to {}: it exists and is not an empty folder; remove it, "
+                                              "choose another --out, or add to a data set with --append",
+                                              target.string()));
 }
 
 Staging staging_beside(const fs::path& target) {

@@ -233,10 +233,9 @@ void write_synthetic(const std::filesystem::path& folder, const SyntheticOptions
     for (const char* split : {"train", "valid", "test"})
       if (const auto file = folder / fmt::format("{}.{}.jsonl", task.name, split);
           std::filesystem::exists(file, error) && !std::filesystem::exists(folder / "synthetic.ini", error))
-        throw Error(Exit::cannot_write,
-                    fmt::format("{} is there already, and not from polyhead synthetic, which writes a "
-                                "synthetic.ini beside it; choose another --out",
-                                file.string()));
+        throw Error(Exit::cannot_write, fmt::format("{} exists already and is not from polyhead synthetic, which would "
+                                                    "have written a synthetic.ini next to it; choose another --out",
+                                                    file.string()));
   const World world(options.seed);
   // The words have about 370 possible pieces; SentencePiece would reject a larger vocabulary.
   std::string description = fmt::format(

@@ -58,9 +58,10 @@ TokenizerInfo inspect_tokenizer(const std::string& kind, const std::filesystem::
 std::unique_ptr<Tokenizer> load_tokenizer(const std::filesystem::path& folder, const TokenizerInfo& info) {
   const std::filesystem::path file = folder / info.file;
   const auto fail = [&](const std::string& what) {
-    throw Error(Exit::data,
-                fmt::format("the tokenizer {} {}; take the file that belongs to this data set, or import anew",
-                            file.string(), what));
+    throw Error(
+        Exit::data,
+        fmt::format("the tokenizer {} {}; take the file that belongs to this data set, or import the data set again",
+                    file.string(), what));
   };
   if (!std::filesystem::exists(file)) fail("is missing");
   if (!info.sha256.empty() && sha256_file(file) != info.sha256) fail("has another SHA-256 than the manifest says");

@@ -48,8 +48,8 @@ std::string UnknownTokens::warning(std::string_view whose) const {
   std::vector<std::string> names;
   for (const auto& [count, word] : most) names.push_back(fmt::format("'{}'", escape_controls(word)));
   return fmt::format(
-      "{:.1f} % of the tokens of {} are unknown to the vocabulary{}{}{}; the model reads all of them as "
-      "one and the same. Use the vocabulary that fits the texts, or convert the texts",
+      "{:.1f} % of the tokens of {} are unknown to the vocabulary{}{}{}; the model cannot distinguish them. Use a "
+      "vocabulary that fits the texts, or convert the texts",
       100.0 * static_cast<double>(unknown_) / static_cast<double>(tokens_), whose,
       first_.empty() ? "" : fmt::format(" (first: {})", first_), names.empty() ? "" : ", such as ",
       fmt::join(names, ", "));

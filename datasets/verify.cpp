@@ -52,8 +52,8 @@ void check_special_tokens(const TokenizerInfo& tokenizer, const Shard& shard, Sh
 
 std::string damaged(const fs::path& file, const std::string& what) {
   return fmt::format(
-      "shard {}: {}. The file is damaged or made to harm: do not train on it; import the data set anew, or "
-      "take another copy.",
+      "shard {}: {}. The file is damaged or malicious: do not train on it; import the data set again, or take another "
+      "copy.",
       file.string(), what);
 }
 
@@ -104,7 +104,7 @@ std::string check_tokenizer(const fs::path& folder, const TokenizerInfo& info) {
 // twice.
 void check_manifest(const fs::path& folder, const Manifest& manifest, VerifyReport& report) {
   const auto fault = [&](const std::string& task, const std::string& split, const std::string& what) {
-    report.faults.push_back(fmt::format("{}: task {}, {}: {}; correct the file, or import the data set anew",
+    report.faults.push_back(fmt::format("{}: task {}, {}: {}; correct the file, or import the data set again",
                                         (folder / "dataset.json").string(), task, split, what));
   };
   struct Sum {
@@ -208,7 +208,7 @@ VerifyReport verify_dataset(const fs::path& folder, const Manifest& manifest, co
       [&](std::size_t job, const ChildResult& result) {
         if (job == 0) {
           if (!result.ended.empty())
-            report.faults.push_back(fmt::format("the tokenizer {} cannot be loaded: {}; import the data set anew",
+            report.faults.push_back(fmt::format("the tokenizer {} cannot be loaded: {}; import the data set again",
                                                 path(0).string(), result.ended));
           else if (!result.output.empty())
             report.faults.push_back(result.output);

@@ -219,7 +219,7 @@ std::optional<bool> stated_lowercase(const std::filesystem::path& vocabulary) {
     if (found == config.end() || !found->is_boolean()) return std::nullopt;
     return found->get<bool>();
   } catch (const JsonError& error) {
-    throw Error(Exit::data, fmt::format("{}, beside the vocabulary, {}; correct it, or move the vocabulary elsewhere",
+    throw Error(Exit::data, fmt::format("{}, next to the vocabulary, {}; correct it, or move the vocabulary elsewhere",
                                         file.string(), error.what()));
   }
 }

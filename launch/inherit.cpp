@@ -94,9 +94,9 @@ void inherit_from_source(Config& config, const Config& source, Inherited& inheri
     if (follows_what_is_given(config, source, name)) continue;
     if (all || shape) take(config, source, name);
   }
-  inherited.notes.push_back(fmt::format("the configuration of {} holds for {} that is not given here",
-                                        config.path("run.init_from").string(),
-                                        all ? "everything" : "everything of encoder and task attention"));
+  inherited.notes.push_back(fmt::format("options that {} not given here are taken from the configuration of {}",
+                                        all ? "are" : "define the shape of the model and are",
+                                        config.path("run.init_from").string()));
 }
 
 }  // namespace
@@ -127,7 +127,7 @@ Inherited inherit(Config& config, Communicator& world) {
         if (!among(kOfOneStart, name) && !among(kStart, name) &&
             !follows_what_is_given(config, *inherited.before, name))
           take(config, *inherited.before, name);
-      inherited.notes.push_back(fmt::format("{} holds for everything that is not given here", own.string()));
+      inherited.notes.push_back(fmt::format("options that are not given here are taken from {}", own.string()));
     }
     inherit_start(config, *inherited.before);
     check_steps(config, run_dir, world);
@@ -167,7 +167,7 @@ std::vector<std::string> changes_on_resuming(const Config& before, const Config&
                        });
   for (const char* name : {"run.eval_every", "run.eval_samples", "run.patience", "run.task_patience"})
     if (differs(name))
-      lines.push_back(both(name) + (decided ? "; early stopping and the best checkpoint go by it from here on" : ""));
+      lines.push_back(both(name) + (decided ? "; early stopping and the best checkpoint use it from now on" : ""));
   for (const char* name : {"run.checkpoint_every", "run.checkpoint_seconds", "run.keep"})
     if (differs(name)) lines.push_back(both(name));
   return lines;

@@ -80,7 +80,7 @@ bool InputLines::read_more() {
   buffer_.resize(before + static_cast<std::size_t>(std::max<ssize_t>(got, 0)));
   if (got < 0)
     throw Error(Exit::data,
-                fmt::format("{}: it cannot be read behind line {}: {}", name_, number_, std::strerror(errno)));
+                fmt::format("{}: it cannot be read after line {}: {}", name_, number_, std::strerror(errno)));
   return got > 0;
 }
 

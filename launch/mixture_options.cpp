@@ -29,7 +29,7 @@ MixturePhase parse_phase(const std::string& text, const std::string& where, cons
   std::string word, kind;
   MixturePhase phase;
   if (!(stream >> word) || !parse(word, phase.step) || phase.step < 2)
-    fail(fmt::format("begins with '{}', expected the step from which it holds, 2 or more", word));
+    fail(fmt::format("begins with '{}', expected the step at which it starts, 2 or more", word));
   if (!(stream >> kind) || std::ranges::count(kinds, kind) == 0)
     fail(fmt::format("has the kind '{}'{}, expected {}", kind, did_you_mean(kind, kinds), fmt::join(kinds, ", ")));
   std::vector<std::string> arguments;

@@ -61,7 +61,7 @@ FolderState check_run_folder(const Config& config) {
   if (config.text("run.resume") == "never")
     throw Error(Exit::config,
                 fmt::format("the folder {} holds a run already and run.resume is never ({}); choose another with "
-                            "--run-dir, go on with --run.resume auto, or delete the folder to begin anew",
+                            "--run-dir, resume the run with --run.resume auto, or delete the folder to start again",
                             folder.string(), config.origin("run.resume")));
   const std::vector<std::string> differing = read_run_config(folder).differences(config);
   if (!differing.empty())

@@ -109,7 +109,7 @@ int RunObserver::finish(const TrainResult& result) {
   if (result.best_step > 0) note(fmt::format("the best checkpoint is that of step {}", result.best_step));
   note(fmt::format("waited for data for {:.2f} of {:.1f} s", wait_, seconds_));
   note(fmt::format("{} after step {}{}", said, result.step,
-                   result.ending != Ending::done ? "; the same command goes on from here"
+                   result.ending != Ending::done ? "; the same command resumes from here"
                    : result.why.empty()          ? ""
                                                  : ": " + result.why));
   progress_.reset();

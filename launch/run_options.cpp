@@ -124,8 +124,8 @@ std::vector<int> pinned_workers(const Config& config, const std::string& key) {
     last = first;
     if (read.ec == std::errc() && read.ptr != end && *read.ptr == '-') read = std::from_chars(read.ptr + 1, end, last);
     if (read.ec != std::errc() || read.ptr != end || first < 0 || last < first || last >= kMost)
-      fail(fmt::format("{}: '{}' is no worker; workers count from 0, and are given as 0, 2, 4-7", config.quote(key),
-                       text));
+      fail(fmt::format("{}: '{}' is not a worker; workers are numbered from 0 and listed as in 0, 2, 4-7",
+                       config.quote(key), text));
     for (int worker = first; worker <= last; ++worker) workers.push_back(worker);
   }
   std::ranges::sort(workers);
@@ -206,11 +206,11 @@ TeacherOptions teacher_options(Config& config, const TaskInfo& info, const Manif
   teacher.temperature = config.number(key("distill_temperature"));
   resolve_teacher(teacher, info, manifest, run_dir);
   if (config.has(key("teacher_hash")) && config.text(key("teacher_hash")) != teacher.hash)
-    fail(
-        fmt::format("{}: the weights of the teacher {} after step {} have the hash {}, so it is another teacher; give "
-                    "the one that the run was begun with, or begin a new run without {}",
-                    config.quote(key("teacher_hash")), teacher.run_dir.string(), teacher.weights.checkpoint,
-                    teacher.hash, key("teacher_hash")));
+    fail(fmt::format(
+        "{}: the weights of the teacher {} after step {} have another hash, {}, so this is another teacher; "
+        "give the one that the run was started with, or start a new run without {}",
+        config.quote(key("teacher_hash")), teacher.run_dir.string(), teacher.weights.checkpoint, teacher.hash,
+        key("teacher_hash")));
   for (const auto& [name, value] : {std::pair("teacher_checkpoint", teacher.weights.checkpoint),
                                     std::pair("teacher_task", teacher.task), std::pair("teacher_hash", teacher.hash)})
     config.resolve(key(name), value, "teacher");
@@ -232,7 +232,7 @@ ValidationOptions validation_options(Config& config, const std::vector<std::stri
   }
   check(validation, with_valid);
   if (validation.used() && config.integer("run.eval_every") == 0)
-    fail(fmt::format("{}: early stopping and run.best go by evaluations while training: give run.eval_every",
+    fail(fmt::format("{}: early stopping and run.best need evaluations during training: give run.eval_every",
                      config.quote("run.eval_every")));
   return validation;
 }
@@ -265,8 +265,8 @@ std::string data_hash(const Manifest& manifest, const std::vector<std::string>& 
 void resolve_data_hash(Config& config, const std::string& hash) {
   if (config.has("run.data_hash") && config.text("run.data_hash") != hash)
     fail(fmt::format(
-        "{}: the tokenizer and the tasks' train data in {} have the hash {}, so it is another data set; give the one "
-        "that the run was begun with, or begin a new run without run.data_hash",
+        "{}: the tokenizer and the tasks' train data in {} have another hash, {}, so this is another data set; "
+        "give the one that the run was started with, or start a new run without run.data_hash",
         config.quote("run.data_hash"), config.path("run.data").string(), hash));
   config.resolve("run.data_hash", hash, "data set");
 }
@@ -361,10 +361,10 @@ void resolve_initial(Config& config, TrainOptions& options, const Manifest& mani
   initial.weights.average = config.has("run.init_weights") && config.text("run.init_weights") == "average";
   resolve_initial_weights(initial, describe_model(options, manifest));
   if (config.has("run.init_hash") && config.text("run.init_hash") != initial.hash)
-    fail(fmt::format(
-        "{}: the weights of {} after step {} have the hash {}, so the run did not start from them; give the "
-        "run's own source, or begin a new run without run.init_hash",
-        config.quote("run.init_hash"), initial.run_dir.string(), initial.weights.checkpoint, initial.hash));
+    fail(
+        fmt::format("{}: the weights of {} after step {} have another hash, {}, so the run did not start from them; "
+                    "give the weights that it started from, or start a new run without run.init_hash",
+                    config.quote("run.init_hash"), initial.run_dir.string(), initial.weights.checkpoint, initial.hash));
   config.resolve("run.init_checkpoint", initial.weights.checkpoint, "run.init_from");
   config.resolve("run.init_weights", initial.weights.average ? "average" : "last", "run.init_from");
   config.resolve("run.init_hash", initial.hash, "run.init_from");

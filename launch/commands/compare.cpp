@@ -83,8 +83,8 @@ void check_runs_end(const Config& config) {
 void check_equal_samples(const Config& config, const TrainOptions& options) {
   const char* cure = "leave it out, or compare two configurations with --against";
   if (config.has("mixture.phases"))
-    throw Error(Exit::config, fmt::format("{}: phases change the tasks' samples a step, which those of a task alone do "
-                                          "not follow; {}",
+    throw Error(Exit::config, fmt::format("{}: phases change the tasks' samples per step, but a task that trains alone "
+                                          "has the same number in every step; {}",
                                           config.quote("mixture.phases"), cure));
   std::vector<std::string> patience = {"run.patience"};
   for (const std::string& task : options.tasks) patience.push_back(fmt::format("task.{}.patience", task));
@@ -240,16 +240,15 @@ bool train_runs(const Plan& plan, const std::string& launcher) {
                                        : run_child_program(command, run.folder / "log", stop_requested());
     // After a signal, mpirun may end with an exit code of its own.
     if (ended != 0 && (stop_requested() || ended == static_cast<int>(Exit::preempted))) {
-      say("{}: stopped by a signal; the same command goes on from here\n", where);
+      say("{}: stopped by a signal; the same command resumes from here\n", where);
       return false;
     }
     if (ended != 0) {
       const bool known = ended == 65 || ended == 73 || ended == 76 || ended == 78;
-      throw Error(
-          known ? static_cast<Exit>(ended) : Exit::internal,
-          fmt::format("the run {} ended with code {}: {} (all that it printed: {}). When the cause is gone, the "
-                      "same command goes on",
-                      run.name, ended, last_line(run.folder / "log"), (run.folder / "log").string()));
+      throw Error(known ? static_cast<Exit>(ended) : Exit::internal,
+                  fmt::format("the run {} ended with code {}: {} (all that it printed: {}). After the cause is fixed, "
+                              "the same command resumes it",
+                              run.name, ended, last_line(run.folder / "log"), (run.folder / "log").string()));
     }
     say("{}: trained in {}\n", where,
         duration(std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count()));
@@ -367,7 +366,7 @@ int run_compare(const Config& config, Communicator& world) {
     std::optional<Rows> of_run;
     if (!stop_requested()) of_run = evaluate_run(run, manifest, split, world);
     if (!of_run) {
-      say("stopped by a signal while {} was to be evaluated; the same command continues from here\n", run.name);
+      say("stopped by a signal before {} was evaluated; the same command resumes from here\n", run.name);
       return static_cast<int>(Exit::preempted);
     }
     rows.push_back(std::move(*of_run));

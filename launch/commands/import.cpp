@@ -38,7 +38,7 @@ void read_columns(const Config& config, const std::string& key, ImportTask& task
       fail(fmt::format("a sample has no part '{}'{}; write ours:theirs, as in text:sentence; the parts are {}", ours,
                        did_you_mean(ours, parts), fmt::join(parts, ", ")));
     if (theirs.empty())
-      fail(fmt::format("'{}' is without the file's name for it; write for example text:sentence", one));
+      fail(fmt::format("'{}' lacks the name that the file uses; write for example text:sentence", one));
     if (!task.fields.emplace(ours, theirs).second) fail(fmt::format("'{}' is given twice; keep one of them", ours));
   }
   std::vector<Part> useful = needed_parts(task.kind);

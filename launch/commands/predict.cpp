@@ -90,10 +90,10 @@ int run_predict(const Config& config, Communicator& world) {
                             config.flag("attention"));
   InputLines in(file_option(config, "in"));
   if (!config.has("out") && in.is_file_of(STDOUT_FILENO))
-    throw Error(Exit::usage, fmt::format("{}: standard output writes to the file that is read, which a shell's '>' "
-                                         "empties first; give --out, which writes beside the file and renames at the "
-                                         "end",
-                                         in.name()));
+    throw Error(Exit::usage,
+                fmt::format("{}: standard output goes to the file that is read, which the shell's '>' empties first; "
+                            "use --out, which writes a temporary file and renames it at the end",
+                            in.name()));
   OutputFile out(file_option(config, "out"));
   Answering answering(predictor, trained, static_cast<std::size_t>(config.integer("batch")), in, out);
   answering.run();

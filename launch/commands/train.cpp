@@ -50,8 +50,8 @@ void require(const Config& config, const std::string& name, const char* option) 
 void warn_of_start(const TrainOptions& options, const CpuShare& cpus, Communicator& world) {
   const int threads = options.threads;
   if (const auto& all = options.worker_threads; world.rank() == 0 && all.size() > 1)
-    say("warning: the workers compute with different numbers of threads ({}), on which the bits of a run "
-        "depend: --run.threads {} gives all of them the same\n",
+    say("warning: the workers compute with different numbers of threads ({}), which changes the bits of a run: "
+        "--run.threads {} sets the same number for all of them\n",
         threads_by_worker(all), *std::ranges::min_element(all));
   std::string mine;
   if (threads * cpus.workers > cpus.cpus && cpus.workers > 1) {
@@ -69,7 +69,7 @@ void warn_of_start(const TrainOptions& options, const CpuShare& cpus, Communicat
 int end_before_start(const std::filesystem::path& run_dir, Communicator& world) {
   if (world.rank() == 0) {
     note_preempted(run_dir);
-    say("stopped by a signal before training began; the same command begins again\n");
+    say("stopped by a signal before training began; the same command starts again\n");
   }
   return static_cast<int>(Exit::preempted);
 }

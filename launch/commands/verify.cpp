@@ -126,7 +126,7 @@ std::vector<std::string> verify_data(const Config& config, std::size_t processes
   if (faults.empty())
     fmt::print("{}: every hash and every rule of the format holds ({}){}\n", folder.string(),
                duration(std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count()),
-               rehashed ? "; dataset.json has the shards' bytes and sha256 anew" : "");
+               rehashed ? "; the shards' bytes and sha256 in dataset.json are updated" : "");
   return faults;
 }
 
@@ -179,7 +179,7 @@ int run_verify(const Config& config, Communicator& world) {
   if (!config.has("data") && !config.has("run-dir"))
     throw Error(Exit::usage, "there is nothing to verify; add --data DIR or --run-dir DIR");
   if (config.flag("rehash") && !config.has("data"))
-    throw Error(Exit::usage, "--rehash is of a data set; add --data DIR");
+    throw Error(Exit::usage, "--rehash needs a data set; add --data DIR");
   std::int64_t processes = config.integer("threads");
   if (processes == 0) processes = threads_of_environment();
   if (processes == 0) processes = cpus_from_affinity(world).threads();

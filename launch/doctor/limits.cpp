@@ -21,7 +21,7 @@ Finding limit(const char* subject, decltype(RLIMIT_NOFILE) resource, rlim_t need
   Finding finding{.subject = subject};
   rlimit found = {};
   if (getrlimit(resource, &found) != 0) {
-    finding.text = "not told by the system";
+    finding.text = "not reported by the system";
     return finding;
   }
   finding.text = fmt::format("{} (at most {})", words_of(found.rlim_cur, bytes), words_of(found.rlim_max, bytes));
@@ -65,7 +65,7 @@ std::vector<Finding> look_at_limits() {
                 "this host has InfiniBand, which pins memory: ulimit -l unlimited, LimitMEMLOCK=infinity for slurmd"),
           // A worker has at most 256 files of shards open, and sockets to the others.
           limit("nofile", RLIMIT_NOFILE, 512, Verdict::fault, false,
-                "a worker opens up to 256 files of shards beside its sockets: ulimit -n 4096"),
+                "a worker opens up to 256 files of shards in addition to its sockets: ulimit -n 4096"),
           limit("nproc", RLIMIT_NPROC, 256, Verdict::warning, false,
                 "each worker starts threads for computing, reading and MPI: ulimit -u 4096")};
 }
