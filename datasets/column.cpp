@@ -117,7 +117,7 @@ void fail_shard(const std::filesystem::path& file, const std::string& what) {
 Column::Column(ColumnSource source, Rule rule, std::vector<std::uint64_t> hashes)
     : source_(std::move(source)), rule_(rule), hashes_(std::move(hashes)) {
   checked_ = std::make_unique<std::atomic<std::uint8_t>[]>(blocks());
-  if (source_.as_it_lies) return;
+  if (source_.direct) return;
   id_ = DecodedPieces::next_id();
   // Whole chunks with a total size of about a block.
   const std::uint64_t row = std::max<std::uint64_t>(source_.width, 1) * source_.element;
@@ -129,7 +129,7 @@ Column::~Column() {
 }
 
 const std::byte* Column::raw(std::uint64_t first, std::uint64_t count, Scratch& scratch) const {
-  if (!source_.as_it_lies) return decoded(first, count, scratch);
+  if (!source_.direct) return decoded(first, count, scratch);
   const std::uint64_t at = source_.offset + first * source_.element, bytes = count * source_.element;
   std::shared_ptr<const OpenFile> open = source_.file->pin();
   if (open->map() != nullptr) {

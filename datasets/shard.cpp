@@ -192,7 +192,7 @@ class ShardReader {
     if (__builtin_mul_overflow(extent[0], std::max<std::uint64_t>(width, 1), &source.size) ||
         __builtin_mul_overflow(source.size, source.element, &bytes))
       fail(fmt::format("/{} declares more elements than an address can count", path));
-    source.as_it_lies = POLYHEAD_HDF5(H5Tequal(stored, source.memory_type)) > 0;
+    source.direct = POLYHEAD_HDF5(H5Tequal(stored, source.memory_type)) > 0;
     locate(set, create, bytes, rank, source);
     rule.width = std::max<std::uint64_t>(width, 1);
     std::vector<std::uint64_t> hashes = integrity(path, bytes);
@@ -233,7 +233,7 @@ class ShardReader {
       source.offset = offset;
       return;
     }
-    source.as_it_lies = false;
+    source.direct = false;
     std::array<hsize_t, 2> chunk{1, 1};
     POLYHEAD_HDF5(H5Pget_chunk(create, rank, chunk.data()));
     source.chunk = std::max<hsize_t>(chunk[0], 1);

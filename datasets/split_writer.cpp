@@ -60,15 +60,15 @@ class SplitWriter {
   }
 
   SplitInfo write(unsigned threads, const Progress& progress) {
-    auto told = Clock::now();
+    auto reported = Clock::now();
     each_record(
         file_, threads, [&](Sample&& sample, const Place& place) { return encode(std::move(sample), place); },
         [&](Encoded&& one, const Place& place) {
           count(one, place);
           append(one, place);
-          if (info_.samples % 4096 != 0 || Clock::now() - told < std::chrono::seconds(5)) return;
+          if (info_.samples % 4096 != 0 || Clock::now() - reported < std::chrono::seconds(5)) return;
           progress(fmt::format("{}/{}: {} samples so far", file_.task, file_.split, grouped(info_.samples)));
-          told = Clock::now();
+          reported = Clock::now();
         });
     if (content_.samples() > 0) finish_shard();
     name_shards();

@@ -97,11 +97,11 @@ std::vector<Point> measure_tasks(TrainOptions options, std::int64_t batch) {
     one.rates[options.tasks[static_cast<std::size_t>(phase) % options.tasks.size()]] = 1;
     options.mixture.phases.push_back({1 + phase * kSteps, one});
   }
-  const Listener heard = measure(options, std::ssize(options.mixture.phases) * kSteps);
+  const Listener listener = measure(options, std::ssize(options.mixture.phases) * kSteps);
   std::vector<Point> points;
   for (std::size_t t = 0; t < options.tasks.size(); ++t) {
     std::vector<double> seconds, tokens;
-    for (const Observer::Step& step : heard.steps) {
+    for (const Observer::Step& step : listener.steps) {
       const auto phase = static_cast<std::size_t>(step.step - 1) / kSteps;
       if (phase % options.tasks.size() != t || phase < options.tasks.size()) continue;
       seconds.push_back(step.seconds);
@@ -204,9 +204,9 @@ Calibration calibrate(const TrainOptions& given, const Manifest& manifest, Commu
       machine.activations = (large.memory - small.memory) / counted;
     machine.memory = std::max(1e8, large.memory - held - machine.activations * all.activations);
   }
-  const auto step_of = [](const Listener& heard) {
+  const auto step_of = [](const Listener& listener) {
     std::vector<double> seconds;
-    for (std::size_t i = 2; i < heard.steps.size(); ++i) seconds.push_back(heard.steps[i].seconds);
+    for (std::size_t i = 2; i < listener.steps.size(); ++i) seconds.push_back(listener.steps[i].seconds);
     return median(seconds);
   };
   result.step_seconds = step_of(large);

@@ -46,9 +46,9 @@ int run_child_program(const std::vector<std::string>& words, const std::filesyst
   ::close(out);
   if (child < 0) throw Error(Exit::internal, fmt::format("cannot make a child process: {}", std::strerror(reason)));
   ::close(failed[1]);
-  int told = 0;
+  int error = 0;
   ssize_t got = 0;
-  while ((got = ::read(failed[0], &told, sizeof told)) < 0 && errno == EINTR) {
+  while ((got = ::read(failed[0], &error, sizeof error)) < 0 && errno == EINTR) {
   }
   ::close(failed[0]);
   std::error_code code;
@@ -63,8 +63,8 @@ int run_child_program(const std::vector<std::string>& words, const std::filesyst
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
   }
   end_with_this(0);
-  if (got == sizeof told)
-    throw Error(Exit::config, fmt::format("cannot start '{}': {}", words[0], std::strerror(told)));
+  if (got == sizeof error)
+    throw Error(Exit::config, fmt::format("cannot start '{}': {}", words[0], std::strerror(error)));
   return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 

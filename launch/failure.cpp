@@ -31,7 +31,7 @@ namespace {
 constexpr int kOutOfMemory = static_cast<int>(Exit::config);
 
 std::string g_command;
-std::function<void(const Failure&)> g_told;
+std::function<void(const Failure&)> g_report;
 
 // Phrases that the allocators of LibTorch and CUDA use.
 bool says_out_of_memory(const std::string& text) {
@@ -104,7 +104,7 @@ Failure out_of_memory(const std::string& text, std::string_view command) {
   } catch (...) {
   }
   try {
-    if (g_told) g_told(failure);
+    if (g_report) g_report(failure);
     std::fputs(fmt::format("polyhead {}: {}\n", g_command, failure.words).c_str(), stderr);
   } catch (...) {
   }
@@ -143,9 +143,9 @@ void throw_when_out_of_memory() {
   FLAGS_caffe2_use_fatal_for_enforce = false;
 }
 
-void report_uncaught(std::string command, std::function<void(const Failure&)> told) {
+void report_uncaught(std::string command, std::function<void(const Failure&)> report) {
   g_command = std::move(command);
-  g_told = std::move(told);
+  g_report = std::move(report);
   std::set_terminate(on_terminate);
 }
 

@@ -26,8 +26,8 @@ Failure failure_of(const std::exception& error, std::string_view command) noexce
 // larger than LibTorch's variable and overlaps the flag behind it.
 void throw_when_out_of_memory();
 
-// From this call on, an uncaught exception (in a thread, or in a function that must not throw) calls `told` and ends
+// From this call on, an uncaught exception (in a thread, or in a function that must not throw) calls `report` and ends
 // the process with the code and message of failure_of(), instead of aborting it.
-void report_uncaught(std::string command, std::function<void(const Failure&)> told);
+void report_uncaught(std::string command, std::function<void(const Failure&)> report);
 
 }  // namespace polyhead

@@ -36,7 +36,7 @@ constinit std::atomic<bool> g_requested{false}, g_said{false};
 constinit std::atomic<int> g_terminated{0}, g_interrupted{0}, g_child{0}, g_child_signal{0};
 // Complete lines that are written to stderr at the first signal, indexed as kStopSignals.
 constinit std::array<std::atomic<const char*>, kStopSignals.size()> g_lines{};
-std::function<void(const std::string&)> g_told;
+std::function<void(const std::string&)> g_report;
 static_assert(std::atomic<bool>::is_always_lock_free && std::atomic<int>::is_always_lock_free &&
               std::atomic<const char*>::is_always_lock_free);
 
@@ -95,15 +95,15 @@ void on_lost_file(int signal, siginfo_t* about, void*) {
       "the shard {} became shorter, or its disk failed, while it was read. Restore it, and do not write to a data set "
       "in use; --run.data_access pread reads without a map.",
       file);
-  if (g_told) g_told(what);
+  if (g_report) g_report(what);
   std::fputs(("polyhead: " + what + "\n").c_str(), stderr);
   ::_exit(static_cast<int>(Exit::data));
 }
 
 }  // namespace
 
-void catch_lost_files(std::function<void(const std::string&)> told) {
-  g_told = std::move(told);
+void catch_lost_files(std::function<void(const std::string&)> report) {
+  g_report = std::move(report);
   struct sigaction action = {};
   action.sa_sigaction = on_lost_file;
   action.sa_flags = SA_SIGINFO;

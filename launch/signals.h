@@ -37,9 +37,9 @@ void make_write_signals_errors(bool pipes);
 void open_standard_streams();
 
 // From this call on, if a mapped shard becomes shorter while it is read (SIGBUS), the process ends with code 65 and a
-// message that names the shard. `told` is called with the message first. The signal is raised by the reading thread at
-// its read, so `told` may call any function.
-void catch_lost_files(std::function<void(const std::string&)> told = {});
+// message that names the shard. `report` is called with the message first. The signal is raised by the reading thread
+// at its read, so `report` may call any function.
+void catch_lost_files(std::function<void(const std::string&)> report = {});
 
 // True after the first signal.
 const std::atomic<bool>& stop_requested();

@@ -12,7 +12,7 @@ torch::Tensor ClassificationHead::loss_of(const torch::Tensor& logits, const Tas
   const double smoothing = spec_.options.label_smoothing, gamma = spec_.options.focal_gamma;
   const std::vector<double>& weights = spec_.statistics.class_weights;
   if (smoothing > 0 && PlainLoss::wanted())
-    PlainLoss::tell(at::cross_entropy_loss(logits.detach(), labels, {}, at::Reduction::Sum));
+    PlainLoss::report(at::cross_entropy_loss(logits.detach(), labels, {}, at::Reduction::Sum));
   if (gamma == 0 && weights.empty())
     return at::cross_entropy_loss(logits, labels, {}, at::Reduction::Sum, kIgnore, smoothing);
   torch::Tensor loss = at::cross_entropy_loss(logits, labels, {}, at::Reduction::None, kIgnore, smoothing);

@@ -26,7 +26,7 @@ struct TiedCrossEntropy : torch::autograd::Function<TiedCrossEntropy> {
     const Tensor normaliser = at::logsumexp(logits, {1});
     const Tensor target = logits.gather(1, index).squeeze(1);
     Tensor loss = normaliser - (1 - smoothing) * target;
-    if (smoothing > 0 && PlainLoss::wanted()) PlainLoss::tell((normaliser - target).sum());
+    if (smoothing > 0 && PlainLoss::wanted()) PlainLoss::report((normaliser - target).sum());
     if (smoothing > 0) loss -= smoothing * logits.mean(1);
     Tensor divergence, d_divergence;
     if (teacher != nullptr) {

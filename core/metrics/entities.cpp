@@ -50,10 +50,11 @@ bool is_bio(const std::vector<std::string>& labels) {
 
 void add_entities(std::span<double> sums, std::span<const std::int64_t> gold, std::span<const std::int64_t> predicted,
                   const std::vector<std::string>& labels) {
-  const std::set<Entity> there = entities(gold, labels), told = entities(predicted, labels);
-  sums[0] += static_cast<double>(std::ranges::count_if(told, [&](const Entity& one) { return there.contains(one); }));
-  sums[1] += static_cast<double>(there.size());
-  sums[2] += static_cast<double>(told.size());
+  const std::set<Entity> expected = entities(gold, labels), found = entities(predicted, labels);
+  sums[0] +=
+      static_cast<double>(std::ranges::count_if(found, [&](const Entity& one) { return expected.contains(one); }));
+  sums[1] += static_cast<double>(expected.size());
+  sums[2] += static_cast<double>(found.size());
 }
 
 double entity_f1(std::span<const double> sums) {
