@@ -1,4 +1,4 @@
-// read(2) into a buffer of 1 MiB, then a decoder; or the reader of Parquet.
+// Reads blocks of 1 MiB with read(2) and passes them to a decoder, or to the reader of Parquet.
 #include "datasets/byte_stream.h"
 
 #include <fcntl.h>
@@ -48,10 +48,9 @@ ByteStream::ByteStream(const std::filesystem::path& content, const std::filesyst
     compression_ = compression_of(rest_);
     const std::string_view named = compression_by_name(name);
     if (!rest_.empty() && !named.empty() && compression_.empty())
-      throw BadStream(
-          fmt::format("has the ending {} but is not {}; it is damaged or cut off, or holds plain text: then "
-                      "rename it",
-                      name.extension().string(), named));
+      throw BadStream(fmt::format(
+          "has the ending {} but is not {}; it is damaged or truncated, or it is plain text and must be renamed",
+          name.extension().string(), named));
     if (!compression_.empty())
       decoder_ = make_decoder(compression_);
     else if (is_parquet(rest_))
@@ -68,7 +67,7 @@ ByteStream::~ByteStream() {
   if (descriptor_ >= 0) ::close(descriptor_);
 }
 
-// Blocks are filled whole, so that the hash does not depend on how much a single read returns.
+// Blocks are filled completely, so that the hash does not depend on how many bytes a single read returns.
 void ByteStream::fill() {
   std::size_t size = 0;
   while (size < buffer_.size()) {
@@ -83,7 +82,7 @@ void ByteStream::fill() {
   ended_ = size < buffer_.size();
 }
 
-// The file is hashed at the end, in the blocks in which fill() reads it.
+// At its end the file is hashed in the same blocks as in fill().
 std::size_t ByteStream::read_rows(std::span<char> out) {
   std::size_t made = 0;
   while (made < out.size()) {
@@ -119,7 +118,7 @@ std::size_t ByteStream::read(std::span<char> out) {
       continue;
     }
     Decoder::Step step;
-    // At the end of a member only more input begins another.
+    // At the end of a member, only further input begins another one.
     try {
       if (!rest_.empty() || !decoder_->complete()) step = decoder_->decode(rest_, out.subspan(made));
     } catch (const std::runtime_error& error) {
@@ -135,8 +134,7 @@ std::size_t ByteStream::read(std::span<char> out) {
     break;
   }
   if (!started_ && decoder_ != nullptr && is_parquet({out.data(), made}))
-    throw BadStream(
-        "decompressed, it is Parquet, which is read only as it is; decompress it, as Parquet compresses by itself");
+    throw BadStream("is a compressed Parquet file; decompress it, as Parquet is compressed internally");
   if (!started_ && decoder_ != nullptr)
     if (const std::string foreign =
             foreign_format({out.data(), std::min<std::size_t>(made, 512)}, uncompressed_name(name_));

@@ -1,4 +1,4 @@
-// fork, limits, a pipe for the result, and what the wait status says.
+// Uses fork, resource limits, a pipe for the result, and the wait status.
 #include "datasets/child_process.h"
 
 #include <fcntl.h>
@@ -46,7 +46,7 @@ std::uint64_t mapped_bytes() {
   return pages * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
 }
 
-// The soft limit only: at the hard one of CPU time SIGKILL would come without a word.
+// Sets only the soft limit: at the hard limit of CPU time, SIGKILL would end the child without a message.
 void limit(int what, std::uint64_t value) {
   rlimit now{};
   if (::getrlimit(what, &now) != 0) return;
@@ -57,7 +57,7 @@ void limit(int what, std::uint64_t value) {
 [[noreturn]] void be_child(const std::function<std::string(std::size_t)>& job, std::size_t index,
                            const ChildLimits& limits, int out) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-  // A crash is reported by the parent: neither a core file nor the words of the C library.
+  // The parent reports a crash, so neither a core file nor messages of the C library are needed.
   limit(RLIMIT_CORE, 0);
   if (const int null = ::open("/dev/null", O_WRONLY | O_CLOEXEC); null >= 0) ::dup2(null, STDERR_FILENO);
   for (const int signal : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGXCPU, SIGPIPE}) ::signal(signal, SIG_DFL);

@@ -1,4 +1,4 @@
-// Checks of a block at its first touch; decoding of chunked datasets, piece by piece.
+// Checks blocks when they are first read, and decodes chunked datasets piece by piece.
 #include "datasets/column.h"
 
 #include <hdf5.h>
@@ -27,7 +27,7 @@ using Bytes = std::shared_ptr<const std::vector<std::byte>>;
 static_assert(std::endian::native == std::endian::little, "shards are mapped as they lie: little endian");
 static_assert(kIntegrityBlock == 1ULL << 20);
 
-// The decoded pieces of chunked datasets, least recently used out first. Thread-safe.
+// Caches the decoded pieces of chunked datasets; the least recently used ones are removed first. Thread-safe.
 class DecodedPieces {
  public:
   static DecodedPieces& shared() {
@@ -39,7 +39,7 @@ class DecodedPieces {
     return ++last;
   }
 
-  // The piece of a column, decoded where it is not here. Two threads may decode the same.
+  // Returns a piece of a column, and decodes it if it is not cached. Two threads may decode the same piece.
   template <class Decode>
   Bytes get(std::uint64_t column, std::uint64_t piece, const Decode& decode) {
     const Key key{column, piece};
@@ -90,7 +90,7 @@ class DecodedPieces {
   std::size_t bytes_ = 0;
 };
 
-// Rows [first, first + count) of a dataset, through HDF5.
+// Reads rows [first, first + count) of a dataset through HDF5.
 Bytes read_rows(const ColumnSource& source, std::uint64_t first, std::uint64_t count) {
   const hdf5::Session session;
   const hdf5::Handle file = hdf5::open_file(source.file->path());
@@ -109,18 +109,17 @@ Bytes read_rows(const ColumnSource& source, std::uint64_t first, std::uint64_t c
 }  // namespace
 
 void fail_shard(const std::filesystem::path& file, const std::string& what) {
-  throw Error(Exit::data,
-              fmt::format("shard {}: {}. The file breaks the dataset format (docs/format.md) or is damaged: import "
-                          "the data set anew, or take another copy.",
-                          file.string(), what));
+  throw Error(Exit::data, fmt::format("shard {}: {}. The file breaks the dataset format (docs/format.md) or is "
+                                      "damaged: import the data set again, or take another copy.",
+                                      file.string(), what));
 }
 
 Column::Column(ColumnSource source, Rule rule, std::vector<std::uint64_t> hashes)
     : source_(std::move(source)), rule_(rule), hashes_(std::move(hashes)) {
   checked_ = std::make_unique<std::atomic<std::uint8_t>[]>(blocks());
-  if (source_.as_it_lies) return;
+  if (source_.direct) return;
   id_ = DecodedPieces::next_id();
-  // Whole chunks, about a block.
+  // Whole chunks with a total size of about a block.
   const std::uint64_t row = std::max<std::uint64_t>(source_.width, 1) * source_.element;
   rows_at_once_ = std::max<std::uint64_t>(kBlock / row / source_.chunk, 1) * source_.chunk;
 }
@@ -130,7 +129,7 @@ Column::~Column() {
 }
 
 const std::byte* Column::raw(std::uint64_t first, std::uint64_t count, Scratch& scratch) const {
-  if (!source_.as_it_lies) return decoded(first, count, scratch);
+  if (!source_.direct) return decoded(first, count, scratch);
   const std::uint64_t at = source_.offset + first * source_.element, bytes = count * source_.element;
   std::shared_ptr<const OpenFile> open = source_.file->pin();
   if (open->map() != nullptr) {
@@ -204,7 +203,7 @@ void Column::check_rule(const std::byte* data, std::uint64_t first, std::uint64_
            : source_.element == 4 ? load<std::uint32_t>(data, i)
                                   : load<std::uint64_t>(data, i);
   };
-  // The largest first: a loop without a branch, which the compiler vectorises.
+  // Computes the maximum first, in a loop without branches, which the compiler vectorises.
   const auto largest = [&]<class T>(T) {
     T most = 0;
     for (std::uint64_t i = 0; i < count; ++i) most = std::max(most, load<T>(data, i));

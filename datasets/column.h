@@ -62,7 +62,7 @@ struct ColumnSource {
   std::uint64_t size = 0;         // number of elements
   unsigned element = 0;           // bytes per element
   std::uint64_t width = 0;        // columns of a two-dimensional dataset; 0: one dimension
-  bool as_it_lies = true;         // contiguous and little endian: read at `offset`; otherwise read through HDF5
+  bool direct = true;             // contiguous and little endian: read at `offset`; otherwise read through HDF5
   std::uint64_t offset = 0;       // in the file, in bytes
   std::uint64_t chunk = 1;        // rows per chunk
   std::int64_t memory_type = -1;  // HDF5's type
@@ -90,7 +90,7 @@ class Column {
     const std::uint64_t begin = first * source_.element, end = begin + count * source_.element;
     for (std::uint64_t block = begin / kBlock; block <= (end - 1) / kBlock; ++block)
       if (checked_[block].load(std::memory_order_relaxed) == 0) check_block(block);
-    if (source_.as_it_lies)
+    if (source_.direct)
       if (const std::byte* map = source_.file->resident_map()) return map + source_.offset + begin;
     return raw(first, count, scratch);
   }
@@ -104,7 +104,7 @@ class Column {
   }
   // Returns the address of element i, unchecked, for a prefetch instruction; null if it is not mapped.
   const std::byte* address(std::uint64_t i) const {
-    if (!present() || !source_.as_it_lies) return nullptr;
+    if (!present() || !source_.direct) return nullptr;
     const std::byte* map = source_.file->resident_map();
     return map != nullptr ? map + source_.offset + i * source_.element : nullptr;
   }

@@ -1,5 +1,5 @@
-// Columns as CoNLL's shared tasks have them: a word a line, its columns between tabs or spaces, sentences separated by
-// blank lines. -DOCSTART- lines are left out.
+// Reads the columns of CoNLL's shared tasks: one word per line, with columns separated by tabs or spaces, and blank
+// lines between sentences. -DOCSTART- lines are skipped.
 #include "datasets/conll.h"
 
 #include <algorithm>
@@ -31,7 +31,7 @@ class Conll : public SampleSource {
  public:
   explicit Conll(const SampleFile& file) : file_(file), in_(file) {}
 
-  // A sentence's lines; comments, headers and -DOCSTART- are no part of it.
+  // Reads the lines of a sentence, without comments, headers and -DOCSTART-.
   bool next(Record& record) override {
     std::string line;
     std::uint64_t lines = 0;
@@ -51,7 +51,7 @@ class Conll : public SampleSource {
       if (record.content.size() + line.size() + 1 > kMaxRecord)
         file_.fail(record.line, fmt::format("begins a sentence of more than {} MiB; end sentences with a blank line",
                                             kMaxRecord >> 20));
-      // A line that is left out inside a sentence keeps its place, for messages.
+      // A line that is skipped inside a sentence leaves an empty line, so that messages have the right line numbers.
       record.content.append(in_.number() - record.line - lines, '\n');
       record.content += line + '\n';
       lines = in_.number() - record.line + 1;
@@ -72,7 +72,8 @@ class Conll : public SampleSource {
   }
 
  private:
-  // "#begin document", "# id 17": a comment begins a sentence and has other columns than a word; '#' may be a word.
+  // "#begin document", "# id 17": comments come before a sentence and have fewer or more columns than its words. '#'
+  // may also be a word.
   bool is_comment(std::string_view line, std::size_t columns) const {
     return (line.starts_with("# ") || line.starts_with("#begin ") || line.starts_with("#end ")) &&
            (columns != width_ || columns == 1);
@@ -97,7 +98,7 @@ class Conll : public SampleSource {
       file_.fail(number, fmt::format("has its word and its tag in column {}; write word_column = N", tag));
     check_text(file_, number, "word", columns[word - 1]);
     check_text(file_, number, "tag", columns[tag - 1]);
-    // Between tabs a word may hold spaces ("10 000"); one word it remains.
+    // A column that is separated by tabs may contain spaces ("10 000"); it is still a single word.
     std::string& added = sample.words.emplace_back();
     for (const char c : columns[word - 1])
       if (c == ' ')
@@ -109,7 +110,7 @@ class Conll : public SampleSource {
 
   const SampleFile& file_;
   LineReader in_;
-  std::size_t width_ = 0;  // columns of the first word
+  std::size_t width_ = 0;  // number of columns of the first word
   bool started_ = false;
 };
 

@@ -1,5 +1,5 @@
-// CoNLL-U (Universal Dependencies): a word a line in ten columns, sentences separated by blank lines; FORM is the word,
-// UPOS or XPOS its tag.
+// Reads CoNLL-U (Universal Dependencies): one word per line in ten columns, with blank lines between sentences. FORM is
+// the word, and UPOS or XPOS is its tag.
 #include <array>
 #include <charconv>
 
@@ -15,7 +15,7 @@ class Conllu : public SampleSource {
  public:
   explicit Conllu(const SampleFile& file) : file_(file), in_(file) {}
 
-  // A sentence's lines, comments included.
+  // Reads the lines of a sentence, comments included.
   bool next(Record& record) override {
     std::string line;
     record.content.clear();
@@ -81,7 +81,7 @@ class Conllu : public SampleSource {
                                      name, file_.xpos ? "upos" : "xpos"));
     check_text(file_, number, "form", columns[1]);
     check_text(file_, number, name, tag);
-    // A form may hold spaces ("10 000"); one word it remains.
+    // A form may contain spaces ("10 000"); it is still a single word.
     std::string word;
     for (const char c : columns[1])
       if (c == ' ')

@@ -1,4 +1,4 @@
-// Samples by index, over a split's shards.
+// Reads samples by index over the shards of a split.
 #include "datasets/dataset.h"
 
 #include <algorithm>
@@ -17,16 +17,17 @@ namespace polyhead {
 
 struct SplitReader::Implementation {
   std::vector<std::unique_ptr<Shard>> shards;
-  std::vector<std::uint64_t> ends;  // samples up to and with each shard
+  std::vector<std::uint64_t> ends;  // number of samples up to and including each shard
   std::uint64_t feature_width = 0;
 
-  // Of every 2^shift samples the shard that holds the first, and the last shard: few are left to search.
+  // For every 2^shift samples the shard with the first of them, and finally the last shard, so that few shards remain
+  // to be searched.
   std::vector<std::uint32_t> guesses;
   int shift = 0;
 
   std::uint64_t size() const { return ends.empty() ? 0 : ends.back(); }
 
-  // A shard that stays open is never opened again: now and then one of them is looked at.
+  // A shard that stays open is never opened again, so one of them is checked from time to time.
   mutable std::atomic<std::size_t> rechecked = 0;
   void recheck_one() const {
     check_content(shards[rechecked.fetch_add(1, std::memory_order_relaxed) % shards.size()]->path());
@@ -39,7 +40,7 @@ struct SplitReader::Implementation {
     if (size() > 0) guesses.push_back(static_cast<std::uint32_t>(ends.size() - 1));
   }
 
-  // The shard of a sample and its index there.
+  // Returns the shard of a sample and its index in the shard.
   std::pair<const Shard*, std::uint64_t> locate(std::uint64_t sample) const {
     if (sample >= size())
       throw Error(Exit::internal, fmt::format("sample {} was asked of a split of {}", sample, size()));
@@ -55,11 +56,12 @@ namespace {
 
 thread_local Scratch t_scratch;
 
-// Samples that a thread takes between two looks at a shard: a prime, so that each task of a step has its turn.
+// Number of samples that a thread takes between two checks of a shard. It is a prime, so that the checks reach all
+// tasks of a step.
 constexpr std::uint32_t kRecheckEvery = 1021;
 thread_local std::uint32_t t_taken = 0;
 
-// Ids to 64 bits.
+// Convert ids to 64 bits.
 #define POLYHEAD_WIDEN(name, type, result)                                                   \
   POLYHEAD_CLONES void name(const std::byte* data, std::uint64_t count, std::int64_t* out) { \
     for (std::uint64_t i = 0; i < count; ++i) {                                              \
@@ -90,14 +92,14 @@ std::optional<std::string> text_of(const Shard& shard, const Column& text, const
   return std::string(reinterpret_cast<const char*>(text.view(where.first, where.size(), t_scratch)), where.size());
 }
 
-// Numbers a row.
+// Returns the number of elements per row.
 std::uint64_t width_of(const Column& column) {
   return std::max<std::uint64_t>(column.width(), 1);
 }
 
 constexpr std::uint64_t kCacheLine = 64;
 
-// The lines of `count` elements; nothing of a column that is not there or not mapped.
+// Prefetches the cache lines of `count` elements, unless the column does not exist or is not mapped.
 void prefetch_elements(const Column& column, std::uint64_t first, std::uint64_t count) {
   const std::byte* begin = column.address(first);
   if (begin == nullptr) return;

@@ -1,4 +1,4 @@
-// zlib, libzstd and libbz2 behind one interface.
+// A common interface to zlib, libzstd and libbz2.
 #include "datasets/decoders.h"
 
 #include <bzlib.h>
@@ -20,7 +20,7 @@ unsigned limited(std::size_t size) {
   return static_cast<unsigned>(std::min<std::size_t>(size, std::numeric_limits<unsigned>::max() / 2));
 }
 
-// Padding with zero bytes behind the last member is left out, as gzip does.
+// Padding with zero bytes after the last member is skipped, as gzip does.
 std::size_t zeros(std::string_view in) {
   return std::min(in.find_first_not_of('\0'), in.size());
 }
@@ -72,7 +72,7 @@ class Zstandard : public Decoder {
     ZSTD_outBuffer to{out.data(), out.size(), 0};
     const std::size_t left = ::ZSTD_decompressStream(stream_, &to, &from);
     if (::ZSTD_isError(left) != 0) throw std::runtime_error(::ZSTD_getErrorName(left));
-    // Without input the library answers with what the next frame's header needs.
+    // Without input, the library returns the number of bytes that the next frame's header needs.
     if (from.pos > 0 || to.pos > 0) complete_ = left == 0;
     return {from.pos, to.pos};
   }

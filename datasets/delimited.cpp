@@ -1,5 +1,5 @@
-// Tables of one sample a row. CSV by RFC 4180, as Python's csv module reads it: fields in quotes may hold commas,
-// doubled quotes and line breaks. TSV: a tab separates, a line ends, everything else is taken as it is.
+// Reads tables with one sample per row. CSV follows RFC 4180 like Python's csv module: quoted fields may contain
+// commas, doubled quotes and line breaks. In TSV only tabs and line ends have a meaning.
 #include <algorithm>
 #include <cmath>
 
@@ -108,7 +108,7 @@ class Delimited : public SampleSource {
     return true;
   }
 
-  // Spreadsheets of many countries write CSV with semicolons.
+  // In many countries spreadsheets write CSV with semicolons.
   void choose_separator(const Record& first) {
     if (file_.format != Format::csv || !file_.columns.empty() || fields(first).size() > 1) return;
     for (const char other : {';', '\t'}) {
@@ -153,7 +153,7 @@ class Delimited : public SampleSource {
                                    fmt::join(names, ", ")));
   }
 
-  // A record goes on in the next line while a field's quote is open.
+  // A record continues on the next line while the quote of a field is open.
   void join_quoted_lines(Record& record) {
     bool open = false, start = true;  // inside a quoted field, at the start of a field
     for (std::size_t at = 0;; ++at) {
@@ -224,10 +224,10 @@ class Delimited : public SampleSource {
   bool quoted_;
   char separator_;
   std::uint64_t first_line_ = 1;
-  std::optional<Record> pending_;  // the first line, where it is a sample
+  std::optional<Record> pending_;  // the first line, if it is a sample
   std::size_t columns_ = 0;
   FieldNames names_;
-  std::array<std::size_t, kPartNames.size()> place_{};  // of a part among the fields
+  std::array<std::size_t, kPartNames.size()> place_{};  // index of each part among the fields
   std::size_t group_ = kNone;
 };
 

@@ -1,4 +1,4 @@
-// Tables of usual names.
+// Tables of common names.
 #include "datasets/field_names.h"
 
 #include <algorithm>
@@ -83,7 +83,7 @@ std::string_view name_of(Part part) {
   return kPartNames[static_cast<std::size_t>(part)];
 }
 
-// The file's spelling of a name, in any case; "" where it has none.
+// Returns the file's spelling of a name, ignoring case; "" if it does not have it.
 std::string spelled(const std::vector<std::string>& names, std::string_view name) {
   const auto found = std::find_if(names.begin(), names.end(), [&](const std::string& n) { return lowered(n) == name; });
   return found == names.end() ? "" : *found;
@@ -93,7 +93,7 @@ bool has(const std::vector<std::string>& names, std::string_view name) {
   return std::find(names.begin(), names.end(), name) != names.end();
 }
 
-// A candidate for a part; of text perhaps with its second text.
+// A candidate for a part. For the text it may include the second text.
 struct Candidate {
   std::string name, second;
 };
@@ -104,7 +104,7 @@ std::vector<Candidate> single_candidates(const SampleFile& file, Part part, cons
     if (!name.empty() && std::none_of(all.begin(), all.end(), [&](const Candidate& c) { return c.name == name; }))
       all.push_back({name, ""});
   };
-  // A translation's language is a name too: columns en and it, or {"translation": {"en": …, "it": …}}.
+  // A language of a translation is a name too: columns en and it, or {"translation": {"en": …, "it": …}}.
   if (file.kind == Kind::translation) {
     const std::string& language = part == Part::text ? file.source_language : file.target_language;
     if (!language.empty()) {
@@ -113,7 +113,7 @@ std::vector<Candidate> single_candidates(const SampleFile& file, Part part, cons
       if (!all.empty()) return all;
     }
   }
-  add(spelled(names, name_of(part)));  // in another case
+  add(spelled(names, name_of(part)));  // with different case
   if (!all.empty()) return all;
   for (const std::string_view name : usual_names(part, file.kind)) add(spelled(names, name));
   return all;
@@ -134,7 +134,7 @@ std::vector<Candidate> text_candidates(const SampleFile& file, const std::vector
   return all;
 }
 
-// A key {"translation": {"en": …, "it": …}} does not say which way to translate.
+// A key {"translation": {"en": …, "it": …}} does not give the direction of the translation.
 void ask_for_languages(const SampleFile& file, std::uint64_t line, const std::vector<std::string>& names) {
   std::vector<std::string> languages;
   for (const std::string& name : names)
@@ -208,7 +208,7 @@ FieldNames::FieldNames(const SampleFile& file, std::uint64_t line, const std::ve
     if (of(part).empty() && has(names, name_of(part))) at(part) = name_of(part);
   };
   for (const Part part : needed_parts(file.kind)) own(part);
-  // Our own 'second' belongs to our own 'text'.
+  // The name 'second' is only ours if 'text' is, too.
   if (file.kind != Kind::tagging && (of(Part::text) == "text" || !file.fields.contains("text"))) own(Part::second);
   find_usual(file, line, names, what);
 }

@@ -1,4 +1,4 @@
-// Opening, mapping and evicting of the pool's files.
+// Opens, maps and closes the files of a pool.
 #include "datasets/file_pool.h"
 
 #include <fcntl.h>
@@ -21,7 +21,7 @@
 namespace polyhead {
 namespace {
 
-// What is mapped where, for a signal handler. A slot is taken while `name` is not null.
+// The mapped files, for a signal handler. A slot is in use while `name` is not null.
 struct Mapped {
   std::atomic<const char*> name = nullptr;
   std::atomic<std::uintptr_t> begin = 0, end = 0;
@@ -49,14 +49,14 @@ void forget(const char* name) {
 
 constexpr std::size_t kLargestPool = 256, kSmallestPool = 4;
 
-// How many files this process may have open; 0: no bound is known.
+// Returns the number of files that this process may open; 0: no limit is known.
 std::uint64_t descriptor_limit() {
   rlimit limit{};
   if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return 0;
   return limit.rlim_cur;
 }
 
-// The process, or the machine, has no descriptor left to open a file with.
+// The process or the machine has no file descriptor left.
 struct TooManyOpenFiles : Error {
   explicit TooManyOpenFiles(const std::string& message) : Error(Exit::data, message) {}
 };
@@ -75,7 +75,7 @@ struct TooManyOpenFiles : Error {
   throw Error(Exit::data, reason + ". Is the data set complete?");
 }
 
-// Opens a file; where the process may open no more, others of `recent` are closed first.
+// Opens a file. If the process cannot open more files, files in `recent` are closed first.
 template <class Recent, class Close>
 std::shared_ptr<const OpenFile> open_within_limit(const std::filesystem::path& file, bool map, Recent& recent,
                                                   const Close& close) {
@@ -105,8 +105,8 @@ OpenFile::OpenFile(const std::filesystem::path& file, bool map) : file_(file) {
     if (descriptor_ >= 0) ::close(descriptor_);
     fail_to_open(file, error);
   };
-  note_progress();  // thousands of shards on a slow file system are no hang
-  descriptor_ = ::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // not to wait for a pipe's writer
+  note_progress();  // opening thousands of shards on a slow file system is not a hang
+  descriptor_ = ::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // do not wait for the writer of a pipe
   struct stat about {};
   if (descriptor_ < 0 || ::fstat(descriptor_, &about) != 0) fail();
   if (!S_ISREG(about.st_mode)) {

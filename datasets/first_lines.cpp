@@ -1,4 +1,4 @@
-// Labels of first lines against those of all other lines.
+// Compares the labels of first lines with those of all other lines.
 #include "datasets/first_lines.h"
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// A table of first bytes.
+// A table of the first bytes of formats.
 #include "datasets/foreign_formats.h"
 
 #include <array>
@@ -12,7 +12,7 @@ namespace {
 
 using namespace std::string_view_literals;
 
-// `call` reads the file into a pandas data frame.
+// `call` is the pandas function that reads the file into a data frame.
 std::string by_pandas(std::string_view call, const std::filesystem::path& file) {
   std::filesystem::path to = file.filename();
   to.replace_extension(".jsonl");
@@ -58,7 +58,7 @@ std::string foreign_format(std::string_view head, const std::filesystem::path& f
     return fmt::format(
         "is Parquet, and this program was built without Apache Arrow; run launch/setup and build it again, or {}",
         by_pandas("read_parquet", file));
-  // The length of an encrypted block comes next; text has no zero byte.
+  // The length of an encrypted block follows; a text has no zero byte.
   if (head.starts_with("PARE") && head.size() > 7 && head[7] == '\0')
     return message("encrypted Parquet", "write its rows without encryption");
   if (head.starts_with("ARROW1")) return message("Arrow", by_pandas("read_feather", file));

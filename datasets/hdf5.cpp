@@ -1,4 +1,4 @@
-// HDF5's lock, its error stack as one message, and opening for reading.
+// Locks HDF5, converts its error stack to one message, and opens files for reading.
 #include "datasets/hdf5.h"
 
 #include <algorithm>
@@ -20,7 +20,7 @@ std::recursive_mutex& mutex() {
 }  // namespace
 
 Session::Session() : lock_(mutex()) {
-  // A filter plugin is foreign code that a data file could have loaded.
+  // A filter plugin is foreign code that a data file could load.
   static const herr_t once = H5PLset_loading_state(0);
   static_cast<void>(once);
   H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
@@ -36,7 +36,7 @@ void fail(const char* expression, const char* file, int line) {
   };
   H5Ewalk2(H5E_DEFAULT, H5E_WALK_DOWNWARD, collect, &reasons);
   H5Eclear2(H5E_DEFAULT);
-  // Where the system refused, its reason says more than HDF5's way to it.
+  // If the system reported an error, its reason is more useful than HDF5's call stack.
   constexpr std::string_view kSystem = "error message = '";
   if (const std::size_t at = reasons.find(kSystem); at != std::string::npos) {
     reasons.erase(0, at + kSystem.size());

@@ -1,4 +1,4 @@
-// HDF5's version by its headers and by the library.
+// The versions of HDF5's headers and of the loaded library.
 #include "datasets/hdf5_library.h"
 
 #include <H5public.h>

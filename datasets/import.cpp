@@ -1,5 +1,5 @@
-// Import reads every file twice (first labels, counts and the tokenizer's texts, then tokens), writes into a folder
-// beside or inside the data set's own, and puts everything in its place at the end.
+// Import reads every file twice: first labels, counts and the tokenizer's texts, then tokens. It writes to a folder
+// next to or inside the data set's folder, and moves everything to its place at the end.
 #include "datasets/import.h"
 
 #include <algorithm>
@@ -25,9 +25,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kPipes = ".pipes";  // in the staging folder; no task may have such a name
+constexpr const char* kPipes = ".pipes";  // in the staging folder; tasks cannot have such a name
 
-// Whether a vocabulary that is trained normalizes texts, with a word on why not.
+// Whether the new vocabulary normalizes texts. If it does not, the reason is reported.
 bool choose_normalization(const ImportOptions& options, const std::vector<ImportPlan>& plans,
                           const Progress& progress) {
   TargetForms all;
@@ -55,7 +55,7 @@ TokenizerInfo make_tokenizer(const ImportOptions& options, const fs::path& folde
   const fs::path file = folder / (kind == "wordpiece" ? "vocab.txt" : "tokenizer.model");
   std::optional<bool> lowercase;
   if (!options.vocab.empty()) {
-    lowercase = inspect_tokenizer(kind, options.vocab).lowercase;  // an error names the file that was given
+    lowercase = inspect_tokenizer(kind, options.vocab).lowercase;  // errors then name the file that the user gave
     write_file_atomically(file, read_file(options.vocab));
   } else if (train) {
     const auto start = std::chrono::steady_clock::now();
@@ -104,9 +104,9 @@ unsigned threads_of(const ImportOptions& options) {
                              : std::max(1U, std::thread::hardware_concurrency());
 }
 
-constexpr std::uint64_t kOften = 20;  // Import warns when more than one sample in 20 is cut.
+constexpr std::uint64_t kOften = 20;  // a warning is printed if more than one sample in 20 is truncated
 
-// Writes the shards of a task into `folder`; `before` is the task in the data set that is added to, or null.
+// Writes the shards of a task to `folder`. before: the task in the data set to which samples are added, or null.
 TaskInfo write_task(const ImportOptions& options, const fs::path& folder, const ImportPlan& plan,
                     const TaskInfo* before, const Tokenizer& tokenizer, const TokenizerInfo& tokenizer_info,
                     const Progress& progress) {
@@ -125,17 +125,17 @@ TaskInfo write_task(const ImportOptions& options, const fs::path& folder, const 
   }
   if (census.cut > 0)
     progress(fmt::format(
-        "{}task '{}': {} of {} samples are longer than max_length = {} {} and lost their ends (first: {})",
+        "{}task '{}': {} of {} samples are longer than max_length = {} {} and are truncated (first: {})",
         census.cut > census.samples / kOften ? "warning: " : "", info.name, grouped(census.cut),
         grouped(census.samples), options.max_length, info.features > 0 ? "vectors" : "tokens", census.first_cut));
   for (const std::string& warning : plan.warnings) progress("warning: " + warning);
   if (const std::string text = census.unknown.warning(fmt::format("task '{}'", info.name)); !text.empty())
     progress("warning: " + text);
-  constexpr std::uint64_t kAltered = 100;  // one target in so many may be altered without a word
+  constexpr std::uint64_t kAltered = 100;  // up to one target in 100 may change without a warning
   if (census.altered > census.targets / kAltered)
     progress(
         fmt::format("warning: task '{}': the tokens of {} of {} targets give another text (first: {}), as the "
-                    "vocabulary lacks or replaces some of their characters, which the model can then not write",
+                    "vocabulary lacks or replaces some of their characters, so the model cannot write them",
                     info.name, census.altered, census.targets, census.first_altered));
   return info;
 }
@@ -156,8 +156,7 @@ void write_new(const ImportOptions& options, const fs::path& folder, const Progr
   write_manifest(folder, manifest);
 }
 
-// --- adding to a data set
-// ----------------------------------------------------------------------------------------------
+// --- adding to a data set ---
 
 const TaskInfo* find_task(const Manifest& manifest, const std::string& name) {
   const auto found = std::find_if(manifest.tasks.begin(), manifest.tasks.end(),
@@ -165,7 +164,7 @@ const TaskInfo* find_task(const Manifest& manifest, const std::string& name) {
   return found == manifest.tasks.end() ? nullptr : &*found;
 }
 
-// The data set's manifest, when the import description belongs to it.
+// Returns the data set's manifest if the import description matches it.
 Manifest read_target(const ImportOptions& options, const fs::path& out) {
   Manifest manifest = read_manifest(out);
   const auto fail = [&](const std::string& what) {
@@ -194,7 +193,7 @@ Manifest read_target(const ImportOptions& options, const fs::path& out) {
   return manifest;
 }
 
-// Shards are a function of the samples: the same bytes again are the same samples again.
+// Shards are a function of the samples, so equal bytes mean that the same samples are added again.
 void refuse_known(const TaskInfo& before, const TaskInfo& added) {
   for (const auto& [name, split] : added.splits) {
     const auto there = before.splits.find(name);
@@ -220,7 +219,7 @@ void merge(TaskInfo& before, const TaskInfo& added) {
   }
 }
 
-// Moves files from one folder to another, and back out of it unless keep() is called.
+// Moves files from one folder to another; they are removed again unless keep() is called.
 class Moved {
  public:
   explicit Moved(fs::path to) : to_(std::move(to)) {}
@@ -291,7 +290,7 @@ void append(const ImportOptions& given, const fs::path& folder, const fs::path& 
 
 namespace {
 
-// What lies in a staging folder is removed: no file to read may lie there.
+// The staging folder is emptied, so no input file may be inside of it.
 void check_inputs(const ImportOptions& options, const fs::path& target) {
   std::vector<fs::path> files = {options.vocab};
   for (const ImportTask& task : options.tasks)
@@ -317,7 +316,7 @@ void import_dataset(const ImportOptions& options, const fs::path& out, const Pro
   check_inputs(options, target);
   try {
     if (options.append) {
-      read_manifest(target);  // before anything is made there
+      read_manifest(target);  // before anything is created there
       const Staging staging(target / ".importing", target);
       append(options, staging.folder(), target, progress);
       return;

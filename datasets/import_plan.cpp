@@ -1,4 +1,4 @@
-// Checks a task's description, then its files.
+// Checks a task's description, and then reads its files.
 #include "datasets/import_plan.h"
 
 #include <algorithm>
@@ -33,20 +33,21 @@ const std::vector<std::string>& labels_of(const Sample& sample, Kind kind, std::
   return one;
 }
 
-// What is counted over all of a task's files, for warnings.
+// Counts over all files of a task, for warnings.
 struct Census {
   LabelCensus labels;
   TargetPrecision precision;
   Overlap overlap;
 };
 
-// Reads one file. Train defines the labels, the number of outputs and the width of vectors, unless the data set does.
+// Reads one file. Train defines the labels, the number of outputs and the width of vectors, unless the data set already
+// defines them.
 class Scan {
  public:
   Scan(ImportPlan& plan, const SampleFile& file, TextSample& texts, Census& census)
       : plan_(plan), file_(file), texts_(texts), census_(census), defines_(file.split == "train" && !plan.added_to) {}
 
-  // Returns the number of samples by split: one split, or where shares are drawn from the train files all of them.
+  // Returns the number of samples by split: a single split, or several if shares are drawn from the train files.
   std::map<std::string, std::uint64_t, std::less<>> read(unsigned threads) {
     first_ = defines_;
     std::map<std::string, std::uint64_t, std::less<>> counts = {{file_.split, 0}};
@@ -136,11 +137,12 @@ class Scan {
     if (plan_.index.contains(label)) return;
     const char* what = file_.kind == Kind::tagging ? "tag" : "label";
     if (plan_.added_to)
-      SampleFile::fail(place,
-                       fmt::format("has the {} '{}', which the task in the data set does not have, and heads that "
-                                   "were trained on it could not say; take the line out, or import all of the task "
-                                   "into a new data set or under another name",
-                                   what, label));
+      SampleFile::fail(
+          place,
+          fmt::format(
+              "has the {} '{}', which the task in the data set does not have, and heads that were trained on it cannot "
+              "predict; take the line out, or import all of the task into a new data set or under another name",
+              what, label));
     const std::string alike = census_.labels.look_alike(label);
     std::string cure = "add samples of it to train, or take the line out";
     if (!alike.empty())
@@ -150,8 +152,8 @@ class Scan {
           spelled(alike));
     else if (marks_hidden(label))
       cure = fmt::format(
-          "-1 often marks a label that is kept hidden, as in test splits of hubs: take '{}' out of the "
-          "import description, or use a split with labels",
+          "-1 often marks a label that is kept hidden, as in public test splits: take '{}' out of the import "
+          "description, or use a split with labels",
           file_.split);
     SampleFile::fail(place, fmt::format("has the {} {}, which no line of the train file {} has; {}", what,
                                         alike.empty() ? "'" + label + "'" : spelled(label),
@@ -186,7 +188,7 @@ class Scan {
   TextSample& texts_;
   Census& census_;
   bool defines_ = false, first_ = false;
-  std::set<std::string, std::less<>> trained_;  // labels that the share of train has
+  std::set<std::string, std::less<>> trained_;  // labels in the train share
   FirstLines first_lines_;
   std::size_t changed_tags_ = 0;
 };

@@ -1,4 +1,4 @@
-// Pipes are copied beside the data set; regular files are compared by the hash of their bytes.
+// Copies pipes next to the data set, and compares regular files by the hash of their bytes.
 #include "datasets/input_files.h"
 
 #include <fcntl.h>
@@ -21,7 +21,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int kPipeSeconds = 60;  // for the first bytes of a pipe to come
+constexpr int kPipeSeconds = 60;  // maximum wait for the first bytes of a pipe
 
 class Descriptor {
  public:
@@ -86,7 +86,7 @@ const fs::path& InputFiles::content(const SampleFile& owner, const fs::path& fil
   if (known != contents_.end()) return known->second;
   struct stat about {};
   fs::path content = file;
-  // What cannot be opened is reported by whoever opens it.
+  // Errors are reported where the file is opened.
   if (::stat(file.c_str(), &about) == 0) {
     if (S_ISFIFO(about.st_mode)) content = copy_pipe(owner, file);
     if (S_ISCHR(about.st_mode) || S_ISBLK(about.st_mode) || S_ISSOCK(about.st_mode))
@@ -96,7 +96,7 @@ const fs::path& InputFiles::content(const SampleFile& owner, const fs::path& fil
 }
 
 fs::path InputFiles::copy_pipe(const SampleFile& owner, const fs::path& file) {
-  say(fmt::format("task '{}': {} is a pipe; it is read once, into a copy beside the data set", owner.task,
+  say(fmt::format("task '{}': {} is a pipe; it is read once, into a copy next to the data set", owner.task,
                   file.string()));
   const Descriptor pipe(::open(file.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
   if (pipe.get() < 0) fail(owner, file, fmt::format("cannot be opened: {}", reason()));
@@ -155,7 +155,7 @@ void fail_changed(const SampleFile& file, const std::string& what) {
 
 std::vector<fs::path> find_files(const std::string& list, const fs::path& folder, const std::string& what) {
   const auto absolute = [&](std::string_view name) { return fs::absolute(folder / name).lexically_normal(); };
-  if (is_there(absolute(list))) return {absolute(list)};  // a name may hold commas and signs of a pattern
+  if (is_there(absolute(list))) return {absolute(list)};  // a name may contain commas and pattern characters
   std::vector<fs::path> all;
   for (std::string_view rest = list; !rest.empty();) {
     const std::size_t comma = std::min(rest.find(','), rest.size());

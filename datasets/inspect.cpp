@@ -1,4 +1,4 @@
-// Lengths, label balance and decoded samples of a split.
+// Computes lengths and label counts of a split, and decodes samples.
 #include "datasets/inspect.h"
 
 #include <algorithm>
@@ -20,7 +20,7 @@ std::string label_name(const TaskInfo& task, std::int64_t label) {
   return task.labels.at(static_cast<std::size_t>(label));
 }
 
-// "word/TAG …" from tokens: a scored piece begins a word.
+// Converts tokens to "word/TAG …". A scored piece begins a word.
 std::string decode_tags(const std::vector<std::int64_t>& tokens, const std::vector<std::int64_t>& tags,
                         const TaskInfo& task, const Tokenizer& tokenizer) {
   std::vector<std::string> words;
@@ -96,7 +96,7 @@ Lengths summarize_lengths(std::vector<std::uint64_t>& lengths, std::size_t bins)
   Lengths out;
   if (lengths.empty()) return out;
   std::sort(lengths.begin(), lengths.end());
-  // The smallest length that at least this share of the sequences does not exceed.
+  // Returns the smallest length that at least this share of the sequences does not exceed.
   const auto at = [&](double share) {
     const auto rank = static_cast<std::size_t>(std::ceil(share * static_cast<double>(lengths.size())));
     return lengths[std::max<std::size_t>(rank, 1) - 1];
@@ -118,7 +118,7 @@ SplitSummary inspect_split(const SplitReader& reader, const TaskInfo& task, cons
   SplitSummary out;
   out.samples = reader.size();
   out.looked_at = std::min(at_most, out.samples);
-  // The i-th of n evenly spread samples.
+  // Returns the index of the i-th of n evenly spread samples.
   const auto spread = [&](std::uint64_t i, std::uint64_t n) {
     return static_cast<std::uint64_t>(static_cast<double>(i) * static_cast<double>(out.samples) /
                                       static_cast<double>(n));

@@ -1,4 +1,4 @@
-// Lookups of keys, and of keys inside keys.
+// Looks up keys, and keys inside keys.
 #include "datasets/json_fields.h"
 
 #include <utility>
@@ -10,7 +10,7 @@ namespace {
 
 using nlohmann::json;
 
-// "translation.it" is that key, or the key "it" of the object under "translation". Null where there is none.
+// Finds "translation.it": the key of this name, or the key "it" of the object "translation". Null if there is none.
 template <class Json>
 auto find(Json& object, const std::string& name) -> decltype(&object[name]) {
   if (const auto found = object.find(name); found != object.end()) return &*found;
@@ -25,7 +25,7 @@ auto find(Json& object, const std::string& name) -> decltype(&object[name]) {
 std::vector<std::string> names_of(const nlohmann::ordered_json& object) {
   std::vector<std::string> names;
   for (const auto& [key, value] : object.items()) {
-    // What holds other keys is none of the parts itself.
+    // An object with other keys is not a part itself.
     if (!value.is_object()) names.push_back(key);
     if (value.is_object())
       for (const auto& [inner, unused] : value.items()) names.push_back(fmt::format("{}.{}", key, inner));

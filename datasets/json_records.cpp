@@ -1,4 +1,4 @@
-// Brackets are counted, strings are skipped; what an element holds is left to the parser.
+// Counts brackets and skips strings to find elements; the parser checks their content.
 #include "datasets/json_records.h"
 
 #include <fmt/format.h>
@@ -56,7 +56,7 @@ bool JsonRecords::next_element(Record& record) {
   return true;
 }
 
-// How far an element reaches into the text behind what was seen of it before.
+// Returns where the element ends in the text, continuing from what was read of it before.
 std::size_t JsonRecords::Element::end(std::string_view text, std::size_t from) {
   for (std::size_t at = from; at < text.size(); ++at) {
     const char c = text[at];

@@ -1,4 +1,5 @@
-// JSON Lines: one object a line, or the elements of one JSON array, keys as the task's kind asks for them.
+// Reads JSON Lines: one object per line, or the elements of a single JSON array. The required keys depend on the task's
+// kind.
 #include <algorithm>
 #include <cmath>
 
@@ -15,14 +16,14 @@ namespace {
 
 using nlohmann::json;
 
-// One line's object with its place for messages.
+// The object of a line, with its place for messages.
 class Object {
  public:
   Object(const SampleFile& file, std::uint64_t line, const json& value) : file_(file), line_(line), value_(value) {
     if (!value.is_object()) fail("is not a JSON object; write one object a line, for example {\"text\": \"…\"}");
   }
   [[noreturn]] void fail(const std::string& what) const { file_.fail(line_, what); }
-  // "" and blanks, which are no second text, as an empty field of a table is none.
+  // "" and white space are not a second text, like an empty field in a table.
   bool blank_text(const char* key) const { return value_[key].is_string() && blank(value_[key].get<std::string>()); }
   bool has(const char* key) const { return value_.contains(key) && !value_[key].is_null(); }
   const json& at(const char* key) const {
@@ -44,7 +45,7 @@ class Object {
       fail(fmt::format("has a '{}' that is not a list of strings", key));
     return value.get<std::vector<std::string>>();
   }
-  // Labels are names; whole numbers, true and false count as theirs. Sets the sample's form.
+  // Labels are names. Whole numbers, true and false are converted to names. Sets the sample's label_form.
   std::string name(const char* key, Sample& sample) const {
     const json& value = at(key);
     if (const auto known = named(value, sample)) return *known;

@@ -1,4 +1,4 @@
-// The table of known files: what stat said of each when it was opened, and its SHA-256.
+// A table of files with the result of stat() at opening and their SHA-256.
 #include "datasets/known_content.h"
 
 #include <sys/stat.h>
@@ -15,10 +15,11 @@
 namespace polyhead {
 namespace {
 
-// The same stamp means the same content.
+// Equal stamps mean equal content.
 struct Stamp {
   std::uint64_t bytes = 0, device = 0, inode = 0;
-  std::int64_t written = 0, changed = 0;  // the content, the content or the inode: ns since 1970
+  std::int64_t written = 0,
+               changed = 0;  // times of the last change, in ns since 1970: of the content; of the content or the inode
   bool operator==(const Stamp&) const = default;
 };
 
@@ -65,14 +66,13 @@ void compare(const std::filesystem::path& file, const Known& known, const Stamp&
   if (known.sha256.empty()) {
     if (now.written == known.stamp.written && now.inode == known.stamp.inode) return;
     fail(file,
-         "was written, touched or replaced while it was in use, and dataset.json states no sha256 to tell whether its "
-         "content is the same; 'polyhead verify --rehash' states it");
+         "was written, touched or replaced while it was in use, and dataset.json has no sha256 to check whether its "
+         "content has changed; 'polyhead verify --rehash' adds it");
   }
   if (sha256_file(file) != known.sha256)
-    fail(file,
-         fmt::format("was rewritten or replaced while it was in use: it has {} bytes as before, but its SHA-256 is "
-                     "not the one that dataset.json states; {}",
-                     now.bytes, kCure));
+    fail(file, fmt::format("was rewritten or replaced while it was in use: it has {} bytes as before, but its SHA-256 "
+                           "is not the one in dataset.json; {}",
+                           now.bytes, kCure));
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-// Labels: tidying, counting, and warnings about those that look wrong.
+// Normalises and counts labels, and warns about suspicious ones.
 #include "datasets/labels.h"
 
 #include <algorithm>
@@ -12,13 +12,13 @@
 namespace polyhead {
 namespace {
 
-constexpr std::size_t kNamed = 5;  // of a list in a warning
+constexpr std::size_t kNamed = 5;  // maximum number of list entries in a warning
 
 const char* key_of(Kind kind) {
   return kind == Kind::tagging ? "tags" : kind == Kind::multilabel ? "labels" : "label";
 }
 
-// The name of a number by label_names; what is a name already stays.
+// Returns the name of a number in label_names. A label that already is such a name is returned unchanged.
 std::string named(const SampleFile& file, std::uint64_t line, const std::string& label) {
   const std::vector<std::string>& names = file.label_names;
   std::size_t number = 0;
@@ -112,7 +112,7 @@ std::vector<std::string> LabelCensus::warnings(const SampleFile& file) const {
     warn(fmt::format("no sample has {} of label_names, so that the task has no such class", some_of(missing)));
   if (const auto hidden = entries_.find("-1"); hidden != entries_.end())
     warn(
-        fmt::format("{} samples have the label -1 (first: {}), by which hubs often mark labels that they keep hidden; "
+        fmt::format("{} samples have the label -1 (first: {}), which often marks labels that are kept hidden; "
                     "'no_label = -1' leaves those samples out",
                     hidden->second.samples, hidden->second.first));
   return out;

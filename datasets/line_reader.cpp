@@ -1,4 +1,4 @@
-// Lines out of a buffer of 1 MiB.
+// Splits a buffer of 1 MiB into lines.
 #include "datasets/line_reader.h"
 
 #include <algorithm>
@@ -42,7 +42,7 @@ LineReader::LineReader(const SampleFile& owner, const std::filesystem::path& fil
       owner.inputs->say(fmt::format("task '{}': {} {}", owner.task, file.string(), note));
 }
 
-// The next block; false at the end of the file.
+// Reads the next block; false at the end of the file.
 bool LineReader::fill() {
   if (in_ == nullptr) return false;
   std::size_t size = 0;

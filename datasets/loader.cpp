@@ -1,4 +1,4 @@
-// Sampler, reader and packing together.
+// Combines sampler, readers and packing.
 #include "datasets/loader.h"
 
 #include <algorithm>
@@ -9,7 +9,8 @@
 namespace polyhead {
 namespace {
 
-// Room for `samples` like the one that a slice holds: growing by and by would copy them several times.
+// Reserves memory for `samples` samples like the first one of the slice, because growing step by step would copy them
+// several times.
 void reserve(TaskSlice& slice, std::size_t samples, std::size_t inputs, std::size_t targets) {
   slice.samples.reserve(samples);
   slice.labels.reserve(slice.labels.size() * samples);
@@ -31,8 +32,8 @@ Loader::Loader(std::vector<LoaderTask> tasks, TokenizerInfo tokenizer, std::uint
   }
 }
 
-// Three passes, so that memory is fetched while the pass before is still at work: where the samples lie, how long they
-// are, and what they hold.
+// Three passes, so that memory is fetched while the previous pass is still working: the places of the samples, their
+// lengths, and their content.
 Loader::Step Loader::load(const std::vector<MixtureEntry>& mixture, std::int64_t step) {
   for (Source& source : sources_) {
     const auto [first, count] = positions(mixture, static_cast<std::size_t>(source.task.task), step);
@@ -74,7 +75,8 @@ Loader::Step Loader::load(const std::vector<MixtureEntry>& mixture, std::int64_t
       sample.batch = batch;
     }
   }
-  // A block at a time, and a block ahead: prefetches close together also overlap in looking up their pages.
+  // Prefetches one block of samples ahead, because prefetches that are issued together also overlap in their page
+  // look-ups.
   constexpr std::size_t kBlock = 64;  // samples
   const auto prefetch = [&](std::size_t begin) {
     for (std::size_t n = begin; n < std::min(begin + kBlock, mine_.size()); ++n) mine_[n].sample->prefetch();

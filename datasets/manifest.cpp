@@ -1,4 +1,4 @@
-// Reads dataset.json field by field, and writes it with its keys in the format page's order.
+// Reads dataset.json field by field, and writes it with the keys in the order of docs/format.md.
 #include "datasets/manifest.h"
 
 #include <algorithm>
@@ -20,7 +20,7 @@ using nlohmann::ordered_json;
 
 constexpr std::array<std::string_view, 3> kSplits = {"train", "valid", "test"};
 
-// One object of the file, with its place for messages ("tasks[2].splits.train").
+// An object in the file, with its place for messages ("tasks[2].splits.train").
 class Node {
  public:
   Node(const std::filesystem::path& file, const json& value, std::string place)
@@ -29,10 +29,11 @@ class Node {
   }
 
   [[noreturn]] void fail(const std::string& what) const {
-    throw Error(Exit::data,
-                fmt::format("{}: {} {}; docs/format.md says what belongs there. Import the data set anew, or "
-                            "correct the file.",
-                            file_.string(), place_.empty() ? "the file" : place_, what));
+    throw Error(
+        Exit::data,
+        fmt::format(
+            "{}: {} {}; docs/format.md says what belongs there. Import the data set again, or correct the file.",
+            file_.string(), place_.empty() ? "the file" : place_, what));
   }
   bool has(const char* key) const { return value_.contains(key); }
   const json& at(const char* key) const {
@@ -68,7 +69,7 @@ class Node {
       all.emplace_back(file_, one, fmt::format("{}{}{}[{}]", place_, place_.empty() ? "" : ".", key, all.size()));
     return all;
   }
-  // A path inside the data set's folder: a manifest from a stranger must not point elsewhere.
+  // Returns a path inside the data set's folder. A manifest from elsewhere must not refer to other files.
   std::string inner_path(const char* key) const {
     const std::filesystem::path path = text(key);
     if (path.native().find('\0') != std::string::npos)
@@ -135,7 +136,7 @@ TaskInfo read_task(const Node& node) {
   TaskInfo info;
   info.name = node.text("name");
   if (info.name.empty()) node.fail("has an empty name");
-  // It goes into logs, file names and messages, where a line break would forge a line.
+  // Names appear in logs, file names and messages, where a line break could fake a line.
   if (std::ranges::any_of(info.name, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }))
     node.fail("has a name with a control character (a line break, a tab, a zero byte)");
   const auto kind = kind_from(node.text("kind"));
@@ -192,7 +193,7 @@ Manifest read_manifest(const std::filesystem::path& folder) {
   try {
     content = json::parse(read_file(file));
   } catch (const json::exception& error) {
-    throw Error(Exit::data, fmt::format("{} is not JSON: {}. Import the data set anew, or correct the file.",
+    throw Error(Exit::data, fmt::format("{} is not JSON: {}. Import the data set again, or correct the file.",
                                         file.string(), error.what()));
   }
   const Node root(file, content, "");
@@ -257,7 +258,7 @@ void write_manifest(const std::filesystem::path& folder, const Manifest& manifes
     }
     root["tasks"].push_back(std::move(entry));
   }
-  // Bytes that are not UTF-8 (a licence line in another encoding) become U+FFFD rather than an error at the very end.
+  // Bytes that are not UTF-8 (such as a licence in another encoding) become U+FFFD instead of failing at the very end.
   write_file_atomically(folder / "dataset.json",
                         root.dump(1, ' ', false, ordered_json::error_handler_t::replace) + "\n");
 }

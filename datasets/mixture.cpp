@@ -1,4 +1,4 @@
-// Rates to quotas by largest remainder; quotas of phases to stream positions.
+// Converts rates to quotas by largest remainder, and quotas of phases to stream positions.
 #include "datasets/mixture.h"
 
 #include <fmt/format.h>
@@ -12,7 +12,7 @@
 namespace polyhead {
 namespace {
 
-// Shares of the batch, [tasks]; 0 for a task that takes no part.
+// Returns shares of the batch, [tasks]; 0 for a task that takes no part.
 std::vector<double> shares(const Mixture& mixture, const std::vector<std::string>& tasks,
                            const std::vector<std::uint64_t>& samples) {
   const auto above_zero = [](double value) { return std::isfinite(value) && value > 0; };
@@ -55,7 +55,7 @@ std::vector<double> shares(const Mixture& mixture, const std::vector<std::string
                                             mixture.kind));
     }
   }
-  // A power with a tiny temperature overflows.
+  // A power with a very small temperature would overflow.
   const double total = std::accumulate(rates.begin(), rates.end(), 0.0);
   if (!std::isfinite(total))
     throw Error(Exit::config,
@@ -103,8 +103,8 @@ std::vector<TaskQuota> quotas(const Mixture& mixture, std::int64_t batch, const 
   std::vector<TaskQuota> result(tasks.size());
   for (std::size_t t = 0; t < tasks.size(); ++t) result[t] = {share[t], 0};
 
-  // Tasks whose share is below one sample get one; the others share what is left in proportion, which may put more
-  // below one.
+  // Tasks whose share is below one sample get one sample. The others divide the rest in proportion, after which further
+  // shares may be below one.
   const auto open = [&](std::size_t t) { return share[t] > 0 && result[t].samples == 0; };
   std::int64_t left = batch;
   double open_share = 0;
@@ -130,7 +130,7 @@ std::vector<TaskQuota> quotas(const Mixture& mixture, std::int64_t batch, const 
     left -= result[t].samples;
     remainders.emplace_back(exact - std::floor(exact), t);
   }
-  // Ties go to the earlier task.
+  // The earlier task wins a tie.
   std::stable_sort(remainders.begin(), remainders.end(),
                    [](const auto& a, const auto& b) { return a.first > b.first; });
   for (std::size_t i = 0; left > 0; ++i, --left) ++result[remainders[i % remainders.size()].second].samples;

@@ -1,4 +1,4 @@
-// Texts, pairs, words and vectors to what the encoder reads.
+// Converts texts, pairs, words and vectors to the input of the encoder.
 #include "datasets/model_input.h"
 
 #include <fmt/format.h>
@@ -26,7 +26,7 @@ std::vector<std::int64_t> encode_text(const Tokenizer& tokenizer, const Tokenize
   return ids;
 }
 
-// Which of a text's masks lie in the part that is kept. A text is cut at its end.
+// Records which masks of a text are in the part that was kept. Texts are truncated at their end.
 void note_masks(std::int64_t masks, std::span<const std::int64_t> kept, const TokenizerInfo& info, ModelInput& out) {
   const auto there = std::ranges::count(kept, info.mask);
   for (std::int64_t i = 0; i < masks; ++i) out.masks.push_back(i < there);
@@ -66,7 +66,7 @@ ModelInput encode_sample(const Tokenizer& tokenizer, const TokenizerInfo& info, 
   if (text.empty()) fail(nothing_kept("text"));
   const auto masks = std::ranges::count(text, info.mask);
   if (!sample.second) {
-    const std::size_t whole = text.size() + 2;  // with the marks of its start and end
+    const std::size_t whole = text.size() + 2;  // including bos and eos
     out.tokens = frame_input(std::move(text), info, rules.max_length);
     out.cut = out.tokens.size() < whole;
     if (rules.mask_marks) note_masks(masks, out.tokens, info, out);

@@ -34,8 +34,8 @@ std::vector<std::string> Overlap::warnings(const std::string& task) {
       }
     if (known == 0) continue;
     out.push_back(fmt::format(
-        "task '{}': {} of the {} inputs of {} are in train too (first: {} line {}), so that scores "
-        "on {} are too good; take them out of one of the two",
+        "task '{}': {} of the {} inputs of {} are in train too (first: {} line {}), so scores on {} are too high; "
+        "remove them from one of the two",
         task, known, samples.size(), split, first->place.file->file.filename().string(), first->place.line, split));
   }
   return out;

@@ -1,4 +1,4 @@
-// Appends samples to a packed batch, with their targets; draws the masks of masked_lm.
+// Appends samples with their targets to a packed batch, and masks tokens for masked_lm.
 #include "datasets/packing.h"
 
 #include <fmt/format.h>
@@ -15,14 +15,14 @@
 namespace polyhead {
 namespace {
 
-// Keep draws with the same parent key apart.
+// Separate draws that have the same parent key.
 constexpr std::uint64_t kMaskStream = 0x6d61736b696e6731ULL;
 constexpr std::uint64_t kEvaluationStream = 0x6576616c75617465ULL;
 constexpr std::uint64_t kChoiceStream = 0x63686f6963653031ULL;
 
 enum Draw : std::uint64_t { kSelect, kReplace, kToken };
 
-// Uniform over the ids that are not special.
+// Returns a token, uniform over the ids that are not special.
 std::int64_t random_token(std::uint64_t random, const TokenizerInfo& info) {
   std::array<std::int64_t, 5> special = {info.pad, info.unk, info.bos, info.eos, info.mask};
   std::sort(special.begin(), special.end());
@@ -44,7 +44,7 @@ void mask_sequence(Batch& batch, TaskSlice& slice, std::size_t begin, const Toke
   const std::uint64_t mask_key = derive(key, kMaskStream);
   const auto random = [&](std::size_t row, Draw what) { return draw(derive(mask_key, row - begin), what); };
   const std::size_t first = slice.masked_rows.size();
-  std::size_t lowest = batch.tokens.size();  // the row to take when none is chosen
+  std::size_t lowest = batch.tokens.size();  // the row to mask if none is selected
   double lowest_draw = 1;
   for (std::size_t row = begin; row < batch.tokens.size(); ++row) {
     if (!maskable(info, batch.tokens[row])) continue;

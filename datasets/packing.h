@@ -11,7 +11,7 @@
 namespace polyhead {
 
 struct MaskingOptions {
-  double share = 0.15;  // fraction of the tokens that are not special; at least one token per sequence that has any
+  double share = 0.15;  // fraction of the maskable() tokens; at least one token per sequence that has any
   double mask = 0.8;    // fraction of those that become <mask>
   double random = 0.1;  // fraction of those that become a random token that is not special; the others do not change
 };

@@ -1,4 +1,4 @@
-// Fisher-Yates for small sizes, a tabled Feistel network with cycle walking above.
+// A Fisher-Yates shuffle for small sizes; above, a Feistel network with tables and cycle walking.
 #include "datasets/permutation.h"
 
 #include <fmt/format.h>
@@ -16,10 +16,10 @@ namespace polyhead {
 namespace {
 
 constexpr std::uint64_t kTableLimit = 4096;
-constexpr std::uint64_t kRounds = 8;  // 4 left neighbours related, 6 and 8 did not
-constexpr int kSmallestHalf = 8;      // blocks below 16 bits show patterns whatever the number of rounds
+constexpr std::uint64_t kRounds = 8;  // with 4 rounds neighbouring values stayed related, with 6 and 8 they did not
+constexpr int kSmallestHalf = 8;      // blocks below 16 bits show patterns with any number of rounds
 constexpr int kLargestTabledHalf = 16;
-// Keeps the permutation's draws apart from those of dropout and masks, which derive from the same task key.
+// Separates the permutation's draws from those of dropout and masks, which are derived from the same task key.
 constexpr std::uint64_t kPermutationStream = 0x7065726d75746174ULL;
 
 }  // namespace
@@ -48,7 +48,7 @@ std::uint64_t Permutation::round(std::uint64_t number, std::uint64_t right) cons
   return draw(key_, number << 32 | right) & ((std::uint64_t{1} << half_) - 1);
 }
 
-// One pass over each value.
+// Applies the network once to each value.
 void Permutation::network(std::span<std::uint64_t> values) const {
   const std::uint64_t mask = (std::uint64_t{1} << half_) - 1;
   const auto pass = [&](const auto& function) {
@@ -75,8 +75,8 @@ void Permutation::map(std::uint64_t first, std::span<std::uint64_t> out) const {
     std::copy_n(table_.begin() + static_cast<std::ptrdiff_t>(first), out.size(), out.begin());
     return;
   }
-  // In blocks, pass by pass: the passes of different values overlap in the processor, and those that are done leave
-  // without a branch that it would have to guess.
+  // In blocks, pass by pass: the passes of different values overlap in the processor, and finished values are removed
+  // without an unpredictable branch.
   constexpr std::size_t kBlock = 256;
   std::array<std::uint64_t, kBlock> values;
   std::array<std::uint16_t, kBlock> places;

@@ -1,4 +1,4 @@
-// One text a line; of translation, line i of a second file is the target of line i.
+// Reads one text per line. For translation, line i of a second file is the target of line i.
 #include <fmt/format.h>
 
 #include "core/base/error.h"

@@ -1,4 +1,4 @@
-// The checks of a task's description that need no reading, and the choice of formats.
+// Checks a task's description as far as possible without reading, and chooses formats.
 #include "datasets/sample_files.h"
 
 #include <algorithm>
@@ -27,7 +27,7 @@ namespace fs = std::filesystem;
   throw Error(Exit::data, fmt::format("task '{}' {}", task.name, what));
 }
 
-// Any name may be that of a Parquet file.
+// A Parquet file may have any name.
 bool holds_parquet(const fs::path& content) {
   std::array<char, 4> head{};
   return std::ifstream(content, std::ios::binary).read(head.data(), head.size()) &&
@@ -43,8 +43,9 @@ Format format_of(const ImportTask& task, const SampleFile& one) {
     if (ending == fmt::format(".{}", kFormatNames[f])) return static_cast<Format>(f);
   if (ending == ".json" || ending == ".parquet") return Format::jsonl;
   if (holds_parquet(one.inputs ? one.inputs->content(one, file) : file)) return Format::jsonl;
-  fail(task, fmt::format("has {} {}, whose ending tells no format; add 'format = …' to its section, one of {}",
-                         fs::is_directory(file) ? "a folder" : "a file", file.string(), fmt::join(kFormatNames, ", ")));
+  fail(task,
+       fmt::format("has {} {}, whose ending does not determine a format; add 'format = …' to its section, one of {}",
+                   fs::is_directory(file) ? "a folder" : "a file", file.string(), fmt::join(kFormatNames, ", ")));
 }
 
 void check_format(const ImportTask& task, const SampleFile& file) {
@@ -79,7 +80,7 @@ void check_format(const ImportTask& task, const SampleFile& file) {
     without_effect(task.word_column != 1 ? "word_column" : "tag_column", "conll");
 }
 
-// A table of tagging may turn out to be one word a line, as CoNLL-2003 is.
+// A table for tagging may have one word per line, as in CoNLL-2003.
 void recognise_conll(SampleFile& file) {
   if (file.format != Format::tsv || file.kind != Kind::tagging || !has_a_word_a_line(file)) return;
   std::vector<std::string> names = file.columns;
@@ -104,7 +105,7 @@ void recognise_conll(SampleFile& file) {
                     file.task, file.file.string()));
 }
 
-// The same files as `train`, of which shares are `split`.
+// Returns the files of `train`, of which shares are used as `split`.
 SampleFile shared_files(const SampleFile& train, const std::string& split) {
   SampleFile out = train;
   out.split = split;
@@ -113,7 +114,7 @@ SampleFile shared_files(const SampleFile& train, const std::string& split) {
   return out;
 }
 
-// A split's files; of a translation from plain text each with its targets.
+// Returns the files of a split; for translation from plain text each with its targets.
 SampleFile files_of(const ImportTask& task, const std::string& split, const std::shared_ptr<InputFiles>& inputs) {
   const std::vector<fs::path>& files = task.files.at(split);
   const auto found = task.targets.find(split);

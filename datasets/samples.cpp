@@ -1,4 +1,4 @@
-// What import's formats share: the choice of a source, messages, and the checks of texts and words.
+// Code shared by the formats of import: choosing a source, messages, and checks of texts and words.
 #include "datasets/samples.h"
 
 #include <fmt/format.h>

@@ -1,4 +1,4 @@
-// Stream positions to samples; samples to workers by length.
+// Maps stream positions to samples, and samples to workers by length.
 #include "datasets/sampling.h"
 
 #include <algorithm>

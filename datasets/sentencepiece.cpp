@@ -1,4 +1,4 @@
-// SentencePiece by its own library: training a vocabulary, encoding, decoding.
+// Uses the SentencePiece library to train a vocabulary, to encode and to decode.
 #include "datasets/sentencepiece.h"
 
 #include <sentencepiece_processor.h>
@@ -15,7 +15,7 @@
 namespace polyhead {
 namespace {
 
-constexpr std::size_t kMaxBytes = 4096;  // of a text to train on
+constexpr std::size_t kMaxBytes = 4096;  // maximum size of a training text
 
 class SentencePiece : public Tokenizer {
  public:
@@ -45,7 +45,7 @@ class SentencePiece : public Tokenizer {
     std::vector<int> ids;
     if (const auto status = processor_.Encode(text, &ids); !status.ok())
       throw Error(Exit::internal, fmt::format("SentencePiece cannot encode a text: {}", status.ToString()));
-    // A model whose <mask> is a user-defined piece finds it in plain text too.
+    // If <mask> is a user-defined piece of the model, it is also found in plain text.
     std::erase_if(ids, [&](int id) { return id == special_[3]; });
     return {ids.begin(), ids.end()};
   }
@@ -108,11 +108,11 @@ std::string train_sentencepiece(const std::vector<std::string>& texts, std::int6
       {"unk_id", "1"},
       {"bos_id", "2"},
       {"eos_id", "3"},
-      {"control_symbols", "<mask>"},  // not user-defined: a text that says "<mask>" is no mask
+      {"control_symbols", "<mask>"},  // not user-defined, so that "<mask>" in a text does not become a mask
       {"input_sentence_size", "200000"},
       {"shuffle_input_sentence", "false"},
       {"max_sentence_length", std::to_string(kMaxBytes)},
-      {"num_threads", "16"},  // fixed: sums of floats depend on it, and so would the model
+      {"num_threads", "16"},  // fixed, because sums of floats, and so the model, depend on it
       {"minloglevel", "2"},
   };
   if (!normalize) options["normalization_rule_name"] = "identity";

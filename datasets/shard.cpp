@@ -1,4 +1,4 @@
-// Opens a shard and checks everything that docs/format.md says of one, then maps its columns.
+// Opens a shard, checks everything in docs/format.md, and then maps its columns.
 #include "datasets/shard.h"
 
 #include <sys/vfs.h>
@@ -44,12 +44,12 @@ hid_t memory_type(Type type) {
   return -1;
 }
 
-// A chunked dataset larger than this may claim to unpack to so much more than it stores.
+// Limits on the size of chunked datasets: above kBomb bytes, the ratio of unpacked to stored size is limited.
 constexpr std::uint64_t kBomb = 4ULL << 30, kMaxRatio = 1000;
-// Bytes of rows that lie in one row of chunks: they are decoded together.
+// Maximum bytes of the rows in one row of chunks, which are decoded together.
 constexpr std::uint64_t kMaxPiece = 256ULL << 20;
 
-// Whether the file lies on a network file system, where a map may stall or fail (magic numbers of statfs(2)).
+// Whether the file is on a network file system, where a memory map may stall or fail (magic numbers of statfs(2)).
 bool on_network(const fs::path& file) {
   constexpr std::array<std::uint32_t, 11> kNetwork = {0x6969,     0x517B,     0xFF534D42, 0xFE534D42,
                                                       0x0BD00BD0, 0x47504653, 0x65735546, 0x01021997,
@@ -111,20 +111,20 @@ class ShardReader {
     const Handle attribute = open_attribute(name);
     const Handle type(POLYHEAD_HDF5(H5Aget_type(attribute)), H5Tclose);
     if (H5Tget_class(type) != H5T_INTEGER) fail(fmt::format("its attribute '{}' is not an integer", name));
-    // Negative numbers would be clamped to 0 on conversion to an unsigned type.
+    // Negative numbers would be clamped to 0 in a conversion to an unsigned type.
     std::int64_t value = 0;
     POLYHEAD_HDF5(H5Aread(attribute, H5T_NATIVE_INT64, &value));
     if (value < 0) fail(fmt::format("its attribute '{}' is negative", name));
     return static_cast<std::uint64_t>(value);
   }
 
-  // Whether "group/name" is there. Every link on the way must be a hard one.
+  // Whether "group/name" exists. All links in the path must be hard links.
   bool has(const std::string& path) const {
     const std::string group = path.substr(0, path.find('/'));
     return component(group, H5O_TYPE_GROUP) && component(path, H5O_TYPE_DATASET);
   }
 
-  // A dataset of one of the types; `width` 0: one dimension, else [any, width], kAnyWidth: [any, any].
+  // Returns a dataset of one of the types. width: 0: one dimension; otherwise [any, width]; kAnyWidth: [any, any].
   static constexpr std::uint64_t kAnyWidth = ~0ULL;
   Column column(const std::string& path, std::initializer_list<Type> types, Rule rule, std::uint64_t width = 0) const {
     if (!has(path)) fail(fmt::format("/{} is missing", path));
@@ -192,7 +192,7 @@ class ShardReader {
     if (__builtin_mul_overflow(extent[0], std::max<std::uint64_t>(width, 1), &source.size) ||
         __builtin_mul_overflow(source.size, source.element, &bytes))
       fail(fmt::format("/{} declares more elements than an address can count", path));
-    source.as_it_lies = POLYHEAD_HDF5(H5Tequal(stored, source.memory_type)) > 0;
+    source.direct = POLYHEAD_HDF5(H5Tequal(stored, source.memory_type)) > 0;
     locate(set, create, bytes, rank, source);
     rule.width = std::max<std::uint64_t>(width, 1);
     std::vector<std::uint64_t> hashes = integrity(path, bytes);
@@ -221,7 +221,7 @@ class ShardReader {
     }
   }
 
-  // Where a dataset's bytes lie.
+  // Finds the bytes of a dataset.
   void locate(hid_t set, hid_t create, std::uint64_t bytes, int rank, ColumnSource& source) const {
     const std::uint64_t stored = H5Dget_storage_size(set);
     if (H5Pget_layout(create) == H5D_CONTIGUOUS) {
@@ -233,7 +233,7 @@ class ShardReader {
       source.offset = offset;
       return;
     }
-    source.as_it_lies = false;
+    source.direct = false;
     std::array<hsize_t, 2> chunk{1, 1};
     POLYHEAD_HDF5(H5Pget_chunk(create, rank, chunk.data()));
     source.chunk = std::max<hsize_t>(chunk[0], 1);
@@ -250,7 +250,8 @@ class ShardReader {
                       source.path, source.chunk, row, kMaxPiece >> 20));
   }
 
-  // The checksums of a dataset, which are of little-endian bytes; empty where there are none, or none are wanted.
+  // Returns the checksums of a dataset, which are computed over little-endian bytes; empty if there are none or they
+  // are not used.
   std::vector<std::uint64_t> integrity(const std::string& path, std::uint64_t bytes) const {
     std::string name = path;
     std::replace(name.begin(), name.end(), '/', '.');
@@ -265,7 +266,7 @@ class ShardReader {
     return hashes;
   }
 
-  // Offsets [samples + 1]; where they start and end is checked with their first and last block.
+  // Checks the number of offsets, [samples + 1]. Their first and last value are checked with the first and last block.
   void check_count(const Column& offsets, std::uint64_t samples) const {
     if (offsets.size() == 0 || offsets.size() - 1 != samples)
       fail(fmt::format("/{} has {} entries, expected samples + 1 = {}", offsets.path(), offsets.size(), samples + 1));
@@ -340,8 +341,7 @@ Shard::Shard(const fs::path& file, const ShardExpectation& expected, const ReadO
   const ShardInfo& info = expected.info;
   know_content(file, info.sha256);
   const char* changed =
-      "; if the file was changed on purpose, 'polyhead verify --rehash' writes 'bytes' and 'sha256' of dataset.json "
-      "anew";
+      "; if the file was changed on purpose, 'polyhead verify --rehash' updates 'bytes' and 'sha256' in dataset.json";
   if (info.bytes > 0 && info.bytes != file_.bytes())
     fail_shard(file, fmt::format("it has {} bytes, the manifest says {}{}", file_.bytes(), info.bytes, changed));
   if (options.verify == Verify::open && !info.sha256.empty() && sha256_file(file) != info.sha256)
@@ -387,7 +387,8 @@ void Shard::check_everything() const {
 Extent Shard::range(const Column& offsets, std::uint64_t rows, std::uint64_t sample, Scratch& scratch) const {
   const std::byte* pair = offsets.view(sample, 2, scratch);
   const Extent found{Column::load<std::uint64_t>(pair, 0), Column::load<std::uint64_t>(pair, 1)};
-  // A pair of two blocks is in neither's check, and without a check what follows must stay inside.
+  // A pair that spans two blocks is not checked with either of them, and without a check later reads could leave the
+  // column.
   if (found.first > found.last) fail_shard(path(), fmt::format("/{} decreases at sample {}", offsets.path(), sample));
   if (found.last > rows)
     fail_shard(path(), fmt::format("/{} reaches {} at sample {}, but there are {} elements", offsets.path(), found.last,
@@ -405,7 +406,8 @@ Extent Shard::filled(const Column& offsets, std::uint64_t rows, std::uint64_t sa
 std::uint64_t Shard::second_of(std::uint64_t sample, std::uint64_t length, Scratch& scratch) const {
   if (!second.present()) return 0;
   const auto at = second.at<std::uint32_t>(sample, scratch);
-  if (at >= length) fail_shard(path(), fmt::format("/input/second of sample {} lies behind its sequence", sample));
+  if (at >= length)
+    fail_shard(path(), fmt::format("/input/second of sample {} is beyond the end of its sequence", sample));
   return at;
 }
 

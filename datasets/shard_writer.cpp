@@ -1,4 +1,4 @@
-// Writes a shard by docs/format.md, checksums included.
+// Writes a shard as in docs/format.md, including checksums.
 #include "datasets/shard_writer.h"
 
 #include <algorithm>
@@ -41,7 +41,7 @@ void write_number_attribute(hid_t where, const char* name, std::uint64_t value) 
   POLYHEAD_HDF5(H5Awrite(attribute, H5T_NATIVE_UINT64, &value));
 }
 
-constexpr std::uint64_t kChunk = 256ULL << 10;  // bytes, about: four fit HDF5's cache of a dataset
+constexpr std::uint64_t kChunk = 256ULL << 10;  // approximate bytes per chunk: four fit into HDF5's cache of a dataset
 
 class Writer {
  public:
@@ -53,7 +53,7 @@ class Writer {
     const Handle made(POLYHEAD_HDF5(H5Gcreate2(file_, name, H5P_DEFAULT, create, H5P_DEFAULT)), H5Gclose);
   }
 
-  // A dataset "group/name" and its checksums. `rows` x `width` elements (width 0: one dimension).
+  // Writes a dataset "group/name" and its checksums. It has `rows` x `width` elements (width 0: one dimension).
   void dataset(const std::string& path, hid_t type, const void* data, std::uint64_t rows,
                std::uint64_t width = 0) const {
     put(path, type, data, rows, width, storage_.chunked && rows > 0);

@@ -1,4 +1,4 @@
-// A hash as a place between 0 and 1.
+// Converts a hash to a number between 0 and 1.
 #include "datasets/shares.h"
 
 #include <cmath>

@@ -1,4 +1,4 @@
-// Samples to tokens on all cores, and in the file's order into shards.
+// Converts samples to tokens on all cores, and writes them to shards in the order of the file.
 #include "datasets/split_writer.h"
 
 #include <algorithm>
@@ -18,17 +18,17 @@ namespace {
 namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
 
-// One sample's numbers, made on any thread.
+// The ids and tags of a sample, computed on any thread.
 struct Encoded {
   Sample sample;
   std::vector<std::int64_t> input, target;
   std::size_t second = 0;
   std::vector<std::uint16_t> tags;
-  bool altered = false;  // translation: the target's tokens give another text
+  bool altered = false;  // translation: the tokens of the target give another text
   bool cut = false;      // the input or the target is longer than max_length
 };
 
-// Equal but for white space.
+// Whether the texts are equal except for white space.
 bool same_text(std::string_view a, std::string_view b) {
   const auto next = [](std::string_view& text) {
     text.remove_prefix(std::min(text.find_first_not_of(kBlanks), text.size()));
@@ -60,15 +60,15 @@ class SplitWriter {
   }
 
   SplitInfo write(unsigned threads, const Progress& progress) {
-    auto told = Clock::now();
+    auto reported = Clock::now();
     each_record(
         file_, threads, [&](Sample&& sample, const Place& place) { return encode(std::move(sample), place); },
         [&](Encoded&& one, const Place& place) {
           count(one, place);
           append(one, place);
-          if (info_.samples % 4096 != 0 || Clock::now() - told < std::chrono::seconds(5)) return;
+          if (info_.samples % 4096 != 0 || Clock::now() - reported < std::chrono::seconds(5)) return;
           progress(fmt::format("{}/{}: {} samples so far", file_.task, file_.split, grouped(info_.samples)));
-          told = Clock::now();
+          reported = Clock::now();
         });
     if (content_.samples() > 0) finish_shard();
     name_shards();
@@ -206,7 +206,7 @@ class SplitWriter {
     start_shard();
   }
 
-  // A shard's name holds the number of shards, which is known only now.
+  // The name of a shard contains the number of shards, which is known only now.
   void name_shards() {
     for (std::size_t i = 0; i < info_.shards.size(); ++i) {
       ShardInfo& shard = info_.shards[i];

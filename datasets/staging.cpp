@@ -1,4 +1,4 @@
-// A folder with a lock, a rename at the end.
+// A folder with a lock, which is renamed at the end.
 #include "datasets/staging.h"
 
 #include <fcntl.h>
@@ -43,9 +43,9 @@ bool is_mounted(const fs::path& folder) {
 Staging::Staging(const fs::path& folder, const fs::path& target) : folder_(folder), target_(target) {
   fs::create_directories(folder);
   descriptor_ = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  // Some network file systems have no lock for folders: then nobody is kept out.
+  // Some network file systems cannot lock folders; then other imports are not excluded.
   bool taken = descriptor_ >= 0 && ::flock(descriptor_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
-  // Another import may have ended, and renamed or removed what we opened, just before we locked it.
+  // Another import may have finished, and renamed or removed the folder, between open and lock.
   struct stat here {
   }, there{};
   taken = taken || ::stat(folder.c_str(), &there) != 0 ||
@@ -57,7 +57,8 @@ Staging::Staging(const fs::path& folder, const fs::path& target) : folder_(folde
                             "another --out",
                             target.string()));
   }
-  for (const auto& left : fs::directory_iterator(folder)) fs::remove_all(left.path());  // of an import that was killed
+  for (const auto& left : fs::directory_iterator(folder))
+    fs::remove_all(left.path());  // left by an import that was killed
 }
 
 Staging::~Staging() {
@@ -83,7 +84,7 @@ void Staging::publish() {
 void Staging::move_entries() {
   std::vector<fs::path> names;
   for (const auto& entry : fs::directory_iterator(folder_)) names.push_back(entry.path().filename());
-  // The manifest is last: without it there is no data set.
+  // The manifest is moved last: without it the folder is not a data set.
   std::sort(names.begin(), names.end(), [](const fs::path& a, const fs::path& b) {
     return std::pair(a == "dataset.json", a.native()) < std::pair(b == "dataset.json", b.native());
   });
@@ -121,11 +122,9 @@ void refuse_full(const fs::path& target) {
   if (folder && std::none_of(fs::directory_iterator(target), fs::directory_iterator(),
                              [](const fs::directory_entry& entry) { return counts(entry.path()); }))
     return;
-  throw Error(
-      Exit::cannot_write,
-      fmt::format("cannot import to {}: it is there and is no empty folder; remove it, choose another --out, or "
-                  "add to a data set with --append",
-                  target.string()));
+  throw Error(Exit::cannot_write, fmt::format("cannot import to {}: it exists and is not an empty folder; remove it, "
+                                              "choose another --out, or add to a data set with --append",
+                                              target.string()));
 }
 
 Staging staging_beside(const fs::path& target) {

@@ -1,4 +1,4 @@
-// Planted tasks: invented words of syllables, and one rule a task.
+// Synthetic tasks: invented words of syllables, and one rule per task.
 #include "datasets/synthetic.h"
 
 #include <algorithm>
@@ -20,11 +20,11 @@
 namespace polyhead {
 namespace {
 
-// Draws of one sample, one after another.
+// The random draws of a sample, in sequence.
 class Random {
  public:
   explicit Random(std::uint64_t key, std::uint64_t sample = 0) : sample(sample), key_(key) {}
-  const std::uint64_t sample;  // its index in its split: labels go round, so that few samples have them all
+  const std::uint64_t sample;  // index in its split; labels rotate by it, so that a few samples have all labels
   std::uint32_t below(std::size_t n) { return bounded(draw(key_, counter_++), static_cast<std::uint32_t>(n)); }
   std::size_t between(std::size_t low, std::size_t high) { return low + below(high - low + 1); }
   double unit() { return polyhead::unit(draw(key_, counter_++)); }
@@ -35,7 +35,7 @@ class Random {
 
 using Words = std::vector<std::string>;
 
-// Different words of two or three syllables; `ending` is added to each.
+// Returns different words of two or three syllables, each with `ending` appended.
 Words invent(Random& random, std::size_t count, std::string_view consonants, std::string_view ending,
              std::set<std::string>& taken) {
   Words words;
@@ -77,7 +77,7 @@ class World {
       for (std::size_t& next : chain_[from]) next = random.below(kChain);
   }
 
-  // The label is the class whose key words stand, two or three of them, among words of no class.
+  // The label is the class of the two or three key words among words without a class.
   std::string topic(Random& random) const {
     const std::size_t label = random.sample % kTopics.size();
     Words text = noise(random, random.between(4, 10));
@@ -86,7 +86,7 @@ class World {
     return fmt::format(R"({{"text": "{}", "label": "{}"}})", joined(text), kTopics[label]);
   }
 
-  // Words of both styles stand in the text; the label is the style of the greater number.
+  // The text has words of both styles; the label is the style of the majority.
   std::string style(Random& random) const {
     const std::size_t label = random.sample % 2, fewer = random.below(2);
     Words text = noise(random, random.between(3, 8));
@@ -96,7 +96,7 @@ class World {
     return fmt::format(R"({{"text": "{}", "label": "{}"}})", joined(text), label == 0 ? "plain" : "ornate");
   }
 
-  // A word's tag follows from its last letter; after 'u' from the word before too.
+  // The tag of a word depends on its last letter, and after 'u' also on the previous word.
   std::string tags(Random& random) const {
     const Words text = noise(random, random.between(4, 10));
     Words tags;
@@ -113,7 +113,7 @@ class World {
     return fmt::format(R"({{"words": ["{}"], "tags": ["{}"]}})", joined(text, R"(", ")"), joined(tags, R"(", ")"));
   }
 
-  // Word by word through a dictionary, each pair of neighbours swapped.
+  // Translates word by word with a dictionary, and swaps each pair of words.
   std::string dictionary(Random& random) const {
     Words text, target;
     for (std::size_t n = random.between(3, 6); n > 0; --n) {
@@ -125,7 +125,7 @@ class World {
     return fmt::format(R"({{"text": "{}", "target": "{}"}})", joined(text), joined(target));
   }
 
-  // A Markov chain: one of three words follows a word, with probabilities 0.7, 0.2 and 0.1.
+  // A Markov chain: each word is followed by one of three words, with probabilities 0.7, 0.2 and 0.1.
   std::string lines(Random& random) const {
     Words text;
     std::size_t at = random.below(kChain);
@@ -137,7 +137,7 @@ class World {
     return fmt::format(R"({{"text": "{}"}})", joined(text));
   }
 
-  // Key words of up to three classes of `topic`; the labels are these classes, in whatever number.
+  // The text has key words of any number of classes of `topic`; these classes are the labels.
   std::string subjects(Random& random) const {
     std::array<bool, kTopics.size()> has{};
     if (random.sample < kTopics.size()) has[random.sample] = true;
@@ -153,7 +153,7 @@ class World {
     return fmt::format(R"({{"text": "{}", "labels": ["{}"]}})", joined(text), joined(labels, R"(", ")"));
   }
 
-  // 200, and 15 for every ornate word more than plain ones.
+  // The value is 200 + 15 (number of ornate words - number of plain words).
   std::string ornament(Random& random) const {
     Words text = noise(random, random.between(2, 5));
     const std::size_t plain = random.below(4), ornate = random.below(4);
@@ -163,7 +163,7 @@ class World {
     return fmt::format(R"({{"text": "{}", "value": {}}})", joined(text), 200 + 15 * ornate - 15 * plain);
   }
 
-  // Each of two texts has key words of another class; the label is the second text's.
+  // The two texts have key words of different classes; the label is the class of the second text.
   std::string reply(Random& random) const {
     const std::size_t label = random.sample % kTopics.size();
     const std::size_t other = (label + random.between(1, kTopics.size() - 1)) % kTopics.size();
@@ -177,7 +177,7 @@ class World {
                        kTopics[label]);
   }
 
-  // Vectors of noise, and one among them that points where the label says.
+  // Vectors of noise, one of which points in the direction of the label.
   std::string wind(Random& random) const {
     constexpr std::array<std::string_view, 4> kWinds = {"north", "east", "south", "west"};
     const std::size_t label = random.sample % kWinds.size(), length = random.between(3, 7), at = random.below(length);
@@ -233,12 +233,11 @@ void write_synthetic(const std::filesystem::path& folder, const SyntheticOptions
     for (const char* split : {"train", "valid", "test"})
       if (const auto file = folder / fmt::format("{}.{}.jsonl", task.name, split);
           std::filesystem::exists(file, error) && !std::filesystem::exists(folder / "synthetic.ini", error))
-        throw Error(Exit::cannot_write,
-                    fmt::format("{} is there already, and not from polyhead synthetic, which writes a "
-                                "synthetic.ini beside it; choose another --out",
-                                file.string()));
+        throw Error(Exit::cannot_write, fmt::format("{} exists already and is not from polyhead synthetic, which would "
+                                                    "have written a synthetic.ini next to it; choose another --out",
+                                                    file.string()));
   const World world(options.seed);
-  // About 370 pieces are to be found in the words: SentencePiece would refuse more.
+  // The words have about 370 possible pieces; SentencePiece would reject a larger vocabulary.
   std::string description = fmt::format(
       "# Planted tasks of invented words, seed {}. Import: polyhead import -c synthetic.ini --out DIR\n"
       "[dataset]\nname = synthetic\ntokenizer = sentencepiece\nvocab_size = {}\nmax_length = 64\n",

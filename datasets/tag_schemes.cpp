@@ -1,4 +1,4 @@
-// One pass over a sentence.
+// Converts the tags in one pass over a sentence.
 #include "datasets/tag_schemes.h"
 
 #include <algorithm>
@@ -17,7 +17,7 @@ bool of_a_scheme(std::string_view tag) {
 std::size_t to_bio(std::vector<std::string>& tags) {
   if (!std::all_of(tags.begin(), tags.end(), of_a_scheme)) return 0;
   std::size_t changed = 0;
-  std::string open;  // the type of the entity that the next word may continue
+  std::string open;  // type of the entity that the next word may continue
   for (std::string& tag : tags) {
     if (tag == "O") {
       open.clear();

@@ -1,4 +1,4 @@
-// Normal forms of texts for vocabularies.
+// Counts characters that normalization would replace.
 #include "datasets/target_forms.h"
 
 #include <algorithm>
@@ -9,7 +9,7 @@ namespace polyhead {
 namespace {
 
 constexpr double kShare = 0.0002;
-constexpr std::size_t kShown = 40;  // bytes of examples
+constexpr std::size_t kShown = 40;  // bytes of the examples shown
 
 bool is_ascii(std::string_view text) {
   return std::ranges::all_of(text, [](char c) { return static_cast<unsigned char>(c) < 0x80; });

@@ -1,4 +1,4 @@
-// Running mean and deviation by Welford (1962), beside the errors of rounding.
+// Computes running mean and deviation (Welford, 1962), and the rounding errors.
 #include "datasets/target_precision.h"
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// Loads a tokenizer by its kind, and builds the sequences that the model reads.
+// Loads a tokenizer of either kind, and builds the token sequences that the model reads.
 #include "datasets/tokenizer.h"
 
 #include <algorithm>
@@ -20,10 +20,11 @@ std::unique_ptr<Tokenizer> load(const std::string& kind, const std::filesystem::
               fmt::format("the tokenizer kind '{}' is unknown; known are sentencepiece and wordpiece", kind));
 }
 
-constexpr std::size_t kLongWord = 8;  // pieces; shorter words are never cut
+constexpr std::size_t kLongWord = 8;  // pieces; words up to this length are never shortened
 
-// How many pieces a long word may keep: all where the words fit into `room` tokens, or else as many as let them fit.
-// Where shorter long words do not help, a quarter of the room, so that one of them leaves room for others.
+// Returns the number of pieces that a long word may keep: all if the words fit into `room` tokens, otherwise as many as
+// make them fit. If shortening long words is not enough, it is a quarter of the room, so that one of them leaves room
+// for others.
 std::size_t longest_word(const std::vector<std::vector<std::int64_t>>& words, std::size_t room) {
   std::size_t total = 0, longest = 0;
   const auto kept = [&](std::size_t most) {
@@ -57,9 +58,10 @@ TokenizerInfo inspect_tokenizer(const std::string& kind, const std::filesystem::
 std::unique_ptr<Tokenizer> load_tokenizer(const std::filesystem::path& folder, const TokenizerInfo& info) {
   const std::filesystem::path file = folder / info.file;
   const auto fail = [&](const std::string& what) {
-    throw Error(Exit::data,
-                fmt::format("the tokenizer {} {}; take the file that belongs to this data set, or import anew",
-                            file.string(), what));
+    throw Error(
+        Exit::data,
+        fmt::format("the tokenizer {} {}; take the file that belongs to this data set, or import the data set again",
+                    file.string(), what));
   };
   if (!std::filesystem::exists(file)) fail("is missing");
   if (!info.sha256.empty() && sha256_file(file) != info.sha256) fail("has another SHA-256 than the manifest says");
@@ -101,7 +103,7 @@ EncodedPair frame_pair(std::vector<std::int64_t> a, std::vector<std::int64_t> b,
   const std::size_t room = max_length - std::min<std::size_t>(max_length, 3);
   const std::size_t half = room / 2;
   if (a.size() + b.size() > room) {
-    // The shorter keeps what it has up to a half; the longer takes the rest.
+    // The shorter text keeps its ids up to half of the room; the longer one gets the rest.
     const std::size_t keep_a = b.size() <= half ? room - b.size() : std::min(a.size(), room - half);
     a.resize(std::min(a.size(), keep_a));
     b.resize(std::min(b.size(), room - a.size()));
@@ -122,7 +124,7 @@ EncodedWords encode_words(const Tokenizer& tokenizer, const TokenizerInfo& info,
   for (const std::string& word : words) {
     std::vector<std::int64_t>& pieces = all.emplace_back(tokenizer.encode(word));
     if (pieces.empty())
-      pieces.push_back(info.unk);  // a word of characters that the tokenizer drops still needs its tag
+      pieces.push_back(info.unk);  // a word whose characters the tokenizer drops still needs a token for its tag
   }
   const std::size_t most = longest_word(all, max_length - std::min<std::size_t>(max_length, 2));
   EncodedWords out;

@@ -1,4 +1,4 @@
-// Unicode through utf8proc.
+// Implements the functions with utf8proc.
 #include "datasets/unicode.h"
 
 #include <utf8proc.h>

@@ -1,4 +1,4 @@
-// Unknown tokens: all are counted; words are looked for in the first texts that have some.
+// Counts all unknown tokens, and finds their words in the first texts that have some.
 #include "datasets/unknown_tokens.h"
 
 #include <algorithm>
@@ -15,9 +15,9 @@ namespace polyhead {
 namespace {
 
 constexpr double kShare = 0.05;
-constexpr std::uint64_t kTexts = 2000;  // that are looked at for words
-constexpr std::size_t kWords = 5;       // that are named
-constexpr std::size_t kWordBytes = 60;  // of a word that is named
+constexpr std::uint64_t kTexts = 2000;  // maximum number of texts that are searched for words
+constexpr std::size_t kWords = 5;       // maximum number of words in a warning
+constexpr std::size_t kWordBytes = 60;  // maximum size of a word in a warning
 
 }  // namespace
 
@@ -48,8 +48,8 @@ std::string UnknownTokens::warning(std::string_view whose) const {
   std::vector<std::string> names;
   for (const auto& [count, word] : most) names.push_back(fmt::format("'{}'", escape_controls(word)));
   return fmt::format(
-      "{:.1f} % of the tokens of {} are unknown to the vocabulary{}{}{}; the model reads all of them as "
-      "one and the same. Use the vocabulary that fits the texts, or convert the texts",
+      "{:.1f} % of the tokens of {} are unknown to the vocabulary{}{}{}; the model cannot distinguish them. Use a "
+      "vocabulary that fits the texts, or convert the texts",
       100.0 * static_cast<double>(unknown_) / static_cast<double>(tokens_), whose,
       first_.empty() ? "" : fmt::format(" (first: {})", first_), names.empty() ? "" : ", such as ",
       fmt::join(names, ", "));

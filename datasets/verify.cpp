@@ -23,16 +23,16 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::json;
 
-constexpr std::size_t kNamed = 10;  // files named in a warning
+constexpr std::size_t kNamed = 10;  // maximum number of files in a warning
 
-// What a shard may take to be checked. Legitimate ones need their size once, chunked ones what they unpack to.
+// Limits for checking a shard. A valid one needs its size once, a chunked one its unpacked size.
 ChildLimits limits_of(const fs::path& file) {
   std::error_code none;
   const std::uint64_t size = fs::file_size(file, none), bytes = none ? 0 : size;
   return {.memory_bytes = (4ULL << 30) + 20 * bytes, .cpu_seconds = 60 + 2 * (bytes >> 20)};
 }
 
-// Sequences hold their special tokens already.
+// Checks that sequences include their special tokens.
 void check_special_tokens(const TokenizerInfo& tokenizer, const Shard& shard, ShardReport& report) {
   Scratch scratch;
   const auto odd = [&](const Column& tokens, const Column& offsets, bool begins) {
@@ -52,12 +52,12 @@ void check_special_tokens(const TokenizerInfo& tokenizer, const Shard& shard, Sh
 
 std::string damaged(const fs::path& file, const std::string& what) {
   return fmt::format(
-      "shard {}: {}. The file is damaged or made to harm: do not train on it; import the data set anew, or "
-      "take another copy.",
+      "shard {}: {}. The file is damaged or malicious: do not train on it; import the data set again, or take another "
+      "copy.",
       file.string(), what);
 }
 
-// The child's side: a report as JSON.
+// Runs in the child: returns a report as JSON.
 std::string check_to_json(const fs::path& path, const ShardExpectation& expected, const TokenizerInfo& tokenizer,
                           bool rehash) {
   json out;
@@ -88,7 +88,7 @@ void take_json(const std::string& text, ShardReport& report) {
   report.warnings = in.value("warnings", std::vector<std::string>{});
 }
 
-// The child's side: "" or the fault.
+// Runs in the child: returns "" or the fault.
 std::string check_tokenizer(const fs::path& folder, const TokenizerInfo& info) {
   try {
     load_tokenizer(folder, info);
@@ -100,10 +100,11 @@ std::string check_tokenizer(const fs::path& folder, const TokenizerInfo& info) {
   }
 }
 
-// The splits' token counts, where the manifest states them and all shards are whole; a file that is listed twice.
+// Checks the token counts of splits, if the manifest has them and all shards are valid, and finds files that are listed
+// twice.
 void check_manifest(const fs::path& folder, const Manifest& manifest, VerifyReport& report) {
   const auto fault = [&](const std::string& task, const std::string& split, const std::string& what) {
-    report.faults.push_back(fmt::format("{}: task {}, {}: {}; correct the file, or import the data set anew",
+    report.faults.push_back(fmt::format("{}: task {}, {}: {}; correct the file, or import the data set again",
                                         (folder / "dataset.json").string(), task, split, what));
   };
   struct Sum {
@@ -138,7 +139,7 @@ void check_manifest(const fs::path& folder, const Manifest& manifest, VerifyRepo
     }
 }
 
-// Files in the folder that the manifest does not list, and listed ones that lie elsewhere.
+// Finds files in the folder that the manifest does not list, and listed files outside of the folder.
 void look_around(const fs::path& folder, const Manifest& manifest, VerifyReport& report) {
   std::set<fs::path> listed = {"dataset.json", fs::path(manifest.tokenizer.file).lexically_normal()};
   std::error_code none;
@@ -194,7 +195,7 @@ VerifyReport verify_dataset(const fs::path& folder, const Manifest& manifest, co
         report.shards.push_back(std::move(one));
       }
 
-  // Job 0 is the tokenizer.
+  // Job 0 checks the tokenizer.
   const auto path = [&](std::size_t job) {
     return folder / (job == 0 ? manifest.tokenizer.file : report.shards[job - 1].file);
   };
@@ -207,7 +208,7 @@ VerifyReport verify_dataset(const fs::path& folder, const Manifest& manifest, co
       [&](std::size_t job, const ChildResult& result) {
         if (job == 0) {
           if (!result.ended.empty())
-            report.faults.push_back(fmt::format("the tokenizer {} cannot be loaded: {}; import the data set anew",
+            report.faults.push_back(fmt::format("the tokenizer {} cannot be loaded: {}; import the data set again",
                                                 path(0).string(), result.ended));
           else if (!result.output.empty())
             report.faults.push_back(result.output);

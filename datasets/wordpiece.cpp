@@ -1,4 +1,5 @@
-// WordPiece as BERT reads text: cleaning, splitting at spaces, punctuation and CJK, longest pieces first.
+// WordPiece as in BERT: cleans the text, splits it at spaces, punctuation and CJK characters, and matches the longest
+// pieces first.
 #include "datasets/wordpiece.h"
 
 #include <utf8proc.h>
@@ -21,7 +22,7 @@ namespace {
 
 using Code = utf8proc_int32_t;
 
-constexpr std::size_t kMaxWord = 100;  // characters; longer words are unk, as in BERT's own tokenizer
+constexpr std::size_t kMaxWord = 100;  // characters; longer words become unk, as in BERT's own tokenizer
 
 bool is_space(Code c) {
   const auto category = utf8proc_category(c);
@@ -29,7 +30,8 @@ bool is_space(Code c) {
          category == UTF8PROC_CATEGORY_ZP;
 }
 
-// What is dropped: control, format, private use. An unassigned character of today may be one of tomorrow, so it stays.
+// Characters that are removed: control, format and private use. Unassigned characters are kept, because a later version
+// of Unicode may assign them.
 bool is_control(Code c) {
   const auto category = utf8proc_category(c);
   return c == 0 || c == 0xfffd || category == UTF8PROC_CATEGORY_CC || category == UTF8PROC_CATEGORY_CF ||
@@ -54,7 +56,7 @@ void append(std::string& text, Code c) {
   text.append(reinterpret_cast<const char*>(bytes.data()), static_cast<std::size_t>(size));
 }
 
-// The characters of a text; U+FFFD for each byte that is not UTF-8.
+// Returns the characters of a text, with U+FFFD for each byte that is not UTF-8.
 std::vector<Code> characters(std::string_view text) {
   std::vector<Code> out;
   const auto* at = reinterpret_cast<const utf8proc_uint8_t*>(text.data());
@@ -80,7 +82,7 @@ class WordPiece : public Tokenizer {
       if (line.ends_with('\r')) line.remove_suffix(1);
       ids_.emplace(line, static_cast<std::int64_t>(pieces_.size()));
       pieces_.push_back(line);
-      // A capital without a small letter (ℝ, which uncased vocabularies hold) tells nothing.
+      // An upper-case letter without a lower-case form (such as ℝ, which uncased vocabularies contain) does not count.
       if (!line.starts_with('['))
         for (const Code c : characters(line))
           lower_ = lower_ && (utf8proc_category(c) != UTF8PROC_CATEGORY_LU || utf8proc_tolower(c) == c);
@@ -157,7 +159,7 @@ class WordPiece : public Tokenizer {
   }
 
  private:
-  // The character itself, or lowered, decomposed and without its combining marks.
+  // Returns the character, or its lower-case form decomposed and without combining marks.
   std::vector<Code> fold(Code c) const {
     if (!lower_) return {c};
     std::array<Code, 32> parts{};
@@ -171,7 +173,7 @@ class WordPiece : public Tokenizer {
     return out;
   }
 
-  // Greedy longest match first; a word with a rest that matches nothing is one unk.
+  // Matches the longest piece first, repeatedly. If a rest does not match any piece, the whole word becomes one unk.
   void match(std::string_view word, std::vector<std::int64_t>& out) const {
     const auto count = static_cast<std::size_t>(
         std::count_if(word.begin(), word.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; }));
@@ -217,7 +219,7 @@ std::optional<bool> stated_lowercase(const std::filesystem::path& vocabulary) {
     if (found == config.end() || !found->is_boolean()) return std::nullopt;
     return found->get<bool>();
   } catch (const JsonError& error) {
-    throw Error(Exit::data, fmt::format("{}, beside the vocabulary, {}; correct it, or move the vocabulary elsewhere",
+    throw Error(Exit::data, fmt::format("{}, next to the vocabulary, {}; correct it, or move the vocabulary elsewhere",
                                         file.string(), error.what()));
   }
 }

@@ -1,4 +1,5 @@
-// Short training runs by the trainer itself: a step's seconds, tokens and memory are taken as its observer hears them.
+// Runs short trainings with the trainer itself. Its observer records the seconds and tokens of each step and the
+// memory.
 #include "launch/calibrate.h"
 
 #include <fmt/format.h>
@@ -23,9 +24,9 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr int kRounds = 4;          // over all tasks; the first only warms up
-constexpr int kSteps = 2;           // of a task in a round
+constexpr int kSteps = 2;           // per task and round
 constexpr int kWhole = 10;          // steps of the whole mixture; the first two only warm up
-constexpr std::int64_t kApart = 4;  // between the two batch sizes
+constexpr std::int64_t kApart = 4;  // ratio of the two batch sizes
 
 double median(std::vector<double> values) {
   const auto middle = values.begin() + std::ssize(values) / 2;
@@ -33,7 +34,7 @@ double median(std::vector<double> values) {
   return *middle;
 }
 
-// The most memory that this process ever had, bytes.
+// Returns the peak memory of this process so far, in bytes.
 double peak_memory() {
   std::ifstream status("/proc/self/status");
   for (std::string line; std::getline(status, line);)
@@ -67,11 +68,11 @@ struct Listener : Observer {
   }
 };
 
-// Trains alone for so many steps.
+// Trains on this worker alone for this number of steps.
 Listener measure(TrainOptions options, std::int64_t steps) {
   const TemporaryFolder folder;
   options.run_dir = folder.path;
-  options.steps = steps + 1;  // it does not end, so it does not evaluate
+  options.steps = steps + 1;  // the run does not reach its end, so it does not evaluate
   options.stop_at = steps;
   options.eval_every = options.checkpoint_every = 0;
   options.checkpoint_seconds = 0;
@@ -85,10 +86,10 @@ Listener measure(TrainOptions options, std::int64_t steps) {
 }
 
 struct Point {
-  double seconds = 0, tokens = 0;  // medians of a step
+  double seconds = 0, tokens = 0;  // medians per step
 };
 
-// Each task alone, `batch` samples a step: by task.
+// Trains each task alone with `batch` samples per step. Returns one point per task.
 std::vector<Point> measure_tasks(TrainOptions options, std::int64_t batch) {
   options.mixture = {.batch = batch, .phases = {}};
   for (std::int64_t phase = 0; phase < std::ssize(options.tasks) * kRounds; ++phase) {
@@ -97,11 +98,11 @@ std::vector<Point> measure_tasks(TrainOptions options, std::int64_t batch) {
     one.rates[options.tasks[static_cast<std::size_t>(phase) % options.tasks.size()]] = 1;
     options.mixture.phases.push_back({1 + phase * kSteps, one});
   }
-  const Listener heard = measure(options, std::ssize(options.mixture.phases) * kSteps);
+  const Listener listener = measure(options, std::ssize(options.mixture.phases) * kSteps);
   std::vector<Point> points;
   for (std::size_t t = 0; t < options.tasks.size(); ++t) {
     std::vector<double> seconds, tokens;
-    for (const Observer::Step& step : heard.steps) {
+    for (const Observer::Step& step : listener.steps) {
       const auto phase = static_cast<std::size_t>(step.step - 1) / kSteps;
       if (phase % options.tasks.size() != t || phase < options.tasks.size()) continue;
       seconds.push_back(step.seconds);
@@ -112,8 +113,8 @@ std::vector<Point> measure_tasks(TrainOptions options, std::int64_t batch) {
   return points;
 }
 
-// Seconds of an all-reduce of `bytes`: of the slowest member's, the quickest quarter's, since a member that waits for a
-// processor says nothing of the link.
+// Returns the seconds of an all-reduce of `bytes`: for each repetition the slowest member's time, and of these the
+// lower quartile, because a member that waits for a processor says nothing about the link.
 double reduce_seconds(Communicator& group, void* data, std::size_t bytes, int times) {
   std::vector<double> taken;
   for (int i = 0; i < times + 2; ++i) {
@@ -129,7 +130,7 @@ double reduce_seconds(Communicator& group, void* data, std::size_t bytes, int ti
 }
 
 struct Link {
-  double bandwidth = 0, latency = 0;  // as all-reduce counts them
+  double bandwidth = 0, latency = 0;  // in the units of an all-reduce
 };
 
 Link measure_link(Communicator& group, void* data, std::size_t bytes, double moved, int members) {
@@ -140,7 +141,7 @@ Link measure_link(Communicator& group, void* data, std::size_t bytes, double mov
           std::min(least, 0.5 * whole) / (2 * std::ceil(std::log2(members)))};
 }
 
-// Within this node and between nodes, where there are such.
+// Measures links within this node and between nodes, as far as there are any.
 void measure_links(Communicator& world, std::size_t encoder_bytes, Calibration& result) {
   const std::vector<std::string> hosts = world.all_gather_strings("calibrate.hosts", host_name());
   const std::vector<std::string> names = [&] {
@@ -188,7 +189,7 @@ Calibration calibrate(const TrainOptions& given, const Manifest& manifest, Commu
   const Plan plan = alone(result.samples);
   const PlannedWorker& all = plan.workers.front();
 
-  // Memory and the whole step: few samples first, since a peak does not fall.
+  // Memory and the whole step. The few samples come first, because peak memory never decreases.
   const auto whole = [&](std::int64_t batch) {
     TrainOptions of_batch = options;
     of_batch.mixture.batch = batch;
@@ -204,14 +205,14 @@ Calibration calibrate(const TrainOptions& given, const Manifest& manifest, Commu
       machine.activations = (large.memory - small.memory) / counted;
     machine.memory = std::max(1e8, large.memory - held - machine.activations * all.activations);
   }
-  const auto step_of = [](const Listener& heard) {
+  const auto step_of = [](const Listener& listener) {
     std::vector<double> seconds;
-    for (std::size_t i = 2; i < heard.steps.size(); ++i) seconds.push_back(heard.steps[i].seconds);
+    for (std::size_t i = 2; i < listener.steps.size(); ++i) seconds.push_back(listener.steps[i].seconds);
     return median(seconds);
   };
   result.step_seconds = step_of(large);
 
-  // Each task alone needs no more memory than the mixture.
+  // Training a single task needs no more memory than the mixture.
   double heaviest = 0, mean = 0;
   for (const PlannedTask& task : plan.tasks) {
     heaviest = std::max(heaviest, task.work.activations);
@@ -227,7 +228,7 @@ Calibration calibrate(const TrainOptions& given, const Manifest& manifest, Commu
   for (std::size_t t = 0; t < plan.tasks.size(); ++t) {
     const double slope = (high[t].seconds - low[t].seconds) / (high[t].tokens - low[t].tokens);
     const double most = high[t].seconds / high[t].tokens;
-    // Noise can make few samples as slow as many.
+    // Because of noise, few samples can be as slow as many.
     const double token = std::isfinite(slope) ? std::clamp(slope, 0.3 * most, most) : most;
     without.push_back(high[t].seconds - token * high[t].tokens);
     cost.push_back(token * high[t].tokens / static_cast<double>(many));
@@ -238,7 +239,7 @@ Calibration calibrate(const TrainOptions& given, const Manifest& manifest, Commu
     added += cost[t] * static_cast<double>(plan.tasks[t].samples);
     operations += plan.tasks[t].work.operations * static_cast<double>(plan.tasks[t].samples);
   }
-  // Of the whole step, what tasks alone take has its proportions only.
+  // The costs of the single tasks only give proportions; they are scaled to the whole step.
   const double overhead = std::min(median(without), 0.5 * result.step_seconds);
   const double scale = (result.step_seconds - overhead) / added;
   std::vector<double> figures = {overhead / parameters, operations / (added * scale), machine.memory,

@@ -1,4 +1,4 @@
-// fork, exec, and a wait that passes a signal on.
+// Uses fork and exec, and passes a signal on while it waits.
 #include "launch/child_program.h"
 
 #include <fcntl.h>
@@ -27,12 +27,13 @@ int run_child_program(const std::vector<std::string>& words, const std::filesyst
   arguments.push_back(nullptr);
   const int out = ::open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
   if (out < 0) throw Error(Exit::cannot_write, fmt::format("cannot write {}: {}", log.string(), std::strerror(errno)));
-  std::array<int, 2> failed{};  // through which exec's failure is told; it closes when exec works
+  std::array<int, 2> failed{};  // reports a failure of exec; closed if exec succeeds
   const pid_t parent = ::getpid();
   pid_t child = -1;
   if (::pipe2(failed.data(), O_CLOEXEC) == 0 && (child = ::fork()) == 0) {
     ::prctl(PR_SET_PDEATHSIG, SIGUSR1);
-    ::setpgid(0, 0);  // Ctrl-C reaches it as the signal below, which launchers pass on: mpirun's own INT lets none save
+    ::setpgid(0, 0);  // turns Ctrl-C into the SIGUSR1 below, which launchers pass on; with a SIGINT of its own, mpirun
+                      // would not let runs save
     const int in = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
     if (::getppid() == parent && in >= 0 && ::dup2(in, STDIN_FILENO) >= 0 && ::dup2(out, STDOUT_FILENO) >= 0 &&
         ::dup2(out, STDERR_FILENO) >= 0)
@@ -45,9 +46,9 @@ int run_child_program(const std::vector<std::string>& words, const std::filesyst
   ::close(out);
   if (child < 0) throw Error(Exit::internal, fmt::format("cannot make a child process: {}", std::strerror(reason)));
   ::close(failed[1]);
-  int told = 0;
+  int error = 0;
   ssize_t got = 0;
-  while ((got = ::read(failed[0], &told, sizeof told)) < 0 && errno == EINTR) {
+  while ((got = ::read(failed[0], &error, sizeof error)) < 0 && errno == EINTR) {
   }
   ::close(failed[0]);
   std::error_code code;
@@ -62,8 +63,8 @@ int run_child_program(const std::vector<std::string>& words, const std::filesyst
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
   }
   end_with_this(0);
-  if (got == sizeof told)
-    throw Error(Exit::config, fmt::format("cannot start '{}': {}", words[0], std::strerror(told)));
+  if (got == sizeof error)
+    throw Error(Exit::config, fmt::format("cannot start '{}': {}", words[0], std::strerror(error)));
   return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 

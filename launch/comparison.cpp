@@ -1,4 +1,4 @@
-// Paired bootstrap of every task, and what a person reads of it.
+// The paired bootstrap of every task, and its tables.
 #include "launch/comparison.h"
 
 #include <fmt/format.h>
@@ -32,7 +32,7 @@ double relative_to(double first, double difference) {
   return first == 0 ? kNaN : difference / first;
 }
 
-// The task whose relative difference is the smallest; null when none has one.
+// Returns the task with the smallest relative difference; null if no task has one.
 const TaskDifference* worst_of(const Comparison& comparison) {
   const TaskDifference* worst = nullptr;
   for (const TaskDifference& task : comparison.tasks)
@@ -49,7 +49,7 @@ std::string percent(double share) {
 Comparison compare_systems(std::span<const SeedRows> tasks, int draws) {
   Comparison result;
   result.draws = draws;
-  std::vector<double> sums(static_cast<std::size_t>(draws), 0);  // of the relative differences, in every draw
+  std::vector<double> sums(static_cast<std::size_t>(draws), 0);  // sums of the relative differences in each draw
   double with_relative = 0;
   for (const SeedRows& rows : tasks) {
     const Headline metric = headline(rows.kind, rows.entities);

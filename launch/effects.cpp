@@ -1,4 +1,4 @@
-// Reads and decides the conditions of Option::needs.
+// Parses and evaluates the conditions of Option::needs.
 #include "launch/effects.h"
 
 #include <fmt/format.h>
@@ -49,7 +49,7 @@ Needs parse_needs(std::string_view text) {
   return needs;
 }
 
-// The condition's option beside the option `of`: "loss" of "task.a.delta" is "task.a.loss".
+// Returns the full name of the condition's option, for an option `of`: "loss" of "task.a.delta" is "task.a.loss".
 std::string full_name(const Condition& condition, const std::string& of) {
   const bool of_the_task = of.starts_with("task.") && condition.name.find('.') == std::string::npos;
   return of_the_task ? of.substr(0, of.rfind('.') + 1) + condition.name : condition.name;
@@ -74,7 +74,7 @@ std::string in_words(const Needs& needs, Words words) {
   return text;
 }
 
-// Numbers are equal by their values.
+// Numbers are compared by value.
 bool same_value(const std::string& a, const std::string& b) {
   const auto x = parse_number(a), y = parse_number(b);
   return x && y ? *x == *y : a == b;
@@ -91,7 +91,7 @@ bool holds(const Condition& condition, const std::string& of, const Config& conf
   if (condition.name == "kind") {
     const std::string task = task_of(of);
     const auto kind = kinds.find(task);
-    // A head that Polyhead does not bring may use any of the options.
+    // A head that is not part of Polyhead may use all options.
     const bool known = kind != kinds.end() && !(config.knows("task.head") && config.has("task." + task + ".head"));
     return !known || among(std::string(name_of(kind->second))) == (condition.sign == "=");
   }
@@ -139,7 +139,7 @@ void refuse_without_effect(const Config& config, const TaskKinds& kinds, const s
     const bool of_data = condition.name == "kind";
     const std::string other = of_data ? fmt::format("the kind of task {}", task_of(name)) : full_name(condition, name);
     if (!found.empty() || holds(condition, name, config, kinds))
-      ;  // the first one that does not hold is named
+      ;  // the first condition that does not hold is named
     else if (of_data)
       found = fmt::format("{} is {}", other, name_of(kinds.at(task_of(name))));
     else

@@ -1,10 +1,11 @@
-// Options that have an effect only beside others, as their rows of the table say (Option::needs).
+// Conditions under which options have an effect, as given by Option::needs.
 //
-//   needs        = alternative { " or " alternative } [ " unless " VALUE ]     VALUE: as good as not given
+//   needs        = alternative { " or " alternative } [ " unless " VALUE ]
 //   alternative  = condition { " and " condition }
 //   condition    = NAME ("=" VALUE { "|" VALUE } | "!=" VALUE | "~" PART)      or NAME alone: it is given
 //
-// NAME is a full name, "balance.method"; of the same task without a dot, "loss"; or "kind", that of the task's data.
+// NAME is a full name, "balance.method"; a name without a dot for an option of the same task, "loss"; or "kind", the
+// kind of the task's data. The value after "unless" counts as not given.
 #pragma once
 
 #include <map>
@@ -16,20 +17,20 @@
 
 namespace polyhead {
 
-using TaskKinds = std::map<std::string, Kind>;  // by task; one that is missing may be of any kind
+using TaskKinds = std::map<std::string, Kind>;  // by task; a task that is missing may be of any kind
 
-// "balance.method = static", for help texts.
+// Returns "balance.method = static", for help texts.
 std::string needs_in_words(const Option& option);
 
-// Names of the values that a person gave, other than the default, which have no effect because what they need is not
-// there.
+// Returns the names of values that the user gave, other than the default, that have no effect because their condition
+// is not met.
 std::vector<std::string> without_effect(const Config& config, const TaskKinds& kinds);
 
-// Throws Error(config), or Error(usage) for an option without a section, naming one of them and what it needs.
+// Throws Error(config), or Error(usage) for an option without a section, which names the option and what it needs.
 [[noreturn]] void refuse_without_effect(const Config& config, const TaskKinds& kinds, const std::string& name);
 
-// The same for the first of them, if there is one. Values that are the same in `before` are not refused; null: there is
-// no such configuration.
+// The same for the first such value, if there is one. Values that are the same in `before` are accepted; before: may be
+// null.
 void require_effects(const Config& config, const TaskKinds& kinds, const Config* before = nullptr);
 
 }  // namespace polyhead

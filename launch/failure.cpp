@@ -1,4 +1,4 @@
-// Exceptions to exit codes and words.
+// Converts exceptions to exit codes and messages.
 #include "launch/failure.h"
 
 #include <c10/util/Logging.h>
@@ -31,9 +31,9 @@ namespace {
 constexpr int kOutOfMemory = static_cast<int>(Exit::config);
 
 std::string g_command;
-std::function<void(const Failure&)> g_told;
+std::function<void(const Failure&)> g_report;
 
-// Words that the allocators of LibTorch and CUDA use.
+// Phrases that the allocators of LibTorch and CUDA use.
 bool says_out_of_memory(const std::string& text) {
   constexpr std::array<std::string_view, 4> kWords = {"can't allocate memory", "not enough memory", "out of memory",
                                                       "CUBLAS_STATUS_ALLOC_FAILED"};
@@ -44,7 +44,7 @@ std::string bytes_in_words(double bytes) {
   return fmt::format("{} bytes ({:.1f} GiB)", with_commas(static_cast<std::int64_t>(bytes)), bytes / (1U << 30U));
 }
 
-// "an allocation of N bytes failed", as far as the allocator says.
+// Returns "an allocation of N bytes failed", if the allocator gives the size.
 std::string what_failed(const std::string& text) {
   const std::string_view marks[] = {"tried to allocate ", "Tried to allocate "};
   for (const std::string_view mark : marks) {
@@ -104,7 +104,7 @@ Failure out_of_memory(const std::string& text, std::string_view command) {
   } catch (...) {
   }
   try {
-    if (g_told) g_told(failure);
+    if (g_report) g_report(failure);
     std::fputs(fmt::format("polyhead {}: {}\n", g_command, failure.words).c_str(), stderr);
   } catch (...) {
   }
@@ -123,7 +123,7 @@ Failure failure_of(const std::exception& error, std::string_view command) noexce
   try {
     if (const auto* known = dynamic_cast<const Error*>(&error)) return {static_cast<int>(known->code()), known->what()};
     if (dynamic_cast<const std::bad_alloc*>(&error) != nullptr) return out_of_memory("", command);
-    // What a print to a closed or full stream throws.
+    // Thrown by a print to a closed or full stream.
     if (const auto* system = dynamic_cast<const std::system_error*>(&error))
       for (const int number : {EBADF, EFBIG, EIO, ENOSPC, EPIPE, EDQUOT})
         if (system->code().value() == number)
@@ -134,7 +134,7 @@ Failure failure_of(const std::exception& error, std::string_view command) noexce
     if (says_out_of_memory(text)) return out_of_memory(text, command);
     return {static_cast<int>(Exit::internal), fmt::format("internal error: {}", text)};
   } catch (const std::exception&) {
-    // Not even these words find room.
+    // There is no memory for a message.
     return {kOutOfMemory, "out of memory"};  // short enough for no allocation
   }
 }
@@ -143,9 +143,9 @@ void throw_when_out_of_memory() {
   FLAGS_caffe2_use_fatal_for_enforce = false;
 }
 
-void report_uncaught(std::string command, std::function<void(const Failure&)> told) {
+void report_uncaught(std::string command, std::function<void(const Failure&)> report) {
   g_command = std::move(command);
-  g_told = std::move(told);
+  g_report = std::move(report);
   std::set_terminate(on_terminate);
 }
 

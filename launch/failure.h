@@ -1,4 +1,4 @@
-// What an exception that ends a command means: an exit code and words for a person.
+// Converts an exception that ends a command to an exit code and a message for the user.
 #pragma once
 
 #include <exception>
@@ -13,18 +13,21 @@ struct Failure {
   std::string words;
 };
 
-// An Error as it is; an allocation that failed, of LibTorch, CUDA or C++, as an error of the configuration (78) with
-// the sizes and what to lower; anything else as an internal error (70). `command`: "train", "predict", ...; "" when it
-// is not known. Never throws.
+// Never throws. command: "train", "predict", …; "" if it is not known.
+// - An Error keeps its code and message.
+// - A failed allocation of LibTorch, CUDA or C++ becomes an error of the configuration (78), with the sizes and what to
+//   reduce.
+// - A failed write to a closed or full output becomes Error(cannot_write) (73).
+// - Any other exception becomes an internal error (70).
 Failure failure_of(const std::exception& error, std::string_view command) noexcept;
 
-// Makes a failed allocation of LibTorch an exception. LibTorch's flag caffe2_use_fatal_for_enforce, false by default,
-// may have been overwritten before main(): libsentencepiece has an object of the same symbol, FLAGS_minloglevel, which
-// is larger than LibTorch's variable and reaches into the flag behind it.
+// Makes LibTorch throw when an allocation fails. Its flag caffe2_use_fatal_for_enforce is false by default, but it may
+// have been overwritten before main(): libsentencepiece has an object with the same symbol, FLAGS_minloglevel, which is
+// larger than LibTorch's variable and overlaps the flag behind it.
 void throw_when_out_of_memory();
 
-// From now on an exception that nobody catches (in a thread, in a function that must not throw) ends the process with
-// the code and words of failure_of, which `told` hears, instead of an abort.
-void report_uncaught(std::string command, std::function<void(const Failure&)> told);
+// From this call on, an uncaught exception (in a thread, or in a function that must not throw) calls `report` and ends
+// the process with the code and message of failure_of(), instead of aborting it.
+void report_uncaught(std::string command, std::function<void(const Failure&)> report);
 
 }  // namespace polyhead

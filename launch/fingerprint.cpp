@@ -1,4 +1,4 @@
-// For run.reproducible = world the libraries are read whole; otherwise their versions and build ids tell.
+// With run.reproducible = world the libraries are hashed completely; otherwise their versions and build ids are used.
 #include "launch/fingerprint.h"
 
 #include <link.h>
@@ -34,7 +34,7 @@ std::uint64_t hash_of_file(const std::string& path) {
   return hash;
 }
 
-// The executable, LibTorch and the mathematics library.
+// Returns a hash of the executable, LibTorch, and the mathematics and OpenMP libraries.
 std::string program_hash() {
   std::vector<std::string> files = {"/proc/self/exe"};
   dl_iterate_phdr(
@@ -50,7 +50,7 @@ std::string program_hash() {
   return to_hex(hash_bytes(hashes));
 }
 
-// The GNU build id that a loaded library carries in its notes; "" where it has none.
+// Returns the GNU build id in the notes of a loaded library; "" if it has none.
 std::string build_id(const dl_phdr_info& library) {
   for (int i = 0; i < library.dlpi_phnum; ++i) {
     const ElfW(Phdr)& header = library.dlpi_phdr[i];
@@ -71,7 +71,7 @@ std::string build_id(const dl_phdr_info& library) {
   return "";
 }
 
-// Of the libraries whose code the numbers pass through.
+// Returns the build ids of the libraries that compute or transfer numbers.
 std::map<std::string, std::string> build_ids() {
   std::map<std::string, std::string> found;
   dl_iterate_phdr(
@@ -87,7 +87,7 @@ std::map<std::string, std::string> build_ids() {
   return found;
 }
 
-// The first values of these lines of /proc/cpuinfo.
+// Returns the first values of these lines in /proc/cpuinfo.
 std::string processor() {
   std::ifstream file("/proc/cpuinfo");
   std::string found;

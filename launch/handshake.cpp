@@ -1,4 +1,4 @@
-// The handshake of the workers.
+// Compares the workers and shows their differences.
 #include "launch/handshake.h"
 
 #include <fmt/format.h>
@@ -14,11 +14,11 @@
 namespace polyhead {
 namespace {
 
-constexpr std::size_t kRows = 40;      // of the table
-constexpr std::size_t kLetters = 120;  // of a value
+constexpr std::size_t kRows = 40;      // maximum number of rows in the table
+constexpr std::size_t kLetters = 120;  // maximum length of a value
 constexpr const char* kMissing = "not given";
 
-// {0, 1, 2, 5} as "0-2, 5".
+// Writes {0, 1, 2, 5} as "0-2, 5".
 std::string ranges(const std::vector<std::size_t>& ranks) {
   std::string text;
   for (std::size_t first = 0; first < ranks.size();) {
@@ -40,7 +40,7 @@ std::string shortened(const std::string& value) {
   return value.size() <= kLetters ? value : printable(value.substr(0, kLetters)) + "…";
 }
 
-// Of what the workers take from the data set beside train, which run.data_hash covers: its valid splits.
+// Returns a hash of the valid splits, which workers read in addition to train; run.data_hash covers train.
 std::string valid_hash(const Manifest& manifest, const std::vector<std::string>& tasks) {
   std::string content;
   for (const std::string& task : tasks) {
@@ -68,7 +68,8 @@ std::string table_of_differences(const std::vector<Facts>& all) {
   std::vector<std::vector<std::string>> rows;
   std::size_t left_out = 0;
   for (const std::string& name : names) {
-    std::vector<std::pair<std::string, std::vector<std::size_t>>> values;  // in the order of their first worker
+    std::vector<std::pair<std::string, std::vector<std::size_t>>>
+        values;  // in the order of the first worker that has each value
     for (std::size_t rank = 0; rank < all.size(); ++rank) {
       const std::string value = value_in(all[rank], name);
       auto found = std::ranges::find(values, value, &std::pair<std::string, std::vector<std::size_t>>::first);
@@ -91,7 +92,7 @@ std::string table_of_differences(const std::vector<Facts>& all) {
 
 void compare_workers(const std::string& name, const Facts& mine, Communicator& world) {
   std::vector<Facts> all;
-  // Options may hold any bytes.
+  // Options may contain any bytes.
   nlohmann::json json = nlohmann::json::array();
   for (const auto& [what, value] : mine) json.push_back({printable(what), printable(value)});
   for (const std::string& text : world.all_gather_strings(name, json.dump()))
@@ -123,7 +124,7 @@ void compare_training(const Config& resolved, const TrainOptions& options, const
   facts.emplace_back("device", options.device);
   facts.emplace_back("valid data", valid_hash(manifest, options.tasks));
   add_options(facts, resolved);
-  // These two as they were resolved: the device above, and threads by the affinity mask may differ.
+  // The resolved values are compared instead: the device above; the number of threads may differ by the affinity mask.
   std::erase_if(facts, [](const auto& fact) { return fact.first == "run.device" || fact.first == "run.threads"; });
   compare_workers("launch.training", facts, world);
 }

@@ -1,4 +1,4 @@
-// Each kind's headline metric.
+// The primary metric of each kind.
 #include "launch/headline.h"
 
 #include "core/base/error.h"

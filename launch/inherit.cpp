@@ -1,4 +1,4 @@
-// Completes a configuration from those of runs.
+// Completes a configuration from the configurations of other runs.
 #include "launch/inherit.h"
 
 #include <fmt/format.h>
@@ -17,7 +17,7 @@ namespace fs = std::filesystem;
 
 constexpr std::array<std::string_view, 4> kStart = {"run.init_from", "run.init_checkpoint", "run.init_weights",
                                                     "run.init_hash"};
-// What is said of one start, or of one folder.
+// Options of a single start, or of a single folder.
 constexpr std::array<std::string_view, 4> kOfOneStart = {"run.run_dir", "run.stop_at", "run.resume", "run.trace"};
 
 template <class List>
@@ -25,13 +25,13 @@ bool among(const List& list, const std::string& name) {
   return std::ranges::find(list, name) != list.end();
 }
 
-// On every rank what rank 0 reads; nullopt where it finds no file. Collective.
+// Rank 0 reads the file; all ranks get its content, or nullopt if there is no such file. Collective.
 std::optional<std::string> read_together(const fs::path& file, const char* what, Communicator& world) {
   std::string mine;
   std::error_code code;
   if (world.rank() == 0 && !file.empty() && fs::is_regular_file(file, code)) {
     mine = read_file(file);
-    mine += '+';  // a file that is empty is there
+    mine += '+';  // distinguishes an empty file from a missing one
   }
   std::string text = world.all_gather_strings(what, mine).front();
   if (text.empty()) return std::nullopt;
@@ -44,7 +44,8 @@ bool has_checkpoint(const fs::path& run_dir) {
   return fs::exists(run_dir / "checkpoints" / "latest", code);
 }
 
-// Before config.ini is written again: the run would be bound to an end that lies behind it. Only rank 0 looks.
+// Called before config.ini is written again, because the run would otherwise be bound to an end that it has already
+// passed. Only rank 0 checks it.
 void check_steps(const Config& config, const fs::path& run_dir, const Communicator& world) {
   const fs::path latest = run_dir / "checkpoints" / "latest";
   std::error_code code;
@@ -61,8 +62,8 @@ void take(Config& config, const Config& from, const std::string& name) {
   if (config.given(name) == nullptr && from.given(name) != nullptr) config.set(name, *from.given(name));
 }
 
-// Whether a value of `from` only follows from another one that is given here: a task's patience from run.task_patience,
-// its dropout from encoder.dropout, the hash of the data from the tasks.
+// Whether a value of `from` only follows from another option that is given here: a task's patience from
+// run.task_patience, its dropout from encoder.dropout, the hash of the data from the tasks.
 bool follows_what_is_given(const Config& config, const Config& from, const std::string& name) {
   const std::string leader = name == "run.data_hash"                                    ? "run.tasks"
                              : name.starts_with("task.") && name.ends_with(".patience") ? "run.task_patience"
@@ -93,9 +94,9 @@ void inherit_from_source(Config& config, const Config& source, Inherited& inheri
     if (follows_what_is_given(config, source, name)) continue;
     if (all || shape) take(config, source, name);
   }
-  inherited.notes.push_back(fmt::format("the configuration of {} holds for {} that is not given here",
-                                        config.path("run.init_from").string(),
-                                        all ? "everything" : "everything of encoder and task attention"));
+  inherited.notes.push_back(fmt::format("options that {} not given here are taken from the configuration of {}",
+                                        all ? "are" : "define the shape of the model and are",
+                                        config.path("run.init_from").string()));
 }
 
 }  // namespace
@@ -105,9 +106,9 @@ void inherit_start(Config& config, const Config& before) {
   if (!before.has("run.init_from")) return;
   if (config.given("run.init_from") != nullptr &&
       !same_folder(config.path("run.init_from"), before.path("run.init_from")))
-    return;  // compared by its hash
+    return;  // the hashes are compared later
   for (const std::string_view name : kStart) take(config, before, std::string(name));
-  // The checkpoint that this was when the run began.
+  // The checkpoint that "latest" or "best" was when the run began.
   const std::string checkpoint = "run.init_checkpoint";
   if (const std::string which = config.text(checkpoint); which == "latest" || which == "best")
     config.set(checkpoint, *before.given(checkpoint));
@@ -126,7 +127,7 @@ Inherited inherit(Config& config, Communicator& world) {
         if (!among(kOfOneStart, name) && !among(kStart, name) &&
             !follows_what_is_given(config, *inherited.before, name))
           take(config, *inherited.before, name);
-      inherited.notes.push_back(fmt::format("{} holds for everything that is not given here", own.string()));
+      inherited.notes.push_back(fmt::format("options that are not given here are taken from {}", own.string()));
     }
     inherit_start(config, *inherited.before);
     check_steps(config, run_dir, world);
@@ -166,7 +167,7 @@ std::vector<std::string> changes_on_resuming(const Config& before, const Config&
                        });
   for (const char* name : {"run.eval_every", "run.eval_samples", "run.patience", "run.task_patience"})
     if (differs(name))
-      lines.push_back(both(name) + (decided ? "; early stopping and the best checkpoint go by it from here on" : ""));
+      lines.push_back(both(name) + (decided ? "; early stopping and the best checkpoint use it from now on" : ""));
   for (const char* name : {"run.checkpoint_every", "run.checkpoint_seconds", "run.keep"})
     if (differs(name)) lines.push_back(both(name));
   return lines;

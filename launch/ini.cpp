@@ -1,4 +1,4 @@
-// The INI line reader.
+// Reads INI files line by line.
 #include "launch/ini.h"
 
 #include <fmt/format.h>
@@ -27,7 +27,7 @@ std::string_view without_comment(std::string_view line) {
   throw Error(Exit::config, fmt::format("{}:{}: {}", file.string(), line, what));
 }
 
-// The value in quotes that `text` begins with; nullopt where it begins with none. What follows it may be a comment.
+// Returns the quoted value at the start of `text`; nullopt if there is none. A comment may follow it.
 std::optional<std::string> quoted_value(std::string_view text, const std::filesystem::path& file, int line) {
   if (text.empty() || (text.front() != '"' && text.front() != '\'')) return std::nullopt;
   const char quote = text.front();
@@ -48,7 +48,7 @@ std::optional<std::string> quoted_value(std::string_view text, const std::filesy
   }
   const std::string_view rest = text.substr(at);
   if (!trim(without_comment(rest)).empty()) {
-    if (quote == '\'') return std::nullopt;  // a word in quotes among others
+    if (quote == '\'') return std::nullopt;  // a quoted word among others
     fail(file, line, fmt::format("text follows the closing quote in {}; put the whole value in quotes", text));
   }
   return value;

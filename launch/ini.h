@@ -1,6 +1,8 @@
-// A line reader for INI files: sections, `key = value`, comments that begin with '#' or ';' at a line's start or after
-// white space. Values may hold '#' and ';' elsewhere; a value in quotes, "…" or '…', holds anything, with its own quote
-// doubled. Sections may be empty. Every entry knows its line.
+// Reads INI files.
+// - A file has sections, which may be empty, and `key = value` lines. Every entry knows its line.
+// - Comments begin with '#' or ';' at the start of a line or after white space. Elsewhere in values both characters are
+//   allowed.
+// - A value in quotes, "…" or '…', may hold anything; its own quote character is doubled.
 #pragma once
 
 #include <filesystem>
@@ -13,7 +15,7 @@ namespace polyhead {
 struct IniEntry {
   std::string section, key, value;
   int line = 0;
-  std::string whole = {};  // the value and the comment that cuts it; "" without a comment behind the value
+  std::string whole = {};  // the value with the comment that cuts it; "" if no comment follows the value
 };
 
 struct IniSection {
@@ -23,21 +25,21 @@ struct IniSection {
 
 struct IniFile {
   std::filesystem::path file;
-  std::vector<IniSection> sections;  // in the file's order, each name once
-  std::vector<IniEntry> entries;     // in the file's order
+  std::vector<IniSection> sections;  // in the order of the file, each name once
+  std::vector<IniEntry> entries;     // in the order of the file
 };
 
-// Throws Error(config) with "FILE:LINE: …": no section, no '=', a key given twice, a quote
+// Throws Error(config) with "FILE:LINE: …" for a line outside of sections, a missing '=', a duplicate key, and a quote
 // that is not closed.
 IniFile parse_ini(std::string_view text, const std::filesystem::path& file);
-// As above; throws Error(config) as well when the file cannot be read.
+// The same for a file. Also throws Error(config) if it cannot be read.
 IniFile read_ini(const std::filesystem::path& file);
 
-// The value as parse_ini reads it back: in quotes where it needs them. Throws Error(config) for a value with a line
-// break, which no line can hold; `what` begins the message.
+// Returns the value in a form that parse_ini() reads back, in quotes if necessary. Throws Error(config) for a value
+// with a line break, which is not possible; `what` begins the message.
 std::string ini_value(const std::string& value, const std::string& what);
 
-// Without the white space around it.
+// Removes white space at both ends.
 std::string_view trim(std::string_view text);
 
 }  // namespace polyhead

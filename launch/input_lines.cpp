@@ -1,4 +1,4 @@
-// Reads with a descriptor of its own, so that poll() sees all that is there.
+// Reads the file descriptor without a stdio buffer, so that poll() sees all available input.
 #include "launch/input_lines.h"
 
 #include <fcntl.h>
@@ -80,7 +80,7 @@ bool InputLines::read_more() {
   buffer_.resize(before + static_cast<std::size_t>(std::max<ssize_t>(got, 0)));
   if (got < 0)
     throw Error(Exit::data,
-                fmt::format("{}: it cannot be read behind line {}: {}", name_, number_, std::strerror(errno)));
+                fmt::format("{}: it cannot be read after line {}: {}", name_, number_, std::strerror(errno)));
   return got > 0;
 }
 

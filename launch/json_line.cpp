@@ -1,4 +1,4 @@
-// The parser checks the line; the members' places then follow from brackets and strings alone.
+// The parser checks the line. After that, brackets and strings are enough to find the members.
 #include "launch/json_line.h"
 
 #include <fmt/format.h>
@@ -17,7 +17,7 @@ bool is_space(char c) {
   return c == ' ' || c == '\t' || c == '\r' || c == '\n';
 }
 
-// Where the value that begins at `at` ends.
+// Returns the end of the value that begins at `at`.
 std::size_t end_of_value(std::string_view text, std::size_t at) {
   std::size_t depth = 0;
   for (bool quoted = false; at < text.size(); ++at) {

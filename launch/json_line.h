@@ -1,4 +1,4 @@
-// A line of JSON Lines as it was written: what the program does not read passes through byte by byte.
+// A line of JSON Lines in its original form: parts that the program does not read are copied byte by byte.
 #pragma once
 
 #include <optional>
@@ -12,21 +12,23 @@ namespace polyhead {
 
 class JsonLine {
  public:
-  // Throws Error(data) that begins with `where` when the line is not one JSON object that parse_json() accepts.
+  // Throws Error(data), whose message begins with `where`, if the line is not a single JSON object that parse_json()
+  // accepts.
   JsonLine(std::string text, const std::string& where);
 
   bool has(std::string_view key) const;
-  // The value of a key, nullopt where it is missing or null; of a key that is there twice the last, as JSON parsers do.
+  // Returns the value of a key, or nullopt if it is missing or null. For a duplicate key this is the last value, as in
+  // JSON parsers.
   std::optional<nlohmann::json> value(std::string_view key) const;
 
-  // The line with the members of an object added behind its own. Where it has one of their keys already, all of them
-  // go into one member `name` instead, or `name`_2, `name`_3, … whichever is free.
+  // Returns the line with the members of an object appended to its own. If the line already has one of their keys, all
+  // of them go into a single member `name`, or `name`_2, `name`_3, …, whichever is free.
   std::string with(const nlohmann::ordered_json& members, const std::string& name) const;
 
  private:
   struct Member {
     std::string key;
-    std::size_t begin, end;  // of its value in text_
+    std::size_t begin, end;  // range of its value in text_
   };
   void find_members();
 

@@ -1,4 +1,4 @@
-// Who started this process, from the environment that launchers set.
+// Detects the launcher from the environment variables that launchers set.
 #include "launch/launcher.h"
 
 #include <fmt/format.h>
@@ -17,7 +17,7 @@ bool is_set(const char* name) {
   return std::getenv(name) != nullptr;
 }
 
-// At least `least`, which it is too where the variable is not set.
+// Returns the variable's number, but at least `least`, which is also the result if it is not set.
 int number_in(const char* name, int least = 1) {
   const char* value = std::getenv(name);
   return value == nullptr ? least : std::max(least, std::atoi(value));
@@ -31,11 +31,11 @@ std::string quote(const char* name) {
 }  // namespace
 
 Launcher find_launcher() {
-  // mpirun first: inside a job its workers see Slurm's variables too.
+  // mpirun comes first, because inside a job its workers also have Slurm's variables.
   if (is_set("OMPI_COMM_WORLD_SIZE"))
     return {"mpirun", quote("OMPI_COMM_WORLD_SIZE"), number_in("OMPI_COMM_WORLD_SIZE"),
             number_in("OMPI_COMM_WORLD_RANK", -1), true};
-  const bool step = is_set("SLURM_STEP_NUM_TASKS");  // of srun, not of the batch script around it
+  const bool step = is_set("SLURM_STEP_NUM_TASKS");  // set by srun, not by the batch script around it
   if (is_set("PMIX_RANK"))
     return {step ? "srun with PMIx" : "a launcher with PMIx", quote(step ? "SLURM_STEP_NUM_TASKS" : "PMIX_RANK"),
             number_in("SLURM_STEP_NUM_TASKS"), number_in("PMIX_RANK", -1), true};
@@ -102,7 +102,7 @@ std::unique_ptr<Communicator> make_world(int* argc, char*** argv) {
   const Launcher launcher = find_launcher();
   if (launcher.mpi) {
     auto world = make_mpi_communicator(argc, argv);
-    // Some launchers tell no number before MPI starts.
+    // Some launchers do not give the number before MPI starts.
     if (launcher.processes > 1) check_world_size(launcher, world->size());
     return world;
   }

@@ -1,4 +1,4 @@
-// Who started this process: mpirun, srun, or nobody but the user.
+// Detects who started this process: mpirun, srun, or the user directly.
 #pragma once
 
 #include <memory>
@@ -10,35 +10,35 @@ namespace polyhead {
 
 struct Launcher {
   std::string name;     // "mpirun", "srun with PMIx", "srun with PMI", "srun without PMI", "mpiexec with PMI", "none"
-  std::string because;  // the environment variable that told, "OMPI_COMM_WORLD_SIZE=4"; "" for none
-  int processes = 1;    // that it says it started, before MPI starts; 1 where it does not say
-  int rank = 0;         // which of them this is; -1 where it does not say
-  bool mpi = false;     // they are to find each other by MPI
+  std::string because;  // the environment variable that shows it, "OMPI_COMM_WORLD_SIZE=4"; "" for none
+  int processes = 1;    // number of processes that it started, known before MPI starts; 1 if not known
+  int rank = 0;         // index of this process among them; -1 if not known
+  bool mpi = false;     // whether the processes connect through MPI
 };
 
-// From the environment. SLURM_PROCID and SLURM_NTASKS are not asked: inside a job, mpirun's workers see those of the
-// batch script or of mpirun's own daemons.
+// Reads the environment. SLURM_PROCID and SLURM_NTASKS are not used: inside a job, the workers of mpirun have those of
+// the batch script or of mpirun's own daemons.
 Launcher find_launcher();
-// How many processes the launcher says it started; 1 without a launcher.
+// Returns the number of processes that the launcher started; 1 without a launcher.
 int launched_processes();
-// What is to be said where a batch job has room for several tasks, but this process was started in it without srun or
-// mpirun; "" otherwise.
+// Returns a warning if this process was started without srun or mpirun in a batch job that has room for several tasks;
+// otherwise "".
 std::string alone_in_job(const Launcher& launcher);
 
-// What tells this start from others, for the name of a file; "" when the launcher does not say.
+// Returns an identifier of this start that can be part of a file name; "" if the launcher gives none.
 std::string launched_job();
-// Whether the launcher says that all of them are on this machine.
+// Whether the launcher reports that all processes are on this machine.
 bool launched_on_one_host();
 
-// This machine's name; "?" when the system does not tell.
+// Returns the name of this machine; "?" if the system does not report it.
 std::string host_name();
 
-// Throws Error(config) with the cure where the world is not of as many workers as the launcher says it started: each
-// process would train alone, in the same run folder.
+// Throws Error(config) with the cure if the world has another number of workers than the launcher started. Otherwise
+// each process would train alone in the same run folder.
 void check_world_size(const Launcher& launcher, int size);
 
-// The world: MPI's where a launcher of MPI started this process, else a world of one; of the launcher's size, else
-// Error(config).
+// Returns MPI's world if an MPI launcher started this process, otherwise a world with one worker. Throws as
+// check_world_size(), and Error(config) if a launcher without MPI started several processes.
 std::unique_ptr<Communicator> make_world(int* argc, char*** argv);
 
 }  // namespace polyhead

@@ -1,4 +1,4 @@
-// The file of a machine's figures, which `polyhead plan --calibrate` writes and `plan --machine` reads.
+// The file with a machine's figures, which `polyhead plan --calibrate` writes and `plan --machine` reads.
 #pragma once
 
 #include <filesystem>
@@ -8,9 +8,10 @@
 
 namespace polyhead {
 
-// Throws Error(config) with file and line for a key that is unknown or out of range; what is missing keeps its default.
+// Throws Error(config) with file and line for a key that is unknown or out of range. Missing figures keep their
+// defaults.
 Machine read_machine(const std::filesystem::path& file);
-// `comment`: a line for the file's head. Throws Error(cannot_write).
+// comment: first line of the file. Throws Error(cannot_write).
 void write_machine(const std::filesystem::path& file, const Machine& machine, const std::string& comment);
 
 }  // namespace polyhead

@@ -1,4 +1,4 @@
-// Options to a mixture and its phases.
+// Converts options to a mixture and its phases.
 #include "launch/mixture_options.h"
 
 #include <fmt/format.h>
@@ -20,7 +20,7 @@ bool parse(std::string_view text, Number& value) {
   return read_number(text, value) == NumberProblem::none;
 }
 
-// "2000 uniform", "4000 temperature 5", "6000 explicit section=2 en-it=1"; `where` begins the messages.
+// Parses "2000 uniform", "4000 temperature 5" or "6000 explicit section=2 en-it=1". `where` begins the messages.
 MixturePhase parse_phase(const std::string& text, const std::string& where, const std::vector<std::string>& tasks,
                          double cap) {
   const std::vector<std::string> kinds = {"proportional", "uniform", "temperature", "explicit"};
@@ -29,7 +29,7 @@ MixturePhase parse_phase(const std::string& text, const std::string& where, cons
   std::string word, kind;
   MixturePhase phase;
   if (!(stream >> word) || !parse(word, phase.step) || phase.step < 2)
-    fail(fmt::format("begins with '{}', expected the step from which it holds, 2 or more", word));
+    fail(fmt::format("begins with '{}', expected the step at which it starts, 2 or more", word));
   if (!(stream >> kind) || std::ranges::count(kinds, kind) == 0)
     fail(fmt::format("has the kind '{}'{}, expected {}", kind, did_you_mean(kind, kinds), fmt::join(kinds, ", ")));
   std::vector<std::string> arguments;

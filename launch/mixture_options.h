@@ -1,4 +1,4 @@
-// The [mixture] section of a configuration, phases included.
+// Reads the [mixture] section of a configuration, phases included.
 #pragma once
 
 #include <string>
@@ -9,7 +9,7 @@
 
 namespace polyhead {
 
-// `tasks`: what the run trains. Throws Error(config) naming the key, the phase and the cure; phase_quotas() checks the
+// tasks: those of the run. Throws Error(config), which names the key, the phase and the cure. phase_quotas() checks the
 // rest.
 MixtureOptions mixture_options(const Config& config, const std::vector<std::string>& tasks);
 

@@ -1,4 +1,4 @@
-// The name that a person probably meant.
+// Finds the name that a user probably meant.
 #include "launch/nearest.h"
 
 #include <fmt/format.h>

@@ -1,4 +1,4 @@
-// The name that a person probably meant.
+// Suggests the name that a user probably meant.
 #pragma once
 
 #include <string>
@@ -7,11 +7,12 @@
 
 namespace polyhead {
 
-// The candidate that `name` is a prefix of, or else the one at the smallest edit distance (Levenshtein), where that is
-// at most a third of the name's length and at least 2; "" when there is none.
+// Returns the candidate that begins with `name`. If there is none, returns the one with the smallest edit distance
+// (Levenshtein), if that is at most 2, or at most a third of the name's length. Returns "" if no candidate is near
+// enough.
 std::string nearest(std::string_view name, const std::vector<std::string>& candidates);
 
-// " (did you mean NAME?)" or "".
+// Returns " (did you mean NAME?)", or "".
 std::string did_you_mean(std::string_view name, const std::vector<std::string>& candidates);
 
 }  // namespace polyhead

@@ -1,4 +1,4 @@
-// Options: from the table to the command line, the INI file and back.
+// Reads options from the command line and INI files by their table, and writes them back.
 #include "launch/options.h"
 
 #include <fmt/format.h>
@@ -76,7 +76,7 @@ bool within(double value, std::string_view bounds) {
 }
 
 bool valid(const Option& option, const std::string& value) {
-  if (value.empty()) return option.value.empty();  // "key =" is as good as no line where there is no default
+  if (value.empty()) return option.value.empty();  // without a default, "key =" is the same as no line
   switch (option.type) {
     case OptionType::integer: {
       const auto number = parse_integer(value);
@@ -101,7 +101,7 @@ bool valid(const Option& option, const std::string& value) {
   return true;
 }
 
-// The option of a name; null where the table has none.
+// Returns the option with this name; null if the table does not have it.
 const Option* find(std::span<const Option> table, std::string_view name) {
   std::string_view section, key = name;
   if (name.starts_with("task.") && name.rfind('.') > 5) {
@@ -116,7 +116,7 @@ const Option* find(std::span<const Option> table, std::string_view name) {
   return found == table.end() ? nullptr : &*found;
 }
 
-// On the command line, what stands in no section is written with '-'.
+// Options without a section are written with '-' on the command line.
 std::string long_name(const Option& option) {
   return option.section.empty() ? std::string(option.key) : fmt::format("{}.{}", option.section, option.key);
 }
@@ -128,7 +128,7 @@ std::vector<std::string> keys_of(std::span<const Option> table, std::string_view
   return keys;
 }
 
-// A comment cuts a value at ' #' or ' ;', where a path or a text may have meant it.
+// A comment begins at ' #' or ' ;' and cuts a value there, although a path or a text may contain these characters.
 void look_at_cut(Config& config, const Option& option, const IniEntry& entry, const std::string& origin,
                  const std::filesystem::path& folder) {
   using enum OptionType;
@@ -147,7 +147,8 @@ void look_at_cut(Config& config, const Option& option, const IniEntry& entry, co
     config.warn(fmt::format("{}; if it belongs to the value, put that in quotes: {}", said, cure));
 }
 
-// A file of another command, by its sections or keys: what it is, and what to do with it. "" otherwise.
+// If the file is for another command, returns what it is and what to do with it; otherwise "". It is recognised by its
+// sections and keys.
 std::string file_of_another_command(std::span<const Option> table, const std::filesystem::path& file,
                                     const IniFile& ini) {
   const auto known = [&](std::string_view section) {
@@ -468,7 +469,7 @@ std::vector<std::string> Config::differences(const Config& here) const {
 
 Config parse_options(std::string_view command, std::span<const Option> table, const std::vector<std::string>& words) {
   po::options_description description;
-  std::map<std::string, std::string> full;  // what stands on the command line -> name
+  std::map<std::string, std::string> full;  // name on the command line -> full name
   const auto add = [&](const Option& option, const std::string& spelled, const std::string& name) {
     if (!full.try_emplace(spelled, name).second) return;
     const bool bare = option.type == OptionType::flag && option.section.empty();
@@ -480,7 +481,7 @@ Config parse_options(std::string_view command, std::span<const Option> table, co
     add(option, long_name(option), long_name(option));
     if (option.alias.size() > 1) add(option, std::string(option.alias), long_name(option));
   }
-  for (const std::string& word : words)  // the names of tasks are not known beforehand
+  for (const std::string& word : words)  // names of tasks are not known in advance
     if (word.starts_with("--task.")) {
       const std::string name = word.substr(2, word.find('=') - 2);
       const Option* option = find(table, name);
@@ -503,7 +504,7 @@ Config parse_options(std::string_view command, std::span<const Option> table, co
   } catch (const po::invalid_command_line_syntax& error) {
     if (error.kind() == po::invalid_syntax::missing_parameter) {
       std::string name = error.get_option_name();
-      // Named in its long form where it was written in its short one.
+      // Boost names the option in its long form, although it may have been written in its short form.
       if (std::ranges::count(words, name) == 0 && words.back().starts_with('-')) name = words.back();
       const auto at = std::ranges::find(words, name);
       fail_missing(name, at == words.end() || at + 1 == words.end() ? "" : *(at + 1));

@@ -1,4 +1,4 @@
-// The names, as PyTorch's examples, Hugging Face's Trainer, fairseq and Lightning have them.
+// Names in PyTorch's examples, Hugging Face's Trainer, fairseq and Lightning.
 #include "launch/other_names.h"
 
 #include <fmt/format.h>
@@ -11,9 +11,9 @@ namespace {
 
 struct OtherName {
   std::string_view names;    // separated by spaces, with '_'
-  std::string_view section;  // of the option; "-": none, `word` says it all
+  std::string_view section;  // section of our option; "-": there is none, `word` is the whole answer
   std::string_view key;
-  std::string_view word = {};  // what differs
+  std::string_view word = {};  // note about differences
 };
 
 constexpr std::array kOtherNames = {
@@ -21,10 +21,9 @@ constexpr std::array kOtherNames = {
     OtherName{"batch_size bs train_batch_size per_device_train_batch_size global_batch_size", "mixture", "batch",
               "it counts the samples of a step over all tasks and workers"},
     OtherName{"batch_size bs eval_batch_size", "", "batch"},
-    OtherName{
-        "epochs num_epochs n_epochs max_epochs num_train_epochs", "run", "steps",
-        "training is counted in steps of mixture.batch samples; the start says how many epochs of each task these "
-        "are"},
+    OtherName{"epochs num_epochs n_epochs max_epochs num_train_epochs", "run", "steps",
+              "training is counted in steps of mixture.batch samples; the number of epochs of each task is printed at "
+              "the start"},
     OtherName{"max_steps num_steps num_train_steps train_steps iterations max_iters", "run", "steps"},
     OtherName{"warmup_steps num_warmup_steps warmup_updates", "optimizer", "warmup"},
     OtherName{"warmup_ratio", "optimizer", "warmup", "it counts steps"},

@@ -1,4 +1,4 @@
-// Options by the names that users of other training systems type.
+// Suggests options for names that users of other training systems type.
 #pragma once
 
 #include <span>
@@ -9,8 +9,8 @@
 
 namespace polyhead {
 
-// " (did you mean --optimizer.lr?)" for a name that other systems have ("lr"; '-' and '_' are alike), with a word on
-// what differs; "" for other names, and where `table` has no such option.
+// Returns " (did you mean --optimizer.lr?)" for a name in other systems ("lr"; '-' and '_' are equivalent), with a note
+// about differences. Returns "" for other names, and if `table` does not have the option.
 std::string hint_of_other_name(std::string_view name, std::span<const Option> table);
 
 }  // namespace polyhead

@@ -1,4 +1,4 @@
-// The file beside is FILE.partial-PROCESS, made by nobody else and never overwritten.
+// The temporary file is FILE.partial-PROCESS. It is created exclusively, so no file is overwritten.
 #include "launch/output_file.h"
 
 #include <fcntl.h>
@@ -49,7 +49,8 @@ void OutputFile::open_beside(const fs::path& given) {
         fmt::format("{}.partial-{}{}", target_.string(), ::getpid(), attempt == 0 ? "" : fmt::format("-{}", attempt));
     descriptor_ = ::open(beside_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (descriptor_ < 0 && errno != EEXIST)
-      fail(given, fmt::format("it cannot be written, as no file can be made beside it ({})", std::strerror(errno)));
+      fail(given, fmt::format("it cannot be written, as no temporary file can be created next to it ({})",
+                              std::strerror(errno)));
   }
 }
 

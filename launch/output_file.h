@@ -1,5 +1,5 @@
-// A file that a command writes line by line: beside its place, renamed at the end, so that the command may read what
-// stands there and a command that fails leaves it as it was.
+// An output file that a command writes line by line. It is a temporary file that is renamed at the end, so the command
+// may read the previous file, and a command that fails leaves it unchanged.
 #pragma once
 
 #include <filesystem>
@@ -10,26 +10,26 @@ namespace polyhead {
 
 class OutputFile {
  public:
-  // A file, or standard output when none is given. A link is followed; what is no regular file, as a pipe or /dev/null,
-  // is written directly. Throws Error(cannot_write).
+  // Opens a file, or standard output if none is given. A link is followed. A file that is not regular, such as a pipe
+  // or /dev/null, is written directly. Throws Error(cannot_write).
   explicit OutputFile(const std::optional<std::filesystem::path>& file);
-  // Without commit() the lines so far stay in partial(), which is removed when there are none.
+  // Without commit() the lines stay in partial(), which is removed if it is empty.
   ~OutputFile();
   OutputFile(const OutputFile&) = delete;
   OutputFile& operator=(const OutputFile&) = delete;
 
-  // Writes at once, as readers may wait for it; throws Error(cannot_write).
+  // Writes immediately, because readers may wait for it. Throws Error(cannot_write).
   void write(std::string_view text);
-  // Puts the file in its place; throws Error(cannot_write).
+  // Renames the file to its final name. Throws Error(cannot_write).
   void commit();
-  // Where the lines are until commit(), when there are any; "" when they are written directly.
+  // Returns the file that holds the lines until commit(); "" if there are none or they are written directly.
   std::filesystem::path partial() const { return written_ ? beside_ : std::filesystem::path(); }
 
  private:
   void open_beside(const std::filesystem::path& given);
 
   std::filesystem::path target_, beside_;
-  int descriptor_ = -1;  // of a file
+  int descriptor_ = -1;  // of the file
   bool written_ = false, committed_ = false;
 };
 

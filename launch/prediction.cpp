@@ -1,4 +1,4 @@
-// What a task reads of a line, and the keys that each kind adds.
+// Reads what a task needs from a line, and builds the keys that each kind adds.
 #include "launch/prediction.h"
 
 #include <fmt/format.h>
@@ -14,9 +14,10 @@ namespace {
 using nlohmann::json;
 using nlohmann::ordered_json;
 
-constexpr std::size_t kUsualLength = 128;  // tokens of a text where the run does not know what its data was cut at
+constexpr std::size_t kUsualLength =
+    128;  // maximum length of a text in tokens, if the run does not record the length at which its data were truncated
 
-// One line's values, each checked as import checks it.
+// The values of a line, with the same checks as in import.
 class Fields {
  public:
   Fields(const JsonLine& line, const std::string& where) : line_(line), where_(where) {}
@@ -24,7 +25,7 @@ class Fields {
     throw Error(Exit::data, fmt::format("{}: {}", where_, what));
   }
   std::optional<json> get(const char* key) const { return line_.value(key); }
-  // A text that is not blank.
+  // Returns a text that is not blank.
   std::string text(const char* key) const {
     const std::optional<json> value = get(key);
     if (!value || !value->is_string()) fail(fmt::format("expected the key \"{}\" with a string", key));
@@ -32,7 +33,7 @@ class Fields {
     if (blank(text)) fail(fmt::format("\"{}\" is empty; leave the line out", key));
     return text;
   }
-  // As import reads it: null, "" and blanks are no second text.
+  // As in import, null, "" and white space are not a second text.
   std::optional<std::string> second() const {
     const std::optional<json> value = get("second");
     if (!value) return std::nullopt;
@@ -208,7 +209,7 @@ ordered_json Predictor::members(const PredictionLine& line, const Predicted& pre
       out["tags"] = tags(line, ids);
       break;
     case Kind::masked_lm: {
-      ordered_json tokens = ordered_json::array();  // null for a mask that was cut off
+      ordered_json tokens = ordered_json::array();  // null for a mask that was truncated
       std::size_t at = 0;
       for (const bool kept : line.input.masks)
         tokens.push_back(kept ? ordered_json(trained_.tokenizer->decode(std::span(ids).subspan(at++, 1))) : nullptr);
@@ -228,7 +229,7 @@ ordered_json Predictor::label(std::int64_t id) const {
   return task_.label_type.empty() ? ordered_json(name) : ordered_json::parse(name);
 }
 
-// One tag a word; null for a word that was cut off.
+// Returns one tag per word; null for a word that was truncated.
 ordered_json Predictor::tags(const PredictionLine& line, std::span<const std::int64_t> ids) const {
   ordered_json out = ordered_json::array();
   for (const std::int64_t piece : line.input.first_piece)
@@ -237,7 +238,7 @@ ordered_json Predictor::tags(const PredictionLine& line, std::span<const std::in
   return out;
 }
 
-// weights: [tokens of all lines, slots], the mean over attention heads.
+// weights: [tokens of all lines, slots], averaged over attention heads.
 ordered_json Predictor::attention(const PredictionLine& line, const std::vector<double>& weights,
                                   std::int64_t first_token) const {
   ordered_json words = ordered_json::array(), tasks = ordered_json::object();
@@ -248,7 +249,7 @@ ordered_json Predictor::attention(const PredictionLine& line, const std::vector<
   const auto of = [&](std::int64_t slot) {
     ordered_json out = ordered_json::array();
     for (std::int64_t i = 0; i < std::ssize(line.input.tokens);
-         ++i)  // digits beyond these are rounding of 32-bit floats
+         ++i)  // further digits are rounding errors of 32-bit floats
       out.push_back(std::round(weights[static_cast<std::size_t>((first_token + i) * slots + slot)] * 1e6) / 1e6);
     return out;
   };

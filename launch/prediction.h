@@ -1,4 +1,4 @@
-// Predictions for lines of JSON: reads an input as import would, and adds what the model says of it.
+// Predicts lines of JSON: it reads an input as import would, and adds the predictions of the model.
 #pragma once
 
 #include <span>
@@ -12,24 +12,24 @@
 
 namespace polyhead {
 
-// One line, ready for the model.
+// A line that is ready for the model.
 struct PredictionLine {
   JsonLine json;
   ModelInput input;
-  std::string text;       // what the tokens are of
-  std::size_t words = 0;  // tagging: words or vectors that the line has, of which the last may be cut off
+  std::string text;       // text of the tokens
+  std::size_t words = 0;  // tagging: number of words or vectors in the line; the last ones may be truncated
 };
 
 class Predictor {
  public:
-  // `trained` holds the task's head and outlives the predictor. max_length: tokens or vectors; 0: not known, then
-  // vectors are not cut and texts at 128 tokens.
+  // `trained` must hold the task's head and outlive the predictor. max_length: in tokens or vectors; 0: not known, so
+  // vectors are not truncated, and texts are truncated at 128 tokens.
   Predictor(const TrainedModel& trained, const std::string& task, std::size_t max_length, const SearchOptions& search,
             bool attention);
 
-  // Throws Error(data) that begins with `where` for what import would refuse too.
+  // Throws Error(data), whose message begins with `where`, for a line that import would reject too.
   PredictionLine read(std::string text, const std::string& where) const;
-  // Each line with its prediction added, without an end of line.
+  // Returns each line with its prediction added, without a line end.
   std::vector<std::string> predict(std::span<const PredictionLine> lines) const;
 
  private:

@@ -1,4 +1,4 @@
-// Reads /proc.
+// Reads /proc to identify processes.
 #include "launch/process_id.h"
 
 #include <fmt/chrono.h>
@@ -22,15 +22,15 @@ std::string content_of(const fs::path& file) {
   return {std::istreambuf_iterator<char>(in), {}};
 }
 
-// Where this process looks from: the boot and the pid namespace.
+// Returns boot id and pid namespace, within which process numbers are comparable.
 std::string viewpoint() {
   std::error_code error;
   const std::string space = fs::read_symlink("/proc/self/ns/pid", error).string();
   return content_of("/proc/sys/kernel/random/boot_id").substr(0, 13) + "/" + space + "/";
 }
 
-// Field 22 of /proc/PID/stat: the ticks from boot to the process's start; "" when there is no such process, or it is a
-// zombie.
+// Returns field 22 of /proc/PID/stat, the ticks from boot to the start of the process; "" if there is no such process,
+// or if it is a zombie.
 std::string ticks_of(int pid) {
   const std::string text = content_of(fmt::format("/proc/{}/stat", pid));
   std::size_t at = text.rfind(')');

@@ -1,4 +1,4 @@
-// Which process of which host: told apart from a later process that has the same number.
+// Identifies a process of a host, and distinguishes it from a later process with the same number.
 #pragma once
 
 #include <string>
@@ -9,15 +9,16 @@ struct ProcessId {
   std::string host;
   int pid = 0;
   std::string start;  // "2026-11-28T03:40:00Z"
-  std::string mark;   // "BOOT/PID-NAMESPACE/TICKS": the kernel's start, the pid namespace, ticks from boot to its start
+  std::string
+      mark;  // "BOOT/PID-NAMESPACE/TICKS": boot id, pid namespace, and the ticks from boot to the start of the process
 };
 
-// This process.
+// Returns the id of this process.
 ProcessId own_process();
 
 enum class Life { running, gone, unknown };
-// Whether the process still runs. unknown: it belongs to another host, another boot or another container, of which this
-// one sees nothing.
+// Whether the process still runs. unknown: it belongs to another host, boot or container, whose processes are not
+// visible here.
 Life life_of(const ProcessId& process);
 
 // "process 123 on node7, started 2026-11-28T03:40:00Z"

@@ -54,24 +54,25 @@ const Command& find_command(const std::string& name) {
                                        did_you_mean(name, names), fmt::join(names, ", ")));
 }
 
-// Prints an error; with several workers ends all of them and does not return.
+// Prints an error. With several workers it ends all of them and does not return.
 int report(const std::string& who, Communicator* world, int code, const std::string& words) {
-  const std::string what = printable(words);  // it may quote any bytes of a stranger's file
+  const std::string what = printable(words);  // the message may quote arbitrary bytes of a file
   if (world == nullptr || world->size() == 1) {
     print(stderr, fmt::format("{}: {}\n", who, what));
     return code;
   }
-  // What all ranks see is rank 0's to say; it ends the others while they wait here.
+  // Rank 0 reports errors that all ranks have. The others wait here until it ends them.
   if (world->rank() != 0) std::this_thread::sleep_for(std::chrono::seconds(2));
   print(stderr, fmt::format("{}, worker {} of {} on {}: {}\n", who, world->rank(), world->size(), host_name(), what));
   world->abort(code);
   return code;
 }
 
-// What a signal asks of the commands that have something to save.
+// Signals of the commands that can save something.
 void catch_signals_of(const std::string& command) {
   const Launcher launcher = find_launcher();
-  const std::string who = launcher.rank <= 0 ? fmt::format("polyhead {}", command) : "";  // one of the workers says it
+  const std::string who =
+      launcher.rank <= 0 ? fmt::format("polyhead {}", command) : "";  // only one of the workers reports it
   if (command == "train")
     catch_stop_signals(who, "training finishes its step, saves a checkpoint and ends with code 75",
                        launcher.processes == 1);
@@ -79,7 +80,7 @@ void catch_signals_of(const std::string& command) {
     catch_stop_signals(who, "the run that is training saves a checkpoint, and compare ends with code 75");
 }
 
-// Runs `body`; what it throws is reported.
+// Runs `body` and reports what it throws.
 template <class Body>
 int guarded(const std::string& who, Communicator* world, Body body) {
   try {
@@ -99,7 +100,8 @@ int run_command(const Command& command, const std::vector<std::string>& words, C
       std::ranges::any_of(words, [](const std::string& word) { return word == "--help" || word == "-h"; });
   std::optional<Config> config;
   if (!help) config = parse_options(command.name, command.options, words);
-  // Before any other collective: they could be those of another command, or depend on an option.
+  // Before any other collective, because the workers' collectives could be those of different commands, or depend on an
+  // option.
   if (world.size() > 1)
     compare_workers("launch.words", facts_of_words(command.name, config ? &*config : nullptr), world);
   if (config) {
@@ -185,7 +187,7 @@ int run_program(int argc, char** argv) {
     try {
       ended = run_command(*command, words, *world);
     } catch (...) {
-      watchdog.reset();  // the error is the end
+      watchdog.reset();  // the error ends the run, not a hang
       throw;
     }
     if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0)

@@ -1,4 +1,4 @@
-// The program: subcommands, and what happens when one of them fails.
+// The program: its subcommands, and how errors are reported.
 #pragma once
 
 #include <exception>
@@ -15,17 +15,17 @@ struct Command {
   std::string_view name;
   std::string_view summary;
   std::span<const Option> options;
-  bool parallel = false;                                            // may run under mpirun with several workers
+  bool parallel = false;  // whether it may run under mpirun with several workers
   int (*run)(const Config& config, Communicator& world) = nullptr;  // returns the exit code
 };
 
 std::span<const Command> commands();
 
-// Runs `polyhead SUBCOMMAND …` and returns the exit code. An error is printed as one paragraph; under several workers
-// by rank 0, or by the rank that alone failed, which then ends the others.
+// Runs `polyhead SUBCOMMAND …` and returns the exit code. An error is printed as one paragraph. With several workers,
+// it is printed by rank 0, or by the only rank that failed, which then ends the others.
 int run_program(int argc, char** argv);
 
-// What an unexpected exception says, without the stack that LibTorch adds to its own.
+// Returns the message of an unexpected exception, without the stack that LibTorch appends.
 std::string words_of(const std::exception& error);
 
 }  // namespace polyhead

@@ -1,4 +1,4 @@
-// What rank 0 shows while training.
+// Shows the progress of training.
 #include "launch/progress.h"
 
 #include <fmt/format.h>
@@ -30,7 +30,7 @@ std::string mean_and_worst(const std::map<std::string, double>& loss) {
   auto worst = loss.begin();
   for (auto task = loss.begin(); task != loss.end(); ++task) {
     sum += task->second;
-    if (!(task->second <= worst->second)) worst = task;  // also where it is no number
+    if (!(task->second <= worst->second)) worst = task;  // NaN counts as the worst loss
   }
   return fmt::format("  loss mean {:.3f}, worst {} {:.3f}", sum / static_cast<double>(loss.size()), worst->first,
                      worst->second);
@@ -48,7 +48,7 @@ ProgressDisplay::~ProgressDisplay() {
 
 void ProgressDisplay::step(std::int64_t step, const std::map<std::string, double>& loss,
                            const std::map<std::string, double>& plain, std::int64_t tokens, double now) {
-  if (began_ < 0) began_ = shown_ = now;  // the first step's own time is not known here, and is not typical
+  if (began_ < 0) began_ = shown_ = now;  // the time of the first step is not known here and is not typical
   update(loss_, loss);
   update(plain_, plain);
   tokens_ += step == first_step_ ? 0 : tokens;
@@ -80,7 +80,7 @@ void ProgressDisplay::note(const std::string& text) {
 
 std::string ProgressDisplay::line(std::int64_t step, double now, std::size_t width) const {
   const std::int64_t total = std::max<std::int64_t>(1, last_step_);
-  const std::int64_t done = step - first_step_;  // since the clock began, after the first step
+  const std::int64_t done = step - first_step_;  // since the clock started, after the first step
   std::string text = fmt::format("step {}/{}", step, last_step_);
   std::string bar;
   if (terminal_) {
@@ -97,7 +97,7 @@ std::string ProgressDisplay::line(std::int64_t step, double now, std::size_t wid
     if (const auto plain = plain_.find(task); plain != plain_.end())
       all += fmt::format(" ({:.3f} without smoothing)", plain->second);
   }
-  // A narrow terminal has the mean and the worst task, and a narrower one no bar.
+  // A narrow terminal shows the mean and the worst task; an even narrower one shows no bar.
   if (bar.size() + text.size() + all.size() > width) all = mean_and_worst(loss_);
   if (bar.size() + text.size() + all.size() > width) bar.clear();
   return bar + text + all;

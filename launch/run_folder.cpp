@@ -1,4 +1,4 @@
-// A run's folder.
+// Checks, creates and reads a run's folder.
 #include "launch/run_folder.h"
 
 #include <fmt/format.h>
@@ -21,7 +21,7 @@ void make_folder(const fs::path& folder) {
     throw Error(Exit::cannot_write, fmt::format("cannot make the folder {}: {}", folder.string(), code.message()));
 }
 
-// What a start leaves that ended before the run began: its own temporary files, the lock, and the watchdog's address.
+// Files of a start that ended before the run began: temporary files, the lock, and the watchdog's address.
 bool left_by_start(const std::string& name) {
   return name == "logs" || name == "status.json" || name == "run.lock" || name.starts_with(".watchdog-") ||
          name.starts_with(".run.lock-") || name.starts_with(".polyhead-") || name.starts_with("config.ini.tmp") ||
@@ -61,7 +61,7 @@ FolderState check_run_folder(const Config& config) {
   if (config.text("run.resume") == "never")
     throw Error(Exit::config,
                 fmt::format("the folder {} holds a run already and run.resume is never ({}); choose another with "
-                            "--run-dir, go on with --run.resume auto, or delete the folder to begin anew",
+                            "--run-dir, resume the run with --run.resume auto, or delete the folder to start again",
                             folder.string(), config.origin("run.resume")));
   const std::vector<std::string> differing = read_run_config(folder).differences(config);
   if (!differing.empty())

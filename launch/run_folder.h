@@ -1,5 +1,5 @@
-// A run's folder: config.ini (resolved), run.lock, status.json, metrics.jsonl and logs/rank-NNNN.log (run_lock.h,
-// run_status.h, run_logs.h), and checkpoints/, which the trainer fills.
+// A run's folder: config.ini (resolved), run.lock, status.json, metrics.jsonl and logs/rank-NNNN.log (see run_lock.h,
+// run_status.h, run_logs.h), and checkpoints/, which the trainer writes.
 #pragma once
 
 #include <filesystem>
@@ -10,17 +10,19 @@ namespace polyhead {
 
 enum class FolderState { fresh, holds_run };
 
-// Looks at run.run_dir: it does not exist or is empty (fresh), or holds a run of the same configuration (identity keys
-// equal to its config.ini's), which goes on from its newest checkpoint or, without one, from the start. Otherwise
-// throws Error(config): another configuration (with the differing keys), a folder that is no run, or any run under
-// run.resume = never. `config` is resolved. Writes nothing; ask on one rank only, before any rank writes.
+// Checks run.run_dir of a resolved configuration. It writes nothing; call it on a single rank, before any rank writes.
+// - fresh: the folder does not exist, is empty, or has only files of a start that ended before the run began.
+// - holds_run: it holds a run of the same configuration (its config.ini has equal identity keys). The run resumes from
+//   its newest checkpoint or, if it has none, starts again.
+// - Throws Error(config) otherwise: for another configuration (naming the keys that differ), for a folder that is not a
+//   run, and for any run if run.resume = never.
 FolderState check_run_folder(const Config& config);
 
-// Creates the folder where needed and writes config.ini; throws Error(cannot_write).
+// Creates the folder if necessary and writes config.ini. Throws Error(cannot_write).
 void begin_run_folder(const Config& config);
 
-// A finished or interrupted run's configuration, for the commands that read it; throws Error(config) when the folder
-// holds no run.
+// Returns the configuration of a finished or interrupted run, for commands that read runs. Throws Error(config) if the
+// folder does not hold a run.
 Config read_run_config(const std::filesystem::path& run_dir);
 
 }  // namespace polyhead

@@ -1,4 +1,4 @@
-// The lock of a run folder.
+// Locks a run folder.
 #include "launch/run_lock.h"
 
 #include <fcntl.h>
@@ -34,7 +34,7 @@ double seconds(const timespec& time) {
   return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
 }
 
-// nullopt: the file is missing, empty or not a lock.
+// Returns nullopt if the file is missing, empty or not a lock.
 std::optional<LockOwner> read_owner(const fs::path& file) try {
   const Json json = Json::parse(read_file(file));
   return LockOwner{.process = {json.at("host"), json.at("pid"), json.at("start"), json.at("process")},
@@ -46,7 +46,7 @@ std::optional<LockOwner> read_owner(const fs::path& file) try {
   return std::nullopt;
 }
 
-// What time the file system has: clocks of two hosts may differ by more than a heartbeat.
+// Returns the time of the file system, because the clocks of two hosts may differ by more than a heartbeat.
 double time_there(const fs::path& folder) {
   const fs::path probe = folder / fmt::format(".run.lock-{}.tmp", getpid());
   const int file = ::open(probe.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
@@ -99,18 +99,18 @@ RunLock::~RunLock() {
   const auto owner = read_owner(file_);
   if (owner && owner->token == own_.token) try {
       write_own(true);
-    } catch (const Error&) {  // then the next start sees that this process is gone
+    } catch (const Error&) {  // the next start finds that this process is gone
     }
   ::close(descriptor_);
 }
 
-// -> false: the file was replaced meanwhile, try again
+// Returns false if the file was replaced in the meantime; the caller must try again.
 bool RunLock::try_flock() {
   if (descriptor_ >= 0) ::close(descriptor_);
   descriptor_ = ::open(file_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
   if (descriptor_ < 0)
     throw Error(Exit::cannot_write, fmt::format("cannot write {}: {}", file_.string(), std::strerror(errno)));
-  // A file system without locks has the file's content alone.
+  // If the file system does not support locks, only the content of the file counts.
   if (::flock(descriptor_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
     const auto owner = read_owner(file_);
     refuse(owner.value_or(LockOwner{}), owner ? "which holds its lock" : "");
@@ -152,7 +152,7 @@ void RunLock::wait_for_stale(const LockOwner& owner) {
           fmt::format("the run folder {} is held by {}, from which the last sign of life came {:.0f} s ago; "
                       "waiting up to {:.0f} s to see whether it still runs",
                       run_dir_.string(), describe(owner.process), age, options_.stale - age));
-    note_progress();  // the watchdog need not wonder
+    note_progress();  // waiting here is not a hang
     std::this_thread::sleep_for(std::chrono::duration<double>(std::min(1.0, options_.heartbeat / 2)));
   }
   options_.warn(fmt::format("the training before this one did not end properly ({}): no sign of life for {:.0f} s",
@@ -173,7 +173,7 @@ void RunLock::write_own(bool released) {
                      {"process", own_.process.mark}, {"token", own_.token},     {"job", own_.job},
                      {"restart", own_.restart},      {"released", released}};
   const std::string text = json.dump() + "\n";
-  // In place: the lock is on this very file.
+  // In place, because the lock belongs to this file.
   if (::pwrite(descriptor_, text.data(), text.size(), 0) != static_cast<ssize_t>(text.size()) ||
       ::ftruncate(descriptor_, static_cast<off_t>(text.size())) != 0 || ::fsync(descriptor_) != 0)
     throw Error(Exit::cannot_write, fmt::format("cannot write {}: {}", file_.string(), std::strerror(errno)));
@@ -195,7 +195,7 @@ void RunLock::beat() {
 
 bool RunLock::held() const {
   const auto owner = read_owner(file_);
-  // A lock file that is gone, as with the whole folder, belongs to nobody else.
+  // A lock file that was removed, for example with the whole folder, is not owned by another training.
   if (owner && owner->token != own_.token) lost_ = true;
   return !lost_;
 }

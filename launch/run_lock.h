@@ -1,4 +1,4 @@
-// Keeps two trainings out of one run folder, on one host or on several.
+// Prevents two trainings from using the same run folder, on one host or on several.
 #pragma once
 
 #include <atomic>
@@ -17,43 +17,43 @@ namespace polyhead {
 constexpr double kStaleSeconds = 60;
 
 struct RunLockOptions {
-  double heartbeat = 5;          // seconds between two signs of life
+  double heartbeat = 5;          // seconds between signs of life
   double stale = kStaleSeconds;  // seconds
-  std::string job = {};          // the scheduler's job, which runs once at a time; "": none
-  std::int64_t restart = 0;      // how often the scheduler has started it again
+  std::string job = {};          // the scheduler's job, of which only one instance runs at a time; "": none
+  std::int64_t restart = 0;      // number of times that the scheduler has restarted it
   std::function<void(const std::string&)> warn = [](const std::string&) {};
 };
 
-// What run.lock says of its owner.
+// The owner that run.lock names.
 struct LockOwner {
   ProcessId process;
-  std::string token;  // of this start: two starts have different ones
+  std::string token;  // identifies this start: no two starts have the same token
   std::string job = {};
   std::int64_t restart = 0;
   bool released = false;
 };
 
-// Holds RUN/run.lock while it lives:
-//  - by flock(), which excludes other processes of this host, and of others where the file system does that;
-//  - by what the file says: host, process and start of the owner, which refreshes its time of change as a sign of life.
-// A lock whose owner is gone is taken over: at once when it is of this host, or of an earlier start of the same job;
-// otherwise when it has given no sign of life for `stale` seconds, for which the constructor waits.
+// Holds RUN/run.lock for its lifetime.
+// - flock() excludes other processes of this host, and of other hosts if the file system supports that.
+// - The file names host, process and start of the owner, which updates the file's modification time as a sign of life.
+// - A lock whose owner is gone is taken over: at once if the owner was on this host or is an earlier start of the same
+//   job; otherwise after `stale` seconds without a sign of life, for which the constructor waits.
 class RunLock {
  public:
-  // Creates the folder where needed. Throws Error(config) naming the owner when another training holds the lock, and
-  // Error(cannot_write).
+  // Creates the folder if necessary. Throws Error(config), which names the owner, if another training holds the lock,
+  // and Error(cannot_write).
   explicit RunLock(const std::filesystem::path& run_dir, RunLockOptions options = {});
   ~RunLock();
   RunLock(const RunLock&) = delete;
   RunLock& operator=(const RunLock&) = delete;
 
   const std::string& token() const { return own_.token; }
-  // Throws Error(cannot_write) when another training has taken the lock over, as it does when this one was without a
-  // sign of life. Reads the file again; to be called before something is published in the folder.
+  // Throws Error(cannot_write) if another training has taken over the lock because this one gave no sign of life. It
+  // reads the file again; call it before something is published in the folder.
   void check() const;
-  // Whether check() would not throw.
+  // Whether check() would succeed.
   bool held() const;
-  // The same from what was read last, `heartbeat` seconds ago at most; takes nanoseconds.
+  // The same as check(), from the last reading of the file, at most `heartbeat` seconds ago. It takes nanoseconds.
   void check_lately() const;
 
  private:
@@ -75,8 +75,8 @@ class RunLock {
   std::thread thread_;
 };
 
-// Seconds since the owner of RUN/run.lock gave a sign of life, by the clock of the file system; negative when there is
-// no lock.
+// Returns the seconds since the owner of RUN/run.lock gave a sign of life, by the clock of the file system; negative if
+// there is no lock.
 double seconds_since_heartbeat(const std::filesystem::path& run_dir);
 
 }  // namespace polyhead

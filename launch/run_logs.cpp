@@ -1,4 +1,4 @@
-// Appends with write(2), takes back what was written in part, and checks the lines of metrics.jsonl.
+// Appends with write(2), undoes incomplete writes, and checks the lines of metrics.jsonl.
 #include "launch/run_logs.h"
 
 #include <fcntl.h>
@@ -27,7 +27,7 @@ using Json = nlohmann::ordered_json;
 constexpr std::size_t kPending = 16U << 20U;  // bytes
 constexpr std::string_view kCheck = ",\"check\":\"";
 constexpr std::size_t kDigits = 16;
-constexpr std::size_t kListed = 8;  // ranges of missing steps in a warning
+constexpr std::size_t kListed = 8;  // maximum number of ranges of missing steps in a warning
 
 Json numbers(const std::map<std::string, double>& values) {
   Json json = Json::object();
@@ -35,7 +35,7 @@ Json numbers(const std::map<std::string, double>& values) {
   return json;
 }
 
-// {"kind":…} -> {"kind":…,"check":"0123456789abcdef"} and a line feed
+// Converts {"kind":…} to {"kind":…,"check":"0123456789abcdef"} and a line feed.
 std::string checked(const Json& json) {
   std::string line = json.dump(-1, ' ', false, Json::error_handler_t::replace);
   line.pop_back();
@@ -43,14 +43,14 @@ std::string checked(const Json& json) {
   return line.append(kCheck).append(check).append("\"}\n");
 }
 
-// Whether the line is as it was written. Lines of earlier versions have no check.
+// Whether the line has not changed since it was written. Lines of earlier versions have no check.
 bool whole(std::string_view line, const Json& json) {
   if (!json.is_object() || !json.contains("step") || !json["step"].is_number_integer() || !json.contains("kind"))
     return false;
   const std::size_t tail = kCheck.size() + kDigits + 2;
   if (line.size() > tail && line.substr(line.size() - tail, kCheck.size()) == kCheck)
     return line.substr(line.size() - kDigits - 2, kDigits) == to_hex(hash_bytes(line.substr(0, line.size() - tail)));
-  // Where the name of the check itself was damaged, its value still ends the line.
+  // If the key "check" itself was damaged, its value is still the last one of the line.
   const Json& last = json.back();
   return !(last.is_string() && last.get<std::string>().size() == kDigits);
 }
@@ -61,12 +61,12 @@ struct Kept {
   std::vector<std::int64_t> steps;
 };
 
-// The lines that a resumed run keeps.
+// Returns the lines that a resumed run keeps.
 Kept kept_lines(const std::string& text, std::int64_t resumed_step) {
   Kept kept;
   for (std::size_t begin = 0; begin < text.size();) {
     const std::size_t end = text.find('\n', begin);
-    if (end == std::string::npos) break;  // cut short
+    if (end == std::string::npos) break;  // incomplete
     const std::string_view line = std::string_view(text).substr(begin, end - begin);
     begin = end + 1;
     const Json json = Json::parse(line, nullptr, false);
@@ -83,7 +83,7 @@ Kept kept_lines(const std::string& text, std::int64_t resumed_step) {
   return kept;
 }
 
-// "3, 7 to 9": the steps from 1 to `last` that are not in `present`, which is sorted; "" when all are.
+// Returns "3, 7 to 9": the steps from 1 to `last` that are not in `present`, which is sorted; "" if none are missing.
 std::string missing_steps(const std::vector<std::int64_t>& present, std::int64_t last) {
   std::string text;
   std::size_t ranges = 0;
@@ -104,7 +104,7 @@ std::string missing_steps(const std::vector<std::int64_t>& present, std::int64_t
   return text;
 }
 
-// Drops from the file what the resumed run does not keep; says what is missing.
+// Removes the lines that a resumed run does not keep, and reports missing lines.
 fs::path cut_metrics(const fs::path& file, std::int64_t resumed_step, const LogFile::Warn& warn) try {
   std::error_code code;
   const std::string text = fs::is_regular_file(file, code) ? read_file(file) : "";
@@ -161,7 +161,7 @@ bool LogFile::write_pending() {
     if (done < 0 && errno == EINTR) continue;
     if (done <= 0) {
       const int reason = errno;
-      if (before < 0 || ::ftruncate(descriptor_, before) != 0) pending_.erase(0, at);  // a part of it stays there
+      if (before < 0 || ::ftruncate(descriptor_, before) != 0) pending_.erase(0, at);  // this part stays in the file
       errno = reason;
       return false;
     }
@@ -187,7 +187,7 @@ void LogFile::append(std::string_view text) noexcept try {
     warn_(fmt::format("cannot write {}: {}. The run continues; the lines are written when that is possible again",
                       file_.string(), std::strerror(errno)));
   }
-} catch (const std::exception&) {  // out of memory: the log is what the run can do without
+} catch (const std::exception&) {  // out of memory: a run can do without its log
 }
 
 void LogFile::sync() noexcept try {

@@ -1,5 +1,5 @@
-// The logs of a run: metrics.jsonl and logs/rank-NNNN.log. A log that cannot be written is a warning, never the end of
-// a run.
+// The logs of a run: metrics.jsonl and logs/rank-NNNN.log. If a log cannot be written, the run prints a warning and
+// continues.
 #pragma once
 
 #include <cstdint>
@@ -13,9 +13,9 @@
 
 namespace polyhead {
 
-// A file that text is appended to, whole writes only. What cannot be written (a full disk) is kept in memory, at most
-// 16 MiB, and written as soon as there is room. `warn` hears of it once, and again when the file is complete or has
-// lost text.
+// A file to which text is appended, in complete writes. Text that cannot be written (a full disk) is kept in memory, up
+// to 16 MiB, and written when there is room again. `warn` is called once when writing fails, and again when the file is
+// complete or has lost text.
 class LogFile {
  public:
   using Warn = std::function<void(const std::string&)>;
@@ -26,7 +26,7 @@ class LogFile {
 
   // Never throws.
   void append(std::string_view text) noexcept;
-  // The file survives a power failure; a file that was deleted meanwhile is begun again, with a warning.
+  // Makes the text survive a power failure. A file that was deleted is created again, with a warning.
   void sync() noexcept;
 
  private:
@@ -41,16 +41,18 @@ class LogFile {
   bool failing_ = false;
 };
 
-// metrics.jsonl: one JSON object a line, written line by line. Each line ends in "check", the xxh3-64 of the line
-// before it, by which a line that was damaged is found on resuming.
+// metrics.jsonl: one JSON object per line. Each line ends in "check", the xxh3-64 of the text before it in the line,
+// which reveals damaged lines on resuming.
 class MetricsFile {
  public:
-  // Opens for appending. Lines of later steps than `resumed_step` (0: all lines), damaged lines and a line cut short
-  // are dropped first, atomically. `warn` hears which steps have no line and how many lines were damaged, in which case
-  // the file as it was found is kept as FILE.damaged. Never throws.
+  // Opens the file for appending. Never throws.
+  // - Before that, lines of steps after `resumed_step` (0: all lines), damaged lines and an incomplete last line are
+  //   removed, atomically.
+  // - `warn` gets the steps that have no line and the number of damaged lines. If there are damaged lines, the original
+  //   file is kept as FILE.damaged.
   MetricsFile(const std::filesystem::path& file, std::int64_t resumed_step, LogFile::Warn warn);
 
-  // A number that is not finite is written as null.
+  // Numbers that are not finite are written as null.
   void write(const Observer::Step& step);
   void write_eval(std::int64_t step, const std::string& split, const std::string& task,
                   const std::map<std::string, double>& metrics);
@@ -63,7 +65,7 @@ class MetricsFile {
   LogFile log_;
 };
 
-// logs/rank-NNNN.log: lines with date and time, appended. Never throws.
+// logs/rank-NNNN.log: lines with date and time are appended. Never throws.
 class RankLog {
  public:
   RankLog(const std::filesystem::path& run_dir, int rank, LogFile::Warn warn);

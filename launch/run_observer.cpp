@@ -1,4 +1,4 @@
-// Rank 0's ear.
+// Writes training events to the files of a run and to the terminal.
 #include "launch/run_observer.h"
 
 #include <fmt/format.h>
@@ -15,7 +15,8 @@ namespace polyhead {
 RunObserver::RunObserver(std::filesystem::path run_dir, std::int64_t last_step, std::FILE* stream)
     : run_dir_(std::move(run_dir)), last_step_(last_step), stream_(stream) {
   try {
-    if (const auto before = read_status(run_dir_)) status_ = *before;  // keeps the last checkpoint's name while running
+    if (const auto before = read_status(run_dir_))
+      status_ = *before;  // keeps the name of the last checkpoint while the run continues
   } catch (const Error& error) {
     status_known_ = false;
     warn(fmt::format("{}. The run does not need it, and writes another", error.what()));
@@ -108,7 +109,7 @@ int RunObserver::finish(const TrainResult& result) {
   if (result.best_step > 0) note(fmt::format("the best checkpoint is that of step {}", result.best_step));
   note(fmt::format("waited for data for {:.2f} of {:.1f} s", wait_, seconds_));
   note(fmt::format("{} after step {}{}", said, result.step,
-                   result.ending != Ending::done ? "; the same command goes on from here"
+                   result.ending != Ending::done ? "; the same command resumes from here"
                    : result.why.empty()          ? ""
                                                  : ": " + result.why));
   progress_.reset();

@@ -1,4 +1,4 @@
-// Rank 0's ear: what training reports goes to metrics.jsonl, status.json and the person at the terminal.
+// Writes training events to metrics.jsonl, status.json and the terminal (rank 0).
 #pragma once
 
 #include <filesystem>
@@ -16,11 +16,11 @@ namespace polyhead {
 
 class RunObserver : public Observer {
  public:
-  // Messages go to `stream` (stderr, in the program), with a bar when it is a terminal. `last_step`: where this start
-  // ends, run.steps or run.stop_at.
+  // Messages are written to `stream` (stderr in the program), with a progress bar if it is a terminal. last_step: the
+  // last step of this start, run.steps or run.stop_at.
   RunObserver(std::filesystem::path run_dir, std::int64_t last_step, std::FILE* stream);
 
-  // `check` is called at each step; what it throws ends the run.
+  // `check` is called after each step; the run ends if it throws.
   void check_each_step(std::function<void()> check) { check_ = std::move(check); }
 
   void on_start(const Start& start) override;
@@ -33,14 +33,14 @@ class RunObserver : public Observer {
   void on_epochs(std::int64_t step, const std::map<std::string, double>& epochs) override;
   void on_checkpoint(std::int64_t step, const std::filesystem::path& folder, std::uint64_t parameter_hash) override;
 
-  // The end: writes status.json (done, stopped or preempted) and says so. Returns the exit code: 0, or 75 when
+  // Ends the run: writes status.json (done, stopped or preempted) and reports it. Returns the exit code: 0, or 75 if
   // preempted.
   int finish(const TrainResult& result);
 
  private:
   void note(const std::string& text);
   void warn(const std::string& text) { note("warning: " + text); }
-  // Where it cannot be written: a warning, once. -> whether it was
+  // Returns whether the file was written. If it was not, a warning is printed once.
   bool write_status_file();
 
   std::filesystem::path run_dir_;
@@ -49,8 +49,8 @@ class RunObserver : public Observer {
   std::function<void()> check_;
   Status status_;
   bool status_known_ = true, status_failing_ = false;
-  std::string attention_;          // the newest report, as a table
-  double seconds_ = 0, wait_ = 0;  // of the steps of this start
+  std::string attention_;          // latest report, as a table
+  double seconds_ = 0, wait_ = 0;  // of the steps since this start
   std::optional<MetricsFile> metrics_;
   std::optional<ProgressDisplay> progress_;
 };

@@ -1,4 +1,4 @@
-// From the options of a training run to the structs of the rooms below.
+// Converts the options of a training run to the structs of the lower layers.
 #include "launch/run_options.h"
 
 #include <fmt/format.h>
@@ -98,7 +98,7 @@ OptimizerOptions optimizer_options(const Config& config) {
   return optimizer;
 }
 
-// KEY=VALUE, KEY=VALUE
+// Parses "KEY=VALUE, KEY=VALUE".
 std::map<std::string, std::string> own_options(const Config& config, const std::string& option) {
   const auto trimmed = [](const std::string& text) {
     const std::size_t first = text.find_first_not_of(' ');
@@ -116,7 +116,7 @@ std::map<std::string, std::string> own_options(const Config& config, const std::
   return own;
 }
 
-// "0, 2, 4-7" to ranks, ascending.
+// Converts "0, 2, 4-7" to ranks, ascending.
 std::vector<int> pinned_workers(const Config& config, const std::string& key) {
   std::vector<int> workers;
   for (const std::string& text : config.list(key)) {
@@ -127,8 +127,8 @@ std::vector<int> pinned_workers(const Config& config, const std::string& key) {
     last = first;
     if (read.ec == std::errc() && read.ptr != end && *read.ptr == '-') read = std::from_chars(read.ptr + 1, end, last);
     if (read.ec != std::errc() || read.ptr != end || first < 0 || last < first || last >= kMost)
-      fail(fmt::format("{}: '{}' is no worker; workers count from 0, and are given as 0, 2, 4-7", config.quote(key),
-                       text));
+      fail(fmt::format("{}: '{}' is not a worker; workers are numbered from 0 and listed as in 0, 2, 4-7",
+                       config.quote(key), text));
     for (int worker = first; worker <= last; ++worker) workers.push_back(worker);
   }
   std::ranges::sort(workers);
@@ -137,7 +137,7 @@ std::vector<int> pinned_workers(const Config& config, const std::string& key) {
   return workers;
 }
 
-// What a sample costs is known of all tasks or of none: measured and estimated costs do not compare.
+// Costs must be given for all tasks or for none, because measured and estimated costs cannot be compared.
 void check_costs(const Config& config, const std::vector<std::string>& tasks) {
   std::string given, missing;
   for (const std::string& task : tasks) {
@@ -209,11 +209,11 @@ TeacherOptions teacher_options(Config& config, const TaskInfo& info, const Manif
   teacher.temperature = config.number(key("distill_temperature"));
   resolve_teacher(teacher, info, manifest, run_dir);
   if (config.has(key("teacher_hash")) && config.text(key("teacher_hash")) != teacher.hash)
-    fail(
-        fmt::format("{}: the weights of the teacher {} after step {} have the hash {}, so it is another teacher; give "
-                    "the one that the run was begun with, or begin a new run without {}",
-                    config.quote(key("teacher_hash")), teacher.run_dir.string(), teacher.weights.checkpoint,
-                    teacher.hash, key("teacher_hash")));
+    fail(fmt::format(
+        "{}: the weights of the teacher {} after step {} have another hash, {}, so this is another teacher; "
+        "give the one that the run was started with, or start a new run without {}",
+        config.quote(key("teacher_hash")), teacher.run_dir.string(), teacher.weights.checkpoint, teacher.hash,
+        key("teacher_hash")));
   for (const auto& [name, value] : {std::pair("teacher_checkpoint", teacher.weights.checkpoint),
                                     std::pair("teacher_task", teacher.task), std::pair("teacher_hash", teacher.hash)})
     config.resolve(key(name), value, "teacher");
@@ -235,7 +235,7 @@ ValidationOptions validation_options(Config& config, const std::vector<std::stri
   }
   check(validation, with_valid);
   if (validation.used() && config.integer("run.eval_every") == 0)
-    fail(fmt::format("{}: early stopping and run.best go by evaluations while training: give run.eval_every",
+    fail(fmt::format("{}: early stopping and run.best need evaluations during training: give run.eval_every",
                      config.quote("run.eval_every")));
   return validation;
 }
@@ -251,8 +251,8 @@ void trace_steps(const Config& config, TrainOptions& options) {
   options.trace_last = last;
 }
 
-// Of what the run trains on: the tokenizer and its tasks' kinds, labels and train shards. Other tasks that the data set
-// holds, or gains, do not matter.
+// Returns a hash of what the run trains on: the tokenizer, and the kinds, labels and train shards of its tasks. Other
+// tasks of the data set do not matter.
 std::string data_hash(const Manifest& manifest, const std::vector<std::string>& tasks) {
   std::string content = manifest.tokenizer.kind + '\n' + manifest.tokenizer.sha256 + '\n';
   for (const std::string& name : tasks) {
@@ -268,8 +268,8 @@ std::string data_hash(const Manifest& manifest, const std::vector<std::string>& 
 void resolve_data_hash(Config& config, const std::string& hash) {
   if (config.has("run.data_hash") && config.text("run.data_hash") != hash)
     fail(fmt::format(
-        "{}: the tokenizer and the tasks' train data in {} have the hash {}, so it is another data set; give the one "
-        "that the run was begun with, or begin a new run without run.data_hash",
+        "{}: the tokenizer and the tasks' train data in {} have another hash, {}, so this is another data set; "
+        "give the one that the run was started with, or start a new run without run.data_hash",
         config.quote("run.data_hash"), config.path("run.data").string(), hash));
   config.resolve("run.data_hash", hash, "data set");
 }
@@ -351,7 +351,7 @@ TrainOptions train_options_of(Config& config, const Manifest& manifest) {
     options.task_options[name].teacher = teacher_options(config, info, manifest, options.run_dir);
   }
   check_costs(config, options.tasks);
-  // Throws before a run folder is made.
+  // Throws before the run folder is created.
   phase_quotas(options.mixture, options.tasks, train_samples(manifest, options.tasks));
   return options;
 }
@@ -364,10 +364,10 @@ void resolve_initial(Config& config, TrainOptions& options, const Manifest& mani
   initial.weights.average = config.has("run.init_weights") && config.text("run.init_weights") == "average";
   resolve_initial_weights(initial, describe_model(options, manifest));
   if (config.has("run.init_hash") && config.text("run.init_hash") != initial.hash)
-    fail(fmt::format(
-        "{}: the weights of {} after step {} have the hash {}, so the run did not start from them; give the "
-        "run's own source, or begin a new run without run.init_hash",
-        config.quote("run.init_hash"), initial.run_dir.string(), initial.weights.checkpoint, initial.hash));
+    fail(
+        fmt::format("{}: the weights of {} after step {} have another hash, {}, so the run did not start from them; "
+                    "give the weights that it started from, or start a new run without run.init_hash",
+                    config.quote("run.init_hash"), initial.run_dir.string(), initial.weights.checkpoint, initial.hash));
   config.resolve("run.init_checkpoint", initial.weights.checkpoint, "run.init_from");
   config.resolve("run.init_weights", initial.weights.average ? "average" : "last", "run.init_from");
   config.resolve("run.init_hash", initial.hash, "run.init_from");
@@ -386,7 +386,7 @@ void require_effects_of(const Config& config, const Manifest& manifest, const Co
 CpuShare cpus_from_affinity(Communicator& world) {
   cpu_set_t mask;
   CPU_ZERO(&mask);
-  // More CPUs than a cpu_set_t holds: no bound that we know of, so one thread.
+  // If there are more CPUs than a cpu_set_t holds, their number is not known, and one thread is used.
   if (sched_getaffinity(0, sizeof mask, &mask) != 0) CPU_SET(0, &mask);
   std::string mine = host_name() + " ";
   for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) mine += CPU_ISSET(cpu, &mask) ? '1' : '0';

@@ -17,7 +17,7 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
-// A file system gives a file whole blocks: what stays below one has room even where the disk is full.
+// File systems allocate whole blocks, so content smaller than a block fits even if the disk is full.
 constexpr std::size_t kBlock = 4096;
 
 bool write_over(const fs::path& file, const std::string& text) {
@@ -46,7 +46,7 @@ std::string text_of(const Status& status, std::size_t error_bytes) {
     json["epochs"] = Json::object();
     for (const auto& [task, epochs] : status.epochs) json["epochs"][task] = epochs;
   }
-  // An error's text may hold any bytes of a stranger's file.
+  // The text of an error may contain arbitrary bytes of a file.
   return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 

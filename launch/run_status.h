@@ -1,4 +1,4 @@
-// status.json of a run: how it stands or has ended, for scripts and for the commands that read a run.
+// status.json of a run: its current state or how it ended, for scripts and for commands that read runs.
 #pragma once
 
 #include <cstdint>
@@ -17,24 +17,24 @@ struct Status {
   std::int64_t step = 0;
   std::string last_checkpoint = {};           // relative to the run folder; "": none yet
   std::string parameter_hash = {};            // 16 hexadecimal digits; "": not known
-  std::string error = {};                     // failed: what was printed
-  std::map<std::string, double> epochs = {};  // done, stopped, preempted: of each task
-  ProcessId process = {};                     // rank 0's; files of earlier versions have none
+  std::string error = {};                     // failed: the message that was printed
+  std::map<std::string, double> epochs = {};  // done, stopped, preempted: by task
+  ProcessId process = {};                     // that of rank 0; not in files of earlier versions
 };
 
-// Atomic; where the disk has no room for a second file, written over the first. Throws Error(cannot_write).
+// Writes the file atomically, or in place if the disk has no room for a second file. Throws Error(cannot_write).
 void write_status(const std::filesystem::path& run_dir, const Status& status);
-// The end by an error, from any rank: state failed, step and checkpoint as they were. Never throws: the first error is
-// the one to report.
+// Records that an error on any rank ended the run: state failed; step and checkpoint do not change. Never throws,
+// because the first error is the one to report.
 void note_failure(const std::filesystem::path& run_dir, int exit_code, const std::string& what) noexcept;
-// The end by a signal before there was anything new to save: state preempted, code 75, step and checkpoint as they
-// were. Throws Error(cannot_write).
+// Records that a signal ended the run before there was anything new to save: state preempted, code 75; step and
+// checkpoint do not change. Throws Error(cannot_write).
 void note_preempted(const std::filesystem::path& run_dir);
-// nullopt when there is none; throws Error(data) when it is not readable.
+// Returns nullopt if there is no file. Throws Error(data) if it cannot be read.
 std::optional<Status> read_status(const std::filesystem::path& run_dir);
 
-// A sentence where status.json says "running" but the run does not: it was killed, or its host failed; or where it is
-// not readable. "" otherwise. Never throws.
+// Returns a sentence if status.json says "running" but the run does not run any more because it was killed or its host
+// failed, or if status.json cannot be read; otherwise "". Never throws.
 std::string unfinished(const std::filesystem::path& run_dir) noexcept;
 
 }  // namespace polyhead

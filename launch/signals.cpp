@@ -1,4 +1,4 @@
-// Signals that ask a run to save and end, and the one of a mapped file that has become shorter.
+// Handles signals that ask a run to save and end, and the signal of a mapped file that became shorter.
 #include "launch/signals.h"
 
 #include <fcntl.h>
@@ -21,7 +21,7 @@ namespace {
 struct StopSignal {
   int number;
   const char* name;
-  const char* warning;  // what its repetition does; "": nothing
+  const char* warning;  // what happens if the signal is repeated; "": nothing
 };
 constexpr std::array kStopSignals = {
     StopSignal{SIGINT, "SIGINT", "; a second Ctrl-C ends it at once, without saving"},
@@ -30,13 +30,13 @@ constexpr std::array kStopSignals = {
     StopSignal{SIGHUP, "SIGHUP", ""},
 };
 
-// Set at compile time, as a signal may come before constructors run.
+// Initialized at compile time, because a signal may arrive before constructors run.
 constinit std::atomic<int> g_first{0};  // the first signal
 constinit std::atomic<bool> g_requested{false}, g_said{false};
 constinit std::atomic<int> g_terminated{0}, g_interrupted{0}, g_child{0}, g_child_signal{0};
-// Written to stderr at the first signal; complete lines, by the place in kStopSignals.
+// Complete lines that are written to stderr at the first signal, indexed as kStopSignals.
 constinit std::array<std::atomic<const char*>, kStopSignals.size()> g_lines{};
-std::function<void(const std::string&)> g_told;
+std::function<void(const std::string&)> g_report;
 static_assert(std::atomic<bool>::is_always_lock_free && std::atomic<int>::is_always_lock_free &&
               std::atomic<const char*>::is_always_lock_free);
 
@@ -45,7 +45,7 @@ void say_once(int signal) {
   for (std::size_t i = 0; i < kStopSignals.size(); ++i) {
     const char* line = g_lines[i];
     if (kStopSignals[i].number != signal || line == nullptr || g_said.exchange(true)) continue;
-    if (::write(STDERR_FILENO, line, std::strlen(line)) < 0) continue;  // nobody reads it
+    if (::write(STDERR_FILENO, line, std::strlen(line)) < 0) continue;  // stderr is closed
   }
 }
 
@@ -56,7 +56,8 @@ void on_signal(int signal) {
   g_first.compare_exchange_strong(none, signal);
   g_requested = true;
   say_once(signal);
-  // Not the second TERM: launchers and schedulers send one each, and the first's checkpoint is still being saved.
+  // Not at the second TERM: launcher and scheduler send one each, while the checkpoint is still being saved after the
+  // first.
   if ((signal == SIGTERM && ++g_terminated >= 3) || (signal == SIGINT && ++g_interrupted >= 2)) {
     if (const pid_t child = g_child; child > 0) ::kill(child, g_child_signal);
     std::signal(signal, SIG_DFL);
@@ -67,13 +68,13 @@ void on_signal(int signal) {
 
 // Async-signal-safe.
 void handle_stop_signals() {
-  sigset_t waiting;  // one that was blocked until now, as by a launcher, comes now
+  sigset_t waiting;  // a signal that was blocked until now, for example by a launcher, is delivered now
   sigemptyset(&waiting);
   for (const StopSignal& stop : kStopSignals) {
     struct sigaction action = {};
     if (sigaction(stop.number, nullptr, &action) == 0 && action.sa_handler == SIG_IGN &&
         (stop.number == SIGINT || stop.number == SIGHUP))
-      continue;  // as nohup and shells ask for work in the background
+      continue;  // nohup and shells request this for background processes
     action = {};
     action.sa_handler = on_signal;
     action.sa_flags = SA_RESTART;
@@ -88,21 +89,21 @@ void on_lost_file(int signal, siginfo_t* about, void*) {
   const char* file = mapped_file_at(about->si_addr);
   if (file == nullptr) {
     std::signal(signal, SIG_DFL);
-    return;  // the same access ends the process
+    return;  // the access is repeated and ends the process
   }
   const std::string what = fmt::format(
       "the shard {} became shorter, or its disk failed, while it was read. Restore it, and do not write to a data set "
       "in use; --run.data_access pread reads without a map.",
       file);
-  if (g_told) g_told(what);
+  if (g_report) g_report(what);
   std::fputs(("polyhead: " + what + "\n").c_str(), stderr);
   ::_exit(static_cast<int>(Exit::data));
 }
 
 }  // namespace
 
-void catch_lost_files(std::function<void(const std::string&)> told) {
-  g_told = std::move(told);
+void catch_lost_files(std::function<void(const std::string&)> report) {
+  g_report = std::move(report);
   struct sigaction action = {};
   action.sa_sigaction = on_lost_file;
   action.sa_flags = SA_SIGINFO;
@@ -145,7 +146,7 @@ void make_write_signals_errors(bool pipes) {
 void open_standard_streams() {
   for (const int stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
     if (::fcntl(stream, F_GETFD) >= 0 || errno != EBADF) continue;
-    // The lowest free number is this one.
+    // The lowest free number is that of this stream.
     if (::open("/dev/null", stream == STDIN_FILENO ? O_WRONLY : O_RDONLY) < 0) return;
   }
 }

@@ -1,4 +1,4 @@
-// Signals that ask a run to save and end.
+// Signals that ask a run to save a checkpoint and end.
 #pragma once
 
 #include <sys/types.h>
@@ -10,35 +10,38 @@
 
 namespace polyhead {
 
-// From now on INT (Ctrl-C), TERM, USR1 and HUP set the flag instead of ending the process; an INT or HUP that was
-// ignored before, as under nohup, stays ignored. The second INT and the third TERM end it at once.
-// The first signal writes one line to stderr, which begins with `who` ("polyhead train"; "": no line) and ends with
-// `then`, what happens now. A signal that came since catch_early_signals() is told at once. Without `tell_term` TERM
-// has no line: a launcher sends it to workers whose job another worker has ended.
+// From this call on, INT (Ctrl-C), TERM, USR1 and HUP set the flag instead of ending the process. The second INT and
+// the third TERM end it at once.
+// - INT or HUP stay ignored if they were ignored before, as under nohup.
+// - The first signal writes one line to stderr, "WHO: SIGNAL: THEN": who: "polyhead train"; "": write no line. then:
+//   what happens next. For a signal that has arrived since catch_early_signals(), the line is written at once.
+// - Without `tell_term`, TERM writes no line, because a launcher sends it to workers whose job was ended by another
+//   worker.
 void catch_stop_signals(const std::string& who = {}, const std::string& then = {}, bool tell_term = true);
 
-// The same without a line, for the commands train and compare alone; may be called before any constructor has run.
+// The same without a line, for the commands train and compare only. It may be called before any constructor has run.
 void catch_early_signals(int argc, char** argv) noexcept;
 
-// From now on a signal writes no line: no checkpoint can follow, as when another worker is gone.
+// From this call on, signals write no line, because no checkpoint can follow, for example when another worker is gone.
 void silence_stop_signals();
 
-// The process that the second INT takes with it, by this signal; 0: none.
+// Sets the child process that is sent this signal on the second INT; 0: none.
 void end_with_this(pid_t child, int signal = 0);
 
-// From now on a write that exceeds the file size limit (SIGXFSZ) is an error of that write; with `pipes` also one to a
-// pipe whose reader is gone (SIGPIPE), which ends other commands as it ends any filter.
+// From this call on, a write above the file size limit (SIGXFSZ) fails with an error instead of ending the process.
+// With `pipes` the same holds for a write to a pipe without a reader (SIGPIPE); other commands end by it, as any filter
+// does.
 void make_write_signals_errors(bool pipes);
-// Standard input, output and error that the caller has closed become /dev/null, opened so that reading and writing fail
-// as before: else the next file that is opened would take their place, and messages would go into it.
+// Opens /dev/null for standard input, output and error if the caller has closed them, such that reading and writing
+// still fail. Otherwise the next file that is opened would take their place and receive messages.
 void open_standard_streams();
 
-// From now on a mapped shard that becomes shorter while it is read (SIGBUS) ends the process with code 65 and a line
-// that names it, which `told` hears first. The signal is the reading thread's own, at its read, so `told` may do what
-// any code may.
-void catch_lost_files(std::function<void(const std::string&)> told = {});
+// From this call on, if a mapped shard becomes shorter while it is read (SIGBUS), the process ends with code 65 and a
+// message that names the shard. `report` is called with the message first. The signal is raised by the reading thread
+// at its read, so `report` may call any function.
+void catch_lost_files(std::function<void(const std::string&)> report = {});
 
-// True once a signal has come.
+// True after the first signal.
 const std::atomic<bool>& stop_requested();
 
 }  // namespace polyhead

@@ -12,7 +12,7 @@
 namespace polyhead {
 namespace {
 
-// Characters, not bytes: continuation bytes of UTF-8 do not count.
+// Counts characters, not bytes: continuation bytes of UTF-8 are skipped.
 std::size_t width(const std::string& text) {
   return static_cast<std::size_t>(std::ranges::count_if(text, [](char c) { return (c & 0xC0) != 0x80; }));
 }

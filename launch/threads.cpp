@@ -1,4 +1,4 @@
-// Measures threads with products of matrices.
+// Measures numbers of threads with products of matrices.
 #include "launch/threads.h"
 
 #include <ATen/Parallel.h>
@@ -18,7 +18,7 @@ namespace {
 
 constexpr int kRounds = 5, kLayers = 4;
 constexpr std::int64_t kTokens = 256, kDim = 256, kFfn = 1024;
-constexpr double kWorth = 0.9;  // twice as many threads take at most this share of the time, or are left out
+constexpr double kWorth = 0.9;  // a larger number of threads must take at most this fraction of the time
 
 struct Candidate {
   int threads;
@@ -86,10 +86,10 @@ ThreadChoice settle_threads(Config& config, const TrainOptions& options, const C
     origin = before.string();
     try {
       choice.threads = static_cast<int>(read_config(train_options(), before).integer("run.threads"));
-    } catch (const Error&) {  // whoever checks the run folder says what is wrong with it
+    } catch (const Error&) {  // the check of the run folder reports the error
       choice.threads = 0;
     }
-    if (choice.threads == 0) choice.threads = cpus.threads();  // of a version that did not measure
+    if (choice.threads == 0) choice.threads = cpus.threads();  // the run was started by a version that did not measure
   } else {
     choice = choose_threads(0, cpus, workers, options.device);
   }

@@ -21,7 +21,7 @@ std::span<const Option> train_options() {
       {"run", "init_from", path, "",
        "The folder of a run whose weights this run starts from: the encoder, and the heads of the tasks that both runs "
        "have. Options that are not given are taken from that run's configuration: all of them if run.data is not "
-       "given, otherwise those of the encoder and task attention.",
+       "given, otherwise those that define the encoder, attention.mode and attention.heads.",
        false, "", "init-from"},
       {"run", "init_checkpoint", text, "",
        "The checkpoint to start from: latest (the default), best (by that run's run.best), or the step of an existing "
@@ -63,13 +63,13 @@ std::span<const Option> train_options() {
        false, ">=0"},
       {"run", "checkpoint_seconds", number, "0", "Maximum number of seconds between checkpoints. 0 disables it.", false,
        ">=0"},
-      {"run", "keep", integer, "2", "Number of checkpoints to keep. The best checkpoint is kept in addition.", false,
-       ">=1"},
+      {"run", "keep", integer, "2",
+       "Number of most recent checkpoints to keep. The best checkpoint is kept in addition.", false, ">=1"},
       {"run", "stop_at", integer, "0",
        "Save a checkpoint and stop after this step, as on an interrupt. The run can be resumed. 0 disables it.", false,
        ">=0"},
       {"run", "resume", choice, "auto",
-       "Whether a run folder that holds a checkpoint is resumed (auto) or rejected (never).", false, "auto|never"},
+       "Whether a folder that already holds a run is resumed (auto) or rejected (never).", false, "auto|never"},
       {"run", "hang_timeout", number, "600",
        "Number of seconds without progress or a sign of life after which a worker counts as hung. The run then names "
        "the worker and ends with exit code 71. 0 disables it.",
@@ -133,7 +133,7 @@ std::span<const Option> train_options() {
        true, ">=0,<1"},
       {"encoder", "drop_path", number, "0",
        "Stochastic depth: the probability with which a sample skips a branch (attention, feed-forward) of the last "
-       "block. It grows linearly from 0 at the first block.",
+       "block. The probability grows linearly from 0 at the first block.",
        true, ">=0,<1"},
       {"encoder", "activation_checkpointing", choice, "off",
        "Whether backward recomputes the activations inside each block (blocks) instead of storing them. This saves "
@@ -148,8 +148,8 @@ std::span<const Option> train_options() {
       {"encoder", "adapter_dim", integer, "32", "Width of the hidden layer of an adapter or mask.", true, ">=1", "",
        "encoder.share=adapters|mtan"},
       {"encoder", "experts", integer, "4",
-       "Number of shared experts per block. Each is ffn / experts wide, so it must divide encoder.ffn.", true, ">=1",
-       "", "encoder.share=mmoe|ple"},
+       "Number of shared experts per block. Each is ffn / experts wide, so the number must divide encoder.ffn.", true,
+       ">=1", "", "encoder.share=mmoe|ple"},
       {"encoder", "expert_layers", integer, "1", "Number of top blocks that have experts.", true, ">=1", "",
        "encoder.share=mmoe|ple"},
       {"encoder", "task_experts", integer, "1",
@@ -227,8 +227,9 @@ std::span<const Option> train_options() {
        "How the tasks' losses are weighted: equally (equal), or by task.NAME.weight (static).", true, "equal|static"},
 
       {"task", "importance", number, "1",
-       "Initial importance of the task, relative to those of the other tasks and to 1 for \"no task\".", true, ">0", "",
-       "attention.mode=competitive"},
+       "Importance of the task, relative to those of the other tasks and to 1 for \"no task\". Learned importances "
+       "start at this value.",
+       true, ">0", "", "attention.mode=competitive"},
       {"task", "weight", number, "1", "Relative weight of the task's loss.", true, ">0", "", "balance.method=static"},
       {"task", "cost", number, "",
        "Seconds that a worker needs to train on one sample. Tasks are placed on workers by it. Give it for all tasks "

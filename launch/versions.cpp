@@ -1,4 +1,4 @@
-// The libraries' versions as text.
+// Formats the versions of the libraries.
 #include "launch/versions.h"
 
 #include <fmt/format.h>

@@ -1,11 +1,11 @@
-// What the program was built with, for --version.
+// The versions of the libraries, for --version.
 #pragma once
 
 #include <string>
 
 namespace polyhead {
 
-// A line for each library with its versions, as doctor has them.
+// Returns one line per library with its versions, as in doctor.
 std::string library_versions();
 
 }  // namespace polyhead

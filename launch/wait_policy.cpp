@@ -1,4 +1,4 @@
-// Sets how OpenMP's threads wait, which its library reads once, before main() and before any other code of ours.
+// Sets how OpenMP's threads wait. The OpenMP library reads this once, before main() and before any of our other code.
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -13,12 +13,12 @@
 namespace polyhead {
 namespace {
 
-// Marks what is ours among the variables.
+// Marks that the other variables were set here.
 constexpr const char* kMark = "POLYHEAD_WAIT_POLICY";
 
 #ifndef POLYHEAD_SANITIZED
 
-// Nothing of the C library is initialised yet: no getenv, no setenv, no allocation.
+// The C library is not initialized yet: getenv, setenv and allocations are not possible.
 bool begins_with(const char* text, const char* begin) {
   for (; *begin != '\0'; ++text, ++begin)
     if (*text != *begin) return false;
@@ -36,7 +36,7 @@ void choose_wait_policy(int arguments, char** words, char** environment) {
                              "POLYHEAD_WAIT_POLICY=", "OMPI_COMM_WORLD_SIZE=", "PMIX_RANK=", "PMI_RANK=", "PMI_SIZE="})
       if (begins_with(environment[count], name)) return;
     const char* one = "OMP_NUM_THREADS=1";
-    if (begins_with(environment[count], one) && environment[count][17] == '\0') return;  // nobody waits
+    if (begins_with(environment[count], one) && environment[count][17] == '\0') return;  // no thread waits
     if (count == kMost) return;
     variables[count] = environment[count];
   }
@@ -46,7 +46,7 @@ void choose_wait_policy(int arguments, char** words, char** environment) {
   if (length > 0) syscall(SYS_execve, program, words, variables);  // if it fails, the threads spin
 }
 
-// Runs before the libraries' constructors.
+// Runs before the constructors of libraries.
 __attribute__((section(".preinit_array"), used)) void (*const before_libraries)(int, char**,
                                                                                 char**) = &choose_wait_policy;
 

@@ -1,4 +1,4 @@
-// The watchdog of a training run.
+// Starts the watchdog of a training run, and writes its reports.
 #include "launch/watch.h"
 
 #include <fmt/format.h>
@@ -18,7 +18,8 @@
 namespace polyhead {
 namespace {
 
-// ". The same command resumes from …"; "" where the disk does not answer soon: it may be what hangs.
+// Returns ". The same command resumes from …", or "" if the disk does not answer soon, because it may be the cause of
+// the hang.
 std::string resumes_from(const std::filesystem::path& run_dir) {
   const auto found = std::make_shared<std::promise<std::string>>();
   std::future<std::string> text = found->get_future();
@@ -26,7 +27,7 @@ std::string resumes_from(const std::filesystem::path& run_dir) {
     std::string checkpoint;
     try {
       if (const auto status = read_status(run_dir)) checkpoint = status->last_checkpoint;
-    } catch (const Error&) {  // then nothing is known of a checkpoint
+    } catch (const Error&) {  // no checkpoint is known
     }
     found->set_value(checkpoint.empty() ? "" : ". The same command resumes from " + checkpoint);
   }).detach();
@@ -41,8 +42,9 @@ void tell(const std::filesystem::path& run_dir, const std::string& words) {
   note_failure(run_dir, static_cast<int>(Exit::hang), text);
 }
 
-// Whether another worker has reported the end of this run, as when this one was stopped and is the cause of it. What
-// was written since this process began is of this run; status.json names only the worker that wrote it first.
+// Whether another worker has already reported the end of this run, which happens if this worker was stopped and caused
+// the end. A report written since this process started belongs to this run; status.json only names the worker that
+// wrote it first.
 bool failure_is_noted(const std::filesystem::path& run_dir, std::filesystem::file_time_type began) try {
   const auto status = read_status(run_dir);
   std::error_code code;

@@ -1,4 +1,4 @@
-// The watchdog of a training run, started before MPI from what the launcher's environment tells.
+// Starts the watchdog of a training run, before MPI, from the launcher's environment.
 #pragma once
 
 #include <memory>
@@ -10,8 +10,9 @@
 
 namespace polyhead {
 
-// `words`: the command line, the command's name first. Null for commands other than train, with both timeouts 0, and
-// where the options are in error, which the command itself will say.
+// words: the command line, beginning with the command's name. Returns null for commands other than train, without a run
+// folder, with --print-config, if both timeouts are 0, if the launcher does not give the rank, and if the options are
+// invalid, which the command itself reports.
 std::unique_ptr<Watchdog> start_watchdog(const Command& command, const std::vector<std::string>& words);
 
 }  // namespace polyhead

@@ -1,4 +1,4 @@
-// Every active task counts the same.
+// Gives all active tasks the same weight.
 #include <algorithm>
 
 #include "core/balancing/balancer.h"

@@ -1,4 +1,4 @@
-// The balancers by name: one line each.
+// The registry of balancers, one line each.
 #include <array>
 #include <string_view>
 #include <utility>

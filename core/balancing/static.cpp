@@ -1,4 +1,4 @@
-// Weights that the user gives.
+// Uses the weights that the user gives.
 #include "core/balancing/balancer.h"
 
 namespace polyhead {

@@ -1,4 +1,4 @@
-// A part of a batch, packed anew.
+// Packs some slices of a batch into a new batch.
 #include "core/base/batch.h"
 
 namespace polyhead {

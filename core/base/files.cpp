@@ -1,4 +1,5 @@
-// Whole-file reading, atomic writing (write beside, fsync, rename, fsync the folder) and SHA-256 (OpenSSL).
+// Reads whole files, writes files atomically (temporary file, fsync, rename, fsync of the folder), and computes SHA-256
+// with OpenSSL.
 #include "core/base/files.h"
 
 #include <fcntl.h>
@@ -25,13 +26,13 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::size_t kPiece = std::size_t{8} << 20;
-constexpr off_t kSynced = 256 << 20;  // bytes between two syncs of a file being written
+constexpr off_t kSynced = 256 << 20;  // bytes between syncs of a file that is being written
 
 std::string reason() {
   return std::system_category().message(errno);
 }
 
-// A descriptor that closes itself.
+// A file descriptor that closes itself.
 struct Descriptor {
   int number = -1;
   explicit Descriptor(int n) : number(n) {}
@@ -42,7 +43,7 @@ struct Descriptor {
   Descriptor& operator=(const Descriptor&) = delete;
 };
 
-// Calls take(bytes, size) for every piece of the file.
+// Calls take(bytes) for every piece of the file.
 template <class Take>
 void read_pieces(const fs::path& file, Take take) {
   const Descriptor in(::open(file.c_str(), O_RDONLY | O_CLOEXEC));
@@ -88,7 +89,7 @@ std::string read_file(const fs::path& file) {
 void sync_path(const fs::path& path) {
   const Descriptor target(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   note_progress();
-  // Some file systems know no fsync of a folder (EINVAL): there is nothing to wait for then.
+  // Some file systems do not support fsync of a folder (EINVAL); there is nothing to wait for then.
   if (target.number < 0 || (::fsync(target.number) != 0 && errno != EINVAL))
     throw Error(Exit::cannot_write, fmt::format("cannot sync {}: {}", path.string(), reason()));
 }
@@ -119,13 +120,13 @@ AtomicFile::~AtomicFile() {
 
 void AtomicFile::write(std::span<const std::byte> bytes) {
   while (!bytes.empty()) {
-    // In pieces, so that a slow disk is seen to get on.
+    // In pieces, so that a slow disk is seen to make progress.
     const ssize_t done = ::write(descriptor_, bytes.data(), std::min(bytes.size(), kPiece));
     if (done < 0 && errno == EINTR) continue;
     if (done < 0) throw Error(Exit::cannot_write, fmt::format("cannot write {}: {}", temporary_.string(), reason()));
     bytes = bytes.subspan(static_cast<std::size_t>(done));
     note_progress();
-    // Also to the disk itself: one fsync of many GiB at the end would look like a hang.
+    // Also sync from time to time: a single fsync of many GiB at the end would look like a hang.
     const off_t end = ::lseek(descriptor_, 0, SEEK_CUR);
     if (end > 0 && end / kSynced != (end - static_cast<off_t>(done)) / kSynced && ::fdatasync(descriptor_) != 0)
       throw Error(Exit::cannot_write, fmt::format("cannot sync {}: {}", temporary_.string(), reason()));
@@ -135,7 +136,7 @@ void AtomicFile::write(std::span<const std::byte> bytes) {
 void AtomicFile::commit() {
   if (::fsync(descriptor_) != 0)
     throw Error(Exit::cannot_write, fmt::format("cannot sync {}: {}", temporary_.string(), reason()));
-  // Some file systems report a failed write no earlier than here.
+  // Some file systems report a failed write only here.
   if (::close(std::exchange(descriptor_, -1)) != 0) {
     const std::string why = reason();
     ::unlink(temporary_.c_str());

@@ -1,4 +1,4 @@
-// Hashes by xxHash, and their hexadecimal form.
+// Hashes with xxHash, and converts hashes to hexadecimal digits and back.
 #include "core/base/hash.h"
 
 #include <xxhash.h>

@@ -1,4 +1,4 @@
-// Builds the value from nlohmann's events, which tell a number's characters and come before any recursion.
+// Builds the value from nlohmann's parser events, which have the characters of a number and occur before any recursion.
 #include "core/base/json_text.h"
 
 #include <cstdint>
@@ -10,9 +10,10 @@
 namespace polyhead {
 namespace {
 
-constexpr std::size_t kMaxReason = 300;  // bytes of a parser's message, which quotes what it read
+constexpr std::size_t kMaxReason = 300;  // bytes of a parser's message, which quotes its input
 
-// "[json.exception.…] parse error at line 1, column 5: …" to "at column 5: …": a record's line is said elsewhere.
+// Shortens "[json.exception.…] parse error at line 1, column 5: …" to "at column 5: …", because the line of the record
+// is reported elsewhere.
 std::string reason_of(const std::string& message) {
   std::string text = message.substr(message.starts_with('[') ? message.find("] ") + 2 : 0);
   constexpr std::string_view place = "parse error at line 1, column ";
@@ -57,7 +58,7 @@ class Builder {
   const std::string& error() const { return error_; }
 
  private:
-  // The value in its place, which stays there until the next one is added to the same list or object.
+  // Adds the value; the pointer is valid until the next value is added to the same list or object.
   Json* place(Json&& value) {
     if (open_.empty()) {
       root_ = std::move(value);
@@ -126,7 +127,7 @@ void write(const nlohmann::ordered_json& value, std::string& out) {
 
 template <class Json>
 Json parse_json(std::string_view text, Numbers numbers) {
-  // The parser takes a zero byte for the end of the text.
+  // The parser treats a zero byte as the end of the text.
   if (const std::size_t zero = text.find('\0'); zero != std::string_view::npos)
     throw JsonError(fmt::format("is not JSON (it has a zero byte at column {})", zero + 1));
   Builder<Json> builder(numbers);

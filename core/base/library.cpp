@@ -1,4 +1,4 @@
-// Which file a loaded address comes from, by the dynamic loader.
+// Asks the dynamic loader for the file of a loaded address.
 #include "core/base/library.h"
 
 #include <dlfcn.h>

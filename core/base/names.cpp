@@ -1,4 +1,4 @@
-// Percent-encoding of what a file's name cannot hold.
+// Percent-encodes characters that a file name cannot contain.
 #include "core/base/names.h"
 
 #include <fmt/format.h>
@@ -12,7 +12,7 @@
 namespace polyhead {
 namespace {
 
-// File systems take names of 255 bytes, of which endings and the marks of temporary files are a part.
+// File systems allow names of 255 bytes, including extensions and the suffixes of temporary files.
 constexpr std::size_t kMost = 190, kKept = 170;
 
 bool is_hex(char c) {
@@ -33,7 +33,7 @@ std::string file_stem(std::string_view name) {
   }
   if (stem.size() <= kMost) return stem;
   std::size_t end = kKept;
-  while ((static_cast<unsigned char>(stem[end]) & 0xC0) == 0x80) --end;  // not within a character
+  while ((static_cast<unsigned char>(stem[end]) & 0xC0) == 0x80) --end;  // do not split a character
   return stem.substr(0, end) + "~" + to_hex(hash_bytes(name));
 }
 
@@ -43,7 +43,7 @@ std::vector<std::string> join_known_names(const std::vector<std::string>& parts,
   for (std::size_t first = 0; first < parts.size();) {
     std::size_t taken = 1;
     std::string name = parts[first];
-    for (const std::string& one : known)  // the longest that fits
+    for (const std::string& one : known)  // the longest match
       for (std::size_t last = first + taken; last < parts.size(); ++last) {
         std::string with_blank = parts[first], without = parts[first];
         for (std::size_t i = first + 1; i <= last; ++i) with_blank += ", " + parts[i], without += "," + parts[i];

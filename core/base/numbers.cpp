@@ -1,4 +1,4 @@
-// Reads numbers without a locale.
+// Reads numbers independently of the locale.
 #include "core/base/numbers.h"
 
 #include <algorithm>
@@ -12,14 +12,14 @@ bool is_digit(char c) {
   return c >= '0' && c <= '9';
 }
 
-// std::from_chars takes '-' but no '+'; -> without the sign where there is one.
+// Returns the text without its sign, if it has one. std::from_chars accepts '-' but not '+'.
 std::string_view without_sign(std::string_view text) {
   if (!text.empty() && (text.front() == '+' || text.front() == '-')) text.remove_prefix(1);
   return text;
 }
 
-// Of an unsigned number that std::from_chars calls out of range, which does not say on which side: whether its first
-// digit other than 0 stands before the decimal point once the exponent is applied.
+// For an unsigned number that std::from_chars reports as out of range, without saying on which side: whether its first
+// digit other than 0 is before the decimal point once the exponent is applied.
 bool is_large(std::string_view text) {
   const std::size_t exponent_at = std::min(text.find_first_of("eE"), text.size());
   const std::string_view digits = text.substr(0, exponent_at);
@@ -39,7 +39,7 @@ bool is_large(std::string_view text) {
 
 NumberProblem read_number(std::string_view text, double& value) {
   const std::string_view number = without_sign(text);
-  // std::from_chars takes "inf", "nan" and a second sign.
+  // std::from_chars accepts "inf", "nan" and a second sign.
   if (number.empty() || !(is_digit(number.front()) || number.front() == '.')) return NumberProblem::malformed;
   double read = 0;
   const char* const end = number.data() + number.size();

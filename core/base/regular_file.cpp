@@ -1,4 +1,4 @@
-// Opens regular files only, and reads by position, so that several readers may share one.
+// Opens only regular files, and reads by position, so that several readers can share a file.
 #include "core/base/regular_file.h"
 
 #include <fcntl.h>
@@ -32,7 +32,7 @@ std::string reason(int error) {
 }  // namespace
 
 RegularFile::RegularFile(const fs::path& file) : path_(file) {
-  // A pipe would wait for its writer.
+  // Opening a pipe would wait for its writer.
   descriptor_ = ::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (descriptor_ < 0) {
     const int error = errno;

@@ -1,4 +1,4 @@
-// Reads and writes the safetensors container; the reader trusts no field of the header.
+// Reads and writes the safetensors container. The reader does not trust any field of the header.
 #include "core/base/safetensors.h"
 
 #include <xxhash.h>
@@ -22,11 +22,11 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::uint64_t kMaxHeader = 100'000'000;  // the public implementation's own limit, bytes
-// A header is an object of objects, whose lists are shapes and pairs of offsets.
+constexpr std::uint64_t kMaxHeader = 100'000'000;  // bytes; the limit of the public implementation
+// A header is an object of objects. Their lists are shapes and pairs of offsets.
 constexpr JsonLimits kLimits = {.depth = 3, .list = 64, .nested = 64, .object = 300'000};
 
-// Bytes of an element; 0: unknown.
+// Returns the bytes per element; 0 for an unknown type.
 std::uint64_t element_bytes(std::string_view dtype) {
   if (dtype == "F64" || dtype == "I64" || dtype == "U64") return 8;
   if (dtype == "F32" || dtype == "I32" || dtype == "U32") return 4;
@@ -35,7 +35,7 @@ std::uint64_t element_bytes(std::string_view dtype) {
   return 0;
 }
 
-// Bytes of a tensor, nothing where the shape is negative or overflows.
+// Computes the bytes of a tensor; false if the shape is negative or too large.
 bool tensor_bytes(std::string_view dtype, const std::vector<std::int64_t>& shape, std::uint64_t& bytes) {
   bytes = element_bytes(dtype);
   for (const std::int64_t extent : shape)

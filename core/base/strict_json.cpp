@@ -1,4 +1,4 @@
-// Looks at a text's events before a document is made of it: nlohmann's parser has no limits of its own.
+// Checks the parser's events before a document is built, because nlohmann's parser has no limits.
 #include "core/base/strict_json.h"
 
 #include <set>
@@ -15,7 +15,7 @@ namespace {
 
 using nlohmann::json;
 
-// Each function returns true, which lets the parser continue, or throws.
+// Every function returns true, so that the parser continues, or throws.
 class Watcher : public nlohmann::json_sax<json> {
  public:
   explicit Watcher(const JsonLimits& limits) : limits_(limits) {}

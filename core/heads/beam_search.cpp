@@ -1,4 +1,4 @@
-// The prefixes of a beam search.
+// Manages the prefixes of a beam search.
 #include "core/heads/beam_search.h"
 
 #include <algorithm>
@@ -76,7 +76,8 @@ std::vector<std::int64_t> BeamSearch::advance(const std::vector<std::int64_t>& t
       next.push_back({sentence, std::move(prefix)});
       parents.push_back(static_cast<std::int64_t>(candidate.row));
     }
-    // Over when none can win: log P only falls, and no penalty is larger than the limit's.
+    // The sentence is done if no prefix can win any more: log P only decreases, and no penalty is larger than that of
+    // the limit.
     if (first < next.size() && ended_[sentence] > 0 &&
         next[first].prefix.log_probability / penalty(limits_[sentence]) <= score_[sentence]) {
       next.resize(first);

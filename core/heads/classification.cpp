@@ -12,13 +12,13 @@ torch::Tensor ClassificationHead::loss_of(const torch::Tensor& logits, const Tas
   const double smoothing = spec_.options.label_smoothing, gamma = spec_.options.focal_gamma;
   const std::vector<double>& weights = spec_.statistics.class_weights;
   if (smoothing > 0 && PlainLoss::wanted())
-    PlainLoss::tell(at::cross_entropy_loss(logits.detach(), labels, {}, at::Reduction::Sum));
+    PlainLoss::report(at::cross_entropy_loss(logits.detach(), labels, {}, at::Reduction::Sum));
   if (gamma == 0 && weights.empty())
     return at::cross_entropy_loss(logits, labels, {}, at::Reduction::Sum, kIgnore, smoothing);
   torch::Tensor loss = at::cross_entropy_loss(logits, labels, {}, at::Reduction::None, kIgnore, smoothing);
   if (gamma > 0) {
     const torch::Tensor log_p = at::log_softmax(logits, 1).gather(1, labels.unsqueeze(1)).squeeze(1);
-    // Bounded from below, as the power's slope has none at 0 for gamma below 1.
+    // Bounded from below, because the slope of the power is infinite at 0 for gamma below 1.
     loss = loss * at::pow(at::clamp_min(-at::expm1(log_p), 1e-12), gamma);
   }
   if (!weights.empty()) loss = loss * to_device(weights, logits).index_select(0, labels);

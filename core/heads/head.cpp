@@ -1,4 +1,5 @@
-// What all heads share: cutting the encoder's output by task, and cross-entropy over a tied table.
+// Code shared by all heads: splitting the encoder's output by task, and cross-entropy with an output layer that is the
+// token table.
 #include "core/heads/head.h"
 
 #include <algorithm>
@@ -25,7 +26,7 @@ struct TiedCrossEntropy : torch::autograd::Function<TiedCrossEntropy> {
     const Tensor normaliser = at::logsumexp(logits, {1});
     const Tensor target = logits.gather(1, index).squeeze(1);
     Tensor loss = normaliser - (1 - smoothing) * target;
-    if (smoothing > 0 && PlainLoss::wanted()) PlainLoss::tell((normaliser - target).sum());
+    if (smoothing > 0 && PlainLoss::wanted()) PlainLoss::report((normaliser - target).sum());
     if (smoothing > 0) loss -= smoothing * logits.mean(1);
     Tensor divergence, d_divergence;
     if (teacher != nullptr) {
@@ -124,7 +125,7 @@ std::vector<HeadInput> head_inputs(const Encoder& encoder, const Encoder::Output
                                batch.keys.begin() + static_cast<std::int64_t>(last));
     inputs.push_back(std::move(input));
   }
-  // split, not a view a task: its backward is one pass.
+  // split instead of one view per task, because its backward is a single pass.
   const auto states = output.states.split_with_sizes(rows), token_rows = tokens.split_with_sizes(rows);
   const auto weights = output.weights.split_with_sizes(rows, 1);
   for (std::size_t i = 0; i < inputs.size(); ++i) {

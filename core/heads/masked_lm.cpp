@@ -1,4 +1,4 @@
-// Masked language modelling: the masked rows only, one hidden layer, output tied to the encoder's table.
+// Masked language modelling: only the masked rows, one hidden layer, and the encoder's token table as output layer.
 #include "core/heads/masked_lm.h"
 
 #include "core/model/task_attention.h"
@@ -6,7 +6,7 @@
 namespace polyhead {
 namespace {
 
-// The slice's masked rows, counted from the slice's first token.
+// Returns the slice's masked rows, counted from the first token of the slice.
 torch::Tensor masked_rows(const HeadInput& input, const TaskSlice& slice) {
   std::vector<std::int64_t> rows = slice.masked_rows;
   for (std::int64_t& row : rows) row -= slice.first_token;

@@ -6,13 +6,13 @@
 namespace polyhead {
 namespace {
 
-// Binary cross-entropies: [sequences, classes].
+// Returns binary cross-entropies, [sequences, classes].
 torch::Tensor cross_entropies(const torch::Tensor& logits, const TaskSlice& slice) {
   const torch::Tensor targets = to_device(slice.labels, logits).view(logits.sizes()).to(logits.scalar_type());
   return at::binary_cross_entropy_with_logits(logits, targets, {}, {}, at::Reduction::None);
 }
 
-// A label's logit as two logits: the label, or not.
+// Converts the logit of a label to two logits: the label, and its absence.
 torch::Tensor two_way(const torch::Tensor& logits) {
   return at::stack({logits, at::zeros_like(logits)}, -1);
 }

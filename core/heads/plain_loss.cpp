@@ -1,4 +1,4 @@
-// The listener of each thread.
+// Keeps one PlainLoss per thread.
 #include "core/heads/plain_loss.h"
 
 #include <utility>
@@ -26,7 +26,7 @@ bool PlainLoss::wanted() {
   return listener != nullptr;
 }
 
-void PlainLoss::tell(const torch::Tensor& sum) {
+void PlainLoss::report(const torch::Tensor& sum) {
   if (listener != nullptr) listener->sum_ = sum.detach();
 }
 

@@ -19,7 +19,7 @@ class PlainLoss {
 
   // For heads: whether a PlainLoss exists on this thread, and the report of a sum.
   static bool wanted();
-  static void tell(const torch::Tensor& sum);
+  static void report(const torch::Tensor& sum);
 
  private:
   torch::Tensor sum_;

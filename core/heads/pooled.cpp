@@ -1,4 +1,4 @@
-// Weighted synthesis of the text, one hidden layer, an output vector.
+// Weighted synthesis of the text, one hidden layer, one output vector.
 #include "core/heads/pooled.h"
 
 #include "core/model/task_attention.h"
@@ -16,7 +16,7 @@ torch::Tensor PooledHead::output(const HeadInput& input) const {
   const torch::Tensor read = synthesis(value_(input.states), input.weights, input.segments, input.delta);
   torch::Tensor hidden = at::gelu(hidden_(read));
   if (!input.sample_keys.empty()) {
-    // One row a sequence.
+    // One row per sequence.
     std::vector<std::int64_t> offsets(input.sample_keys.size() + 1);
     for (std::size_t i = 0; i < offsets.size(); ++i) offsets[i] = static_cast<std::int64_t>(i);
     const DropoutKeys keys(Segments::from(std::move(offsets), hidden.device()), input.sample_keys, 1, 1,

@@ -1,4 +1,4 @@
-// The heads: one line each.
+// The registry of heads, one line each.
 #include "core/heads/registry.h"
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// Tagging: a class for every token's state, with the task's own values added by its weight.
+// Tagging: a class for every token, from its state plus the task's values times the token's weight.
 #include "core/heads/tagging.h"
 
 #include "core/model/task_attention.h"
@@ -6,7 +6,7 @@
 namespace polyhead {
 namespace {
 
-// The rows of tokens whose tags are scored.
+// Returns the rows of tokens whose tags are scored.
 torch::Tensor scored(const torch::Tensor& rows, const TaskSlice& slice) {
   std::vector<std::int64_t> index;
   for (std::size_t token = 0; token < slice.tags.size(); ++token)

@@ -1,4 +1,4 @@
-// Translation: a pre-norm decoder whose cross-attention takes the task's word weights, and its search with a key/value
+// Translation: a pre-norm decoder whose cross-attention uses the task's word weights, and a search with a key/value
 // cache.
 #include "core/heads/translation.h"
 
@@ -15,7 +15,8 @@
 namespace polyhead {
 namespace {
 
-// softmax(q k^T / sqrt(width)) v; q: [rows, heads, width], k, v: [rows, heads, steps, width] -> [rows, heads * width]
+// Returns softmax(q k^T / sqrt(width)) v, [rows, heads * width]. q: [rows, heads, width]; k, v: [rows, heads, steps,
+// width].
 torch::Tensor read_cache(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v) {
   const torch::Tensor scores =
       at::matmul(q.unsqueeze(2), k.transpose(2, 3)) / std::sqrt(static_cast<double>(q.size(2)));
@@ -62,8 +63,8 @@ TranslationHead::Memory TranslationHead::memory(const HeadInput& input) const {
           Segments::from(std::move(extended), input.states.device())};
 }
 
-// Not times sqrt(dim): the output is tied to the same table, so a large copy of the last token in the residual stream
-// would make the decoder repeat it, and most of the training would go into unlearning that.
+// Without the factor sqrt(dim). The same table is the output layer, so a large copy of the last token in the residual
+// stream would make the decoder repeat it, and most of the training would be needed to unlearn that.
 torch::Tensor TranslationHead::embed(const HeadInput& input, const torch::Tensor& tokens) const {
   return at::embedding(input.embedding, tokens);
 }
@@ -72,7 +73,7 @@ torch::Tensor TranslationHead::decode(const HeadInput& input, const TaskSlice& s
   const std::int64_t dim = spec_.encoder.dim, heads = spec_.encoder.heads;
   const double dropout = spec_.options.dropout, attention_dropout = spec_.encoder.attention_dropout;
   const Segments targets = Segments::from(slice.target_offsets, input.states.device());
-  // The decoder reads "bos t_0 … t_n-2" to say "t_0 … t_n-1".
+  // The decoder reads "bos t_0 … t_n-2" to predict "t_0 … t_n-1".
   std::vector<std::int64_t> shifted(slice.target_tokens.size());
   for (std::size_t i = 0; i + 1 < slice.target_offsets.size(); ++i)
     for (auto at = static_cast<std::size_t>(slice.target_offsets[i]);
@@ -144,7 +145,7 @@ Predicted TranslationHead::generate(const HeadInput& input, const SearchOptions&
         std::min(spec_.options.max_target, 2 * (input.segments.offsets[i + 1] - input.segments.offsets[i]) + 8));
   struct Cache {
     torch::Tensor k, v;              // [rows, heads, steps, width]
-    torch::Tensor cross_k, cross_v;  // [tokens of the memory, heads, width]: once a sentence, not once a row
+    torch::Tensor cross_k, cross_v;  // [tokens of the memory, heads, width]: per sentence, not per row
   };
   std::vector<Cache> caches;
   const Rotary source = Rotary::at(memory.segments.positions, width, input.states.scalar_type());
@@ -156,7 +157,7 @@ Predicted TranslationHead::generate(const HeadInput& input, const SearchOptions&
 
   BeamSearch search(options, std::move(limits), spec_.bos, spec_.eos);
   for (std::int64_t step = 0; !search.done(); ++step) {
-    // A sentence that is done has no rows: its words cost nothing any more.
+    // A sentence that is done has no rows, so its words do not cost anything.
     const Segments prefixes = Segments::from(search.offsets(), input.states.device());
     const std::int64_t rows = prefixes.tokens();
     torch::Tensor x = embed(input, to_device(search.last_tokens(), input.states));

@@ -26,14 +26,14 @@ bool is_digit(char32_t c) {
 bool is_point(char32_t c) {
   return c == U'.' || c == U',';
 }
-// ASCII punctuation but for the apostrophe, comma, hyphen and full stop; and the space.
+// ASCII punctuation except apostrophe, comma, hyphen and full stop; and the space.
 bool is_symbol(char32_t c) {
   return (c >= U' ' && c <= U'&') || (c >= U'(' && c <= U'+') || c == U'/' || (c >= U':' && c <= U'@') ||
          (c >= U'[' && c <= U'`') || (c >= U'{' && c <= U'~');
 }
 
-// Rewrites every pair of neighbours for which `split` holds, left to right without overlap, with spaces before, between
-// and after where asked.
+// Rewrites every pair of adjacent characters for which `split` holds, from left to right without overlap, with spaces
+// before, between and after them where requested.
 template <typename Split>
 std::u32string split_pairs(const std::u32string& text, Split split, bool before, bool between, bool after) {
   std::u32string result;
@@ -68,7 +68,7 @@ std::vector<std::u32string> words_13a(std::u32string text) {
     if (is_symbol(c)) spaced.push_back(U' ');
   }
   spaced.push_back(U' ');
-  // Points and commas stand alone unless they have digits on both sides, hyphens do after a digit.
+  // Full stops and commas are separated unless they have digits on both sides; hyphens are separated after a digit.
   spaced = split_pairs(
       spaced, [](char32_t a, char32_t b) { return !is_digit(a) && is_point(b); }, false, true, true);
   spaced = split_pairs(
@@ -92,7 +92,7 @@ std::vector<std::u32string> words_13a(std::u32string text) {
 
 std::vector<std::u32string> segment(std::string_view text) {
   std::u32string points = decode_utf8(text);
-  // Before tokenization, where a hyphen and a line's end would vanish.
+  // Trailing white space is removed first, because the tokenization would remove a hyphen before a line end.
   while (!points.empty() && is_space(points.back())) points.pop_back();
   return words_13a(std::move(points));
 }

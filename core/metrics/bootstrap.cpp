@@ -11,7 +11,7 @@
 namespace polyhead {
 namespace {
 
-// Linear between the two nearest ranks, as numpy's default.
+// Interpolates linearly between the two nearest ranks, as numpy does by default.
 double percentile(const std::vector<double>& sorted, double share) {
   const double rank = share * static_cast<double>(sorted.size() - 1);
   const auto below = static_cast<std::size_t>(rank);
@@ -57,7 +57,7 @@ std::vector<PairedDraw> paired_bootstrap(std::span<const std::vector<double>> fi
       draws < 1 || !std::ranges::all_of(first, fits) || !std::ranges::all_of(second, fits))
     throw Error(Exit::internal, fmt::format("paired_bootstrap: {} and {} seeds, {} numbers in rows of two, {} draws",
                                             seeds, second.size(), numbers, draws));
-  // What a draw adds for a sample lies together: [samples, systems, seeds, 2].
+  // The summands of a sample are stored together: [samples, systems, seeds, 2].
   const std::size_t width = 4 * seeds;
   std::vector<double> table(samples * width);
   for (std::size_t i = 0; i < samples; ++i)

@@ -24,7 +24,7 @@ void add_chrf(std::span<double> sums, std::string_view hypothesis, std::string_v
   if (sums.size() != kChrfSums) throw Error(Exit::internal, "add_chrf: the span does not hold kChrfSums numbers");
   const std::u32string hypothesis_text = without_spaces(hypothesis), reference_text = without_spaces(reference);
   const auto ngrams = [](std::u32string_view text, std::size_t n) { return text.size() < n ? 0 : text.size() - n + 1; };
-  std::unordered_map<std::u32string_view, int> left;  // of the reference's n-grams, those not matched yet
+  std::unordered_map<std::u32string_view, int> left;  // n-grams of the reference that are not matched yet
   for (std::size_t n = 1; n <= kOrders; ++n) {
     left.clear();
     for (std::size_t i = 0; i < ngrams(reference_text, n); ++i)
@@ -36,7 +36,7 @@ void add_chrf(std::span<double> sums, std::string_view hypothesis, std::string_v
       --found->second;
       ++matches;
     }
-    // Of an order that the reference is too short for, the hypothesis' n-grams do not count.
+    // The hypothesis' n-grams of an order do not count if the reference is too short for that order.
     if (!left.empty()) sums[3 * (n - 1)] += static_cast<double>(ngrams(hypothesis_text, n));
     sums[3 * (n - 1) + 1] += static_cast<double>(ngrams(reference_text, n));
     sums[3 * (n - 1) + 2] += static_cast<double>(matches);

@@ -9,7 +9,7 @@
 namespace polyhead {
 namespace {
 
-// Within a class's three sums.
+// Indices of a class's three sums.
 enum { kRight, kGold, kPredicted, kPerClass };
 
 void check_size(const Scores& scores, std::int64_t classes) {

@@ -1,4 +1,4 @@
-// F1 of the entities that BIO, IOB1 and IOBES tags mark, as seqeval's default mode and conlleval count them.
+// F1 of the entities that BIO, IOB1 and IOBES tags mark, counted as in seqeval's default mode and conlleval.
 #include <algorithm>
 #include <set>
 #include <string_view>
@@ -9,20 +9,20 @@
 namespace polyhead {
 namespace {
 
-// One of `letters`, alone or as in "B-TYPE".
+// Whether the tag is one of `letters`, alone or as in "B-TYPE".
 bool is_tag(std::string_view label, std::string_view letters) {
   return !label.empty() && letters.find(label[0]) != std::string_view::npos &&
          (label.size() == 1 || (label[1] == '-' && label.size() > 2));
 }
 
-using Entity = std::tuple<std::string_view, std::size_t, std::size_t>;  // type, first word, the one after the last
+using Entity = std::tuple<std::string_view, std::size_t, std::size_t>;  // type, first word, word after the last
 
 std::set<Entity> entities(std::span<const std::int64_t> tags, const std::vector<std::string>& labels) {
   std::set<Entity> found;
   std::string_view type;
   std::size_t first = 0;
   bool inside = false;
-  char before = 'O';  // the letter of the word before
+  char before = 'O';  // letter of the previous word
   for (std::size_t word = 0; word <= tags.size(); ++word) {
     const std::string_view tag =
         word < tags.size() && tags[word] >= 0 ? std::string_view(labels[static_cast<std::size_t>(tags[word])]) : "O";
@@ -50,10 +50,11 @@ bool is_bio(const std::vector<std::string>& labels) {
 
 void add_entities(std::span<double> sums, std::span<const std::int64_t> gold, std::span<const std::int64_t> predicted,
                   const std::vector<std::string>& labels) {
-  const std::set<Entity> there = entities(gold, labels), told = entities(predicted, labels);
-  sums[0] += static_cast<double>(std::ranges::count_if(told, [&](const Entity& one) { return there.contains(one); }));
-  sums[1] += static_cast<double>(there.size());
-  sums[2] += static_cast<double>(told.size());
+  const std::set<Entity> expected = entities(gold, labels), found = entities(predicted, labels);
+  sums[0] +=
+      static_cast<double>(std::ranges::count_if(found, [&](const Entity& one) { return expected.contains(one); }));
+  sums[1] += static_cast<double>(expected.size());
+  sums[2] += static_cast<double>(found.size());
 }
 
 double entity_f1(std::span<const double> sums) {

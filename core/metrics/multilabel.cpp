@@ -12,7 +12,7 @@
 namespace polyhead {
 namespace {
 
-// Sum over the distinct scores, falling, of precision there times the recall gained; 0 without positives.
+// Sums precision times the increase of recall over the distinct scores in descending order; 0 without positives.
 double average_precision(const std::vector<double>& gold, const std::vector<double>& score) {
   std::vector<std::size_t> order(gold.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
@@ -50,10 +50,10 @@ MultilabelMetrics multilabel_metrics(std::span<const double> gold, std::span<con
     for (std::size_t i = 0; i < samples; ++i) {
       column[i] = gold[i * classes + c];
       score[i] = probabilities[i * classes + c];
-      const double told = score[i] >= kThreshold ? 1 : 0;
-      right += column[i] * told;
-      either += column[i] + told;
-      if (told != column[i]) equal[i] = false;
+      const double positive = score[i] >= kThreshold ? 1 : 0;
+      right += column[i] * positive;
+      either += column[i] + positive;
+      if (positive != column[i]) equal[i] = false;
     }
     out.macro_f1 += either == 0 ? 0 : 2 * right / either;
     out.average_precision += average_precision(column, score);

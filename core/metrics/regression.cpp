@@ -31,7 +31,7 @@ double pearson(const std::vector<double>& x, const std::vector<double>& y) {
   return std::clamp(both / (std::sqrt(square_x) * std::sqrt(square_y)), -1.0, 1.0);
 }
 
-// From 1; equal values share the mean of their ranks.
+// Returns ranks from 1; equal values share the mean of their ranks.
 std::vector<double> ranks(const std::vector<double>& x) {
   std::vector<std::size_t> order(x.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
@@ -59,25 +59,25 @@ RegressionMetrics regression_metrics(std::span<const double> gold, std::span<con
   const std::size_t samples = gold.size() / outputs;
   if (samples == 0) return {};
   RegressionMetrics sum;
-  std::vector<double> truth(samples), told(samples);
+  std::vector<double> truth(samples), estimate(samples);
   for (std::size_t k = 0; k < outputs; ++k) {
     for (std::size_t i = 0; i < samples; ++i) {
       truth[i] = gold[i * outputs + k];
-      told[i] = predicted[i * outputs + k];
+      estimate[i] = predicted[i * outputs + k];
     }
     const double middle = mean(truth);
     double squares = 0, absolutes = 0, spread = 0;
     for (std::size_t i = 0; i < samples; ++i) {
-      squares += (truth[i] - told[i]) * (truth[i] - told[i]);
-      absolutes += std::abs(truth[i] - told[i]);
+      squares += (truth[i] - estimate[i]) * (truth[i] - estimate[i]);
+      absolutes += std::abs(truth[i] - estimate[i]);
       spread += (truth[i] - middle) * (truth[i] - middle);
     }
     sum.mse += squares / static_cast<double>(samples);
     sum.mae += absolutes / static_cast<double>(samples);
-    // Of a constant truth: 1 when it is hit, else 0, as scikit-learn has it.
+    // For constant targets: 1 if they are predicted exactly, otherwise 0, as in scikit-learn.
     if (samples > 1) sum.r2 += spread > 0 ? 1 - squares / spread : squares == 0 ? 1 : 0;
-    sum.pearson += pearson(truth, told);
-    sum.spearman += pearson(ranks(truth), ranks(told));
+    sum.pearson += pearson(truth, estimate);
+    sum.spearman += pearson(ranks(truth), ranks(estimate));
   }
   const auto k = static_cast<double>(outputs);
   return {sum.mse / k, sum.mae / k, sum.r2 / k, sum.pearson / k, sum.spearman / k};

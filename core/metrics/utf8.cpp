@@ -1,4 +1,4 @@
-// UTF-8 to code points and back, with replacement of invalid bytes.
+// Converts UTF-8 to code points and back, replacing invalid bytes.
 #include "core/metrics/utf8.h"
 
 namespace polyhead {

@@ -1,6 +1,6 @@
-// Activation checkpointing as one autograd function, whose backward runs forward once more. The leaves that f uses are
-// inputs of the function, so their gradients pass through the graph like all others: each is accumulated once a
-// backward, when it is complete.
+// Activation checkpointing as an autograd function whose backward runs forward again. The leaves that f uses are inputs
+// of this function, so their gradients flow through the graph like all others: each is accumulated once per backward,
+// when it is complete.
 #include "core/model/activation_checkpointing.h"
 
 #include <unordered_set>
@@ -21,13 +21,13 @@ using torch::autograd::Node;
 using torch::autograd::tensor_list;
 using Computation = std::function<Tensor(Tensor)>;
 
-// In the form in which an AutogradContext can keep it.
+// In a form that an AutogradContext can store.
 struct Kept : torch::CustomClassHolder {
   explicit Kept(Computation f) : f(std::move(f)) {}
   Computation f;
 };
 
-// Not seen as an input of the function.
+// Hidden from autograd, so that it is not an input of the function.
 struct Result {
   Tensor y;
 };
@@ -53,7 +53,7 @@ struct Checkpointed : torch::autograd::Function<Checkpointed> {
   }
 };
 
-// The leaves other than x that a gradient of y reaches, in the order in which they are found.
+// Returns the leaves other than x that a gradient of y reaches, in the order in which they are found.
 tensor_list leaves_of(const Tensor& y, const Tensor& x) {
   tensor_list leaves;
   std::unordered_set<const Node*> seen;
@@ -82,7 +82,7 @@ torch::Tensor checkpointed(const Computation& f, const Tensor& x) {
   Tensor y = f(cut);
   tensor_list inputs = leaves_of(y, cut);
   inputs.insert(inputs.begin(), x);
-  y = y.detach();  // what f kept inside is dropped here
+  y = y.detach();  // the activations inside f are freed here
   return Checkpointed::apply(at::TensorList(inputs), Result{y}, f);
 }
 

@@ -1,4 +1,4 @@
-// Lays parameters out in one buffer, those that decay first, and draws their initial values by name.
+// Arranges parameters in one buffer, those with weight decay first, and draws initial values by name.
 #include "core/model/arena.h"
 
 #include <xxhash.h>
@@ -21,7 +21,7 @@ std::int64_t padded(std::int64_t size) {
   return (size + kAlignment - 1) / kAlignment * kAlignment;
 }
 
-// Standard normal numbers from a key (Box and Muller).
+// Returns standard normal numbers from a key (Box and Muller), times `deviation`.
 torch::Tensor normal_values(std::uint64_t key, const std::vector<std::int64_t>& shape, double deviation) {
   torch::Tensor values = torch::empty(shape, torch::kFloat64);
   auto* data = values.data_ptr<double>();
@@ -82,8 +82,7 @@ void Arena::finish(const std::string& owner, std::uint64_t seed, torch::TensorOp
       place.fill_(parameter.initial);
     else
       place.copy_(normal_values(derive(owner_key, hash_bytes(parameter.name)), parameter.shape, parameter.initial));
-    // detach() shares the version counter, so a change of the buffer between forward and backward is caught by
-    // autograd.
+    // detach() shares the version counter, so autograd detects a change of the buffer between forward and backward.
     parameter.tensor = place.detach().set_requires_grad(parameter.trainable);
   }
   bind_gradients(gradient_memory ? torch::from_blob(gradient_memory, {elements_}, options).zero_()
@@ -132,7 +131,7 @@ std::uint64_t Arena::hash() const {
 
 double flat_norm(const torch::Tensor& flat) {
   if (flat.is_cuda() || flat.scalar_type() != torch::kFloat32) return flat.to(torch::kFloat64).norm().item<double>();
-  // Eight lanes in double: the compiler vectorises them.
+  // Eight lanes in double, which the compiler vectorises.
   const auto* data = flat.data_ptr<float>();
   const std::int64_t size = flat.numel();
   double lanes[8] = {};

@@ -1,4 +1,4 @@
-// CUDA devices, by LibTorch.
+// CUDA devices, through LibTorch.
 #include <c10/cuda/CUDAFunctions.h>
 #include <c10/cuda/CUDAStream.h>
 #include <fmt/format.h>

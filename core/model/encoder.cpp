@@ -1,4 +1,4 @@
-// The encoder: its parameters, made in the order in which they lie in the arena, and the forward pass.
+// The encoder: its parameters, created in the order of the arena, and the forward pass.
 #include "core/model/encoder.h"
 
 #include <algorithm>
@@ -36,7 +36,7 @@ Encoder::Encoder(const EncoderOptions& options, const AttentionOptions& attentio
   } else if (inputs.pairs) {
     segment_ = arena_.constant("segment.weight", {2, options.dim}, 0);
   }
-  // The sum over all residual branches keeps its variance.
+  // Keeps the variance of the sum over all residual branches.
   const BlockForm form{.post_norm = bert(), .gain = 1 / std::sqrt(2.0 * static_cast<double>(options.layers))};
   for (std::int64_t i = 0; i < options.layers; ++i) {
     const std::string name = fmt::format("layers.{}", i);
@@ -75,7 +75,8 @@ torch::Tensor Encoder::embed(const Input& input, const Segments& segments) const
   if (input.vectors.empty()) {
     x = look_up(input.tokens);
   } else {
-    // The tokens between the vectors are looked up together: each look-up's backward is as large as the table.
+    // The tokens between the vectors are looked up together, because the backward of each look-up is as large as the
+    // table.
     std::vector<torch::Tensor> tokens;
     std::vector<std::int64_t> lengths;
     std::int64_t row = 0;
@@ -122,7 +123,7 @@ torch::Tensor Encoder::run_block(std::size_t i, const torch::Tensor& states, con
                                : options_.drop_path * static_cast<double>(i) / static_cast<double>(blocks_.size() - 1);
   const auto site = static_cast<std::int64_t>(1 + 2 * i);
   const auto path = [&](std::int64_t at) { return keys.path(at, drop_path, segments, states.scalar_type()); };
-  torch::Tensor x = states, beside;  // beside: mtan's features, or ple's shared path
+  torch::Tensor x = states, beside;  // beside: the features of mtan, or the shared path of ple
   if (states.size(1) > options_.dim) {
     const auto both = states.split(options_.dim, 1);
     x = both[0];
@@ -168,7 +169,7 @@ Encoder::Output Encoder::forward(const Input& input, const Segments& segments, c
   const Rotary rotary =
       bert() ? Rotary() : Rotary::at(segments.positions, options_.dim / options_.heads, x.scalar_type());
   for (std::size_t i = 0; i < blocks_.size(); ++i) {
-    // By value: backward may call it again.
+    // Captured by value, because backward may call it again.
     const auto run = [this, i, segments, rotary, keys, tasks](const torch::Tensor& states) {
       return run_block(i, states, segments, rotary, keys, tasks);
     };

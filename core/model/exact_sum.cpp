@@ -1,4 +1,4 @@
-// Most of an embedding's gradient is zero: blocks of zeros are read, and that is all.
+// Adds rounded terms as integers. Most of an embedding's gradient is zero, so blocks of zeros are skipped.
 #include "core/model/exact_sum.h"
 
 #include <fmt/format.h>
@@ -15,7 +15,7 @@ namespace {
 
 constexpr std::int64_t kBlock = 64;  // elements
 
-// True when all of the terms are below `limit` units. Rounds halves away from zero.
+// Returns true if all terms are below `limit` units. Rounds half away from zero.
 template <class T>
 __attribute__((always_inline)) inline bool accumulate_blocks(T* terms, std::int64_t* sums, std::int64_t elements,
                                                              double units, double limit) {
@@ -37,7 +37,7 @@ __attribute__((always_inline)) inline bool accumulate_blocks(T* terms, std::int6
   return good;
 }
 
-// One for each type: the attribute takes no templates.
+// One function per type, because the attribute does not support templates.
 POLYHEAD_CLONES bool accumulate_floats(float* terms, std::int64_t* sums, std::int64_t elements, double units,
                                        double limit) {
   return accumulate_blocks(terms, sums, elements, units, limit);

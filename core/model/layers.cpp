@@ -1,4 +1,4 @@
-// Layers of the encoder's and the decoders' blocks: linear, norm, feed-forward, packed self-attention.
+// The layers of encoder and decoder blocks: linear, norm, feed-forward, packed self-attention.
 #include "core/model/layers.h"
 
 #include <cmath>
@@ -75,7 +75,7 @@ torch::Tensor SelfAttention::operator()(const torch::Tensor& x, const Segments& 
                                         const AttentionDropout& weights, const torch::Tensor& path) const {
   const auto attention = [&](const torch::Tensor& in) {
     const std::int64_t dim = in.size(1);
-    // unbind, not three slices: its backward is one pass.
+    // unbind instead of three slices, because its backward is a single pass.
     const auto parts = qkv(in).view({in.size(0), 3, heads, dim / heads}).unbind(1);
     const torch::Tensor read = packed_attention(rotate(parts[0], rotary), rotate(parts[1], rotary), parts[2], {},
                                                 segments, segments, causal, weights);

@@ -1,4 +1,4 @@
-// Built without CUDA: the CPU, and an error that says so.
+// For builds without CUDA: supports the CPU only, and reports that.
 #include <fmt/format.h>
 
 #include "core/base/error.h"

@@ -1,5 +1,5 @@
-// Operations over packed sequences, with their own gradients: dropout by counter, rotary positions, attention within
-// each sequence, sums by sequence.
+// Operations on packed sequences with hand-written gradients: dropout by counter, rotary positions, attention within
+// each sequence, and sums over sequences.
 #include "core/model/operations.h"
 
 #include <ATen/Parallel.h>
@@ -17,14 +17,14 @@ using torch::Tensor;
 using torch::autograd::AutogradContext;
 using torch::autograd::tensor_list;
 
-// An autograd function takes no undefined tensor.
+// An autograd function does not accept undefined tensors.
 std::optional<Tensor> optional(const Tensor& tensor) {
   return tensor.defined() ? std::optional(tensor) : std::nullopt;
 }
 
 constexpr std::int64_t kChannelStep = 0x9e3779b9LL;
 
-// A 32-bit hash of (row key, channel): Wellons' lowbias32. The same numbers come from the tensor form below.
+// A 32-bit hash of (row key, channel): Wellons' lowbias32. The tensor form below gives the same numbers.
 inline std::uint32_t channel_bits(std::uint32_t row, std::uint32_t channel) {
   std::uint32_t x = row + channel * static_cast<std::uint32_t>(kChannelStep);
   x = (x ^ (x >> 16)) * 0x7feb352dU;
@@ -46,7 +46,7 @@ Tensor mask_of(const Tensor& keys, const Tensor& channels, double p, torch::Scal
   return x.ge(static_cast<std::int64_t>(drop_threshold(p))).to(dtype) / (1 - p);
 }
 
-// The inner loops; each clone does the same operations in the same order.
+// The inner loops. Each clone performs the same operations in the same order.
 #define POLYHEAD_DROPOUT_ROW(T)                                                                                      \
   POLYHEAD_CLONES void dropout_row(const T* x, const T* residual, std::uint32_t key, T* out, std::uint32_t channels, \
                                    std::uint32_t threshold, T scale) {                                               \
@@ -109,7 +109,7 @@ struct DropoutAdd : torch::autograd::Function<DropoutAdd> {
   }
 };
 
-// direction = 1 turns forward, -1 backward (the transposed rotation).
+// direction = 1 rotates forward, -1 backward (the transposed rotation).
 Tensor turn(const Tensor& x, const Tensor& cosine, const Tensor& sine, int direction) {
   const std::int64_t heads = x.size(1), half = x.size(2) / 2;
   if (x.is_cuda()) {
@@ -147,12 +147,12 @@ struct Rotate : torch::autograd::Function<Rotate> {
   }
 };
 
-// [tokens, heads, head] rows of one sequence as [heads, length, head], a view.
+// Returns the [tokens, heads, head] rows of one sequence as [heads, length, head], a view.
 Tensor rows_of(const Tensor& x, const std::vector<std::int64_t>& offsets, std::size_t sequence) {
   return x.narrow(0, offsets[sequence], offsets[sequence + 1] - offsets[sequence]).transpose(0, 1);
 }
 
-// Gathers rows and sums segments only: no scattered additions, whose order a GPU does not fix.
+// Uses only gathers and segment sums, because the order of scattered additions is not fixed on a GPU.
 struct SegmentSoftmax : torch::autograd::Function<SegmentSoftmax> {
   static Tensor reduce(const char* kind, const Tensor& x, const Tensor& lengths) {
     return at::segment_reduce(x, kind, lengths, {}, {}, 0, /*unsafe=*/true);
@@ -170,11 +170,11 @@ struct SegmentSoftmax : torch::autograd::Function<SegmentSoftmax> {
   }
 };
 
-// A query's weights on key j under attention head h are channel h 2^20 + j of the query's row.
+// A query's weight on key j in attention head h is channel h 2^20 + j of the query's row.
 constexpr std::int64_t kHeadChannels = std::int64_t{1} << 20;
 
-// What dropout leaves of one sequence's attention weights x: [heads, rows, columns], contiguous, or x itself without
-// keys. first: the sequence's first row of queries.
+// Applies dropout to one sequence's attention weights x, [heads, rows, columns], contiguous. Returns x itself without
+// keys. first: the first row of the sequence's queries.
 Tensor drop_weights(const Tensor& x, const std::optional<Tensor>& keys, double p, std::int64_t first) {
   if (!keys) return x;
   Tensor out = torch::empty_like(x);
@@ -194,8 +194,8 @@ Tensor drop_weights(const Tensor& x, const std::optional<Tensor>& keys, double p
   return out;
 }
 
-// Per sequence on strided views, without gathering or padding; probabilities are kept for backward, as they were before
-// dropout.
+// Processes each sequence on strided views, without gathering or padding. The probabilities before dropout are stored
+// for backward.
 struct PackedAttention : torch::autograd::Function<PackedAttention> {
   static Tensor forward(AutogradContext* context, const Tensor& q, const Tensor& k, const Tensor& v,
                         const std::optional<Tensor>& bias, const std::vector<std::int64_t>& query_offsets,
@@ -326,7 +326,7 @@ AttentionDropout DropoutKeys::attention(std::int64_t site, double p) const {
 
 torch::Tensor DropoutKeys::path(std::int64_t site, double p, const Segments& segments, torch::ScalarType dtype) const {
   if (!on() || p == 0) return {};
-  // Of the first token's key, as if for channel -1.
+  // The key of the first token, used as for channel -1.
   const Tensor first = rows_.select(0, site).index_select(0, segments.lengths.cumsum(0) - segments.lengths);
   return dropout_mask(first + (0x100000000LL - kChannelStep), 1, p, dtype)
       .repeat_interleave(segments.lengths, 0, segments.tokens());
@@ -359,7 +359,8 @@ torch::Tensor packed_attention(const Tensor& q, const Tensor& k, const Tensor& v
                                 dropout.p);
 }
 
-// LibTorch's fused attention, which takes no mask of ours for its dropout: with dropout it is composed.
+// LibTorch's fused attention. It does not accept our mask for dropout, so with dropout attention is composed of single
+// operations.
 torch::Tensor padded_attention(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& bias,
                                const Segments& queries, const Segments& keys, bool causal,
                                const AttentionDropout& dropout) {

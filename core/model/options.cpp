@@ -1,4 +1,4 @@
-// The checks of the model's and the optimizer's options.
+// Checks the options of the model and the optimizer.
 #include "core/model/options.h"
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// Sharing by the formulas in the header: each task's own parts on its rows, shared experts on all rows at once.
+// Implements the formulas in the header: each task's own parts on its rows, and shared experts on all rows at once.
 #include "core/model/sharing.h"
 
 #include <cmath>
@@ -26,7 +26,7 @@ std::int64_t expert_width(const EncoderOptions& options) {
 
 Experts::Experts(Arena& arena, const std::string& name, std::int64_t count, const EncoderOptions& options) {
   const std::int64_t width = expert_width(options), dim = options.dim;
-  // As Linear would start each expert's matrices in a block of this form.
+  // The same initial values that Linear would give each expert's matrices in a block of this form.
   const bool bert = options.form == "bert";
   const double deviation = bert ? 0.02 : std::sqrt(2.0 / static_cast<double>(dim + width)),
                gain = bert ? 1 : 1 / std::sqrt(2.0 * static_cast<double>(options.layers));
@@ -111,7 +111,8 @@ std::pair<torch::Tensor, torch::Tensor> MixtureOfExperts::operator()(const torch
   std::vector<torch::Tensor> shared_logits;
   if (gate) shared_logits = at::linear(shared, gate->tensor).split_with_sizes(rows);
   struct Path {
-    std::vector<torch::Tensor> gates, sums;  // by task: of the shared experts [rows, K], over its own [rows, dim]
+    std::vector<torch::Tensor> gates,
+        sums;  // by task: gates of the shared experts, [rows, K]; sums over the task's own, [rows, dim]
   } of_task, of_all;
   for (std::size_t k = 0; k < tasks.size(); ++k) {
     const TaskLayers::Layer& layer = tasks[k].layers->layer(i);
@@ -154,7 +155,7 @@ double sharing_work(const EncoderOptions& options) {
   if (options.share != "ple") return 0;
   const auto task_experts = static_cast<double>(options.task_experts);
   const double width = task_experts * static_cast<double>(expert_width(options));
-  // Beside the tasks' path the shared one: attention, and products with `down` once more.
+  // The shared path in addition to the task's path: attention, and the products with `down` again.
   const double path = 4 * dim * dim + dim * (static_cast<double>(options.ffn) + width);
   return blocks * dim * (experts + task_experts + 2 * width) + (blocks - 1) * path;
 }

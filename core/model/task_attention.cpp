@@ -1,4 +1,4 @@
-// Task attention by its formulas, in plain tensor operations.
+// Implements the formulas of task attention with plain tensor operations.
 #include "core/model/task_attention.h"
 
 #include <cmath>
@@ -6,7 +6,7 @@
 namespace polyhead {
 namespace {
 
-// s_it of all words and tasks at once: keys once, all queries in one product. [heads, tokens, slots]
+// Returns s_it of all words and tasks, [heads, tokens, slots]: keys are computed once, and all queries in one product.
 torch::Tensor task_scores(const torch::Tensor& states, const torch::Tensor& key, const torch::Tensor& queries,
                           double temperature) {
   const std::int64_t heads = queries.size(1), width = queries.size(2);

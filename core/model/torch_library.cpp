@@ -1,4 +1,4 @@
-// LibTorch's version by its headers, and the file that was loaded.
+// The version of LibTorch's headers, and the file that was loaded.
 #include "core/model/torch_library.h"
 
 #include <ATen/Version.h>

@@ -1,4 +1,4 @@
-// AdamW in a call of LibTorch's fused kernel for each stretch of the arena with one decay and one learning rate.
+// Runs AdamW with one call of LibTorch's fused kernel for each part of the arena with the same decay and learning rate.
 #include "core/optimizer/adamw.h"
 
 #include <algorithm>
@@ -46,7 +46,7 @@ void AdamW::step(Arena& arena, const OptimizerOptions& options, double lr, doubl
     const auto of = [&](const torch::Tensor& flat) {
       return std::vector<torch::Tensor>{flat.narrow(0, slice.begin - part.begin, slice.end - slice.begin)};
     };
-    // lr is passed to the kernel as a plain number; the counter as a tensor, as it wants.
+    // The kernel expects lr as a plain number and the counter as a tensor.
     at::_fused_adamw_(of(values), of(gradients), of(mean), of(square), {}, {count}, lr * slice.scale, options.beta1,
                       options.beta2, slice.decay ? options.weight_decay : 0, options.epsilon,
                       /*amsgrad=*/false, /*maximize=*/false);

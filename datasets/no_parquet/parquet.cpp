@@ -1,4 +1,4 @@
-// Stands in for the reader of Parquet in a program built without Apache Arrow.
+// Replaces the reader of Parquet in a program that was built without Apache Arrow.
 #include "datasets/parquet.h"
 
 #include "datasets/byte_stream.h"

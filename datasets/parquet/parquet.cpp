@@ -1,4 +1,4 @@
-// Loads libpolyhead_parquet.so, and Apache Arrow with it, when the first Parquet file is opened.
+// Loads libpolyhead_parquet.so, and with it Apache Arrow, when the first Parquet file is opened.
 #include "datasets/parquet.h"
 
 #include <dlfcn.h>
@@ -19,10 +19,10 @@ constexpr const char* kModule = "libpolyhead_parquet.so";
 
 struct Loaded {
   OpenParquetRows* open = nullptr;
-  std::string error;  // of the dynamic linker
+  std::string error;  // message of the dynamic linker
 };
 
-// In a build the module lies beside the program; elsewhere the program's run path leads to it.
+// In a build folder the module is next to the program; elsewhere the program's run path finds it.
 Loaded load() {
   std::error_code ignored;
   const std::filesystem::path beside = std::filesystem::read_symlink("/proc/self/exe", ignored).parent_path() / kModule;

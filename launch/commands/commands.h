@@ -1,4 +1,4 @@
-// The subcommands: each takes its options and the world, and returns the exit code.
+// The subcommands. Each takes its options and the world, and returns the exit code.
 #pragma once
 
 #include <filesystem>
@@ -6,8 +6,8 @@
 #include <string_view>
 
 #include "core/model/options.h"
-#include "distributed/communicator/communicator.h"
 #include "distributed/checkpoint/trained.h"
+#include "distributed/communicator/communicator.h"
 #include "launch/options.h"
 
 namespace polyhead {
@@ -18,24 +18,24 @@ int run_import(const Config& config, Communicator& world);
 std::span<const Option> synthetic_options();
 int run_synthetic(const Config& config, Communicator& world);
 
-// The table of train is train_options(), in launch/options.h.
+// The options of train are train_options(), in launch/options.h.
 int run_train(const Config& config, Communicator& world);
 
-// Its own options, then those of train.
+// The options of plan, followed by those of train.
 std::span<const Option> plan_options();
 int run_plan(const Config& config, Communicator& world);
-// What --calibrate does: measures with steps of the configuration, which needs the options of train, writes the
+// Implements --calibrate: runs training steps of the configuration, which needs the options of train, writes the
 // machine's figures to `file` and prints task.NAME.cost. Collective.
 int run_calibration(const Config& config, const std::filesystem::path& file, Communicator& world);
 
-// Throws Error(usage) where a command would write over a file that it reads: `out` is `in`, by any path or link.
+// Throws Error(usage) if a command would overwrite a file that it reads: `out` is `in`, by any path or link.
 void check_not_input(const std::filesystem::path& out, std::string_view out_option, const std::filesystem::path& in,
                      std::string_view in_option);
 
 std::span<const Option> evaluate_options();
 int run_evaluate(const Config& config, Communicator& world);
 
-std::span<const Option> compare_options();  // its own, and the sections of train_options()
+std::span<const Option> compare_options();  // followed by the sections of train_options()
 int run_compare(const Config& config, Communicator& world);
 
 std::span<const Option> inspect_options();
@@ -48,9 +48,9 @@ std::span<const Option> doctor_options();
 int run_doctor(const Config& config, Communicator& world);
 
 std::span<const Option> predict_options();
-// Of both evaluate and predict: --beam and --length-penalty; and the model of --run-dir, --checkpoint, --weights,
-// --threads and --device with the heads of `tasks` (names; empty: all). Damaged checkpoints that are passed over are
-// named on stderr. Throws as load_trained.
+// Used by evaluate and predict. search_options() reads --beam and --length-penalty. load_run() loads the model of
+// --run-dir, --checkpoint, --weights, --threads and --device with the heads of `tasks` (names; empty: all). It reports
+// damaged checkpoints that are skipped on stderr. Throws as load_trained().
 SearchOptions search_options(const Config& config);
 TrainedModel load_run(std::string_view command, const Config& config, const std::vector<std::string>& tasks,
                       Communicator& world);

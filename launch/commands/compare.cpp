@@ -1,6 +1,6 @@
-// `polyhead compare`: trains each task alone and all together, or two configurations, over several seeds, one run after
-// another as `polyhead train` would, and tells the differences on a split. OUT/NAME/ holds one run: run.ini, its
-// configuration, run/, its run folder, log, what training printed, and SPLIT.rows.json, its evaluation.
+// `polyhead compare`: trains each task alone and all tasks together, or two configurations, with several seeds, one run
+// after another as `polyhead train` would. Then it reports the differences on a split. OUT/NAME/ belongs to one run:
+// run.ini is its configuration, run/ its run folder, log the output of training, and SPLIT.rows.json its evaluation.
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -41,11 +41,11 @@ namespace fs = std::filesystem;
 struct Run {
   std::string name;
   fs::path folder;
-  Config config;                   // resolved, as train would
+  Config config;                   // resolved as by train
   std::vector<std::string> tasks;  // to evaluate
 };
 
-// All runs in the order of training; of_first[task][i] is the run of seed i that the first system has for a task.
+// All runs in the order of training. of_first[task][i] is the run of the first system with seed i for a task.
 struct Plan {
   std::string first, second;
   std::vector<std::uint64_t> seeds;
@@ -59,7 +59,7 @@ Config configuration(const Config& config) {
   return out;
 }
 
-// --against FILE, with what the command line says of both.
+// Reads --against FILE, with the options of the command line that apply to both configurations.
 Config other_configuration(const Config& config, const Config& mine) {
   Config other = read_config(train_options(), config.path("against"));
   other.take_sections(config, true);
@@ -78,12 +78,13 @@ void check_runs_end(const Config& config) {
     throw Error(Exit::config, fmt::format("{}: compare trains to the end; leave it out", config.quote("run.stop_at")));
 }
 
-// A task alone takes its quota of a step of all tasks, as long; that must be one number, and never end earlier.
+// A task that trains alone takes its quota of the joint step, for the same number of steps. So the quota must not
+// change, and no task may end earlier.
 void check_equal_samples(const Config& config, const TrainOptions& options) {
   const char* cure = "leave it out, or compare two configurations with --against";
   if (config.has("mixture.phases"))
-    throw Error(Exit::config, fmt::format("{}: phases change the tasks' samples a step, which those of a task alone do "
-                                          "not follow; {}",
+    throw Error(Exit::config, fmt::format("{}: phases change the tasks' samples per step, but a task that trains alone "
+                                          "has the same number in every step; {}",
                                           config.quote("mixture.phases"), cure));
   std::vector<std::string> patience = {"run.patience"};
   for (const std::string& task : options.tasks) patience.push_back(fmt::format("task.{}.patience", task));
@@ -94,7 +95,7 @@ void check_equal_samples(const Config& config, const TrainOptions& options) {
                                             config.quote(key), cure));
 }
 
-// Resolves the configuration, refuses a folder that holds another run, and adds the run to the plan. -> its place.
+// Resolves the configuration, refuses a folder that holds another run, and adds the run to the plan. Returns its index.
 std::size_t add_run(Plan& plan, const std::string& name, const fs::path& out, Config config, std::uint64_t seed,
                     const Manifest& manifest, const std::vector<std::string>& tasks) {
   Run run{fmt::format("{}-seed{}", name, seed), {}, std::move(config), tasks};
@@ -102,7 +103,7 @@ std::size_t add_run(Plan& plan, const std::string& name, const fs::path& out, Co
   run.config.resolve("run.seed", std::to_string(seed), "polyhead compare");
   run.config.resolve("run.run_dir", (run.folder / "run").string(), "polyhead compare");
   train_options_of(run.config, manifest);
-  // What only another of the runs uses.
+  // Removes values that only other runs use.
   for (const std::string& name : without_effect(run.config, kinds_of(manifest))) run.config.erase(name);
   std::error_code code;
   if (const fs::path before = run.folder / "run" / "config.ini"; fs::exists(before, code))
@@ -112,8 +113,8 @@ std::size_t add_run(Plan& plan, const std::string& name, const fs::path& out, Co
   return plan.runs.size() - 1;
 }
 
-// Refuses options without effect: of a configuration's own file, and of the command line, which holds for both, where
-// they have none in either. Both are resolved; `other` may be null.
+// Refuses options without effect: those of a configuration's own file, and those of the command line, which apply to
+// both configurations, if they have no effect in either. Both are resolved; `other` may be null.
 void check_effects(const Config& mine, const Config* other, const Manifest& manifest) {
   const TaskKinds kinds = kinds_of(manifest);
   const std::vector<std::string> there = other == nullptr ? std::vector<std::string>() : without_effect(*other, kinds);
@@ -122,7 +123,7 @@ void check_effects(const Config& mine, const Config* other, const Manifest& mani
       refuse_without_effect(mine, kinds, name);
 }
 
-// The tasks of `trained` that have samples to compare on; the others are told.
+// Returns the tasks of `trained` that have samples in the split; the others are reported.
 std::vector<std::string> with_split(const std::vector<std::string>& trained, const Manifest& manifest,
                                     const std::string& split) {
   std::vector<std::string> tasks;
@@ -158,8 +159,8 @@ void plan_alone_and_together(Plan& plan, const Config& config, const Config& min
       Config single = mine;
       single.keep_tasks({task});
       single.resolve("run.tasks", task, "polyhead compare");
-      single.resolve("run.data_hash", "", "polyhead compare");  // of all tasks
-      single.resolve("run.best", "", "polyhead compare");       // may be of another task
+      single.resolve("run.data_hash", "", "polyhead compare");  // belongs to all tasks
+      single.resolve("run.best", "", "polyhead compare");       // may name another task
       single.resolve("mixture.batch", std::to_string(quota[t].samples), "polyhead compare");
       plan.of_first[task].push_back(
           add_run(plan, "single-" + task, config.path("out"), std::move(single), seed, manifest, {task}));
@@ -212,7 +213,7 @@ bool trained_already(const Run& run) try {
   return false;
 }
 
-// Trains what is not done yet. -> false when a signal ended it.
+// Trains the runs that are not done yet. Returns false if a signal ended it.
 bool train_runs(const Plan& plan, const std::string& launcher) {
   std::vector<std::string> words;
   std::istringstream stream(launcher);
@@ -237,18 +238,17 @@ bool train_runs(const Plan& plan, const std::string& launcher) {
     command.insert(command.end(), {"train", "-c", (run.folder / "run.ini").string()});
     const int ended = stop_requested() ? static_cast<int>(Exit::preempted)
                                        : run_child_program(command, run.folder / "log", stop_requested());
-    // After a signal mpirun may end with a code of its own.
+    // After a signal, mpirun may end with an exit code of its own.
     if (ended != 0 && (stop_requested() || ended == static_cast<int>(Exit::preempted))) {
-      say("{}: stopped by a signal; the same command goes on from here\n", where);
+      say("{}: stopped by a signal; the same command resumes from here\n", where);
       return false;
     }
     if (ended != 0) {
       const bool known = ended == 65 || ended == 73 || ended == 76 || ended == 78;
-      throw Error(
-          known ? static_cast<Exit>(ended) : Exit::internal,
-          fmt::format("the run {} ended with code {}: {} (all that it printed: {}). When the cause is gone, the "
-                      "same command goes on",
-                      run.name, ended, last_line(run.folder / "log"), (run.folder / "log").string()));
+      throw Error(known ? static_cast<Exit>(ended) : Exit::internal,
+                  fmt::format("the run {} ended with code {}: {} (all that it printed: {}). After the cause is fixed, "
+                              "the same command resumes it",
+                              run.name, ended, last_line(run.folder / "log"), (run.folder / "log").string()));
     }
     say("{}: trained in {}\n", where,
         duration(std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count()));
@@ -256,20 +256,21 @@ bool train_runs(const Plan& plan, const std::string& launcher) {
   return true;
 }
 
-using Rows = std::map<std::string, std::vector<double>>;  // of each task
+using Rows = std::map<std::string, std::vector<double>>;  // by task
 
-// What an evaluation depends on.
+// Returns a hash of everything that an evaluation depends on.
 std::string evaluation_key(const Status& status, const Run& run, const Manifest& manifest, const std::string& split) {
   std::string content = fmt::format("{} {} {}\n", status.parameter_hash, split, manifest.tokenizer.sha256);
   for (const std::string& task : run.tasks)
-    if (is_bio(manifest.task(task).labels)) content += fmt::format("{} entity_f1\n", task);  // once rows of accuracy
+    if (is_bio(manifest.task(task).labels))
+      content += fmt::format("{} entity_f1\n", task);  // earlier versions had rows of accuracy
   for (const std::string& task : run.tasks)
     for (const ShardInfo& shard : manifest.task(task).splits.at(split).shards)
       content += fmt::format("{} {} {} {}\n", task, shard.file, shard.samples, shard.sha256);
   return to_hex(hash_bytes(content));
 }
 
-// nullopt when a signal ended it.
+// Returns nullopt if a signal ended it.
 std::optional<Rows> evaluate_run(const Run& run, const Manifest& manifest, const std::string& split,
                                  Communicator& world) {
   const Status status = read_status(run.folder / "run").value();
@@ -279,7 +280,7 @@ std::optional<Rows> evaluate_run(const Run& run, const Manifest& manifest, const
   if (fs::exists(file, code)) try {
       const auto json = nlohmann::json::parse(read_file(file));
       if (json.at("key") == key) return json.at("rows").get<Rows>();
-    } catch (const nlohmann::json::exception&) {  // of another program; evaluated anew
+    } catch (const nlohmann::json::exception&) {  // written by another program; the run is evaluated again
     }
   const std::string device = resolve_device(run.config.text("run.device"));
   const auto given = static_cast<int>(run.config.integer("run.threads"));
@@ -365,7 +366,7 @@ int run_compare(const Config& config, Communicator& world) {
     std::optional<Rows> of_run;
     if (!stop_requested()) of_run = evaluate_run(run, manifest, split, world);
     if (!of_run) {
-      say("stopped by a signal while {} was to be evaluated; the same command continues from here\n", run.name);
+      say("stopped by a signal before {} was evaluated; the same command resumes from here\n", run.name);
       return static_cast<int>(Exit::preempted);
     }
     rows.push_back(std::move(*of_run));

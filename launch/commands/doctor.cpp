@@ -1,4 +1,5 @@
-// polyhead doctor: what this machine, or under a launcher every worker's, offers, and what will not work there.
+// polyhead doctor: checks this machine, or under a launcher the machines of all workers, and reports what will not
+// work.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -14,7 +15,7 @@ namespace {
 
 using nlohmann::json;
 
-// What this worker finds. Collective.
+// Returns the findings of this worker. Collective.
 std::vector<Finding> examine(const Config& config, const Launcher& launcher, Communicator& world) {
   const std::vector<std::string> hosts = world.all_gather_strings("doctor.hosts", host_name());
   const auto here = static_cast<int>(std::ranges::count(hosts, host_name()));
@@ -32,13 +33,13 @@ std::vector<Finding> examine(const Config& config, const Launcher& launcher, Com
   add(look_at_interfaces(host_count));
   add(look_at_shared_memory("/dev/shm", here));
   add(look_at_limits());
-  // Where runs would be written.
+  // The folder in which runs would be written.
   add(look_at_run_folder(config.has("run.run_dir") ? config.path("run.run_dir") : std::filesystem::current_path(),
                          world));
   return all;
 }
 
-// The same subject told by several workers is one finding, with those who say so.
+// A finding, with all workers that have the same one.
 struct Row {
   Finding finding;
   std::vector<int> ranks;
@@ -46,12 +47,13 @@ struct Row {
 
 std::vector<Row> rows_of(const std::vector<std::vector<Finding>>& workers) {
   std::vector<Row> rows;
-  // By subject: the order in which each worker looks is the same.
+  // Subjects are in the same order for all workers.
   for (std::size_t subject = 0; subject < workers[0].size(); ++subject) {
     const std::size_t begin = rows.size();
     for (std::size_t rank = 0; rank < workers.size(); ++rank) {
       const Finding& one = workers[rank][subject];
-      // Numbers that were measured differ from worker to worker; a run folder's are shown of the first that has them.
+      // Measured values differ between workers; those of a run folder are shown for the first worker that has the
+      // finding.
       const auto same = std::find_if(
           rows.begin() + static_cast<std::ptrdiff_t>(begin), rows.end(),
           [&](const Row& row) { return row.finding.text == one.text && row.finding.verdict == one.verdict; });
@@ -64,7 +66,7 @@ std::vector<Row> rows_of(const std::vector<std::vector<Finding>>& workers) {
   return rows;
 }
 
-// Libraries that workers have in different versions.
+// Reports libraries whose versions differ between workers.
 std::vector<Finding> compare_versions(const std::vector<std::vector<Finding>>& workers,
                                       const std::vector<std::string>& hosts) {
   std::vector<Finding> all;
@@ -146,7 +148,7 @@ std::span<const Option> doctor_options() {
 int run_doctor(const Config& config, Communicator& world) {
   json mine = json::array();
   for (const Finding& finding : examine(config, find_launcher(), world)) mine.push_back(json_of(finding));
-  // Whatever bytes the system's names hold.
+  // Names from the system may contain arbitrary bytes.
   const std::string words = mine.dump(-1, ' ', false, json::error_handler_t::replace);
   std::vector<std::vector<Finding>> workers;
   for (const std::string& one : world.all_gather_strings("doctor.findings", words)) {

@@ -1,4 +1,5 @@
-// `polyhead evaluate`: a run's metrics on a split, beside what the train split alone would predict.
+// `polyhead evaluate`: computes a run's metrics on a split, and compares them with predictions from the train split
+// alone.
 #include <fmt/format.h>
 
 #include <cmath>
@@ -16,10 +17,10 @@
 namespace polyhead {
 namespace {
 
-constexpr int kDraws = 1000;  // of the bootstrap
+constexpr int kDraws = 1000;  // number of bootstrap draws
 constexpr std::uint64_t kDrawSeed = 1;
 
-// The manifest's task, if it is still what the model was trained for.
+// Returns the task of the manifest. Throws Error(data) unless it is still the one that the model was trained for.
 const TaskInfo& same_task(const Manifest& manifest, const TrainedTask& trained, const std::string& data) {
   const TaskInfo& info = manifest.task(trained.name);
   if (info.kind != trained.kind || info.labels != trained.labels || info.outputs != trained.outputs)
@@ -36,7 +37,7 @@ Headline headline_of(const TrainedTask& task) {
   return headline(task.kind, is_bio(task.labels));
 }
 
-// accuracy: its interval where that is not the headline metric.
+// accuracy: the interval of the accuracy, if that is not the primary metric.
 std::vector<TaskResult> rows_of(const TrainedTask& task, const Evaluation& evaluation, const Interval& interval,
                                 const Interval& accuracy) {
   const auto& metrics = evaluation.metrics;
@@ -54,7 +55,7 @@ std::vector<TaskResult> rows_of(const TrainedTask& task, const Evaluation& evalu
   row.baseline_value = metrics.at(first.baseline_key);
   row.lower_is_better = first.lower_is_better;
   std::vector<TaskResult> rows = {row};
-  // Metrics without an interval; without a baseline where it has no such key.
+  // Adds metrics without an interval, and without a baseline if there is no value for its key.
   const auto add = [&](const char* key, const char* name, const std::string& baseline_key, const char* baseline) {
     if (!metrics.contains(key)) return;
     TaskResult more = row;
@@ -80,7 +81,7 @@ std::vector<TaskResult> rows_of(const TrainedTask& task, const Evaluation& evalu
   return rows;
 }
 
-// On stderr, where many tokens of the samples that are evaluated are unknown.
+// Warns on stderr if many tokens of the evaluated samples are unknown.
 void warn_of_unknown(const TaskInfo& info, const std::string& split, const SplitReader& reader,
                      const TrainedModel& trained, std::uint64_t at_most) {
   if (reader.feature_width() > 0) return;

@@ -1,4 +1,4 @@
-// polyhead import: an import description to a data set.
+// polyhead import: converts sample files into a data set, following an import description.
 #include "datasets/import.h"
 
 #include <fmt/format.h>
@@ -19,7 +19,7 @@
 namespace polyhead {
 namespace {
 
-// 'columns = text:sentence' says which of the file's names stands for a part; 'columns = text, label' names the columns
+// 'columns = text:sentence' maps the names of the file to parts of a sample; 'columns = text, label' lists the columns
 // in the order of the file.
 void read_columns(const Config& config, const std::string& key, ImportTask& task) {
   const auto fail = [&](const std::string& what) {
@@ -38,7 +38,7 @@ void read_columns(const Config& config, const std::string& key, ImportTask& task
       fail(fmt::format("a sample has no part '{}'{}; write ours:theirs, as in text:sentence; the parts are {}", ours,
                        did_you_mean(ours, parts), fmt::join(parts, ", ")));
     if (theirs.empty())
-      fail(fmt::format("'{}' is without the file's name for it; write for example text:sentence", one));
+      fail(fmt::format("'{}' lacks the name that the file uses; write for example text:sentence", one));
     if (!task.fields.emplace(ours, theirs).second) fail(fmt::format("'{}' is given twice; keep one of them", ours));
   }
   std::vector<Part> useful = needed_parts(task.kind);

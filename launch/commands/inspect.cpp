@@ -1,4 +1,4 @@
-// polyhead inspect: what a data set holds, for a person to look at.
+// polyhead inspect: shows what a data set contains.
 #include "datasets/inspect.h"
 
 #include <fmt/format.h>
@@ -21,7 +21,7 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::uint64_t kLookedAt = 100'000;  // samples of a split
+constexpr std::uint64_t kLookedAt = 100'000;  // maximum number of samples read per split
 constexpr std::array<const char*, 3> kSplits = {"train", "valid", "test"};
 
 std::size_t columns() {
@@ -34,7 +34,7 @@ std::string number(std::uint64_t n) {
   return with_commas(static_cast<std::int64_t>(n));
 }
 
-// One line of text, control characters as spaces, cut to `width` characters.
+// Returns one line of text, with spaces for control characters, cut to `width` characters.
 std::string one_line(const std::string& text, std::size_t width) {
   auto characters = decode_utf8(text);
   for (auto& c : characters)
@@ -43,7 +43,7 @@ std::string one_line(const std::string& text, std::size_t width) {
   return encode_utf8(characters);
 }
 
-// Blocks of an eighth to eight eighths of a line's height; a bin that is not empty is never blank.
+// Draws blocks of one to eight eighths of a line's height. A bin that is not empty is never blank.
 std::string sparkline(const std::vector<std::uint64_t>& bins) {
   static constexpr std::array<const char*, 9> blocks = {" ", "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"};
   const std::uint64_t most = *std::max_element(bins.begin(), bins.end());
@@ -59,7 +59,7 @@ std::string lengths_line(const char* what, const Lengths& lengths) {
                      sparkline(lengths.bins), lengths.max, "", lengths.median, lengths.mean, lengths.p90, lengths.p99);
 }
 
-// "libs 12.1 %, python 8.0 %, … 30 others 41.2 %", as many as fit.
+// Returns as many as fit of "libs 12.1 %, python 8.0 %, … 30 others 41.2 %".
 std::string balance(const SplitSummary& summary, std::size_t width) {
   std::uint64_t all = 0, shown = 0;
   std::size_t none = 0, named = 0;
@@ -109,7 +109,7 @@ std::string split_text(const TaskInfo& task, const std::string& split, const Spl
   return out;
 }
 
-// The manifest's counts: task, split, shards, samples, tokens, bytes.
+// A table of the manifest's counts: task, split, shards, samples, tokens, bytes.
 std::string counts_table(const Manifest& manifest, const std::vector<std::string>& tasks) {
   std::vector<std::vector<std::string>> rows;
   const auto stated = [](std::uint64_t n) { return n > 0 ? number(n) : std::string(); };

@@ -1,4 +1,4 @@
-// polyhead plan: what a run takes on N workers, as a table or JSON; and the calibration of its figures.
+// polyhead plan: prints what a run needs on N workers as a table or JSON, and calibrates the figures for it.
 #include "distributed/planning/plan.h"
 
 #include <fmt/format.h>
@@ -23,8 +23,8 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::size_t kRows = 40;   // of workers in the table
-constexpr std::size_t kWidth = 48;  // of the heads' names
+constexpr std::size_t kRows = 40;   // maximum number of workers in the table
+constexpr std::size_t kWidth = 48;  // maximum width of the heads' names
 constexpr int kMostWorkers = 1'000'000;
 
 std::string heads_of(const Plan& plan, const PlannedWorker& worker) {
@@ -81,19 +81,16 @@ std::string text_of(const Plan& plan, const Machine& machine, bool measured) {
     text += fmt::format("… and {} more workers; --json has them all\n", plan.workers.size() - shown);
   const PlannedStep& step = plan.step;
   text += fmt::format(
-      "tokens a step; MiB of memory (memory: with teachers, a node's other gradients and the program) and sent a step; "
-      "ms a "
-      "step\n\n"
-      "step {} ms: compute {} (mean), {} more of the slowest, update {}, all-reduce {} of the encoder, {} of heads, {} "
-      "of counts and losses\n"
-      "{} workers, {} on a node: {:.3g} steps a second, efficiency {:.0f} %\n"
-      "limit: {}\n",
+      "tokens per step; MiB of memory (memory includes teachers, the gradients of the node's other workers and the "
+      "program) and MiB sent per step; ms per step\n\nstep {} ms: compute {} (mean), {} more on the slowest worker, "
+      "update {}, all-reduce {} for the encoder, {} for heads, {} for counts and losses\n{} workers, {} on a node: "
+      "{:.3g} steps per second, efficiency {:.0f} %\nlimit: {}\n",
       milliseconds(step.total()), milliseconds(step.compute), milliseconds(step.imbalance), milliseconds(step.update),
       milliseconds(step.encoder), milliseconds(step.groups), milliseconds(step.small), plan.options.workers,
       plan.options.per_node, 1 / step.total(), 100 * plan.efficiency, plan.limit);
   if (!measured)
     text += fmt::format(
-        "figures are assumed ({:.3g} operations a second, {:.3g} bytes a second between nodes): measure them with "
+        "figures are assumed ({:.3g} operations per second, {:.3g} bytes per second between nodes): measure them with "
         "--calibrate FILE, and give --machine FILE\n",
         machine.operations, machine.bandwidth);
   return text;
@@ -160,7 +157,7 @@ struct Run {
   TrainOptions options;
 };
 
-// Resolves what is left open in `config`.
+// Resolves the options that `config` leaves open.
 Run read_run(Config& config) {
   if (!config.has("run.data"))
     throw Error(Exit::config, "run.data is not given; add --data DIR, or run.data to the configuration file");
@@ -210,11 +207,11 @@ int run_calibration(const Config& given, const std::filesystem::path& file, Comm
   compare_training(config, options, manifest, world);
   const Calibration found = calibrate(options, manifest, world);
   if (world.rank() != 0) return 0;
-  write_machine(file, found.machine,
-                fmt::format("measured by --calibrate: {} workers on {} nodes, {} threads each, {} samples a "
-                            "step of each",
-                            world.size(), found.nodes, options.threads, found.samples));
-  fmt::print("# seconds a sample; a step of {} samples took a worker {} ms. For the configuration file:\n",
+  write_machine(
+      file, found.machine,
+      fmt::format("measured by --calibrate: {} workers on {} nodes, {} threads each, {} samples per step and worker",
+                  world.size(), found.nodes, options.threads, found.samples));
+  fmt::print("# seconds per sample (a step of {} samples took a worker {} ms), for the configuration file:\n",
              found.samples, milliseconds(found.step_seconds));
   for (const std::string& task : options.tasks) fmt::print("[task.{}]\ncost = {:.4g}\n", task, found.cost.at(task));
   say("{} is written{}\n", file.string(),

@@ -1,4 +1,4 @@
-// `polyhead predict`: JSONL in, JSONL out, in the same order, each line as it was with the prediction added.
+// `polyhead predict`: reads JSONL and writes the same lines in the same order, each with its prediction added.
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -19,7 +19,7 @@ std::optional<std::filesystem::path> file_option(const Config& config, const cha
   return config.has(name) ? std::optional(config.path(name)) : std::nullopt;
 }
 
-// Where texts are cut; 0: not known.
+// Returns the length at which texts are truncated; 0: not known.
 std::size_t length_option(const Config& config, const ModelDescription& description) {
   if (!config.has("max-length")) return description.max_length;
   const auto length = static_cast<std::uint64_t>(config.integer("max-length"));
@@ -28,7 +28,7 @@ std::size_t length_option(const Config& config, const ModelDescription& descript
   return length;
 }
 
-// Reads lines, and predicts for as many as --batch says or as there are before the input waits.
+// Reads lines, and predicts when there are --batch of them or when the input has to be waited for.
 class Answering {
  public:
   Answering(const Predictor& predictor, const TrainedModel& model, std::size_t batch, InputLines& in, OutputFile& out)
@@ -51,7 +51,7 @@ class Answering {
     try {
       lines_.push_back(predictor_.read(text, fmt::format("{}:{}", in_.name(), in_.number())));
     } catch (const Error& error) {
-      answer();  // what came before the bad line is not lost
+      answer();  // do not lose the lines before the invalid one
       const std::string partial = out_.partial().string();
       if (partial.empty()) throw;
       throw Error(error.code(),
@@ -90,15 +90,15 @@ int run_predict(const Config& config, Communicator& world) {
                             config.flag("attention"));
   InputLines in(file_option(config, "in"));
   if (!config.has("out") && in.is_file_of(STDOUT_FILENO))
-    throw Error(Exit::usage, fmt::format("{}: standard output writes to the file that is read, which a shell's '>' "
-                                         "empties first; give --out, which writes beside the file and renames at the "
-                                         "end",
-                                         in.name()));
+    throw Error(Exit::usage,
+                fmt::format("{}: standard output goes to the file that is read, which the shell's '>' empties first; "
+                            "use --out, which writes a temporary file and renames it at the end",
+                            in.name()));
   OutputFile out(file_option(config, "out"));
   Answering answering(predictor, trained, static_cast<std::size_t>(config.integer("batch")), in, out);
   answering.run();
   out.commit();
-  // One or two tokens of a short text say nothing of the vocabulary.
+  // One or two tokens of a short text do not say anything about the vocabulary.
   constexpr std::uint64_t kFew = 2;
   if (const std::string warning = answering.unknown().warning(in.name());
       !warning.empty() && answering.unknown().unknown() > kFew)

@@ -1,4 +1,4 @@
-// What commands share: the options of those that read a finished run, evaluate and predict.
+// Code shared by the commands that read a finished run, evaluate and predict, and their options.
 #include <fmt/format.h>
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// polyhead synthetic: JSONL files of planted tasks.
+// polyhead synthetic: writes JSONL files of synthetic tasks.
 #include "datasets/synthetic.h"
 
 #include <cstdio>
@@ -24,7 +24,7 @@ int run_synthetic(const Config& config, Communicator&) {
   const auto folder = config.path("out");
   write_synthetic(folder,
                   {.seed = count("seed"), .train = count("train"), .valid = count("valid"), .test = count("test")});
-  std::fprintf(stderr, "wrote planted tasks; next: polyhead import -c %s --out DIR\n",
+  std::fprintf(stderr, "wrote synthetic tasks; next: polyhead import -c %s --out DIR\n",
                (folder / "synthetic.ini").c_str());
   return 0;
 }

@@ -1,4 +1,4 @@
-// `polyhead train`: options to structs, the run folder, the training loop, and how it ended.
+// `polyhead train`: converts options to structs, prepares the run folder, trains, and reports how the run ended.
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <unistd.h>
@@ -34,7 +34,7 @@
 namespace polyhead {
 namespace {
 
-// Freed tensors stay with the process: returning their pages to the system at every step costs page faults.
+// The process keeps freed memory: returning its pages to the system in every step costs page faults.
 void keep_freed_memory() {
   mallopt(M_MMAP_THRESHOLD, 1 << 30);
   mallopt(M_TRIM_THRESHOLD, 2000 << 20);
@@ -47,12 +47,12 @@ void require(const Config& config, const std::string& name, const char* option) 
                 fmt::format("{} is not given; add {} DIR, or {} to the configuration file", name, option, name));
 }
 
-// What will train, but not as one would want; on stderr, once.
+// Warns once on stderr about a setup that works, but not well.
 void warn_of_start(const TrainOptions& options, const CpuShare& cpus, Communicator& world) {
   const int threads = options.threads;
   if (const auto& all = options.worker_threads; world.rank() == 0 && all.size() > 1)
-    say("warning: the workers compute with different numbers of threads ({}), on which the bits of a run "
-        "depend: --run.threads {} gives all of them the same\n",
+    say("warning: the workers compute with different numbers of threads ({}), which changes the bits of a run: "
+        "--run.threads {} sets the same number for all of them\n",
         threads_by_worker(all), *std::ranges::min_element(all));
   std::string mine;
   if (threads * cpus.workers > cpus.cpus && cpus.workers > 1) {
@@ -66,16 +66,16 @@ void warn_of_start(const TrainOptions& options, const CpuShare& cpus, Communicat
   if (world.rank() == 0 && first != all.end()) say("warning: {}\n", *first);
 }
 
-// A signal came before there was anything to save.
+// Ends the command after a signal that came before there was anything to save.
 int end_before_start(const std::filesystem::path& run_dir, Communicator& world) {
   if (world.rank() == 0) {
     note_preempted(run_dir);
-    say("stopped by a signal before training began; the same command begins again\n");
+    say("stopped by a signal before training began; the same command starts again\n");
   }
   return static_cast<int>(Exit::preempted);
 }
 
-// What a person should know of the configuration before the first step, one line each.
+// Returns notes about the configuration for the user, one line each, to print before the first step.
 std::vector<std::string> notes_of_start(const Inherited& inherited, const Config& given, const Config& config,
                                         const TrainOptions& options, const Manifest& manifest) {
   std::vector<std::string> notes = inherited.notes;
@@ -127,8 +127,8 @@ int run_train(const Config& given, Communicator& world) {
   warn_of_start(options, cpus, world);
   if (!threads.reason.empty()) say("{}\n", threads.reason);
 
-  // Only rank 0 looks at the folder, before anybody writes.
-  std::vector<std::int64_t> agreed = {0, stop_requested() ? 1 : 0};  // the run goes on; a signal has come
+  // Only rank 0 checks the folder, before any rank writes.
+  std::vector<std::int64_t> agreed = {0, stop_requested() ? 1 : 0};  // the run is resumed; a signal has arrived
   std::optional<RunLock> lock;
   if (world.rank() == 0) {
     agreed[0] = check_run_folder(config) == FolderState::holds_run;

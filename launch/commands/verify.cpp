@@ -1,4 +1,4 @@
-// polyhead verify: every hash and every rule of a data set, and the hashes of a run's checkpoints.
+// polyhead verify: checks every hash and every rule of a data set, and the hashes of a run's checkpoints.
 #include "datasets/verify.h"
 
 #include <fmt/format.h>
@@ -23,9 +23,9 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::size_t kShown = 20;  // faults
+constexpr std::size_t kShown = 20;  // maximum number of faults printed
 
-// "verified 1.2 of 3.4 GiB" on stderr: in place on a terminal, else every five seconds.
+// Prints "verified 1,234 of 5,678 MiB" to stderr: in place on a terminal, otherwise every five seconds.
 class Progress {
  public:
   void operator()(std::uint64_t bytes, std::uint64_t of_bytes) {
@@ -46,7 +46,7 @@ class Progress {
   std::chrono::steady_clock::time_point shown_ = std::chrono::steady_clock::now();
 };
 
-// Of one split, over its shards.
+// Sums over the shards of a split.
 struct SplitResult {
   std::string task, split;
   std::uint64_t shards = 0, samples = 0, input_tokens = 0, target_tokens = 0, bytes = 0, faults = 0;
@@ -94,7 +94,7 @@ json json_of(const VerifyReport& report) {
   return shards;
 }
 
-// The faults of a data set; prints unless `as_json`, into which everything goes then.
+// Returns the faults of a data set. It prints the results, or adds them to `as_json` if that is not null.
 std::vector<std::string> verify_data(const Config& config, std::size_t processes, json* as_json) {
   const std::filesystem::path folder = config.path("data");
   VerifyReport report;
@@ -127,11 +127,12 @@ std::vector<std::string> verify_data(const Config& config, std::size_t processes
   if (faults.empty())
     fmt::print("{}: every hash and every rule of the format holds ({}){}\n", folder.string(),
                duration(std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count()),
-               rehashed ? "; dataset.json has the shards' bytes and sha256 anew" : "");
+               rehashed ? "; the shards' bytes and sha256 in dataset.json are updated" : "");
   return faults;
 }
 
-// The faults of a run's checkpoints; one that a training beside takes away meanwhile has none.
+// Returns the faults of a run's checkpoints. A checkpoint that a running training removes in the meantime is not a
+// fault.
 std::vector<std::string> verify_run(const std::filesystem::path& run_dir, json* as_json) {
   std::vector<std::string> faults;
   json whole = json::array();
@@ -179,7 +180,7 @@ int run_verify(const Config& config, Communicator& world) {
   if (!config.has("data") && !config.has("run-dir"))
     throw Error(Exit::usage, "there is nothing to verify; add --data DIR or --run-dir DIR");
   if (config.flag("rehash") && !config.has("data"))
-    throw Error(Exit::usage, "--rehash is of a data set; add --data DIR");
+    throw Error(Exit::usage, "--rehash needs a data set; add --data DIR");
   std::int64_t processes = config.integer("threads");
   if (processes == 0) processes = threads_of_environment();
   if (processes == 0) processes = cpus_from_affinity(world).threads();

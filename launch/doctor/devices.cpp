@@ -1,4 +1,4 @@
-// CUDA devices of this host, against the workers that would each take one.
+// Compares the CUDA devices of this host with the workers that would use one each.
 #include <fmt/format.h>
 
 #include "distributed/communicator/libraries.h"
@@ -18,7 +18,7 @@ std::vector<Finding> look_at_devices(int workers_here) {
     finding.text = "the CPU only";
   } else {
     finding.text = fmt::format("{}", fmt::join(devices.names, "; "));
-    // A launcher may show each worker its own.
+    // A launcher may give each worker its own device.
     if (count > 1 && static_cast<std::size_t>(workers_here) > count) {
       finding.verdict = Verdict::fault;
       finding.text = fmt::format("{} workers on {} devices: {}", workers_here, count, finding.text);

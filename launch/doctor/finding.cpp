@@ -1,4 +1,4 @@
-// Findings between workers and for scripts: as JSON.
+// Converts findings to JSON and back, for other workers and for scripts.
 #include "launch/doctor/doctor.h"
 
 namespace polyhead {

@@ -1,4 +1,4 @@
-// Network interfaces with an IPv4 address, and the variables that choose among them.
+// Checks the network interfaces with an IPv4 address, and the variables that select some of them.
 #include <arpa/inet.h>
 #include <fmt/format.h>
 #include <ifaddrs.h>
@@ -33,7 +33,7 @@ std::vector<Interface> find_interfaces() {
   return found;
 }
 
-// The first name in a list of names that no interface has; NCCL takes "=eth0" and prefixes, Open MPI networks too.
+// Returns the first name in a list that no interface has. NCCL also accepts "=eth0" and prefixes, Open MPI networks.
 std::string missing_name(const char* variable, bool prefixes, const std::vector<Interface>& interfaces) {
   const char* value = std::getenv(variable);
   if (value == nullptr || *value == '^') return {};

@@ -1,4 +1,4 @@
-// Versions that the program was compiled with and those that were loaded.
+// Compares the versions that the program was compiled with and those that were loaded.
 #include <fmt/format.h>
 
 #include "core/model/torch_library.h"

@@ -1,4 +1,4 @@
-// Shared memory and the limits of this process.
+// Checks shared memory and the limits of this process.
 #include <fmt/format.h>
 #include <sys/resource.h>
 #include <sys/statvfs.h>
@@ -15,13 +15,13 @@ std::string words_of(rlim_t value, bool bytes) {
   return bytes ? fmt::format("{} KiB", value >> 10) : fmt::format("{}", value);
 }
 
-// Raises a verdict where the soft limit is below `needed`.
+// Sets the verdict `below` if the soft limit is below `needed`.
 Finding limit(const char* subject, decltype(RLIMIT_NOFILE) resource, rlim_t needed, Verdict below, bool bytes,
               const std::string& cure) {
   Finding finding{.subject = subject};
   rlimit found = {};
   if (getrlimit(resource, &found) != 0) {
-    finding.text = "not told by the system";
+    finding.text = "not reported by the system";
     return finding;
   }
   finding.text = fmt::format("{} (at most {})", words_of(found.rlim_cur, bytes), words_of(found.rlim_max, bytes));
@@ -45,7 +45,7 @@ std::vector<Finding> look_at_shared_memory(const std::filesystem::path& folder, 
   const auto mib = [&](std::uint64_t blocks) { return blocks * room.f_frsize >> 20; };
   finding.text = fmt::format("{} MiB, {} free", mib(room.f_blocks), mib(room.f_bavail));
   finding.values = {{"bytes", room.f_blocks * room.f_frsize}, {"free", room.f_bavail * room.f_frsize}};
-  // Docker's default is 64 MiB; Open MPI and NCCL take some for each pair of workers.
+  // Docker's default is 64 MiB. Open MPI and NCCL need some for each pair of workers.
   if (workers_here > 1 && mib(room.f_bavail) < 64 * static_cast<std::uint64_t>(workers_here)) {
     finding.verdict = Verdict::warning;
     finding.cure = fmt::format(
@@ -57,15 +57,15 @@ std::vector<Finding> look_at_shared_memory(const std::filesystem::path& folder, 
 }
 
 std::vector<Finding> look_at_limits() {
-  // Infiniband pins memory; nothing else here does.
+  // InfiniBand pins memory; nothing else here does.
   std::error_code none;
   const bool pins = std::filesystem::exists("/sys/class/infiniband", none) &&
                     !std::filesystem::is_empty("/sys/class/infiniband", none);
   return {limit("memlock", RLIMIT_MEMLOCK, pins ? 64 << 20 : 0, Verdict::warning, true,
                 "this host has InfiniBand, which pins memory: ulimit -l unlimited, LimitMEMLOCK=infinity for slurmd"),
-          // A worker keeps at most 256 files of shards open, and sockets to the others.
+          // A worker has at most 256 files of shards open, and sockets to the others.
           limit("nofile", RLIMIT_NOFILE, 512, Verdict::fault, false,
-                "a worker opens up to 256 files of shards beside its sockets: ulimit -n 4096"),
+                "a worker opens up to 256 files of shards in addition to its sockets: ulimit -n 4096"),
           limit("nproc", RLIMIT_NPROC, 256, Verdict::warning, false,
                 "each worker starts threads for computing, reading and MPI: ulimit -u 4096")};
 }

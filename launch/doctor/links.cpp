@@ -1,4 +1,4 @@
-// Latency and bandwidth between pairs of workers, through the same communicator that training uses.
+// Measures latency and bandwidth between pairs of workers, with the same communicator that training uses.
 #include <algorithm>
 #include <chrono>
 
@@ -7,12 +7,12 @@
 namespace polyhead {
 namespace {
 
-// Seconds one way: the median of `times` messages to and fro.
+// Returns the seconds of one direction: half the median of `times` messages back and forth.
 double one_way(Communicator& pair, std::vector<unsigned char>& data, int times) {
   std::vector<double> took;
-  for (int i = -2; i < times; ++i) {  // the first two connect and warm up
+  for (int i = -2; i < times; ++i) {  // the first two rounds connect and warm up
     const auto began = std::chrono::steady_clock::now();
-    // The second starts where the first arrived, so both together are there and back.
+    // The second broadcast starts where the first one arrived, so the two together are a round trip.
     for (const int root : {0, 1}) pair.broadcast("doctor.link", data.data(), data.size(), DType::u8, root);
     if (i >= 0) took.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count() / 2);
   }
@@ -38,7 +38,7 @@ std::vector<Link> measure_links(Communicator& world) {
       values[1] = static_cast<double>(large.size()) / one_way(*pair, large, 7);
       if (world.rank() == link.second) values = {0, 0};
     }
-    // The others wait here, so that nothing else is measured meanwhile.
+    // The others wait here, so that nothing else runs during a measurement.
     world.all_reduce("doctor.links", values);
     link.latency = values[0], link.bandwidth = values[1];
   }

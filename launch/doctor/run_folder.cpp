@@ -1,4 +1,4 @@
-// Where runs are written: space, the time of fsync, and whether every host sees the same folder.
+// Checks where runs are written: free space, the time of fsync, and whether all hosts see the same folder.
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/statvfs.h>
@@ -16,14 +16,14 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// The folder itself, or the nearest one above it that is there.
+// Returns the folder, or its nearest parent that exists.
 fs::path existing(fs::path folder) {
   std::error_code none;
   while (!fs::exists(folder, none) && folder.has_relative_path()) folder = folder.parent_path();
   return folder;
 }
 
-// Milliseconds of write and fsync, 4 KiB each, into a file that goes again; empty with errno set on an error.
+// Returns the milliseconds of each write and fsync of 4 KiB to a temporary file; empty with errno set after an error.
 std::vector<double> time_sync(const fs::path& file, int times) {
   std::vector<double> took;
   const int handle = open(file.c_str(), O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600);
@@ -32,7 +32,7 @@ std::vector<double> time_sync(const fs::path& file, int times) {
   int error = 0;
   for (int i = 0; i < times && error == 0; ++i) {
     const auto began = std::chrono::steady_clock::now();
-    errno = ENOSPC;  // of a short write
+    errno = ENOSPC;  // in case of a short write
     if (write(handle, block.data(), block.size()) != static_cast<ssize_t>(block.size()) || fsync(handle) != 0)
       error = errno;
     took.push_back(std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - began).count());
@@ -76,7 +76,7 @@ std::vector<Finding> look_at_run_folder(const fs::path& folder, Communicator& wo
     }
   }
 
-  // Rank 0 leaves a file there that all must find.
+  // Rank 0 creates a file there that all workers must find.
   std::string name = fmt::format(".doctor-shared-{}-{}", host_name(), getpid());
   name = world.all_gather_strings("doctor.name", name)[0];
   int handle = -1;

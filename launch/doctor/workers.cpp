@@ -1,4 +1,4 @@
-// The launcher, and the workers' computing threads against the CPUs that they may use.
+// Checks the launcher, and compares the workers' compute threads with the CPUs that they may use.
 #include <fmt/format.h>
 
 #include "launch/doctor/doctor.h"
@@ -10,7 +10,7 @@ std::vector<Finding> look_at_launcher(const Launcher& launcher, int workers) {
   finding.values = {{"name", launcher.name}, {"because", launcher.because}, {"processes", launcher.processes}};
   finding.text = launcher.because.empty()
                      ? "none: one worker"
-                     : fmt::format("{}, told by {}; MPI's world has {}", launcher.name, launcher.because, workers);
+                     : fmt::format("{}, according to {}; MPI's world has {}", launcher.name, launcher.because, workers);
   if (const std::string alone = alone_in_job(launcher); !alone.empty()) {
     finding.verdict = Verdict::warning;
     const auto cut = alone.find("; ");

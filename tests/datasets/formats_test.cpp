@@ -77,7 +77,7 @@ TEST_F(FormatsTest, TablesAreRefusedByLine) {
   bad(Kind::regression, "t.csv", "text,value\na,1 x\n", {"line 2", "'x' in 'value'"});
   bad(Kind::regression, "t.csv", "text,value\na,1e99\n", {"line 2", "'1e99' in 'value'"});
   bad(Kind::tagging, "t.csv", "words,tags\na b,X\n", {"line 2", "2 words and 1 tags"});
-  bad(Kind::masked_lm, "t.dat", "a\n", {"task 't'", "t.dat", "ending tells no format", "format = "});
+  bad(Kind::masked_lm, "t.dat", "a\n", {"task 't'", "t.dat", "ending does not determine a format", "format = "});
   only(c, "t.csv", "a,p\n").columns = {"text"};
   refuse({"line 1", "no column 'label'"});
   only(c, "t.jsonl", "{}").columns = {"text", "label"};

@@ -79,7 +79,7 @@ TEST(RunFolder, NeverRefusesARun) {
                            [&] {
                              check_run_folder(config_for(folder.path() / "run", {"--run.resume", "never"}));
                            }),
-                  "go on with --run.resume auto");
+                  "resume the run with --run.resume auto");
 }
 
 TEST(RunFolder, AFolderThatIsNoRunIsRefused) {

@@ -169,7 +169,7 @@ TEST_F(RunOptions, Errors) {
                   "task 'section' has no rate: give task.section.rate, 0 to leave it out");
   expect_contains(error(Exit::config, {"--run.tasks", "section", "--task.section.mask_random", "0.3"}),
                   "together must be at most 1");
-  expect_contains(error(Exit::config, {"--run.data_hash", "0"}), "it is another data set");
+  expect_contains(error(Exit::config, {"--run.data_hash", "0"}), "this is another data set");
   expect_contains(error(Exit::config, {"--run.tasks", "section", "--run.task_patience", "2"}),
                   "task section has no valid samples");
   manifest_.tasks[0].splits["valid"].samples = 5;
@@ -204,7 +204,7 @@ TEST_F(RunOptions, ErrorsOfPhasesNameThePhaseAndTheCure) {
     expect_contains(message, part);
   };
   says("uniform", "begins with 'uniform', expected the step");
-  says("1 uniform", "begins with '1', expected the step from which it holds, 2 or more");
+  says("1 uniform", "begins with '1', expected the step at which it starts, 2 or more");
   says("2x uniform", "begins with '2x'");
   says("20 uniform,, 30 uniform", "the phase '' begins with ''");
   says("20", "has the kind '', expected proportional, uniform, temperature, explicit");

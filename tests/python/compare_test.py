@@ -160,7 +160,7 @@ def test_interrupted_it_goes_on_to_the_same_table(which, whole, data, tmp_path):
     assert status(caught)["state"] == "preempted" and 12 <= status(caught)["step"] < 120
     assert not (ini.parent / "out" / "joint-seed2").exists()
     if which != signal.SIGKILL:
-        assert "single-ornament-seed1: stopped by a signal; the same command goes on from here" in errors
+        assert "single-ornament-seed1: stopped by a signal; the same command resumes from here" in errors
     again = compare(ini, data, *SAVES, "--json")
     assert again.stdout == whole
     assert "going on after step" in (caught.parent / "log").read_text()

@@ -28,7 +28,7 @@ def ok(*words, workers=1, code=0):
 def test_the_folder_alone_resumes_the_run(workers, data, whole, tmp_path):
     train(tmp_path / "run", data, *OPTIONS, "--run.stop_at", 3, "--run.resume", "auto", workers=workers)
     done = ok("train", "--run-dir", tmp_path / "run", workers=workers)
-    assert f"{tmp_path}/run/config.ini holds for everything that is not given here" in done.stderr
+    assert f"options that are not given here are taken from {tmp_path}/run/config.ini" in done.stderr
     assert files(tmp_path / "run") == files(whole(OPTIONS, workers))
     assert log(tmp_path / "run") == log(whole(OPTIONS, workers))
     ok("train", "--run-dir", tmp_path / "run", workers=workers)  # nothing is left to do
@@ -119,7 +119,7 @@ def close(a, b):
 @pytest.mark.parametrize("workers", [1, 2])
 def test_everything_is_taken_from_a_run_with_the_same_tasks(workers, source, tmp_path):
     done = start_from(source, tmp_path / "new", *STILL, workers=workers)
-    assert f"the configuration of {source} holds for everything that is not given here" in done.stderr
+    assert f"options that are not given here are taken from the configuration of {source}" in done.stderr
     assert (f"starts from the weights of {source} after step 6: the encoder, the heads of topic, style, dictionary; "
             "the optimizer starts fresh") in done.stderr
     there, here = parameters(source), parameters(tmp_path / "new")
@@ -131,7 +131,7 @@ def test_everything_is_taken_from_a_run_with_the_same_tasks(workers, source, tmp
 def test_tasks_that_both_have(workers, source, data, tmp_path):
     done = start_from(source, tmp_path / "new", *STILL, "--data", data, "--run.tasks", "style,tags,dictionary,wind",
                       "--task.dictionary.decoder_layers", 1, "--mixture.batch", 20, "--run.threads", 1, workers=workers)
-    assert "holds for everything of encoder and task attention that is not given here" in done.stderr
+    assert "options that define the shape of the model and are not given here are taken from the configuration of " in done.stderr
     assert "the heads of style; these heads start fresh: tags (that run has no such task), dictionary (its decoder_layers differ), wind" in done.stderr
     assert re.search(r"the encoder \(without features\.\d+\.weight, features\.\d+\.bias, which starts fresh\)", done.stderr)
     there, here = parameters(source), parameters(tmp_path / "new")

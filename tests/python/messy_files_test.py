@@ -155,7 +155,7 @@ def test_two_imports_into_one_folder_at_once(large):
 
 def test_out_in_the_folder_of_the_files(tmp_path):
     words = describe(tmp_path / "x", {"x.jsonl": FILES["jsonl"]}, train="x.jsonl")[:-1]
-    fails(73, *words, tmp_path / "x", says=["no empty folder"])
+    fails(73, *words, tmp_path / "x", says=["not an empty folder"])
     assert left(tmp_path / "x") == [] and (tmp_path / "x" / "x.jsonl").read_text() == FILES["jsonl"]
     assert run(*words, tmp_path / "x" / "new" / "data").returncode == 0
 

@@ -90,7 +90,7 @@ def test_wrong_input(data, tmp_path):
     assert "task.lines.workers" in refused(data, "--workers", 4, "--task.lines.workers", "0,")
     for wrong in ("one", "3-1", "-1", "0,0-1"):
         words = refused(data, "--workers", 4, f"--task.lines.workers={wrong}")
-        assert "task.lines.workers" in words and ("is no worker" in words or "listed twice" in words), wrong
+        assert "task.lines.workers" in words and ("is not a worker" in words or "listed twice" in words), wrong
     assert "task.topic.cost is not given; costs are given for all tasks of the run or for none" in \
         refused(data, "--workers", 2, "--task.lines.cost", 1)
     pinned = [word for task in KINDS for word in (f"--task.{task}.workers", 0)]

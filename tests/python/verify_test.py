@@ -79,7 +79,7 @@ def test_every_broken_rule_is_named_with_its_file(tmp_path):
     assert faults.keys() == wanted.keys() and len(faults) > 50
     for file, words in wanted.items():
         assert words in faults[file] and str(tmp_path / file) in faults[file], (file, words, faults[file])
-        assert "import the data set anew" in faults[file]
+        assert "import the data set again" in faults[file]
 
 
 def test_the_first_fault_is_the_error_and_the_others_are_listed(copy):

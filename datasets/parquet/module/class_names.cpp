@@ -1,4 +1,4 @@
-// {"info": {"features": {"label": {"names": ["negative", "positive"], "_type": "ClassLabel"}}}}
+// Reads {"info": {"features": {"label": {"names": ["negative", "positive"], "_type": "ClassLabel"}}}}.
 #include "datasets/parquet/module/class_names.h"
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// The names of classes in the schema that Hugging Face's datasets library writes into a Parquet file.
+// Names of classes, from the schema that Hugging Face's datasets library writes to a Parquet file.
 #pragma once
 
 #include <map>
@@ -7,8 +7,8 @@
 
 namespace polyhead {
 
-// Column -> names of 0, 1, …, for columns that are a ClassLabel, or a list of them. `schema` is the text under the key
-// "huggingface" of the file's metadata; one that cannot be understood names nothing.
+// Returns column -> names of 0, 1, …, for columns that are a ClassLabel or a list of them. schema: the text under the
+// key "huggingface" in the file's metadata; empty if it cannot be read.
 std::map<std::string, std::vector<std::string>> class_names(const std::string& schema);
 
 }  // namespace polyhead

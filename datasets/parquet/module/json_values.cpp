@@ -1,4 +1,4 @@
-// One switch over Arrow's types.
+// Writes values with one switch over Arrow's types.
 #include "datasets/parquet/module/json_values.h"
 
 #include <algorithm>
@@ -28,7 +28,7 @@ void append_digits(Number number, std::string& out) {
   out.append(digits.data(), end);
 }
 
-// The shortest digits that give the same number again; 1.0 stays apart from the integer 1.
+// Returns the shortest digits that give the same number again; 1.0 stays different from the integer 1.
 void append_float(double number, std::string& out) {
   if (!std::isfinite(number)) {
     out += "null";

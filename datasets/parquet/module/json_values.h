@@ -1,4 +1,4 @@
-// Values of Arrow's arrays as JSON.
+// Converts values of Arrow's arrays to JSON.
 #pragma once
 
 #include <cstdint>
@@ -14,12 +14,12 @@ namespace polyhead {
 // dictionaries of these.
 bool has_json(const arrow::DataType& type);
 
-// Appends `text` in quotes. Bytes that are not UTF-8 stay as they are, for the parser to refuse.
+// Appends `text` in quotes. Bytes that are not UTF-8 are not changed; the parser rejects them.
 void append_text(std::string_view text, std::string& out);
 
-// Appends the value `at` of an array whose type has_json. Numbers keep all their digits; what no JSON number can be
-// (not a number, infinite) is null. An integer, alone or in lists, that numbers one of `classes` becomes its name;
-// `classes` may be null. Throws std::out_of_range for an array that is damaged.
+// Appends the value at index `at` of an array whose type has_json(). Throws std::out_of_range for a damaged array.
+// - Numbers keep all their digits; NaN and infinity become null.
+// - An integer, alone or in lists, that is the number of one of `classes` becomes its name. classes: may be null.
 void append_value(const arrow::Array& array, std::int64_t at, const std::vector<std::string>* classes,
                   std::string& out);
 

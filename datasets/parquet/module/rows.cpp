@@ -1,4 +1,5 @@
-// Rows by Arrow's reader of record batches, which holds one row group's pages at a time, and one batch decoded.
+// Reads rows with Arrow's reader of record batches, which keeps the pages of one row group and one decoded batch in
+// memory.
 #include <unistd.h>
 
 #include <algorithm>
@@ -44,7 +45,7 @@ Value checked(arrow::Result<Value> result) {
   return std::move(result).ValueUnsafe();
 }
 
-// Arrow reports most errors as a Status; others are exceptions of the layers below.
+// Arrow reports most errors as a Status; the layers below throw exceptions.
 template <class Work>
 auto guarded(Work work) try {
   return work();
@@ -147,8 +148,8 @@ class Rows : public ParquetRows {
   }
 
   std::unique_ptr<parquet::arrow::FileReader> reader_;
-  std::unique_ptr<arrow::RecordBatchReader> batches_;  // before the reader that it uses, in the order of destruction
-  std::vector<Column> columns_;                        // that are read, in the order of a batch
+  std::unique_ptr<arrow::RecordBatchReader> batches_;  // destroyed before the reader that it uses
+  std::vector<Column> columns_;                        // columns that are read, in the order of a batch
   std::vector<std::string> left_out_, named_;
 };
 
