@@ -16,9 +16,9 @@ namespace polyhead {
 // What a worker knows when it saves.
 struct SaveRequest {
   std::map<std::string, double> losses = {};  // of the tasks that took part in the last step
-  int skipped = 0;                       // last steps in a row that changed nothing, as they were not finite
-  bool last = false;                     // no later save follows
-  bool preempted = false;                // `last`, because a signal ended training
+  int skipped = 0;                            // last steps in a row that changed nothing, as they were not finite
+  bool last = false;                          // no later save follows
+  bool preempted = false;                     // `last`, because a signal ended training
 };
 
 class CheckpointSaver {
