@@ -34,7 +34,7 @@ def test_this_machine_has_no_fault(workers, tmp_path):
 
 def test_the_table_says_the_same(tmp_path):
     done = run("doctor", "--run-dir", tmp_path, workers=2)
-    assert done.returncode == 0 and "mpirun, told by OMPI_COMM_WORLD_SIZE=2" in done.stdout and "MB/s" in done.stdout
+    assert done.returncode == 0 and "mpirun, according to OMPI_COMM_WORLD_SIZE=2" in done.stdout and "MB/s" in done.stdout
     assert "0 faults" in done.stdout
 
 
