@@ -27,8 +27,8 @@
 #include "bench/gather.h"
 #include "core/base/error.h"
 #include "datasets/hdf5.h"
-#include "datasets/loader.h"
-#include "datasets/prefetch.h"
+#include "datasets/sampling/loader.h"
+#include "datasets/sampling/prefetch.h"
 
 namespace {
 

@@ -1,6 +1,6 @@
 // Nanoseconds per index of the keyed permutation: the median of 31 runs over 65,536 indices (or the whole epoch),
 // with the making of an epoch's permutation spread over the epoch.
-#include "datasets/permutation.h"
+#include "datasets/sampling/permutation.h"
 
 #include <algorithm>
 #include <chrono>

@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "core/base/kind.h"
-#include "datasets/samples.h"
-#include "datasets/tokenizer.h"
+#include "datasets/reading/samples.h"
+#include "datasets/tokenizer/tokenizer.h"
 
 namespace polyhead {
 

@@ -14,8 +14,8 @@
 
 #include "core/base/error.h"
 #include "core/base/files.h"
-#include "datasets/child_process.h"
-#include "datasets/tokenizer.h"
+#include "datasets/reading/child_process.h"
+#include "datasets/tokenizer/tokenizer.h"
 
 namespace polyhead {
 namespace {

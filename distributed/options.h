@@ -9,8 +9,8 @@
 
 #include "core/model/options.h"
 #include "datasets/column.h"
-#include "datasets/mixture.h"
-#include "datasets/packing.h"
+#include "datasets/sampling/mixture.h"
+#include "datasets/sampling/packing.h"
 
 namespace polyhead {
 

@@ -11,7 +11,7 @@
 #include <cstring>
 
 #include "core/base/error.h"
-#include "datasets/samples.h"
+#include "datasets/reading/samples.h"
 
 namespace polyhead {
 namespace {

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "datasets/mixture.h"
+#include "datasets/sampling/mixture.h"
 #include "launch/options.h"
 
 namespace polyhead {

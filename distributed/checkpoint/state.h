@@ -8,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-#include "datasets/mixture.h"
+#include "datasets/sampling/mixture.h"
 #include "distributed/description/description.h"
 #include "distributed/evaluation/early_stopping.h"
 

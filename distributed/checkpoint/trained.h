@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "datasets/tokenizer.h"
+#include "datasets/tokenizer/tokenizer.h"
 #include "distributed/description/description.h"
 #include "distributed/options.h"
 

@@ -10,7 +10,7 @@
 #include "core/heads/model.h"
 #include "core/model/options.h"
 #include "datasets/manifest.h"
-#include "datasets/packing.h"
+#include "datasets/sampling/packing.h"
 
 namespace polyhead {
 

@@ -11,7 +11,7 @@
 #include "core/heads/model.h"
 #include "core/metrics/scores.h"
 #include "datasets/dataset.h"
-#include "datasets/tokenizer.h"
+#include "datasets/tokenizer/tokenizer.h"
 #include "distributed/communicator/communicator.h"
 #include "distributed/description/description.h"
 #include "distributed/evaluation/attention_report.h"

@@ -8,7 +8,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "datasets/import_plan.h"
+#include "datasets/import/import_plan.h"
 #include "distributed/evaluation/evaluation.h"
 
 namespace polyhead {

@@ -10,7 +10,7 @@
 
 #include "core/heads/model.h"
 #include "datasets/dataset.h"
-#include "datasets/tokenizer.h"
+#include "datasets/tokenizer/tokenizer.h"
 #include "distributed/communicator/communicator.h"
 #include "distributed/description/description.h"
 #include "distributed/evaluation/attention_report.h"

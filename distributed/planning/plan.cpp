@@ -12,7 +12,7 @@
 #include <set>
 
 #include "core/base/error.h"
-#include "datasets/sampling.h"
+#include "datasets/sampling/sampling.h"
 #include "distributed/step/step_record.h"
 
 namespace polyhead {

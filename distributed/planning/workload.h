@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "datasets/manifest.h"
-#include "datasets/mixture.h"
+#include "datasets/sampling/mixture.h"
 #include "distributed/description/description.h"
 #include "distributed/options.h"
 #include "distributed/planning/placement.h"

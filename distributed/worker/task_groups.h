@@ -6,9 +6,9 @@
 #include <vector>
 
 #include "datasets/dataset.h"
-#include "datasets/loader.h"
 #include "datasets/manifest.h"
-#include "datasets/mixture.h"
+#include "datasets/sampling/loader.h"
+#include "datasets/sampling/mixture.h"
 #include "distributed/communicator/communicator.h"
 #include "distributed/description/description.h"
 #include "distributed/options.h"

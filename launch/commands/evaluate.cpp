@@ -7,7 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/base/error.h"
-#include "datasets/unknown_tokens.h"
+#include "datasets/import/unknown_tokens.h"
 #include "distributed/evaluation/evaluation.h"
 #include "launch/commands/commands.h"
 #include "launch/headline.h"

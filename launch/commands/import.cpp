@@ -1,5 +1,5 @@
 // polyhead import: converts sample files into a data set, following an import description.
-#include "datasets/import.h"
+#include "datasets/import/import.h"
 
 #include <fmt/format.h>
 
@@ -9,8 +9,8 @@
 
 #include "core/base/error.h"
 #include "core/base/numbers.h"
-#include "datasets/field_names.h"
-#include "datasets/input_files.h"
+#include "datasets/reading/field_names.h"
+#include "datasets/reading/input_files.h"
 #include "launch/commands/commands.h"
 #include "launch/effects.h"
 #include "launch/nearest.h"

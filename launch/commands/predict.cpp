@@ -5,7 +5,7 @@
 #include <cstdio>
 
 #include "core/base/error.h"
-#include "datasets/unknown_tokens.h"
+#include "datasets/import/unknown_tokens.h"
 #include "launch/commands/commands.h"
 #include "launch/input_lines.h"
 #include "launch/output_file.h"

@@ -1,5 +1,5 @@
 // polyhead synthetic: writes JSONL files of synthetic tasks.
-#include "datasets/synthetic.h"
+#include "datasets/import/synthetic.h"
 
 #include <cstdio>
 

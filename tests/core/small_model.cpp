@@ -1,5 +1,5 @@
 // A model of all kinds with a random batch, small enough to compare every number.
-#include "small_model.h"
+#include "tests/core/small_model.h"
 
 #include <algorithm>
 

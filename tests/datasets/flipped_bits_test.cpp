@@ -7,8 +7,8 @@
 
 #include "core/base/files.h"
 #include "core/base/hash.h"
-#include "datasets/child_process.h"
 #include "datasets/dataset.h"
+#include "datasets/reading/child_process.h"
 #include "datasets/shard_writer.h"
 #include "datasets/verify.h"
 #include "tests/datasets/folder.h"

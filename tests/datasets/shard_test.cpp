@@ -1,5 +1,5 @@
 // Shards of every kind through write_shard and SplitReader; what h5py makes of them, and broken ones, are
-// tests/python/shards_test.py.
+// tests/python/data/shards_test.py.
 #include "datasets/shard.h"
 #include "datasets/shard_writer.h"
 

@@ -12,8 +12,8 @@
 #include "core/base/hash.h"
 #include "core/base/safetensors.h"
 #include "datasets/dataset.h"
-#include "datasets/import.h"
-#include "datasets/tokenizer.h"
+#include "datasets/import/import.h"
+#include "datasets/tokenizer/tokenizer.h"
 
 namespace {
 

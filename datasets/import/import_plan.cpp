@@ -1,0 +1,266 @@
+// Checks a task's description, and then reads its files.
+#include "datasets/import/import_plan.h"
+
+#include <algorithm>
+#include <iterator>
+#include <map>
+#include <set>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "core/base/error.h"
+#include "datasets/import/labels.h"
+#include "datasets/import/overlap.h"
+#include "datasets/import/target_precision.h"
+#include "datasets/reading/first_lines.h"
+#include "datasets/reading/record_blocks.h"
+#include "datasets/reading/sample_files.h"
+#include "datasets/shard.h"
+#include "datasets/tokenizer/unicode.h"
+
+namespace polyhead {
+namespace {
+
+[[noreturn]] void fail(const ImportTask& task, const std::string& what) {
+  throw Error(Exit::data, fmt::format("task '{}' {}", task.name, what));
+}
+
+const std::vector<std::string>& labels_of(const Sample& sample, Kind kind, std::vector<std::string>& one) {
+  if (kind == Kind::multilabel) return sample.labels;
+  if (kind == Kind::tagging) return sample.tags;
+  if (kind == Kind::classification) one = {sample.label};
+  return one;
+}
+
+// Counts over all files of a task, for warnings.
+struct Census {
+  LabelCensus labels;
+  TargetPrecision precision;
+  Overlap overlap;
+};
+
+// Reads one file. Train defines the labels, the number of outputs and the width of vectors, unless the data set already
+// defines them.
+class Scan {
+ public:
+  Scan(ImportPlan& plan, const SampleFile& file, TextSample& texts, Census& census)
+      : plan_(plan), file_(file), texts_(texts), census_(census), defines_(file.split == "train" && !plan.added_to) {}
+
+  // Returns the number of samples by split: a single split, or several if shares are drawn from the train files.
+  std::map<std::string, std::uint64_t, std::less<>> read(unsigned threads) {
+    first_ = defines_;
+    std::map<std::string, std::uint64_t, std::less<>> counts = {{file_.split, 0}};
+    if (file_.shared) {
+      if (file_.valid_share > 0) counts["valid"] = 0;
+      if (file_.test_share > 0) counts["test"] = 0;
+    }
+    const auto draw = [&](Sample&& sample, const Place&) {
+      const std::string_view split = file_.shared ? split_by_share(file_, sample) : std::string_view(file_.split);
+      return Drawn{std::move(sample), split};
+    };
+    const auto look = [&](Drawn&& one, const Place& place) {
+      ++counts.find(one.split)->second;
+      if (plan_.files.size() > 1) census_.overlap.add(one.split, one.sample, place);
+      take(one.sample, place, one.split == "train");
+    };
+    const RecordCount count = each_record(file_, threads, draw, look, true);
+    first_lines_.check();
+    if (defines_ && count.samples > 0) number_labels();
+    report(count);
+    return counts;
+  }
+
+ private:
+  struct Drawn {
+    Sample sample;
+    std::string_view split;
+  };
+
+  void report(const RecordCount& count) const {
+    const auto say = [&](const std::string& what) {
+      if (file_.inputs) file_.inputs->say(fmt::format("task '{}': {} {}", file_.task, file_.file.string(), what));
+    };
+    if (count.left_out > 0)
+      say(fmt::format("holds samples without a label, which are left out: {} of {}", grouped(count.left_out),
+                      grouped(count.left_out + count.samples)));
+    if (changed_tags_ > 0)
+      say(
+          fmt::format("holds tags in the scheme IOB1, IOBES or BILOU, which are written as BIO ({}); 'tag_scheme = "
+                      "keep' keeps them",
+                      grouped(changed_tags_)));
+    std::vector<std::string> untrained;
+    if (file_.shared && defines_)
+      for (const std::string& label : plan_.info.labels)
+        if (!trained_.contains(label)) untrained.push_back(label);
+    if (!untrained.empty())
+      say(
+          fmt::format("has the labels '{}' in its shares of valid and test only, so they are not learned; give more "
+                      "samples, or another share",
+                      fmt::join(untrained, "', '")));
+  }
+
+  void take(Sample& sample, const Place& place, bool train) {
+    if (first_) {
+      plan_.info.features = sample.width;
+      plan_.outputs = std::max<std::uint64_t>(sample.value.size(), 1);
+      first_ = false;
+    }
+    if (sample.width != plan_.info.features)
+      SampleFile::fail(place, fmt::format("has {}, the task's other inputs have {}; a task's inputs are all alike",
+                                          describe(sample.width), describe(plan_.info.features)));
+    if (file_.kind == Kind::regression && sample.value.size() != plan_.outputs)
+      SampleFile::fail(
+          place, fmt::format("has {} values, the task's other samples have {}", sample.value.size(), plan_.outputs));
+    std::vector<std::string> one;
+    const std::vector<std::string>& labels = labels_of(sample, file_.kind, one);
+    if (defines_)
+      census_.labels.add(place, sample.label_form, labels);
+    else
+      for (const std::string& label : labels) check_label(label, place);
+    census_.precision.add(sample, place);
+    if (defines_ && is_table(file_.format) && !file_.columns.empty() && file_.header == Header::automatic)
+      first_lines_.add(place, labels);
+    if (train && file_.shared) trained_.insert(labels.begin(), labels.end());
+    changed_tags_ += sample.changed_tags;
+    if (!train) return;
+    plan_.forms.add(sample.target);
+    for (std::string* text : {&sample.text, sample.second ? &*sample.second : nullptr, &sample.target})
+      if (text != nullptr && !text->empty()) texts_.add(std::move(*text));
+  }
+
+  static std::string describe(std::size_t width) {
+    return width == 0 ? "text" : fmt::format("vectors of {} numbers", width);
+  }
+
+  void check_label(const std::string& label, const Place& place) {
+    if (plan_.index.contains(label)) return;
+    const char* what = file_.kind == Kind::tagging ? "tag" : "label";
+    if (plan_.added_to)
+      SampleFile::fail(
+          place,
+          fmt::format(
+              "has the {} '{}', which the task in the data set does not have, and heads that were trained on it cannot "
+              "predict; take the line out, or import all of the task into a new data set or under another name",
+              what, label));
+    const std::string alike = census_.labels.look_alike(label);
+    std::string cure = "add samples of it to train, or take the line out";
+    if (!alike.empty())
+      cure = fmt::format(
+          "train has {}, which looks the same: write them alike, or add 'labels = strip, nfc' to the "
+          "task's section",
+          spelled(alike));
+    else if (marks_hidden(label))
+      cure = fmt::format(
+          "-1 often marks a label that is kept hidden, as in public test splits: take '{}' out of the import "
+          "description, or use a split with labels",
+          file_.split);
+    SampleFile::fail(place, fmt::format("has the {} {}, which no line of the train file {} has; {}", what,
+                                        alike.empty() ? "'" + label + "'" : spelled(label),
+                                        plan_.files.front().file.string(), cure));
+  }
+
+  void number_labels() {
+    const bool named =
+        file_.kind == Kind::multilabel || file_.kind == Kind::classification || file_.kind == Kind::tagging;
+    const auto& labels = census_.labels.entries();
+    if (named && labels.empty())
+      throw Error(Exit::data,
+                  fmt::format("task '{}': no line of its train file {} has a label; give at least one a label",
+                              file_.task, file_.file.string()));
+    if (file_.kind == Kind::tagging && labels.size() >= kNotScored)
+      throw Error(Exit::data, fmt::format("task '{}': its train file {} has {} tags; at most 65,534 are possible",
+                                          file_.task, file_.file.string(), labels.size()));
+    if (file_.label_names.empty())
+      for (const auto& [label, entry] : labels) plan_.info.labels.push_back(label);
+    else
+      std::ranges::copy_if(file_.label_names, std::back_inserter(plan_.info.labels),
+                           [&](const std::string& name) { return labels.contains(name); });
+    plan_.info.label_type = census_.labels.type();
+    for (const std::string& label : plan_.info.labels)
+      plan_.index.emplace(label, static_cast<std::uint32_t>(plan_.index.size()));
+    if (file_.kind == Kind::regression && plan_.outputs > 1)
+      for (std::uint64_t k = 0; k < plan_.outputs; ++k) plan_.info.outputs.push_back(std::to_string(k));
+  }
+
+  ImportPlan& plan_;
+  const SampleFile& file_;
+  TextSample& texts_;
+  Census& census_;
+  bool defines_ = false, first_ = false;
+  std::set<std::string, std::less<>> trained_;  // labels in the train share
+  FirstLines first_lines_;
+  std::size_t changed_tags_ = 0;
+};
+
+}  // namespace
+
+std::string grouped(std::uint64_t number) {
+  std::string text = std::to_string(number);
+  for (auto at = static_cast<std::ptrdiff_t>(text.size()) - 3; at > 0; at -= 3)
+    text.insert(static_cast<std::size_t>(at), 1, ',');
+  return text;
+}
+
+std::uint32_t ImportPlan::number_of(const std::string& label, const Place& place) const {
+  const auto found = index.find(label);
+  if (found == index.end())
+    fail_changed(*place.file, fmt::format("line {} has '{}', which the first reading did not find", place.line, label));
+  return found->second;
+}
+
+ImportPlan make_plan(const ImportTask& task, const TaskInfo* before, const std::shared_ptr<InputFiles>& inputs,
+                     unsigned threads, TextSample& texts, const Progress& progress) {
+  check_description(task, before);
+  ImportPlan plan;
+  if (before != nullptr) {
+    plan.added_to = true;
+    plan.info = *before;
+    plan.info.splits.clear();
+    plan.outputs = std::max<std::uint64_t>(before->outputs.size(), 1);
+    for (const std::string& label : before->labels)
+      plan.index.emplace(label, static_cast<std::uint32_t>(plan.index.size()));
+  } else {
+    plan.info.name = task.name;
+    plan.info.kind = task.kind;
+    plan.info.source = task.source;
+    plan.info.license = task.license;
+    plan.info.source_language = task.source_language;
+    plan.info.target_language = task.target_language;
+  }
+  plan.files = sample_files(task, inputs);
+  std::string counts;
+  std::map<std::string, std::uint64_t, std::less<>> samples;
+  Census census;
+  const auto check_samples = [&](const SampleFile& file) {
+    const std::uint64_t number = samples.at(file.split);
+    if (number == 0 && file.shared)
+      fail(task,
+           fmt::format("has 0 samples in the share of {} of its train file {}, as equal texts stay together (those of "
+                       "'text', or of the key that 'group' names) and the file has few different ones; choose "
+                       "another {}_share, or another 'group'",
+                       file.split, file.file.string(), file.split == "train" ? "valid" : file.split));
+    if (number == 0)
+      fail(task,
+           fmt::format("has 0 samples in its {} file {}; fill the file, or take {} out of the import description",
+                       file.split, file.file.string(), file.split == "train" ? "the task" : "'" + file.split + "'"));
+    return number;
+  };
+  for (const SampleFile& file : plan.files) {
+    if (!file.shared || file.split == "train") samples.merge(Scan(plan, file, texts, census).read(threads));
+    check_samples(file);  // before labels of other splits are compared with those of train
+  }
+  for (const SampleFile& file : plan.files) {
+    const std::uint64_t number = check_samples(file);
+    counts += fmt::format("{}{} {}", counts.empty() ? "" : ", ", file.split, grouped(number));
+  }
+  if (!plan.info.labels.empty())
+    counts += fmt::format(", {} {}", plan.info.labels.size(), task.kind == Kind::tagging ? "tags" : "labels");
+  progress(fmt::format("read {}: {}", task.name, counts));
+  for (const auto& warnings : {census.labels.warnings(plan.files.front()), census.precision.warnings(task.name),
+                               census.overlap.warnings(task.name)})
+    plan.warnings.insert(plan.warnings.end(), warnings.begin(), warnings.end());
+  return plan;
+}
+
+}  // namespace polyhead

@@ -1,0 +1,142 @@
+// Uses the SentencePiece library to train a vocabulary, to encode and to decode.
+#include "datasets/tokenizer/sentencepiece.h"
+
+#include <sentencepiece_processor.h>
+#include <sentencepiece_trainer.h>
+
+#include <algorithm>
+#include <array>
+#include <unordered_map>
+
+#include <fmt/format.h>
+
+#include "core/base/error.h"
+
+namespace polyhead {
+namespace {
+
+constexpr std::size_t kMaxBytes = 4096;  // maximum size of a training text
+
+class SentencePiece : public Tokenizer {
+ public:
+  SentencePiece(const std::filesystem::path& file, TokenizerInfo& info) {
+    const auto fail = [&](const std::string& what) {
+      throw Error(
+          Exit::data,
+          fmt::format("{} {}; train a model with pad, unk, bos and eos and a piece '<mask>', or leave 'vocab' out "
+                      "so that import trains one",
+                      file.string(), what));
+    };
+    if (const auto status = processor_.Load(file.string()); !status.ok())
+      fail(fmt::format("is not a SentencePiece model ({})", status.ToString()));
+    info.kind = "sentencepiece";
+    info.vocab_size = processor_.GetPieceSize();
+    info.pad = processor_.pad_id();
+    info.unk = processor_.unk_id();
+    info.bos = processor_.bos_id();
+    info.eos = processor_.eos_id();
+    info.mask = processor_.PieceToId("<mask>");
+    if (info.mask == info.unk) info.mask = processor_.PieceToId("[MASK]");
+    if (std::min({info.pad, info.unk, info.bos, info.eos}) < 0 || info.mask == info.unk) fail("lacks a special token");
+    special_ = {info.pad, info.bos, info.eos, info.mask};
+  }
+
+  std::vector<std::int64_t> encode(std::string_view text) const override {
+    std::vector<int> ids;
+    if (const auto status = processor_.Encode(text, &ids); !status.ok())
+      throw Error(Exit::internal, fmt::format("SentencePiece cannot encode a text: {}", status.ToString()));
+    // If <mask> is a user-defined piece of the model, it is also found in plain text.
+    std::erase_if(ids, [&](int id) { return id == special_[3]; });
+    return {ids.begin(), ids.end()};
+  }
+
+  std::string piece(std::int64_t id) const override { return processor_.IdToPiece(static_cast<int>(id)); }
+
+  std::string decode(std::span<const std::int64_t> ids) const override {
+    std::vector<int> plain;
+    for (const std::int64_t id : ids)
+      if (id >= 0 && id < processor_.GetPieceSize() &&
+          std::find(special_.begin(), special_.end(), id) == special_.end())
+        plain.push_back(static_cast<int>(id));
+    std::string text;
+    if (const auto status = processor_.Decode(plain, &text); !status.ok())
+      throw Error(Exit::internal, fmt::format("SentencePiece cannot decode ids: {}", status.ToString()));
+    return text;
+  }
+
+ private:
+  sentencepiece::SentencePieceProcessor processor_;
+  std::array<std::int64_t, 4> special_{};
+};
+
+class Texts : public sentencepiece::SentenceIterator {
+ public:
+  explicit Texts(const std::vector<std::string>& texts) : texts_(texts) { cut(); }
+  bool done() const override { return at_ >= texts_.size(); }
+  void Next() override { ++at_, cut(); }
+  const std::string& value() const override { return value_; }
+  sentencepiece::util::Status status() const override { return {}; }
+
+ private:
+  void cut() {
+    if (done()) return;
+    value_ = texts_[at_];
+    if (value_.size() > kMaxBytes) {
+      std::size_t end = kMaxBytes;
+      while (end > 0 && (static_cast<unsigned char>(value_[end]) & 0xc0) == 0x80) --end;
+      value_.resize(end);
+    }
+  }
+  const std::vector<std::string>& texts_;
+  std::size_t at_ = 0;
+  std::string value_;
+};
+
+}  // namespace
+
+std::unique_ptr<Tokenizer> load_sentencepiece(const std::filesystem::path& file, TokenizerInfo& info) {
+  return std::make_unique<SentencePiece>(file, info);
+}
+
+std::string train_sentencepiece(const std::vector<std::string>& texts, std::int64_t vocab_size, bool normalize) {
+  std::unordered_map<std::string, std::string> options = {
+      {"model_type", "unigram"},
+      {"vocab_size", std::to_string(vocab_size)},
+      {"character_coverage", "0.9998"},
+      {"byte_fallback", "false"},
+      {"pad_id", "0"},
+      {"unk_id", "1"},
+      {"bos_id", "2"},
+      {"eos_id", "3"},
+      {"control_symbols", "<mask>"},  // not user-defined, so that "<mask>" in a text does not become a mask
+      {"input_sentence_size", "200000"},
+      {"shuffle_input_sentence", "false"},
+      {"max_sentence_length", std::to_string(kMaxBytes)},
+      {"num_threads", "16"},  // fixed, because sums of floats, and so the model, depend on it
+      {"minloglevel", "2"},
+  };
+  if (!normalize) options["normalization_rule_name"] = "identity";
+  Texts sentences(texts);
+  std::string model;
+  const auto status = sentencepiece::SentencePieceTrainer::Train(options, &sentences, &model);
+  if (status.ok()) return model;
+  const std::string reason = status.ToString();
+  const auto number_after = [&](std::string_view words) -> std::string {
+    const std::size_t at = reason.find(words);
+    if (at == std::string::npos) return "";
+    const std::size_t first = at + words.size();
+    return reason.substr(first, reason.find_first_not_of("0123456789", first) - first);
+  };
+  std::string cure = "give more or longer texts, or another vocab_size";
+  // vocab_size is an upper bound.
+  if (const std::string most = number_after("set it to a value <= "); !most.empty() && most.size() < 10) {
+    if (const std::int64_t fewer = std::stol(most); fewer > 0 && fewer < vocab_size)
+      return train_sentencepiece(texts, fewer, normalize);
+    cure = fmt::format("set vocab_size to at most {} or give more text", most);
+  } else if (const std::size_t at = reason.find(" vs "); at != std::string::npos)
+    cure = fmt::format("set vocab_size above {}, the number of different characters", number_after(" vs "));
+  throw Error(Exit::data, fmt::format("SentencePiece cannot make {} pieces of the {} training texts: {} ({})",
+                                      vocab_size, texts.size(), cure, reason));
+}
+
+}  // namespace polyhead

@@ -1,0 +1,166 @@
+// Sharing beyond one trunk: who owns which part, how training begins, and what goes wrong. Parity with the formulas is
+// in tests/python/training/parity_test.py, gradients in gradients_test.cpp.
+#include "core/model/sharing.h"
+
+#include <gtest/gtest.h>
+
+#include <map>
+#include <set>
+
+#include <fmt/format.h>
+
+#include "tests/core/expect_error.h"
+#include "tests/core/small_model.h"
+
+namespace polyhead {
+namespace {
+
+SmallOptions shared_as(const std::string& share, std::int64_t expert_layers = 2) {
+  SmallOptions options;
+  options.encoder.share = share;
+  options.encoder.adapter_dim = 5;
+  options.encoder.expert_layers = expert_layers;
+  return options;
+}
+
+// With its starting values.
+std::unique_ptr<Model> fresh_model(const SmallOptions& options) {
+  auto model =
+      std::make_unique<Model>(options.encoder, options.attention, kVocabulary, static_cast<std::int64_t>(kTasks),
+                              InputOptions{.feature_widths = {3, 5}, .pairs = true});
+  for (std::size_t task = 0; task < kTasks; ++task)
+    model->add_head(static_cast<int>(task), make_head(small_spec(task, options)));
+  model->finish(3, torch::kFloat64);
+  return model;
+}
+
+std::map<std::string, torch::Tensor> values_of(const Arena& arena) {
+  std::map<std::string, torch::Tensor> values;
+  for (const Parameter& parameter : arena.parameters()) values[parameter.name] = parameter.tensor;
+  return values;
+}
+
+// Names in `more` that are not in `less`, whose others start alike.
+std::set<std::string> added(const Arena& more, const Arena& less) {
+  std::set<std::string> names;
+  const auto before = values_of(less);
+  for (const auto& [name, value] : values_of(more)) {
+    if (!before.contains(name))
+      names.insert(name);
+    else
+      EXPECT_TRUE(value.equal(before.at(name))) << name;
+  }
+  return names;
+}
+
+TEST(Sharing, EachPartIsWithItsOwner) {
+  const auto hard = fresh_model(shared_as("hard"));
+  EXPECT_EQ(hard->head(0).layers(), nullptr);
+  const auto names = [&](const std::string& share) {
+    const auto model = fresh_model(shared_as(share));
+    const auto owned = added(model->head(3).arena(), hard->head(3).arena());  // a decoder has "layers" of its own
+    EXPECT_EQ(added(model->head(8).arena(), hard->head(8).arena()), owned);
+    return std::pair(added(model->encoder().arena(), hard->encoder().arena()), owned);
+  };
+  using Names = std::set<std::string>;
+  const auto in_blocks = [](const Names& parts, const std::string& prefix) {
+    Names out;
+    for (const char* block : {"layers.0.", "layers.1."})
+      for (const std::string& part : parts) out.insert(fmt::format("{}{}{}", prefix, block, part));
+    return out;
+  };
+  const Names linear = {"norm.weight", "norm.bias", "down.weight", "down.bias", "up.weight", "up.bias"};
+  const auto under = [](const std::string& part, const Names& names) {
+    Names out;
+    for (const std::string& name : names) out.insert(part + name);
+    return out;
+  };
+  EXPECT_EQ(names("adapters"), std::pair(Names(), in_blocks(under("adapter.", linear), "encoder.")));
+  EXPECT_EQ(names("mtan"), std::pair(Names(), in_blocks(under("mask.", linear), "encoder.")));
+  const Names shared = in_blocks(under("experts.", linear), "");
+  EXPECT_EQ(names("mmoe"), std::pair(shared, in_blocks({"gate"}, "encoder.")));
+  Names with_gate = shared, own = {"gate"};
+  with_gate.insert("layers.0.experts.gate");  // the shared path ends in the last block
+  for (const char* part : {"down.weight", "down.bias", "up.weight", "up.bias"})
+    own.insert(std::string("experts.") + part);
+  EXPECT_EQ(names("ple"), std::pair(with_gate, in_blocks(own, "encoder.")));
+}
+
+class SharingIn : public ::testing::TestWithParam<const char*> {};
+INSTANTIATE_TEST_SUITE_P(Forms, SharingIn, ::testing::Values("pre_norm", "bert"));
+
+TEST_P(SharingIn, AdaptersBeginAsOneTrunk) {
+  const torch::NoGradGuard guard;
+  const Batch batch = small_batch(2);
+  const auto of = [](const char* share) {
+    SmallOptions options = shared_as(share);
+    options.encoder.form = GetParam();
+    return fresh_model(options);
+  };
+  const auto hard = of("hard"), adapters = of("adapters");
+  const auto expected = hard->forward(batch, true), found = adapters->forward(batch, true);
+  for (std::size_t i = 0; i < kTasks; ++i) {
+    EXPECT_TRUE(found[i].states.equal(expected[i].states));
+    EXPECT_TRUE(found[i].task_weights.equal(expected[i].task_weights));
+    EXPECT_TRUE(adapters->head(static_cast<int>(i))
+                    .loss(found[i], batch.slices[i])
+                    .equal(hard->head(static_cast<int>(i)).loss(expected[i], batch.slices[i])));
+  }
+  // And not for long.
+  for (const Parameter& parameter : adapters->head(0).arena().parameters())
+    if (parameter.name.find("adapter.up.weight") != std::string::npos) parameter.tensor.add_(0.1);
+  const auto moved = adapters->forward(batch, true);
+  EXPECT_FALSE(moved[0].states.equal(expected[0].states));
+  EXPECT_TRUE(moved[1].states.equal(expected[1].states));
+}
+
+class SharingForms : public ::testing::TestWithParam<const char*> {};
+INSTANTIATE_TEST_SUITE_P(All, SharingForms, ::testing::Values("adapters", "mtan", "mmoe", "ple"));
+
+TEST_P(SharingForms, ATasksPartsLearnFromItsOwnSamplesOnly) {
+  const auto model = small_model(shared_as(GetParam()), 8);
+  const Batch batch = small_batch(8);
+  const auto inputs = model->forward(batch, true);
+  model->head(6).loss(inputs[6], batch.slices[6]).backward();
+  for (const auto& [task, head] : model->heads())
+    for (const Parameter& parameter : head->arena().parameters()) {
+      if (!parameter.name.starts_with("encoder.")) continue;
+      EXPECT_EQ(parameter.tensor.grad().abs().max().item<double>() > 0, task == 6) << task << " " << parameter.name;
+    }
+}
+
+TEST_P(SharingForms, CostIsThatOfTheMatricesOfATask) {
+  const SmallOptions options = shared_as(GetParam(), 1);  // without a shared path
+  const auto model = fresh_model(options);
+  double products = 0;
+  for (const Parameter& parameter : model->head(0).arena().parameters())
+    if (parameter.name.starts_with("encoder.") && parameter.shape.size() == 2 && !parameter.name.ends_with(".bias"))
+      products += static_cast<double>(parameter.size());
+  EXPECT_EQ(sharing_work(options.encoder), products);
+  EXPECT_EQ(sharing_work(EncoderOptions()), 0);
+  EXPECT_EQ(sharing_work(shared_as(GetParam(), 2).encoder) > 2 * products, std::string(GetParam()) == "ple");
+}
+
+TEST_P(SharingForms, EveryRowNeedsItsTask) {
+  const SmallOptions options = shared_as(GetParam());
+  Model model(options.encoder, options.attention, kVocabulary, static_cast<std::int64_t>(kTasks));
+  model.add_head(0, make_head(small_spec(0, options)));
+  model.finish(1, torch::kFloat64);
+  const Batch batch = small_batch(1);
+  EXPECT_NO_THROW(model.forward(only(batch, 0), true));
+  expect_error([&] { model.forward(only(batch, 1), true); }, Exit::internal,
+               {"task number 1", std::string("encoder.share = ") + GetParam()});
+  const Segments segments = Segments::from({0, 4}, torch::kCPU);
+  const Encoder::Input input{
+      .tokens = torch::full({4}, 7, torch::kInt64), .vectors = {}, .pair_rows = {}, .second = {}};
+  expect_error([&] { model.encoder().forward(input, segments, {}); }, Exit::internal, {"0 rows out of 4"});
+}
+
+TEST(Sharing, OutOfRangeIsAnErrorOfAHeadToo) {
+  SmallOptions options = shared_as("mmoe");
+  options.encoder.experts = 0;
+  expect_error([&] { make_head(small_spec(0, options)); }, Exit::config, {"encoder.experts = 0"});
+}
+
+}  // namespace
+}  // namespace polyhead
