@@ -37,8 +37,12 @@ struct TaskSlice {
   std::vector<std::int64_t> target_tokens;   // translation: the targets, "… eos", concatenated
   std::vector<std::int64_t> target_offsets;  // translation: [sequences + 1], from 0
 
-  // Number of valid targets, by which the task's loss is divided: samples for classification, multilabel and
-  // regression, scored tokens otherwise.
+  // span: the answers, as rows of their own sequences; each [sequences].
+  std::vector<std::int64_t> context_begin;         // first row of the context, which the answer lies in
+  std::vector<std::int64_t> span_begin, span_end;  // first and last row of the answer
+
+  // Number of valid targets, by which the task's loss is divided: samples for classification, multilabel,
+  // regression and span, scored tokens otherwise.
   std::int64_t count = 0;
 };
 
