@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -12,9 +11,11 @@ from scipy.special import expit
 from scipy.stats import norm
 
 import program
+from pages import SOURCE, read, run_page
 from program import ROOT, environment, fails, newest, parameters, run, status
 
 BUILD = Path(program.POLYHEAD).parent
+PAGE = "examples/custom_head/README.md"
 EXAMPLE = ROOT / "examples" / "custom_head"
 SHORT = ["-c", EXAMPLE / "ordinal.ini", "--run.threads", 1]
 
@@ -26,29 +27,27 @@ def call(*words, **more):
 
 
 @pytest.fixture(scope="module")
-def prefix(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("install")
-    call("cmake", "--install", BUILD, "--prefix", folder)
+def example(tmp_path_factory):
+    """A folder in which the commands of the example's page have run, on a copy of the example, with shorter training."""
+    folder = tmp_path_factory.mktemp("example")
+    flags = re.search("^CMAKE_CXX_FLAGS:STRING=(.*)$", (BUILD / "CMakeCache.txt").read_text(), re.M)[1]  # a sanitizer's
+    run_page(PAGE, read(SOURCE / PAGE), folder, also=["tests/python/training/custom_head_test.py"], CMAKE_GENERATOR="Ninja", CXXFLAGS=flags)
     return folder
 
 
 @pytest.fixture(scope="module")
-def ordinal(prefix, tmp_path_factory):
-    """The example's program, by the commands of its README."""
-    folder = tmp_path_factory.mktemp("example")
-    shutil.copytree(EXAMPLE, folder / "source")
-    flags = re.search("^CMAKE_CXX_FLAGS:STRING=(.*)$", (BUILD / "CMakeCache.txt").read_text(), re.M)[1]  # a sanitizer's
-    call("cmake", "-S", folder / "source", "-B", folder / "build", "-G", "Ninja", f"-DCMAKE_PREFIX_PATH={prefix}", f"-DCMAKE_CXX_FLAGS={flags}")
-    call("cmake", "--build", folder / "build")
-    return folder / "build" / "polyhead-ordinal"
+def prefix(example):
+    return example / "PREFIX"
 
 
 @pytest.fixture(scope="module")
-def grades(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("grades")
-    call(EXAMPLE / "prepare", folder / "raw")
-    call(program.POLYHEAD, "import", "-c", folder / "raw" / "grades.ini", "--out", folder / "data")
-    return folder / "data"
+def ordinal(example):
+    return example / "OUT" / "build" / "polyhead-ordinal"
+
+
+@pytest.fixture(scope="module")
+def grades(example):
+    return example / "OUT" / "data"
 
 
 @pytest.fixture(scope="module")

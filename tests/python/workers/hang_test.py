@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from pages import missing_line, shown_message
 from program import POLYHEAD, command, environment, fails, start, status, step_count, survivors, train, train_words, wait_for, worker_pid
 
 TIMEOUT = 4  # seconds
@@ -96,6 +97,10 @@ def test_stopped_in_compute(workers, late, data, tmp_path):
     pid = worker_pid(tmp_path / "run", late)
     line = said.ends(stop(pid), TIMEOUT + 2)
     named(tmp_path / "run", line, late, workers, "stopped by a signal (state T)", "call ")
+    if workers == 4:  # as the page shows it
+        shown = shown_message("docs/guides/clusters.md", "polyhead train: hang:", "host vm", "is missing", "all_reduce encoder.gradients 1/2",
+                              "compute (forward)", until=" The same command")
+        assert missing_line([shown], [line]) is None, line
     assert gone(pid)
     for rank in range(workers):
         if rank != late:
