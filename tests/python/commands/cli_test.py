@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -214,12 +215,13 @@ def test_out_is_not_overwritten(description):
 
 def test_the_configuration_page_is_the_programs_help():
     page = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
-    for command in ("train", "import", "evaluate", "predict", "synthetic"):
+    for command in ("train", "import", "inspect", "verify", "evaluate", "predict", "synthetic"):
         shown = page.split(f"## polyhead {command}\n```\n")[1].split("\n```\n")[0]
         said = run(command, "--help").stdout.rstrip("\n")
         assert shown.rstrip("\n") == said, f"docs/configuration.md is out of date; type: docs/write-configuration {POLYHEAD}"
-    for command in ("compare", "plan"):
+    for command in ("compare", "plan", "doctor"):
         shown = page.split(f"## polyhead {command}\n")[1].split("```\n")[1]
         own, shared = run(command, "--help").stdout.split("\n[run]\n")
         assert shown.rstrip("\n") == own.rstrip("\n"), f"docs/configuration.md is out of date; type: docs/write-configuration {POLYHEAD}"
         assert run("train", "--help").stdout.endswith(shared)
+    assert set(re.findall(r"^## polyhead (\w+)$", page, re.MULTILINE)) == set(re.findall(r"^  (\w+) {2,}\S", run("--help").stdout, re.MULTILINE))
