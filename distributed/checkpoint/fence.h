@@ -1,5 +1,5 @@
-// Keeps a process that no longer owns its run folder from publishing in it. Like the timeline, one for the process: the
-// launcher sets it, the trainer asks it.
+// Keeps a process that no longer owns its run folder from publishing checkpoints in it. There is one per process, as
+// with the timeline: the launcher sets it, and the trainer checks it.
 #pragma once
 
 #include <functional>
@@ -8,10 +8,11 @@
 namespace polyhead {
 
 struct Fence {
-  // Throws Error(cannot_write) where the run folder is another training's now. Rank 0's, to be called before a
-  // checkpoint is written and before it is published.
+  // Throws Error(cannot_write) if the run folder now belongs to another training. Rank 0 calls it before it writes a
+  // checkpoint and before it publishes one.
   std::function<void()> check = [] {};
-  // Of this start alone: tells the temporary files that it writes from those of another start; "": none is set.
+  // Identifies this start of the program in the names of its temporary files, so that they differ from those of other
+  // starts; "": not set.
   std::string token = {};
 };
 

@@ -1,5 +1,5 @@
-// A checkpoint, open for reading: its state and its files, which stay readable when a training beside takes the
-// checkpoint away.
+// A checkpoint, open for reading: its state and its files. They stay readable when a training that runs at the same
+// time removes the checkpoint.
 #pragma once
 
 #include <cstdint>
@@ -15,19 +15,19 @@ namespace polyhead {
 
 class CheckpointFiles {
  public:
-  // Reads state.json, whose step must be that of the folder's name, and opens the files (of a model with very many
-  // heads the first ones; the others when they are read). Throws Error(data) naming the file.
+  // Reads state.json, whose step must match the folder's name, and opens the files. If the model has very many heads,
+  // it opens only the first files, and the others when they are read. Throws Error(data), which names the file.
   explicit CheckpointFiles(const std::filesystem::path& folder);
-  // The same with a state that is known already.
+  // The same, with a state that has been read before.
   CheckpointFiles(const std::filesystem::path& folder, CheckpointState state);
 
   const std::filesystem::path& folder() const { return folder_; }
   const CheckpointState& state() const { return state_; }
 
-  // Throws Error(data) when the file's hash is not the state's, or it is no safetensors file.
+  // Throws Error(data) if the file's hash differs from the one in the state, or if it is not a safetensors file.
   SafetensorsFile read(const std::string& name) const;
-  // Every file's hash, the shapes of the encoder that the state describes, and the parameters' hash. Throws
-  // Error(data) naming the file and what differs.
+  // Checks every file's hash, the shapes of the encoder that the state describes, and the hash of the parameters.
+  // Throws Error(data), which names the file and what differs.
   void verify() const;
 
  private:
@@ -43,9 +43,9 @@ class CheckpointFiles {
   std::map<std::string, RegularFile> open_;
 };
 
-// Reads state.json; throws Error(data) naming the file, and where its step is not that of the folder's name.
+// Reads state.json. Throws Error(data), which names the file, also if its step does not match the folder's name.
 CheckpointState read_checkpoint_state(const std::filesystem::path& folder);
-// CheckpointFiles::verify; returns the state.
+// Opens a checkpoint, verifies it (CheckpointFiles::verify) and returns its state.
 CheckpointState verify_checkpoint(const std::filesystem::path& folder);
 
 }  // namespace polyhead

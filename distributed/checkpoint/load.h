@@ -12,18 +12,19 @@
 
 namespace polyhead {
 
-// Fills the parameters of the encoder and of the heads that the model has; with `optimizers` their states too. Throws
-// Error(data) naming a file whose hash is not the state's, or a tensor that is missing or does not fit.
+// Fills the parameters of the encoder and of the heads that the model has and, if `optimizers` is not null, their
+// states. Throws Error(data), which names a file whose hash differs from the one in the state, or a tensor that is
+// missing or has the wrong shape.
 void load_checkpoint(const CheckpointFiles& files, Model& model, Optimizers* optimizers);
 void load_checkpoint(const std::filesystem::path& folder, const CheckpointState& state, Model& model,
                      Optimizers* optimizers);
 
-// Fills the parameters with their moving averages. Throws as load_checkpoint, and Error(config) when the checkpoint
-// holds no averages.
+// Fills the parameters with their moving averages. Throws as load_checkpoint does, and Error(config) if the checkpoint
+// has no averages.
 void load_average(const CheckpointFiles& files, Model& model);
 
-// xxh3-64 over the hashes of the files with the weights, or the averages, of the encoder and of a task's head. Throws
-// Error(config) when the checkpoint holds no averages.
+// Returns xxh3-64 over the hashes of the files that hold the weights (or the averages) of the encoder and of a task's
+// head. Throws Error(config) if the checkpoint has no averages.
 std::uint64_t weights_hash(const CheckpointState& state, const std::string& task, bool average);
 
 }  // namespace polyhead

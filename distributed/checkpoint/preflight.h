@@ -1,4 +1,4 @@
-// What saving will need, tried before the first step, so that a run does not find out at its first checkpoint.
+// Checks before the first step that checkpoints can be saved, so that a run does not fail at its first one.
 #pragma once
 
 #include <cstdint>
@@ -12,21 +12,23 @@
 
 namespace polyhead {
 
-// What the checkpoints of a run need of the disk, in bytes, the same on all workers.
+// The disk space that the checkpoints of a run need, in bytes. The same on all workers.
 struct CheckpointNeeds {
-  std::uint64_t checkpoint = 0;    // of one
-  std::uint64_t largest_file = 0;  // in it
-  std::int64_t count = 2;          // that are there at a time: those kept and the one that is being written
+  std::uint64_t checkpoint = 0;    // size of one checkpoint
+  std::uint64_t largest_file = 0;  // size of its largest file
+  std::int64_t count = 2;          // checkpoints on the disk at a time: those kept, and the one being written
 };
 
 // Collective. led: tasks whose heads this worker writes.
 CheckpointNeeds checkpoint_needs(const TrainOptions& options, const Model& model, const std::vector<int>& led,
                                  Communicator& world);
 
-// Throws Error(config) on all workers where one of them does not see the run folder of worker 0, for which it waits
-// `patience` seconds (network file systems show a file late); Error(cannot_write) where one cannot make, write, sync
-// and rename in it, where a file as large as those of a checkpoint may not be written, or where the disk has no room
-// for the checkpoints that are not there yet. Collective.
+// Collective. Throws on all workers:
+// - Error(config) if a worker does not see the run folder of worker 0 within `patience` seconds (a network file system
+//   may show a new file late);
+// - Error(cannot_write) if a worker cannot create, write, sync and rename a file in it, if the limit on a file's size
+// is
+//   below that of a checkpoint's files, or if the disk has no room for the checkpoints that are still to come.
 void try_run_folder(const std::filesystem::path& run_dir, const CheckpointNeeds& needs, double patience,
                     const std::string& host, Communicator& world);
 

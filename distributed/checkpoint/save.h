@@ -21,9 +21,9 @@ struct Saved {
   std::vector<std::string> warnings;  // on rank 0
 };
 
-// Saves, and fills in state.files and state.optimizer_steps. Collective; store: used on rank 0. Keeps the `keep` newest
-// checkpoints and that of state.validation.run.step, which checkpoints/best will name. When any worker cannot write,
-// nothing is left of the new checkpoint on any, and the older ones are kept.
+// Saves a checkpoint, and fills in state.files and state.optimizer_steps. Collective; store: used on rank 0. Keeps the
+// `keep` newest checkpoints and that of state.validation.run.step, which checkpoints/best will name. If any worker
+// cannot write, the new checkpoint is removed on all of them, and the older ones are kept.
 Saved save_checkpoint(CheckpointStore& store, CheckpointState& state, const Model& model, const Optimizers& optimizers,
                       const std::vector<int>& led, std::int64_t keep, Communicator& world);
 

@@ -1,5 +1,5 @@
-// When a training's checkpoint is published and when it is not: a model that has diverged is never saved, a save that
-// fails is tried again at the next, and a run folder that was deleted meanwhile is made whole.
+// Decides when a training's checkpoint is published: a model that has diverged is never saved, a save that fails is
+// repeated at the next checkpoint, and a run folder that was deleted during training is created again.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +16,7 @@ namespace polyhead {
 // What a worker knows when it saves.
 struct SaveRequest {
   std::map<std::string, double> losses = {};  // of the tasks that took part in the last step
-  int skipped = 0;                            // last steps in a row that changed nothing, as they were not finite
+  int skipped = 0;                            // number of steps up to this one that were skipped as not finite
   bool last = false;                          // no later save follows
   bool preempted = false;                     // `last`, because a signal ended training
 };
@@ -25,32 +25,33 @@ class CheckpointSaver {
  public:
   using Warn = std::function<void(const std::string&)>;
 
-  // All workers of `world` make one. warn: called on rank 0; may be empty.
+  // All workers of `world` construct one. warn: called on rank 0; may be empty.
   CheckpointSaver(std::filesystem::path run_dir, std::int64_t keep, Warn warn, Communicator& world);
 
-  // files: those in run_dir without which it cannot be used, as far as they are there. They are remembered, and written
-  // again if they are deleted while training runs.
+  // files: names of files in run_dir that the run needs. Those that exist are kept in memory, and written again if they
+  // are deleted while training runs.
   void remember(const std::vector<std::string>& files);
 
   CheckpointStore& store() { return store_; }  // used on rank 0
 
-  // Collective; fills in state.files and state.parameter_hash. -> the checkpoint's folder; empty: it could not be
-  // saved, which was said, or must wait for a step that is finite. Throws, on all workers: Error(diverged) for
-  // parameters, moments or losses that are not finite or absurdly large, and where training ends in skipped steps;
-  // Error(cannot_write) after three failures in a row (the last save is tried as often).
+  // Collective; fills in state.files and state.parameter_hash. Returns the checkpoint's folder; empty if it could not
+  // be saved (a warning has said so), or if it must wait for a step that is finite. Throws on all workers:
+  // - Error(diverged) if parameters, moments or losses are not finite or are extremely large, or if training ends in
+  //   skipped steps;
+  // - Error(cannot_write) after three failures in a row. The last save of a training is tried three times.
   std::filesystem::path save(CheckpointState& state, const Model& model, const Optimizers& optimizers,
                              const std::vector<int>& leads, const SaveRequest& request);
 
  private:
   void check_run_folder(std::int64_t step);
-  std::string newest_whole() const;  // in words, the same on all workers; collective
+  std::string newest_whole() const;  // as text, the same on all workers; collective
   void warn(const std::string& text) const {
     if (warn_ && world_.rank() == 0) warn_(text);
   }
 
   std::filesystem::path run_dir_;
   std::map<std::string, std::string> files_;  // name -> content; on rank 0
-  bool metrics_ = false;                      // metrics.jsonl was there
+  bool metrics_ = false;                      // whether metrics.jsonl existed
   std::int64_t keep_;
   Warn warn_;
   Communicator& world_;

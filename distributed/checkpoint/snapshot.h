@@ -1,5 +1,5 @@
-// What a worker writes of a checkpoint, gathered at one step: the encoder on rank 0, and the heads of the tasks it
-// leads.
+// The part of a checkpoint that a worker writes, gathered at one step: the encoder on rank 0, and the heads of the
+// tasks that the worker leads.
 #pragma once
 
 #include <cstdint>
@@ -14,8 +14,8 @@
 
 namespace polyhead {
 
-// The encoder or a head. The tensors are flat and on the host, as long as the arena; on a CPU they are the model's own
-// memory, so that they must be written before the next update.
+// The encoder or a head. The tensors are flat, on the host, and as long as the arena. On a CPU they share the model's
+// memory, so they must be written before the next update.
 struct OwnerSnapshot {
   std::string owner;  // "encoder" or file_stem("head.NAME")
   const Arena* arena = nullptr;
@@ -27,12 +27,12 @@ struct Snapshot {
   std::map<std::string, std::int64_t> optimizer_steps;  // of all owners of the model
 };
 
-// Collective. led: tasks whose heads this worker writes (each task has one leader). Where the encoder's optimizer is in
-// parts, rank 0 holds all of its state afterwards.
+// Collective. led: tasks whose heads this worker writes (each task has one leader). If the encoder's optimizer is
+// sharded, rank 0 holds all of its state afterwards.
 Snapshot take_snapshot(const Model& model, const Optimizers& optimizers, const std::vector<int>& led,
                        Communicator& world);
 
-// xxh3-64 over the 8-byte hashes of the encoder and of the heads by task name. Collective.
+// Returns xxh3-64 over the 8-byte hashes of the encoder and of the heads, by task name. Collective.
 std::uint64_t parameter_hash(const Model& model, const ModelDescription& description, const std::vector<int>& led,
                              Communicator& world);
 

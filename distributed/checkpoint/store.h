@@ -1,6 +1,6 @@
-// A run's folder of checkpoints, RUN/checkpoints: which there are, which of them are whole, how one is published, and
-// which are taken away. Only directories that are named "step-" and a number are checkpoints, and of these only what
-// the program wrote is ever removed.
+// A run's folder of checkpoints, RUN/checkpoints: finds checkpoints, publishes new ones and removes old ones. Only
+// directories that are named "step-" and a number are checkpoints, and only files that the program wrote are removed.
+// A checkpoint is whole if it verifies.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +16,7 @@
 
 namespace polyhead {
 
-// Checkpoint folders of a run, newest first; links are left out.
+// Returns the checkpoint folders of a run, newest first, without links.
 std::vector<std::filesystem::path> checkpoints(const std::filesystem::path& run_dir);
 
 struct FoundCheckpoint {
@@ -25,51 +25,52 @@ struct FoundCheckpoint {
   std::shared_ptr<const CheckpointFiles> files;
 };
 
-// The newest checkpoint that verifies; null when there is none at all. Damaged ones are named in `warnings` and passed
-// over; throws Error(data) when all are damaged. One that is taken away meanwhile by the training that writes them is
-// looked for again.
+// Returns the newest checkpoint that verifies; null if there is no checkpoint. Damaged ones are skipped and named in
+// `warnings`. Throws Error(data) if all are damaged. If the training that writes the checkpoints removes one during the
+// search, the search is repeated.
 std::unique_ptr<FoundCheckpoint> find_checkpoint(const std::filesystem::path& run_dir,
                                                  std::vector<std::string>& warnings);
 
-// The checkpoint that a person names: "latest" (as find_checkpoint), "best", or a step's number; null when there is
-// none at all. Throws Error(config) when there is no such checkpoint, Error(data) when it is damaged.
+// Returns the checkpoint with this name: "latest" (as find_checkpoint), "best", or the number of a step; null if there
+// is no checkpoint. Throws Error(config) if there is no checkpoint of this name, Error(data) if it is damaged.
 std::unique_ptr<FoundCheckpoint> choose_checkpoint(const std::filesystem::path& run_dir, const std::string& which,
                                                    std::vector<std::string>& warnings);
 
-// What `latest` and `best` name, if they are there, and is not there: one sentence for each.
+// Returns one sentence for each of `latest` and `best` that exists and names a checkpoint that does not.
 std::vector<std::string> dangling_names(const std::filesystem::path& run_dir);
 
-// Before training: throws Error(cannot_write) where RUN/checkpoints, or `latest` or `best` in it, is of a kind that no
-// checkpoint can be written over. What is not there is fine.
+// To be called before training. Throws Error(cannot_write) if RUN/checkpoints is not a folder, or if `latest` or `best`
+// in it is not a file that can be replaced. They need not exist.
 void check_checkpoint_folder(const std::filesystem::path& run_dir);
 
-// The one writer of a run's checkpoints, on rank 0 of a training that has the run folder for itself.
+// The only writer of a run's checkpoints, on rank 0 of the training that holds the run folder.
 class CheckpointStore {
  public:
   explicit CheckpointStore(std::filesystem::path run_dir);
 
-  // As find_checkpoint. `fits` throws Error(data) for a checkpoint that is whole but not of this run, which is passed
-  // over too. Newer ones that are damaged are renamed to step-NNNNNN.damaged, so that they count no more; each is named
+  // The same as find_checkpoint. `fits` throws Error(data) for a checkpoint that is whole but belongs to another run;
+  // it is skipped too. Damaged checkpoints that are newer than the result are renamed to step-NNNNNN.damaged and named
   // in `warnings`.
   std::unique_ptr<FoundCheckpoint> find(const std::function<void(const CheckpointState&)>& fits,
                                         std::vector<std::string>& warnings);
 
-  // An empty folder beside, to write the checkpoint of a step into. What earlier saves left half-written is removed.
-  // Throws Error(cannot_write).
+  // Creates an empty temporary folder in which the checkpoint of a step is written, and removes those that earlier
+  // saves left incomplete. Throws Error(cannot_write).
   std::filesystem::path begin(std::int64_t step);
-  // Removes such a folder after a failure.
+  // Removes a temporary folder after a failure.
   void discard(const std::filesystem::path& beside) noexcept;
-  // Syncs the folder, renames it to the checkpoint of that step, and points `latest` to it, and `best` to the
-  // checkpoint of best_step (0: none) if that is whole. Then the oldest are removed but for the `keep` newest that are
-  // whole and those that `latest` and `best` name. Throws Error(cannot_write) when the checkpoint is not published;
-  // what fails after that is said in `warnings`.
+  // Publishes the checkpoint that was written in a temporary folder:
+  // - syncs the folder and renames it to the checkpoint of that step;
+  // - makes `latest` name it, and `best` the checkpoint of best_step (0: none) if that is whole;
+  // - removes old checkpoints, except the `keep` newest whole ones and those that `latest` and `best` name.
+  // Throws Error(cannot_write) if the checkpoint is not published. Later failures are added to `warnings`.
   std::filesystem::path publish(const std::filesystem::path& beside, std::int64_t step, std::int64_t best_step,
                                 std::int64_t keep, std::vector<std::string>& warnings);
 
-  // Checkpoints that this object knew as whole and that are there no more, by name; each is named once.
+  // Returns the names of checkpoints that were whole and have since disappeared; each is returned once.
   std::vector<std::string> lost();
   bool holds(std::int64_t step) const;
-  // The newest that is known to be whole; empty: none.
+  // Returns the newest checkpoint that is known to be whole; empty: none.
   std::filesystem::path newest_whole() const;
 
  private:

@@ -1,4 +1,4 @@
-// Writes a snapshot as safetensors files. Makes no collective call, so that a thread of its own may run it.
+// Writes a snapshot as safetensors files. It makes no collective calls, so it may run in a separate thread.
 #pragma once
 
 #include <filesystem>
@@ -9,7 +9,7 @@
 
 namespace polyhead {
 
-// Returns the names of the files and their xxh3-64, 16 hexadecimal digits each. Throws Error(cannot_write).
+// Returns xxh3-64 of each file, as 16 hexadecimal digits, by the file's name. Throws Error(cannot_write).
 std::map<std::string, std::string> write_snapshot(const std::filesystem::path& folder, const Snapshot& snapshot);
 
 }  // namespace polyhead
