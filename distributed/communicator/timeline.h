@@ -1,6 +1,6 @@
-// What this process does, as it does it: every collective and every phase of training, in one ring that any thread may
-// read and that costs its writer no lock. One thread writes at a time: the training thread, or autograd's while that
-// one waits in backward().
+// Records what this process does: every collective and every phase of training, in a ring buffer that any thread may
+// read and that is written without locks. One thread writes at a time: the training thread, or autograd's thread while
+// the training thread waits in backward().
 #pragma once
 
 #include <array>
@@ -29,7 +29,7 @@ class Timeline {
   static Timeline& of_process();
   static double now();  // seconds of the steady clock
 
-  // Any thread may ask. Events, oldest first: at most kEvents.
+  // Returns at most kEvents events, oldest first. Any thread may call it.
   std::vector<TimelineEvent> events() const;
   const char* phase() const { return phase_.load(std::memory_order_relaxed); }
   double phase_since() const { return phase_since_.load(std::memory_order_relaxed); }
@@ -37,11 +37,11 @@ class Timeline {
   std::optional<TimelineEvent> inside() const;
   std::int64_t step() const { return step_.load(std::memory_order_relaxed); }
 
-  // The training thread's.
+  // Called by the training thread.
   void set_step(std::int64_t step) { step_.store(step, std::memory_order_relaxed); }
-  // From now on events that end are kept, for trace().
+  // Starts to keep all events for trace().
   void start_trace() { tracing_ = true; }
-  // The events since, as they ended; keeps no more.
+  // Returns the events since then, in the order in which they ended, and stops keeping them.
   std::vector<TimelineEvent> stop_trace();
 
  private:
@@ -72,7 +72,7 @@ class Timeline {
   std::vector<TimelineEvent> traced_;
 };
 
-// The process is in this phase as long as it lives, or until the next phase inside it. `name`: a literal.
+// While the object exists, the process is in this phase, except during phases that begin inside it. `name`: a literal.
 class Phase {
  public:
   explicit Phase(const char* name);
@@ -87,7 +87,7 @@ class Phase {
   std::uint64_t index_;
 };
 
-// The process is in this collective until done(). Where an exception leaves it, its event never ends. `verb`: a
+// The process is in this collective until done(). If an exception is thrown in it, its event never ends. `verb`: a
 // literal.
 class CollectiveSpan {
  public:
@@ -106,9 +106,9 @@ class CollectiveSpan {
   std::uint64_t index_;
 };
 
-// Events of one worker as lines of a Chrome trace (Perfetto and chrome://tracing read it), each ended by a comma and a
-// line feed; the worker is the trace's process `rank`. Times are the wall clock's, so workers of several hosts fit
-// together as well as their clocks do.
+// Returns the events of one worker as lines of a Chrome trace (for Perfetto and chrome://tracing), each ended by a
+// comma and a line feed. The worker is the process `rank` of the trace. Times are those of the wall clock, so workers
+// of several hosts are aligned as well as their clocks.
 std::string chrome_trace_lines(const std::vector<TimelineEvent>& events, int rank, const std::string& host);
 
 }  // namespace polyhead

@@ -1,4 +1,5 @@
-// Proofs of a shared secret that never travels: HMAC-SHA256 (FIPS 198-1), for the watchdog's side channel.
+// Proofs that the other end knows a shared secret, which is never sent: HMAC-SHA256 (FIPS 198-1), for the watchdog's
+// connections.
 #pragma once
 
 #include <cstddef>
@@ -8,17 +9,17 @@
 
 namespace polyhead {
 
-// `bytes` random bytes of the system as hexadecimal digits. Throws Error(internal) where it has none.
+// Returns `bytes` random bytes from the system as hexadecimal digits. Throws Error(internal) if the system fails.
 std::string random_digits(std::size_t bytes);
 
-// HMAC-SHA256 of the text, as 64 hexadecimal digits.
+// Returns the HMAC-SHA256 of the text as 64 hexadecimal digits.
 std::string keyed_hash(std::string_view key, std::string_view text);
 
-// Takes the same time wherever the texts differ.
+// Compares two texts in a time that does not depend on where they differ.
 bool equal_proofs(std::string_view a, std::string_view b);
 
-// One direction of a connection: seals lines with a keyed hash of a count and the text, and opens them. A line that was
-// changed, repeated, left out or made by a stranger does not open.
+// One direction of a connection. The sender seals each line with a keyed hash of its number and its text; the receiver
+// checks the hash. A line that was changed, repeated, dropped or sent by somebody else is rejected.
 class LineSeal {
  public:
   LineSeal() = default;
@@ -28,7 +29,7 @@ class LineSeal {
 
   // "DIGITS text"
   std::string seal(std::string_view text);
-  // false: it is not the next line of this direction. Else `line` becomes the text.
+  // Replaces the sealed `line` by its text. Returns false if it is not the next line of this direction.
   bool open(std::string& line);
 
  private:

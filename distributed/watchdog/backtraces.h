@@ -5,10 +5,10 @@
 
 namespace polyhead {
 
-// To be called once, early: the first backtrace loads libgcc, which a signal handler must not.
+// Call it once, early: the first backtrace loads libgcc, which is not allowed in a signal handler.
 void prepare_backtraces();
-// Every thread but the caller's is interrupted by a signal and writes down its frames; one that does not answer in time
-// is told with its state in /proc. Not by two threads at once.
+// Interrupts every thread except the caller's by a signal, and returns their frames. For a thread that does not answer
+// in time, it returns its state in /proc. Only one thread may call it at a time.
 std::string backtraces();
 
 }  // namespace polyhead

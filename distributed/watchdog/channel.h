@@ -1,7 +1,9 @@
-// The watchdog's side channel: lines over TCP (IPv4 and IPv6) between rank 0 and every other rank; nothing of MPI. Rank
-// 0 writes its addresses and a secret to a file that only its user can read; the others look for it there, and connect
-// again when the connection is lost. Both ends prove that they know the secret, which never travels, and every line
-// carries a proof (authentication.h): a stranger who listens, connects or stands between is not heard.
+// The watchdog's connections: lines of text over TCP (IPv4 and IPv6) between rank 0 and every other rank, without MPI.
+// - Rank 0 writes its addresses and a secret to a file that only its user can read. The others read the file, and
+// connect
+//   again if the connection is lost.
+// - Both ends prove that they know the secret, which is never sent, and every line has a proof (authentication.h), so
+//   that lines of other programs on the network are rejected.
 #pragma once
 
 #include <cstdint>
@@ -24,26 +26,27 @@ class Channel {
     std::string text;
   };
 
-  // `file`: RUN/.watchdog-JOB, in a folder that all ranks see; rank 0 makes the folder where there is none. `patience`:
-  // seconds; a rank above 0 that hears nothing for so long makes a new connection. Throws Error(cannot_write) on rank 0
-  // when it cannot listen or write the file.
+  // `file`: RUN/.watchdog-JOB, in a folder that all ranks see; rank 0 creates the folder if necessary. `patience`: a
+  // rank above 0 that receives nothing for this number of seconds makes a new connection. Throws Error(cannot_write) on
+  // rank 0 if it cannot listen or cannot write the file.
   Channel(int rank, int size, std::filesystem::path file, double patience);
-  // Rank 0 removes the file, and folders that it made for it and that are empty.
+  // On rank 0, removes the file and the empty folders that the constructor created.
   ~Channel();
   Channel(const Channel&) = delete;
   Channel& operator=(const Channel&) = delete;
 
-  // Waits so long for lines, or until the first comes; lets others in (rank 0), looks for rank 0 (others).
+  // Returns the lines that have arrived; waits at most this number of seconds for the first. Meanwhile rank 0 accepts
+  // connections, and the others connect to rank 0.
   std::vector<Line> wait(double seconds);
-  // Never waits: what a peer does not take is dropped. `line`: at most kLongest bytes, without a line feed. `to`: 0 of
-  // ranks above 0.
+  // Sends a line. Never waits: a line that a peer does not accept at once is dropped. `line`: at most kLongest bytes,
+  // without a line feed. `to`: always 0 on ranks above 0.
   void send(int to, std::string_view line);
   bool connected(int to) const;
-  // Ranks whose connection the other end, or its kernel, has closed since the last call.
+  // Returns the ranks whose connections were closed by the other end, or its kernel, since the last call.
   std::vector<int> closed() { return std::exchange(closed_, {}); }
   // Ends a wait(); any thread may call it.
   void wake() const;
-  // Ranks above 0: where rank 0 is looked for, "ADDRESS:PORT, …"; "" before its file is there.
+  // On ranks above 0, the addresses of rank 0, as "ADDRESS:PORT, …"; "" before its file exists.
   std::string tried() const;
 
  private:
@@ -51,7 +54,7 @@ class Channel {
     int socket = -1;
     int rank = -1;     // -1 before it has proved that it knows the secret
     int claimed = -1;  // the rank that it said it is
-    double heard = 0;  // seconds of the steady clock; before the proof: when the socket was made
+    double heard = 0;  // steady-clock seconds of the last line; before the proof: when the socket was made
     std::string in, out;
     std::string asked;  // what the other end has to prove
     LineSeal incoming, outgoing;
@@ -78,14 +81,14 @@ class Channel {
   bool filed_ = false;
   std::vector<Peer> peers_;
   std::vector<int> closed_;
-  // Ranks above 0: where rank 0 listens, and which of it is tried next.
+  // On ranks above 0, the addresses where rank 0 listens, and which of them is tried next.
   int port_ = 0;
   std::vector<std::string> addresses_;
   std::size_t next_ = 0;
   double round_at_ = 0;  // not before
 };
 
-// Of this host's /proc: R, S, D, T (stopped), t (traced), Z; X: there is no such process.
+// The state of a process of this host, from /proc: R, S, D, T (stopped), t (traced) or Z; X: there is no such process.
 char process_state(int pid);
 
 }  // namespace polyhead

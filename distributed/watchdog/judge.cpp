@@ -1,6 +1,8 @@
-// The rule: a worker outside of collectives is late when it gets nothing done for the timeout, any worker when nothing
-// is heard of it for the timeout. One that waits in a collective is not, whatever the others do meanwhile, unless all
-// wait and none gets on.
+// A worker is late if, for the whole timeout,
+// - it is outside of collectives and makes no progress, or
+// - no report of it arrives, or
+// - all workers wait in collectives and none makes progress.
+// Otherwise, a worker that waits in a collective is not late, whatever the others do.
 #include "distributed/watchdog/judge.h"
 
 #include <fmt/format.h>

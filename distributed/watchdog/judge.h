@@ -1,4 +1,4 @@
-// Who is late: from what each worker last said of itself to one line for a person.
+// Decides which workers are late, from the last report of each worker, and writes the message that names them.
 #pragma once
 
 #include <cstdint>
@@ -21,11 +21,11 @@ struct Call {
   std::string name = {};
 };
 
-// What a worker's watchdog says of it.
+// The report that a worker's watchdog sends.
 struct WorkerState {
   int pid = 0;
   std::string host;
-  bool joined = false;       // the world of MPI is there
+  bool joined = false;       // MPI is initialised
   std::string phase;         // of Timeline
   double phase_seconds = 0;  // in it
   double silent = 0;         // seconds without progress
@@ -34,16 +34,16 @@ struct WorkerState {
   std::map<std::uint64_t, Call> calls = {};  // group -> its newest call
 };
 
-// The same as seen from another one.
+// What another worker knows of it.
 struct WorkerView {
   int rank = 0;
-  bool started = false;    // has been heard
-  bool ended = false;      // has taken leave
-  bool said_lost = false;  // that it has ended unexpectedly
-  double unheard = 0;      // seconds since it was last heard
-  double lost = -1;        // seconds since its connection was closed without a leave; negative: it was not
-  char process = 0;        // state in /proc, as a worker of its host reads it: T, D, ...; X: it is gone; 0: not known
-  WorkerState state = {};  // as last heard
+  bool started = false;    // a report has arrived
+  bool ended = false;      // it has unregistered, so no more reports are expected
+  bool said_lost = false;  // whether its unexpected end has been reported
+  double unheard = 0;      // seconds since its last report
+  double lost = -1;        // seconds since its connection was closed without unregistering; negative: it was not
+  char process = 0;        // state in /proc, read by a worker of its host: T, D, ...; X: no such process; 0: not known
+  WorkerState state = {};  // its last report
 };
 
 struct WatchLimits {
@@ -55,16 +55,16 @@ struct HangReport {
   std::string words;      // one line for a person, without a line break at its end
 };
 
-// Returns nullopt when nothing is wrong. `since_start`: seconds since the judging worker began. `host`: where all
-// workers run, as far as the launcher tells; else "".
+// Returns nullopt if no worker is late. `since_start`: seconds since the worker that decides has started. `host`: the
+// host of all workers, if the launcher says that they share one; otherwise "".
 std::optional<HangReport> judge(const std::vector<WorkerView>& workers, double since_start, const WatchLimits& limits,
                                 const std::string& host = "");
 
-// A worker whose connection was closed without a leave, and whose process is gone or does not connect again.
-// `out_of_memory`: the kernel has killed a process of this host for lack of memory meanwhile.
+// Describes a worker whose connection was closed without unregistering and whose process is gone or does not connect
+// again. `out_of_memory`: the kernel has killed a process of this host in the meantime because memory ran out.
 std::string describe_lost(const WorkerView& lost, std::size_t workers, bool out_of_memory);
 
-// Of one worker that is known to be late, at which `wait` waits.
+// Describes a worker that is late. `wait`: the collective in which `waiters` other workers wait for it.
 std::string describe_late(const WorkerView& late, std::size_t workers, const std::optional<Waiting>& wait,
                           std::size_t waiters);
 

@@ -157,7 +157,7 @@ Watchdog::Watchdog(WatchdogOptions options)
                                     std::clamp(shortest(options_.limits) / 4, 3 * tick_, 5.0));
     } catch (const Error& error) {
       // Most often the run folder cannot be written, which ends the run with words of its own.
-      deaf_ = fmt::format("{}; hangs of other workers will not be noticed", error.what());
+      no_channel_ = fmt::format("{}; hangs of other workers will not be noticed", error.what());
     }
   }
   thread_ = std::thread([this] {
@@ -207,7 +207,7 @@ void Watchdog::watch() {
     }
     if (since_said_ < tick_) continue;
     since_said_ = 0;
-    if (joined_ && Timeline::of_process().step() > 0 && !deaf_.empty()) options_.warned(std::exchange(deaf_, {}));
+    if (joined_ && Timeline::of_process().step() > 0 && !no_channel_.empty()) options_.warned(std::exchange(deaf_, {}));
     say();
     if (options_.rank == 0)
       judge_workers();

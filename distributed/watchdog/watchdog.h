@@ -1,6 +1,6 @@
-// The watchdog of a worker: a thread of its own that tells rank 0's over a side channel what the worker does, and ends
-// the process with code 71 when the job hangs. Rank 0's judges (judge.h); where rank 0 is the late one, the first that
-// notices speaks. It knows nothing of MPI, and starts before MPI_Init.
+// The watchdog of a worker: a separate thread that reports to rank 0's watchdog what the worker does, and ends the
+// process with code 71 if the job hangs. Rank 0's watchdog decides who is late (judge.h). If rank 0 itself is late, the
+// first other watchdog that notices decides. It does not use MPI, and starts before MPI_Init.
 #pragma once
 
 #include <atomic>
@@ -21,15 +21,15 @@ namespace polyhead {
 struct WatchdogOptions {
   int rank = 0, size = 1;
   std::string host;               // this worker's
-  std::string common_host;        // where all workers run, if the launcher says that it is one; else ""
+  std::string common_host;        // the host of all workers, if the launcher says that they share one; otherwise ""
   std::filesystem::path run_dir;  // reports go to logs/rank-NNNN.log
-  std::string job;  // tells this start from others that use the folder: letters that a file's name may have
+  std::string job;                // identifies this start among others in the same folder; part of a file's name
   WatchLimits limits;
-  // The line that names who is late; called once in the whole job (twice where the connection is cut), in the
-  // watchdog's thread. The process ends after it.
+  // Called with the line that names who is late: once in the whole job (twice if a connection is cut), in the
+  // watchdog's thread. The process ends afterwards.
   std::function<void(const std::string&)> told;
-  // The line that names a worker that has ended unexpectedly; once for each. The launcher usually ends the others about
-  // a second later; the watchdog does where it does not.
+  // Called once for each worker that has ended unexpectedly, with a line that names it. The launcher usually ends the
+  // other workers about a second later; otherwise the watchdog does.
   std::function<void(const std::string&)> lost;
   std::function<void(const std::string&)> warned;
 };
@@ -37,11 +37,11 @@ struct WatchdogOptions {
 class Watchdog {
  public:
   explicit Watchdog(WatchdogOptions options);
-  ~Watchdog();  // takes leave: this worker's silence means nothing from now on
+  ~Watchdog();  // unregisters this worker: no more reports of it are expected
   Watchdog(const Watchdog&) = delete;
   Watchdog& operator=(const Watchdog&) = delete;
 
-  // The world of MPI is there; limits.init no longer holds.
+  // To be called when MPI is initialised: limits.init no longer applies.
   void joined() { joined_ = true; }
 
  private:
@@ -65,18 +65,19 @@ class Watchdog {
 
   WatchdogOptions options_;
   double tick_;
-  std::unique_ptr<Channel> channel_;  // null in a world of one, and where rank 0 cannot listen
+  std::unique_ptr<Channel> channel_;  // null in a world of one, and if rank 0 cannot listen
   std::atomic<bool> joined_{false}, stop_{false};
   std::mutex mutex_;
   std::condition_variable stopping_;
-  // The thread's own.
+  // Used by the watchdog's thread only.
   double since_start_ = 0, since_said_ = 1e9, silent_ = 0;
   std::uint64_t progress_ = 0;
   bool warned_ = false, connected_ = false, losing_ = false;
-  long killed_for_memory_ = 0;                // by the kernel of this host, at the start
+  long killed_for_memory_ = 0;                // processes that this host's kernel had killed for memory at the start
   std::vector<WorkerView> workers_;           // rank 0: all; others: rank 0 alone
-  std::vector<std::pair<int, int>> missing_;  // ranks above 0: {rank, process} of this host that rank 0 misses
-  std::string deaf_;  // why there is no channel, to be told once the run has begun; "": it is told, or there is one
+  std::vector<std::pair<int, int>> missing_;  // on ranks above 0: {rank, pid} on this host that rank 0 has no report of
+  std::string
+      no_channel_;  // why no channel could be opened, to be reported once training starts; "": nothing to report
   std::thread thread_;
 };
 

@@ -1,4 +1,4 @@
-// The one check of MPI calls: an error becomes an exception with MPI's own words.
+// Checks calls of MPI: an error becomes an exception that contains MPI's own message.
 #pragma once
 
 #include <mpi.h>

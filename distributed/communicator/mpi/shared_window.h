@@ -1,4 +1,4 @@
-// Buffers of a group on one host that all members map, all-reduced in place: each member reduces its slice of all
+// Buffers of a group on one host, which all members map and reduce in place: each member reduces its slice of all
 // buffers, in the order of ranks, and writes the result to all of them.
 #pragma once
 
@@ -16,14 +16,14 @@ class SharedWindow : public SharedBuffer {
  public:
   using Registry = std::vector<SharedWindow*>;
 
-  // Collective over `group`. Null on all members where one of them could not map another's part. The window enters
-  // itself into `registry` for as long as it lives.
+  // Collective over `group`. Returns null on all members if one of them could not map another's part. The window is in
+  // `registry` until it is destroyed.
   static std::unique_ptr<SharedWindow> make(MPI_Comm group, std::size_t bytes, std::shared_ptr<Registry> registry);
   ~SharedWindow() override;
 
   bool contains(const void* begin, std::size_t bytes) const;
-  // Collective; [data, data + count) lies inside, at the same place on every member. Throws Error(internal) on all
-  // members when they disagree about the place, the type or the reduction.
+  // Collective. [data, data + count) must be inside the window, at the same offset on every member. Throws
+  // Error(internal) on all members if their offsets, types or reductions differ.
   void all_reduce(void* data, std::size_t count, DType type, Reduce reduce);
 
  private:
@@ -34,7 +34,7 @@ class SharedWindow : public SharedBuffer {
 
   std::vector<Part> parts_;  // [members]
   std::size_t rank_;
-  int spins_;  // before giving up the core
+  int spins_;  // number of polls before the thread yields the core
   std::uint64_t meetings_ = 0;
   std::shared_ptr<Registry> registry_;
 };

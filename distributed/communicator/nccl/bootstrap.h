@@ -1,4 +1,4 @@
-// What workers agree on before NCCL starts: one version, a device for each, a unique id.
+// What the workers compare before NCCL starts: the version, a device for each worker, a unique id.
 #pragma once
 
 #include <nccl.h>
@@ -10,11 +10,11 @@
 
 namespace polyhead {
 
-// Throw Error(config) with the same words on all members of `host`. Collective.
+// Both throw Error(config) with the same message on all members of `host`. Collective.
 void check_nccl_versions(Communicator& host);
 void check_devices(Communicator& host, int device);
 
-// Made by rank 0, known to all. Collective.
+// Rank 0 creates it, and all members return it. Collective.
 ncclUniqueId share_unique_id(Communicator& host);
 
 // Files of this process's shared libraries whose name begins with `stem` ("libnccl.so").

@@ -1,5 +1,5 @@
-// The checks of calls of NCCL and CUDA: an error becomes an exception with the library's own words and, where it is
-// known, the cure.
+// Checks calls of NCCL and CUDA: an error becomes an exception that contains the library's own message and, if it is
+// known, what to do.
 #pragma once
 
 #include <cuda_runtime_api.h>
@@ -24,7 +24,7 @@ std::string nccl_version_words(int version);
       ::polyhead::throw_cuda_error(cuda_code, #expression, __FILE__, __LINE__); \
   } while (false)
 
-// ncclInProgress passes: a communicator that does not block says so of most calls, and NcclComm::settle() waits.
+// ncclInProgress is not an error: a non-blocking communicator returns it from most calls, and NcclComm::settle() waits.
 #define POLYHEAD_NCCL_CHECK(comm, expression)                                           \
   do {                                                                                  \
     const ncclResult_t nccl_code = (expression);                                        \

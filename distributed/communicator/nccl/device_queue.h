@@ -5,9 +5,9 @@
 
 namespace polyhead {
 
-// Not blocking against the default stream, of the highest priority, so that a collective starts while kernels of the
-// caller are queued. All groups of a process share one: NCCL asks that members issue the collectives of several
-// communicators in one order, and one stream runs them in that order.
+// The stream does not block the default stream and has the highest priority, so that a collective starts while kernels
+// of the caller are queued. All groups of a process share one: NCCL requires that all members issue the collectives of
+// several communicators in the same order, and one stream runs them in that order.
 class DeviceQueue {
  public:
   // Makes `device` the calling thread's.
@@ -18,9 +18,9 @@ class DeviceQueue {
 
   int device() const { return device_; }
   cudaStream_t stream() const { return stream_; }
-  void enter();  // the stream waits for what the caller's holds
-  void join();   // the caller's stream waits for what this one holds
-  bool idle();   // everything has run
+  void enter();  // makes the stream wait for the work in the caller's stream
+  void join();   // makes the caller's stream wait for the work in this one
+  bool idle();   // whether all of its work has run
 
  private:
   int device_;
