@@ -15,7 +15,7 @@
 
 namespace polyhead {
 
-enum class Ending { done, stopped, preempted };  // after the last step; by run.stop_at; by a signal
+enum class Ending { done, stopped, preempted };  // the last step was reached; by run.stop_at; by a signal
 
 struct TrainResult {
   Ending ending = Ending::done;
@@ -30,8 +30,9 @@ struct TrainResult {
 using Observers = std::vector<Observer*>;
 
 // Trains. All workers of `world` call it with equal options.
-// - interrupt: becomes true when a signal asks to save and end. Any worker's flag ends all of them after the same step,
-//   or without a result if training has not begun.
+// - interrupt: becomes true when a signal requests to save and end. If it is true on any worker, all workers end after
+// the
+//   same step, or without a result if training has not begun.
 // - resume: continue from the newest good checkpoint in run_dir/checkpoints, if there is one. The result then equals
 //   that of a run that was never interrupted, bit for bit, with the same number of workers.
 // Throws Error: config, data, cannot_write, diverged (kPatience steps in a row without a finite loss and gradient).

@@ -1,5 +1,5 @@
-// What a trained model is, apart from its numbers: enough to build it again, to read text for it and to name its
-// labels.
+// The description of a trained model, without its weights: enough to build it again, to prepare its inputs and to name
+// its labels.
 #pragma once
 
 #include <cstdint>
@@ -22,7 +22,7 @@ struct TrainedTask {
   HeadOptions head;
   MaskingOptions masking;
   TrainStatistics statistics;
-  std::string label_type = {};  // as the data set's manifest has it
+  std::string label_type = {};  // the same as in the data set's manifest
 };
 
 struct ModelDescription {
@@ -32,23 +32,23 @@ struct ModelDescription {
   std::vector<TrainedTask> tasks;  // slot t + 1 of task attention is task t
   std::string dtype = "float32";
   std::string data;              // folder of the data set it was trained on
-  std::uint64_t max_length = 0;  // tokens, at which its texts were cut; 0: not known
+  std::uint64_t max_length = 0;  // tokens at which import truncated its texts; 0: not known
 
-  // Index of a task; throws Error(config) naming the tasks there are.
+  // Returns the index of a task. If there is none of this name, throws Error(config), which lists the tasks.
   int task(const std::string& name) const;
 };
 
-// JSON, and back; throws Error(data) naming `origin` and the field.
+// Converts to JSON and back. Throws Error(data), which names `origin` and the field.
 std::string to_json(const ModelDescription& description);
 ModelDescription description_from_json(const std::string& json, const std::string& origin);
 
 std::string to_json(const TrainStatistics& statistics);
 TrainStatistics statistics_from_json(const std::string& json);
 
-// The model with the heads of these tasks, its parameters not made yet.
+// Returns the model with the heads of these tasks. Its parameters are not allocated yet.
 std::unique_ptr<Model> build_model(const ModelDescription& description, const std::vector<int>& tasks);
 
-// float32 or float64; throws Error(config).
+// "float32" or "float64". Throws Error(config) for other names.
 torch::ScalarType scalar_type(const std::string& dtype);
 
 }  // namespace polyhead

@@ -1,4 +1,4 @@
-// What the program reads from a task's train split before the first step.
+// Statistics of a task's train split, which are computed before the first step.
 #pragma once
 
 #include "core/heads/head.h"
@@ -7,14 +7,17 @@
 
 namespace polyhead {
 
-// Reads the whole train split where the task's kind, options or input ask for it. Means and deviations (population, in
-// double, summed in the order of the samples; 1 for a value that is constant) of regression; class weights n / (C n_c)
-// of balanced classification, over the C classes that occur, 1 for others. `pairs` and
-// `only_pairs`: whether any sample, and whether every sample, has a second text.
+// Reads the whole train split if the task's kind, options or input require it. Returns
+// - for regression, means and population deviations (in double, summed in the order of the samples; the deviation of a
+//   constant value is 1);
+// - for classification with balanced weights, the class weights n / (C n_c), where C is the number of classes that
+// occur;
+//   1 for the other classes;
+// - `pairs` and `only_pairs`: whether any sample, and whether every sample, has a second text.
 TrainStatistics train_statistics(const TrainedTask& task, const SplitReader& train);
 
-// Throws Error(data) when the split's input is of another kind or width than train's, has second texts where no sample
-// of train has one, or lacks one where all have.
+// Throws Error(data) if the split's input has another kind or width than that of train, if it has second texts and no
+// sample of train has one, or if a sample has none and all samples of train have one.
 void check_input(const TrainedTask& task, const std::string& split, const SplitReader& reader);
 
 }  // namespace polyhead

@@ -1,5 +1,5 @@
-// The over-focus report: how words share their weight out among tasks, so that attention which settles on few tasks is
-// seen.
+// The attention report: how words divide their weight among tasks. It shows whether attention concentrates on few
+// tasks.
 #pragma once
 
 #include <map>
@@ -11,19 +11,19 @@
 
 namespace polyhead {
 
-// A word is focused when one task has more than this share of it.
+// A word is focused if one task has more than this share of it.
 inline constexpr double kFocused = 0.9;
-// A task is dead when the mean share that the words of its own samples give it is below this part of an even share.
+// A task is dead if its mean share of the words of its own samples is below this fraction of an even share.
 inline constexpr double kDead = 0.1;
 
-// Sums over words, of each the mean over attention heads. A task's share of a word is its weight under competition,
-// else its part of the word's weights over all tasks.
+// Sums over words of means over attention heads. In competitive mode, a task's share of a word is its weight; in the
+// other modes, it is its fraction of the word's weights over all tasks.
 struct AttentionSums {
   double words = 0;
   double entropy = 0, effective_tasks = 0;  // of task_entropy's p, in nats, and its exponential: 1..T
   double focused = 0;                       // 1 where a task's share is above kFocused
   double share = 0;                         // of the task whose sample the word is in
-  double no_task = 0;                       // the weight of slot 0, under competition
+  double no_task = 0;                       // the weight of slot 0, in competitive mode
 
   template <class Use>
   void each(const Use& use) {
@@ -41,7 +41,7 @@ struct AttentionSums {
 AttentionSums attention_sums(const Encoder& encoder, const torch::Tensor& weights, int task);
 
 // Means over the words of each task's samples, and over all words: entropy, effective_tasks, focused, share, no_task;
-// of a task also its importance. no_task and importance under competition only.
+// of a task also its importance. no_task and importance exist in competitive mode only.
 struct AttentionReport {
   std::map<std::string, double> all;
   std::map<std::string, std::map<std::string, double>> tasks;

@@ -1,5 +1,5 @@
-// What evaluations on valid decide: which tasks are finished (early stopping), whether training ends, and which step is
-// the best. A function of the results alone, so that all workers decide alike.
+// Decides after evaluations on valid which tasks are finished (early stopping), whether training ends, and which step
+// is the best. The decisions depend on the results only, so that they are equal on all workers.
 #pragma once
 
 #include <cstdint>
@@ -13,17 +13,17 @@
 
 namespace polyhead {
 
-// The metrics of a task that evaluations on valid give, by its kind and labels; the first is "loss".
+// Returns the metrics that evaluations on valid compute for a task, by its kind and labels. The first is "loss".
 std::vector<std::string> valid_metrics(const TaskInfo& task);
 bool lower_is_better(const std::string& metric);
 
-// Throws Error(config) for an unknown metric or task. tasks: those of the run that have valid samples, by name.
+// Throws Error(config) for an unknown metric or task. tasks: the tasks of the run that have valid samples, by name.
 void check(const ValidationOptions& options, const std::map<std::string, TaskInfo>& tasks);
 
 struct BestValue {
   double value = 0;
   std::int64_t step = 0;   // 0: no finite value yet
-  std::int64_t since = 0;  // evaluations since then
+  std::int64_t since = 0;  // number of evaluations since then
   bool operator==(const BestValue&) const = default;
 };
 // Part of a checkpoint.
@@ -36,12 +36,12 @@ struct ValidationState {
 
 using ValidationResults = std::map<std::string, std::map<std::string, double>>;  // task -> metric -> value
 
-// Takes note of an evaluation after `step`; -> the tasks that it finishes, which are then in state.finished too.
-// active: tasks that take part in training now; the patience with others does not run out.
+// Records an evaluation after `step`, and returns the tasks that are finished by it (they are added to state.finished).
+// active: tasks that are being trained; evaluations of other tasks do not count towards their patience.
 std::vector<std::string> take_note(const ValidationOptions& options, const ValidationResults& results,
                                    const std::set<std::string>& active, std::int64_t step, ValidationState& state);
 
-// Why training ends early: "every task is finished"; "": it does not.
+// Returns why training ends early, such as "every task is finished"; "": it does not end.
 std::string why_ended(const ValidationOptions& options, const ValidationState& state);
 
 }  // namespace polyhead

@@ -18,15 +18,16 @@
 
 namespace polyhead {
 
-// What the train split alone would predict.
+// Predictions that use the train split only.
 struct Baseline {
   std::int64_t majority = 0;    // classification, tagging: the most frequent class
   std::vector<double> unigram;  // masked_lm, translation: log-probability of each token, add-one smoothed
-  // multilabel: the most frequent label set, [classes] of 0 and 1 (of equally frequent ones the first in order);
+  // multilabel: the most frequent label set, [classes] of 0 and 1 (the first in order of equally frequent ones);
   // regression: the means, [outputs]
   std::vector<double> constant;
 };
-// Reads the whole train split. masked_lm: of the tokens that can be masked; translation: of the targets.
+// Reads the whole train split. The token counts are over the tokens that can be masked (masked_lm) or over the targets
+// (translation).
 Baseline train_baseline(const TrainedTask& task, const TokenizerInfo& tokenizer, const SplitReader& train);
 
 struct EvaluationRequest {
@@ -34,13 +35,13 @@ struct EvaluationRequest {
   bool generate = false;     // translation: search, BLEU and chrF (slow)
   SearchOptions search = {};
   const Baseline* baseline = nullptr;  // adds majority… | unigram_perplexity | prior_… | mean_mse
-  // Asked before every batch: whether to stop, as after a signal. Where it says so on one member of the group, all end
-  // with Evaluation::stopped and nothing else. Empty: never.
+  // Called before every batch; returns whether to stop, for example after a signal. If it returns true on any member of
+  // the group, all members return with Evaluation::stopped and no results. Empty: never stop.
   std::function<bool()> stop = {};
 };
 
 struct Evaluation {
-  bool stopped = false;  // by EvaluationRequest::stop: what follows means nothing
+  bool stopped = false;  // by EvaluationRequest::stop; the other fields are then not valid
   std::int64_t samples = 0;
   // loss; classification, tagging: accuracy, macro_f1 (majority), classification also matthews, tagging with labels
   // that mark entities (is_bio) entity_f1 (majority_entity_f1); multilabel: micro_f1, macro_f1, average_precision,

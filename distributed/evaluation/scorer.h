@@ -18,7 +18,7 @@
 
 namespace polyhead {
 
-// One sample of a batch that holds a single task, with what the head made of it.
+// One sample of a batch of a single task, with the head's predictions.
 struct ScoredSample {
   std::size_t index;  // in the batch; the samples of a batch are added in this order
   const StoredSample& stored;
@@ -28,13 +28,13 @@ struct ScoredSample {
   const Predicted& generated;  // empty unless the evaluation generates
 };
 
-// A sample's part of a metric that is a ratio of sums, for the bootstrap.
+// A sample's numerator and denominator in a metric that is a ratio of sums, for the bootstrap.
 struct SampleRow {
   double numerator = 0, denominator = 0;
 };
 struct SampleRows {
   SampleRow headline;
-  std::optional<SampleRow> accuracy;  // where the headline metric is another one
+  std::optional<SampleRow> accuracy;  // if the headline metric is another one
 };
 
 class Scorer {
@@ -42,9 +42,9 @@ class Scorer {
   virtual ~Scorer() = default;
 
   virtual SampleRows add(const ScoredSample& sample) = 0;
-  // Calls use() for every number that is to be summed over the members of the group, always in the same order.
+  // Calls use() for every number that must be summed over the members of the group, always in the same order.
   virtual void each(const std::function<void(double&)>& use) = 0;
-  // For what cannot be summed. Collective.
+  // Gathers from the other members what cannot be summed. Collective.
   virtual void gather(Communicator& /*group*/) {}
   // Adds the metrics. loss: the mean over all targets, natural logarithm.
   virtual void add_metrics(std::map<std::string, double>& metrics, double loss) const = 0;
@@ -52,7 +52,7 @@ class Scorer {
   virtual bool original_text() const { return false; }
 };
 
-// What a scorer is made for. All references outlive it.
+// The arguments of make_scorer(). The objects referred to must outlive the scorer.
 struct ScorerSpec {
   const TrainedTask& task;
   const SplitReader& reader;
@@ -64,7 +64,7 @@ struct ScorerSpec {
 std::unique_ptr<Scorer> make_class_scorer(const ScorerSpec& spec);  // classification, tagging
 std::unique_ptr<Scorer> make_token_scorer(const ScorerSpec& spec);  // masked_lm, translation
 std::unique_ptr<Scorer> make_table_scorer(const ScorerSpec& spec);  // multilabel, regression
-// That of the task's kind.
+// Returns the scorer of the task's kind.
 std::unique_ptr<Scorer> make_scorer(const ScorerSpec& spec);
 
 }  // namespace polyhead

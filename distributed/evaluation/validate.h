@@ -18,7 +18,7 @@
 
 namespace polyhead {
 
-// What this worker contributes.
+// The part of this worker.
 struct ValidationTasks {
   const std::map<int, std::unique_ptr<SplitReader>>& readers;  // valid, of the tasks that it holds
   const std::vector<std::unique_ptr<Communicator>>& groups;    // [tasks]
@@ -26,7 +26,7 @@ struct ValidationTasks {
 };
 
 struct ValidationRound {
-  bool stopped = false;  // `stop` was true on a worker: the other fields mean nothing
+  bool stopped = false;  // `stop` was true on a worker; the other fields are then not valid
   ValidationResults results;
   std::map<int, AttentionSums> attention;  // by task; only those whose attention weights are learned
 };
@@ -36,7 +36,7 @@ ValidationRound validate(const Model& model, const ModelDescription& description
                          const Tokenizer& tokenizer, std::int64_t samples, const std::function<bool()>& stop,
                          Communicator& world);
 
-// Which tasks of a run have more valid samples than an evaluation takes, for a person; "" when none has.
+// Returns a message that lists the tasks with more valid samples than an evaluation uses; "" if there are none.
 std::string describe_valid(const Manifest& manifest, const std::vector<std::string>& tasks, std::int64_t samples);
 
 }  // namespace polyhead

@@ -15,15 +15,20 @@ struct Placement {
   std::vector<std::vector<int>> tasks_by_worker() const;  // [workers], each ascending
 };
 
-// Spreads tasks over workers so that the largest load is small: tasks heavier than an equal share of the total, and
-// idle workers, make groups (uneven groups allowed); a group's members share a task's cost equally; longest processing
-// time first (Graham, 1969). Deterministic; 1,000 tasks on 10,000 workers take a fraction of a second. cost: > 0 each,
-// of a step. pinned: for each task the ranks of its group, ascending, or none where it is free; {}: all are free.
-// Throws Error(config) without tasks or workers, for a rank out of range, and where pins leave a worker without a task.
+// Assigns tasks to workers so that the largest load is small (longest processing time first; Graham, 1969).
+// - A task that is heavier than an equal share of the total gets a group of workers, as do tasks if workers would be
+// idle.
+//   The members of a group share a task's cost equally. Groups may have any size, and a worker may be in several.
+// - cost: of each task in a step, > 0. pinned: for each task the ranks of its group, ascending, or no ranks if the task
+// is
+//   not pinned; {}: no task is pinned.
+// - The result is deterministic. 1,000 tasks on 10,000 workers take a fraction of a second.
+// - Throws Error(config) if there are no tasks or no workers, if a rank is out of range, or if the pins leave a worker
+//   without a task.
 Placement place(const std::vector<double>& cost, int workers, const std::vector<std::vector<int>>& pinned = {});
 
-// One line a worker (of many, neighbours that hold the same share one): "worker 0: section, en-it (1/2) …, 53 % of the
-// load".
+// Returns one line per worker: "worker 0: section, en-it (1/2) …, 53 % of the load". If there are many workers,
+// adjacent ones with the same tasks are shown on one line.
 std::string describe(const Placement& placement, const std::vector<std::string>& tasks);
 
 }  // namespace polyhead

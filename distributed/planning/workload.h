@@ -1,5 +1,5 @@
-// What a step of a run costs, from its configuration and the data set's manifest alone, and the placement that follows
-// from it: shared by training and by `polyhead plan`.
+// The cost of a run's step, computed from its configuration and the data set's manifest only, and the placement that
+// follows from it. Training and `polyhead plan` use it.
 #pragma once
 
 #include <vector>
@@ -12,25 +12,25 @@
 
 namespace polyhead {
 
-// Of one task. Tokens are means over train; where the manifest does not state them, 32 a sample.
+// The workload of one task. Tokens are means over train; if the manifest does not have them, 32 per sample.
 struct TaskWork {
-  double samples = 0;                          // a step, the mean over the run's steps
-  double input_tokens = 0, target_tokens = 0;  // a sample
-  double operations = 0;                       // a sample: floating-point operations, forward and backward
-  double activations = 0;                      // a sample: elements kept for backward
-  // A sample: the seconds given (task.NAME.cost), else operations without activation checkpointing.
+  double samples = 0;                          // per step, the mean over the run's steps
+  double input_tokens = 0, target_tokens = 0;  // per sample
+  double operations = 0;                       // per sample: floating-point operations, forward and backward
+  double activations = 0;                      // per sample: elements kept for backward
+  // Per sample: the seconds of task.NAME.cost if they are set, otherwise operations without activation checkpointing.
   double cost = 0;
 };
 
-// What a run trains, before train's statistics are read.
+// The description of the model that a run trains, before statistics of train are computed.
 ModelDescription describe_model(const TrainOptions& options, const Manifest& manifest);
 
 // [tasks]. mixture: the run's entries from its phases.
 std::vector<TaskWork> work_of(const TrainOptions& options, const Manifest& manifest,
                               const std::vector<MixtureEntry>& mixture);
 
-// By cost x samples, around the tasks that the configuration pins. Throws Error(config) naming task and key for a pin
-// on a worker that is not there, and where pins leave a worker without a task.
+// Places the tasks by cost x samples, around those that the configuration pins to workers. Throws Error(config), which
+// names the task and the key, if a pin names a worker that does not exist or if the pins leave a worker without a task.
 Placement placement_of(const TrainOptions& options, const std::vector<TaskWork>& work, int workers);
 
 }  // namespace polyhead

@@ -1,8 +1,10 @@
-// Sums the gradients of an arena over a group in buckets, which may set out while backward still runs:
-// - Cut once, between parameters, in the order in which backward completes them: the reverse of their registration.
-// - Launched in this order by every worker, always: a bucket when its parameters are complete and all buckets before it
-//   have been launched, whatever is left (unused parameters, a worker without tokens) when backward has ended.
-// - The tail bucket, which no computation is left to hide, is small: the first parameter and a few beside it.
+// Sums the gradients of an arena over a group in buckets, whose all-reduce may start during backward:
+// - Parameters are divided into buckets once, in the order in which backward completes them: the reverse of their
+//   registration.
+// - Every worker launches the buckets in this order. A bucket is launched when its parameters are complete and all
+// buckets
+//   before it have been launched. The rest (unused parameters, a worker without tokens) is launched after backward.
+// - The last bucket, which cannot overlap with computation, is small: the first parameter and a few more.
 #pragma once
 
 #include <cstddef>
@@ -24,37 +26,38 @@ struct GradientBucket {
   std::vector<Part> parts;  // elements of the arena, padding included, ascending; decayed parameters lie apart
 };
 
-// The bytes at which PyTorch's DDP cuts: large enough that a collective's latency does not count, small enough that
-// most of a model is on its way before backward ends.
+// The bucket size of PyTorch's DDP: large enough that latency does not matter, small enough that most of a model's
+// gradients are sent before backward ends.
 inline constexpr std::size_t kBucketBytes = std::size_t{25} << 20;
 
-// Buckets of at most `bytes`, unless a single parameter is larger, in the order of their launch. `arena` is finished.
+// Returns buckets of at most `bytes` (or of one larger parameter), in the order in which they are launched. The memory
+// of `arena` must be allocated.
 std::vector<GradientBucket> cut_buckets(const Arena& arena, std::size_t bytes);
 
-// Whether buckets set out during backward where gradients lie on this device. On a CUDA device collectives run beside
-// the kernels. On a host a call blocks backward for as long as it would after it: there bench/gradient_sync found no
-// gain (1.01 of the time, 0.96 to 1.10 over 15 pairs of steps).
+// Returns whether buckets are launched during backward for gradients on this device. On a CUDA device, collectives run
+// at the same time as kernels. On a host, a call would block backward: bench/gradient_sync found no gain there (1.01 of
+// the time, 0.96 to 1.10 over 15 pairs of steps).
 bool overlaps(torch::Device device);
 
 struct GradientSyncOptions {
-  bool during_backward = false;  // the bits are the same either way
+  bool during_backward = false;  // does not change the bits
   std::size_t bucket_bytes = kBucketBytes;
 };
 
 class GradientSync {
  public:
-  // `arena` is finished; both outlive this. All members of the group give equal arenas and options except for
-  // during_backward.
+  // The memory of `arena` must be allocated, and both must outlive this object. All members of the group must pass
+  // equal arenas and options, except for during_backward.
   GradientSync(Communicator& group, std::string name, Arena& arena, const GradientSyncOptions& options);
   ~GradientSync();
   GradientSync(const GradientSync&) = delete;
   GradientSync& operator=(const GradientSync&) = delete;
 
-  // The next backward is the step's last: what it completes is final. A worker without one leaves it out. Each
-  // parameter must get its whole gradient of that backward at once, as autograd gives it and checkpointed() does; the
-  // backward throws Error(internal) where one gets a second part.
+  // Announces that the next backward is the last of the step, so that the gradients that it completes are final. A
+  // worker without a last backward does not call it. In that backward, each parameter must get its whole gradient at
+  // once, as with autograd and checkpointed(); otherwise the backward throws Error(internal).
   void start();
-  // Launches what is left. Collective. On a device: enqueued, see Communicator.
+  // Launches the remaining buckets. Collective. On a device they are enqueued, see Communicator.
   void finish();
 
   const std::vector<GradientBucket>& buckets() const { return buckets_; }

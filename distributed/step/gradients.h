@@ -1,4 +1,4 @@
-// How the gradients of a step, which workers compute in micro-batches, become sums over all workers.
+// Sums the gradients of a step, which workers compute in micro-batches, over all workers.
 #pragma once
 
 #include <memory>
@@ -27,13 +27,14 @@ class Gradients {
   // device the sums are enqueued, see Communicator.
   virtual void finish(const StepRecord& step) = 0;
 
-  // A loss as it is to be summed over micro-batches and workers.
+  // Returns a loss, rounded if necessary so that it can be summed over micro-batches and workers.
   virtual double rounded(double loss) const { return loss; }
-  // Why after_backward() may return false for finite gradients, to be added to "not finite"; "": it never does.
+  // Returns why after_backward() may return false for finite gradients, as an addition to "not finite"; "": it never
+  // does.
   virtual std::string limit() const { return ""; }
 };
 
-// What gradients are summed over. All references outlive the Gradients.
+// The model and the groups over which its gradients are summed. The objects referred to must outlive the Gradients.
 struct GradientScope {
   Model& model;
   Communicator& world;                                       // for the encoder
@@ -41,7 +42,7 @@ struct GradientScope {
   const std::vector<std::string>& tasks;                     // their names
 };
 
-// Floating-point sums; the encoder's in buckets, which on a device are reduced while backward still runs.
+// Floating-point sums. Gradients of the encoder are reduced in buckets, on a device during backward.
 std::unique_ptr<Gradients> make_bucketed_gradients(const GradientScope& scope);
 // Sums that do not depend on the order of their terms, for run.reproducible = world (core/model/exact_sum.h). Each
 // micro-batch holds at most `micro_batch` samples of one task. Collective. The model's gradients are on the host.

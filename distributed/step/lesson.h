@@ -1,4 +1,4 @@
-// What a teacher has computed for a slice of a batch, which the student's head then follows.
+// The computations of a teacher for a slice of a batch, which the student's head learns from.
 #pragma once
 
 #include "core/heads/head.h"

@@ -13,7 +13,7 @@
 namespace polyhead {
 
 struct MicroBatchLoss {
-  torch::Tensor total;  // a scalar to start backward from; undefined: the micro-batch has no target
+  torch::Tensor total;  // scalar on which backward is called; undefined: the micro-batch has no target
   // [slices] scalars, sums over the slice's targets; undefined: none
   std::vector<torch::Tensor> sums;   // of the loss
   std::vector<torch::Tensor> plain;  // without label smoothing
@@ -28,7 +28,7 @@ struct LossOptions {
 MicroBatchLoss micro_batch_loss(const Model& model, const Batch& batch, const std::map<std::size_t, Lesson>& lessons,
                                 const LossOptions& options, const StepRecord& step);
 
-// Adds the micro-batch's losses to those of the step, as `gradients` rounds them.
+// Adds the micro-batch's losses, as rounded by `gradients`, to those of the step.
 void add_losses(const MicroBatchLoss& loss, const Batch& batch, const Gradients& gradients, StepRecord& step);
 
 }  // namespace polyhead

@@ -16,18 +16,19 @@ struct GradientNorms {
   bool finite = true;           // all of them
 };
 
-// Of the summed gradients that this worker holds.
+// The norms of the summed gradients that this worker holds.
 GradientNorms gradient_norms(const Model& model, const StepRecord& step);
 
 struct Optimizers {
   AdamW encoder;
   std::map<int, AdamW> heads;  // by task
-  bool in_parts = false;       // each worker updates a part of the encoder (sharding.h)
+  bool in_parts = false;       // sharded: each worker updates a part of the encoder (sharding.h)
 
-  // part: of the encoder's arena that this worker updates; null: all of it
+  // part: the range of the encoder's arena that this worker updates; null: all of it
   explicit Optimizers(const Model& model, const OptimizerOptions& options = {}, const Stretch* part = nullptr);
 
-  // Clips, and updates the encoder and the heads that have a norm. Collective if the optimizers are in parts.
+  // Clips the gradients, and updates the encoder and the heads that have a norm. Collective if the optimizer is
+  // sharded.
   void update(Model& model, const GradientNorms& norms, const OptimizerOptions& options, double lr,
               Communicator& world);
 };

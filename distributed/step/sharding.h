@@ -1,6 +1,6 @@
-// The encoder's optimizer state shared out over the world (ZeRO stage 1; Rajbhandari et al., 2020): each worker keeps
-// the moments of its part of the arena, updates that part, and gets the others' from their owners. Gradients are
-// reduced whole, since their norm is needed whole; every number is the same as without.
+// Shards the encoder's optimizer state over the world (ZeRO stage 1; Rajbhandari et al., 2020): each worker keeps the
+// moments of its part of the arena, updates that part, and receives the other parts from their owners. Every worker
+// still reduces all gradients, as it needs their norm. The results are bitwise equal to those without sharding.
 #pragma once
 
 #include "core/optimizer/adamw.h"
@@ -8,14 +8,15 @@
 
 namespace polyhead {
 
-// Of a flat buffer the part of a worker: all parts are equally long, in the order of ranks, but the last, which takes
-// what is left. They begin at multiples of 64 elements, so that vector kernels cut them alike.
+// Returns a worker's part of a flat buffer. The parts are equally long and ordered by rank; the last worker also gets
+// the remainder. They begin at multiples of 64 elements, so that vectorised kernels compute the same bits.
 Stretch part_of(std::int64_t elements, int rank, int workers);
 
-// Every worker's part of `flat` goes to all others. Collective.
+// Sends every worker's part of `flat` to all others. Collective.
 void share_parts(Communicator& world, const torch::Tensor& flat);
 
-// The whole of which every worker has its part, on worker 0, in host memory; undefined elsewhere. Collective.
+// Gathers the parts of all workers. Returns the whole buffer, in host memory, on worker 0, and an undefined tensor on
+// the others. Collective.
 torch::Tensor join_parts(Communicator& world, const torch::Tensor& part, std::int64_t elements);
 
 }  // namespace polyhead

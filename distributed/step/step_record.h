@@ -27,7 +27,7 @@ struct StepRecord {
   std::vector<double> plain_loss;  // [tasks] without label smoothing; empty: no task reports it
   double waited = 0;               // seconds waited for data
   // True on all workers when true on any.
-  bool finite = true;  // the other way round: false when false on any
+  bool finite = true;  // the opposite: false when false on any
   bool interrupted = false, save = false;
 
   bool active(std::size_t task) const { return targets[task] > 0; }
@@ -38,7 +38,7 @@ struct StepRecord {
   void reduce_counts(Communicator& world);   // collective
   void reduce_outcome(Communicator& world);  // collective
 
-  // Of the two all-reduces.
+  // The number of bytes in the two all-reduces.
   static std::size_t count_bytes(std::size_t tasks);
   static std::size_t outcome_bytes(std::size_t tasks);
 };

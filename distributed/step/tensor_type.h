@@ -1,4 +1,4 @@
-// Tensors as collectives take them.
+// Conversions from tensors to the arguments of collectives.
 #pragma once
 
 #include <string>
@@ -8,12 +8,12 @@
 
 namespace polyhead {
 
-// Of a float32 or float64 tensor.
+// Returns the type of a float32 or float64 tensor.
 inline DType type_of(const torch::Tensor& tensor) {
   return tensor.scalar_type() == torch::kFloat64 ? DType::f64 : DType::f32;
 }
 
-// Whether an all-reduce of this tensor has nothing to do. NCCL communicators of one member do not exist.
+// Returns whether an all-reduce of this tensor can be skipped. There are no NCCL communicators with one member.
 inline bool alone(const Communicator& group, const torch::Tensor& tensor) {
   return tensor.is_cuda() && group.size() == 1;
 }

@@ -1,4 +1,4 @@
-// Traces some steps of a run, to RUN/trace/steps-FIRST-LAST.json: one file with what every worker did.
+// Traces some steps of a run. Writes RUN/trace/steps-FIRST-LAST.json, one file with the events of all workers.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +12,7 @@ namespace polyhead {
 
 class StepTrace {
  public:
-  // Traces steps `first` to `last`; 0: none. host: the name of this worker's.
+  // Traces steps `first` to `last`; 0: none. host: the name of this worker's host.
   StepTrace(std::filesystem::path run_dir, std::int64_t first, std::int64_t last, std::string host)
       : run_dir_(std::move(run_dir)), host_(std::move(host)), first_(first), last_(last) {}
 

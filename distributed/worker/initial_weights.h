@@ -12,22 +12,25 @@
 
 namespace polyhead {
 
-// Why a task's head cannot take the weights of `there`; "" when it can. Dropout, smoothing and the like may differ.
+// Returns why a task's head cannot start from the weights of `there`; "" if it can. Options such as dropout and label
+// smoothing may differ.
 std::string why_fresh(const TrainedTask& here, const TrainedTask& there);
 
-// Finds the checkpoint, whose step becomes weights.checkpoint, checks that its encoder fits, and fills in the hash and
-// the warnings. `here`: the new run's model. Throws Error(config) naming the key when the encoder has another shape or
-// the tokenizer is another, when there is no such checkpoint, and when no averages were kept; Error(data) when the
-// checkpoint is damaged.
+// Finds the checkpoint, checks that its encoder has the right shape, and fills in weights.checkpoint (its step), the
+// hash and the warnings. `here`: the new run's model. Throws
+// - Error(config), which names the key, if the encoder has another shape, the tokenizer is another one, there is no
+// such
+//   checkpoint, or it has no averages and they are requested;
+// - Error(data) if the checkpoint is damaged.
 void resolve_initial_weights(InitialWeights& initial, const ModelDescription& here);
 
-// Throws Error(config) on every worker when they have found different weights. Collective.
+// Throws Error(config) on every worker if they have found different weights. Collective.
 void agree_on_initial_weights(const InitialWeights& initial, Communicator& world);
 
-// Fills the encoder and the heads that `model` holds and the other run has, by the tensors' names; of the tables with
-// rows for each task (queries, importance, gates) the rows by the tasks' names. What the other run lacks keeps its
-// starting value. -> what was taken and what starts fresh, of all tasks, for a person. Throws Error(config) naming a
-// tensor of another shape, Error(data) for a damaged file.
+// Copies the weights of the other run into the encoder and the heads of `model`, by the names of tensors. In tables
+// with rows for each task (queries, importance, gates), rows are copied by the names of tasks. What the other run does
+// not have keeps its initial value. Returns a message about all tasks that says what was copied and what was not.
+// Throws Error(config), which names a tensor of another shape, or Error(data) for a damaged file.
 std::string load_initial_weights(const InitialWeights& initial, const ModelDescription& here, Model& model);
 
 }  // namespace polyhead

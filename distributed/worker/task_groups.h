@@ -1,4 +1,4 @@
-// The tasks of a run by worker: who holds which head, who leads a group, and the data that a worker reads.
+// The tasks of a run by worker: which heads a worker holds, which groups it leads, and the data that it reads.
 #pragma once
 
 #include <map>
@@ -20,7 +20,7 @@ struct TaskGroups {
   Placement placement;
   std::vector<std::unique_ptr<Communicator>> groups;  // [tasks]; null: this worker is no member
   std::vector<int> held;                              // tasks whose heads this worker holds, ascending
-  std::vector<int> led;                               // of these, those whose group it is the first member of
+  std::vector<int> led;                               // those of them in whose group it is the first member
 
   bool leads(int task) const;
 };
@@ -38,7 +38,8 @@ struct TaskReaders {
 TaskReaders open_readers(const TrainOptions& options, const Manifest& manifest, const ModelDescription& description,
                          const TaskGroups& tasks, int rank);
 
-// Fills in the train statistics of every task, which its leader reads, on all workers. Collective.
+// Fills in the statistics of every task's train split on all workers. The leader of each task computes them.
+// Collective.
 void share_statistics(ModelDescription& description, const TaskReaders& readers, const TaskGroups& tasks,
                       Communicator& world);
 

@@ -1,4 +1,4 @@
-// Teachers: the trained runs that heads of this run follow (core/heads/distillation.h).
+// Teachers: the trained runs from which heads of this run learn (core/heads/distillation.h).
 #pragma once
 
 #include <filesystem>
@@ -18,26 +18,28 @@
 
 namespace polyhead {
 
-// Finds the teacher's checkpoint, whose step becomes weights.checkpoint, and its task; fills in the hash and the
-// warnings. `manifest`: of the data set that the run of `run_dir` trains on, `task`: one of its tasks. Throws
-// Error(config) when the teacher is that run itself, holds no such checkpoint or averages, has no task of the same
-// kind, labels, outputs and tokenizer, or cannot read inputs so long; Error(data) when it is damaged.
+// Finds the teacher's checkpoint and its task, and fills in the step, the hash and the warnings. `manifest`: of the
+// data set that the run in `run_dir` trains on; `task`: one of its tasks. Throws
+// - Error(config) if the teacher is that run itself, has no such checkpoint or no averages, has no task with the same
+//   kind, labels, outputs and tokenizer, or has a smaller maximum input length;
+// - Error(data) if the checkpoint is damaged.
 void resolve_teacher(TeacherOptions& teacher, const TaskInfo& task, const Manifest& manifest,
                      const std::filesystem::path& run_dir);
 
-// Throws Error(config) on every worker when they have found different weights, as of a teacher that still trains.
-// Collective; by the task's name.
+// Throws Error(config) on every worker if they have found different weights, for example of a teacher that is still
+// being trained. Collective. The map is by the task's name.
 void agree_on_teachers(const std::map<std::string, TeacherOptions>& teachers, Communicator& world);
 
 // The teachers of one worker's tasks. A run that teaches several of them is loaded once.
 class Teachers {
  public:
-  // of: by the task's index in `student`. Throws as load_trained, and Error(config) when a teacher reads another input.
+  // of: by the task's index in `student`. Throws as load_trained does, and Error(config) if a teacher has another kind
+  // of input.
   Teachers(const std::map<int, TeacherOptions>& of, const ModelDescription& student, const std::string& device,
            int local_rank, int threads);
 
   bool empty() const { return teachers_.empty(); }
-  // Runs each teacher on its tasks' samples, as in evaluation. By the slice's index in the batch.
+  // Runs each teacher on the samples of its tasks, as in evaluation. The result is by the slice's index in the batch.
   std::map<std::size_t, Lesson> read(const Batch& batch) const;
 
  private:
