@@ -33,7 +33,7 @@ class Program:
 
 
 class Gloo:
-    """A process of this script for each worker."""
+    """Processes of this script, one for each worker."""
 
     def __init__(self, workers, folder):
         environment = os.environ | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
@@ -83,8 +83,8 @@ def be_gloo(rank, workers, store):
 
 
 def measure(contestants, sizes, seconds, repetitions):
-    """{size: {who: seconds a call, one entry a repetition}}. In a repetition all take their turn, in a drawn order, each for
-    about `seconds`, but one call at least."""
+    """Returns {size: {contestant: seconds per call, one value for each repetition}}. In a repetition, all contestants
+    run one after another in random order, each for about `seconds`, but for at least one call."""
     drawn, found = random.Random(1), {}
     for size in sizes:
         calls = {}
@@ -108,7 +108,7 @@ def spread(values, digits):
 
 
 def table(found):
-    """Markdown: milliseconds a call, and how much longer than the first the others take, turn by turn."""
+    """The results as Markdown: milliseconds per call, and the ratio of the others to the first in each repetition."""
     contestants = list(next(iter(found.values())))
     lines = ["| size | " + " | ".join(f"{NAMES[who]}, ms" for who in contestants) + " | "
              + " | ".join(f"{NAMES[who]}: times as long" for who in contestants[1:]) + " |",

@@ -43,7 +43,7 @@ class Mismatch(Exception):
 
 
 class Program:
-    """bench/loader.cpp, which waits for commands."""
+    """bench/loader.cpp as a process that waits for commands."""
 
     def __init__(self, path, data, batch, seed):
         self.process = subprocess.Popen([path, str(data), str(batch), str(seed)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -61,7 +61,7 @@ class Program:
         return self.answer()
 
     def rows(self, first, steps, file):
-        """Each step's sample numbers, task by task."""
+        """The sample numbers of each step, by task."""
         self.ask("rows", first, steps, file)
         return [np.split(step, np.cumsum(self.quotas)[:-1]) for step in np.fromfile(file, "i8").reshape(steps, -1)]
 
@@ -83,7 +83,8 @@ class Program:
 
 
 def unflatten(values):
-    """(values without lengths, where to cut them) of arrays written as (length, values...)."""
+    """Returns the values, and the positions at which to split them, of arrays that were written as (length,
+    values...)."""
     at, keep, cuts = 0, np.ones(len(values), bool), []
     while at < len(values):
         keep[at] = False
@@ -93,7 +94,7 @@ def unflatten(values):
 
 
 def compare(who, step, expected, found):
-    """Throws Mismatch where two Packed differ, in a number or in type."""
+    """Raises Mismatch if two Packed differ in a number or in a type."""
     pairs = [("tokens", expected.tokens, found.tokens), ("offsets", expected.offsets, found.offsets)]
     if expected.targets.keys() != found.targets.keys():
         raise Mismatch(f"{who} packs targets of other tasks in step {step}")
@@ -108,7 +109,7 @@ def compare(who, step, expected, found):
 
 
 def check(program, python, scratch):
-    """Every contestant packs the same tensors."""
+    """Checks that all contestants pack the same tensors."""
     expected = list(program.packed("polyhead", 1, CHECKED, scratch))
     rows = program.rows(1, CHECKED, scratch)
     for who in COMPILED:
@@ -127,8 +128,9 @@ def time_python(peer, steps):
 
 
 def measure(program, python, seconds, repetitions, scratch):
-    """Each contestant's figures, one entry a repetition. In a repetition all of them take their turn, in a drawn order, for
-    about `seconds`. No step is met twice, by the same or by another: caches of the processor would know its rows."""
+    """The measurements of each contestant, one for each repetition. In a repetition, all contestants run one after
+    another in random order, each for about `seconds`. No step is used twice, as its rows would then be in the
+    processor's caches."""
     def turn(who, first, steps):
         if who in COMPILED:
             return program.time(who, first, steps)
@@ -154,7 +156,8 @@ def spread(values, digits):
 
 
 def table(found):
-    """Markdown; a ratio is taken in each repetition between Polyhead's rate and the other's."""
+    """The results as Markdown. Ratios are computed in each repetition, between the rates of Polyhead and of the other
+    contestant."""
     names = COMPILED | {who: name for who, (name, _, _) in PYTHON.items()}
     lines = ["| who | batches/s | million tokens/s | Polyhead is faster by | by CPU time |", "| --- | --- | --- | --- | --- |"]
     for who, runs in found.items():

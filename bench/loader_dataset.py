@@ -25,7 +25,7 @@ def lengths(rng, samples):
 
 
 def ragged(rng, samples, begin):
-    """Tokens and offsets of `samples` sequences "bos … eos", or "… eos" without `begin`."""
+    """Tokens and offsets of `samples` sequences "bos … eos", or "… eos" if not `begin`."""
     offsets = np.concatenate([[0], np.cumsum(lengths(rng, samples))]).astype("u8")
     tokens = rng.integers(SPECIAL, VOCAB, int(offsets[-1]), dtype="u2")
     if begin:
@@ -71,7 +71,7 @@ def sample_bytes(kind):
 
 
 def make(folder, total, seed):
-    """The data set of about `total` bytes; one that is there already, made by the same arguments, is kept."""
+    """Makes a data set of about `total` bytes. An existing one that was made with the same arguments is kept."""
     folder = Path(folder)
     name = f"loader-{total}-{seed}"
     manifest = folder / "dataset.json"

@@ -27,7 +27,7 @@ def scored(tags):
 
 
 class Task:
-    """One task's shards: `columns[shard][name]` are what `open_column` makes of each dataset."""
+    """The shards of one task: `columns[shard][name]` is the result of `open_column` for each dataset."""
 
     def __init__(self, folder, info, open_column):
         self.name, self.kind = info["name"], info["kind"]
@@ -41,7 +41,7 @@ class Task:
                                  for name in ("input/tokens", "input/offsets", *COLUMNS[self.kind])})
 
     def places(self, rows):
-        """(shard, row in it) of each sample."""
+        """(shard, row in the shard) of each sample."""
         shards = np.searchsorted(self.first, rows, side="right") - 1
         return shards.tolist(), (rows - self.first[shards]).tolist()
 
@@ -54,7 +54,7 @@ class Numpy:
 
 
 class Rows(Numpy):
-    """Row by row: one slice of each dataset a sample, put together at the end."""
+    """Row by row: one slice of each dataset for each sample. The slices are concatenated at the end."""
 
     def __init__(self, folder, manifest, work, open_column):
         self.tasks = [Task(folder, info, open_column) for info in manifest["tasks"]]
@@ -100,26 +100,27 @@ class H5py(Rows):
 
 
 class Mapped(Rows):
-    """Slices of numpy memory maps at the datasets' places in the files."""
+    """Slices of numpy memory maps at the datasets' offsets in the files."""
 
     def __init__(self, folder, manifest, work):
         super().__init__(folder, manifest, work, mapped)
 
 
 def spread(starts, lengths, offsets):
-    """The places of all elements of the rows [start, start + length)."""
+    """The positions of all elements of the rows [start, start + length)."""
     return np.repeat(starts - offsets[:-1], lengths) + np.arange(offsets[-1])
 
 
 class Vectorised(Numpy):
-    """Memory maps and no loop over samples: the indices of a whole slice are computed, then taken at once."""
+    """Memory maps without a loop over samples: the indices of a whole slice are computed, then its elements are read at
+    once."""
 
     def __init__(self, folder, manifest, work):
         self.tasks = [Task(folder, info, mapped) for info in manifest["tasks"]]
 
     @staticmethod
     def take(task, shards, places, lengths, name):
-        """The elements of all rows, in the batch's order; a shard's rows at once."""
+        """The elements of all rows, in the order of the batch; the rows of a shard are read at once."""
         offsets = ends(lengths)
         if len(task.columns) == 1:
             return task.columns[0][name][spread(places, lengths, offsets)].astype("i8"), offsets
@@ -159,7 +160,7 @@ class Vectorised(Numpy):
 
 
 class HuggingFace(Numpy):
-    """Arrow files, memory-mapped; a batch is indexed at once and its columns are taken over without a loop."""
+    """Memory-mapped Arrow files: a batch is indexed at once, and its columns are used without a loop."""
 
     format = "arrow"
 
@@ -198,7 +199,7 @@ class HuggingFace(Numpy):
 
 
 class HuggingFaceNumpy(HuggingFace):
-    """The same with the format that the library's guides show: a list of arrays."""
+    """The same with the format that the library's guides recommend: a list of arrays."""
 
     format = "numpy"
 
@@ -208,7 +209,7 @@ class HuggingFaceNumpy(HuggingFace):
 
 
 def convert(folder, info, out, datasets, pyarrow):
-    """The samples of a task as a Dataset on disk."""
+    """Converts the samples of a task to a Dataset on disk."""
     task = Task(folder, info, lambda path, dataset: dataset[:])
 
     def lists(shard, values, offsets):
@@ -226,7 +227,8 @@ def convert(folder, info, out, datasets, pyarrow):
 
 
 class Torch:
-    """A DataLoader without worker processes over memory maps: `__getitem__` gives a sample, the collate function packs."""
+    """A DataLoader without worker processes over memory maps: `__getitem__` returns a sample, and the collate function
+    packs."""
 
     def __init__(self, folder, manifest, work):
         import torch
@@ -278,7 +280,7 @@ class Torch:
 
 
 class TorchBatched:
-    """A DataLoader whose Dataset is asked for a whole batch at once (`__getitems__`) and packs it by numpy."""
+    """A DataLoader whose Dataset returns a whole batch at once (`__getitems__`), packed with numpy."""
 
     packs = Vectorised
 

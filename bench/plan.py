@@ -36,7 +36,8 @@ def output(command):
 
 
 def peaks(folder, peak, ended):
-    """Fills in the most memory (bytes) that each process of the run ever had; the kernel keeps it, so seldom looks are enough."""
+    """Fills in the peak memory (bytes) of each process of the run. The kernel records it, so it is enough to look from
+    time to time."""
     while not ended.wait(0.2):
         for process in Path("/proc").glob("[0-9]*"):
             try:
@@ -50,7 +51,7 @@ def peaks(folder, peak, ended):
 
 
 def busy():
-    """Seconds that all processors have worked, and those of them for processes that this one started."""
+    """Returns the seconds of work of all processors, and those for processes that this one started."""
     user, nice, system, _, _, irq, soft = (int(word) for word in Path("/proc/stat").read_text().split()[1:8])
     own = resource.getrusage(resource.RUSAGE_CHILDREN)
     return (user + nice + system + irq + soft) / os.sysconf("SC_CLK_TCK"), own.ru_utime + own.ru_stime
@@ -62,7 +63,8 @@ def others_since(before, start):
 
 
 def measure(folder, workers, steps, words):
-    """Median seconds of a step, the first third left out; the largest worker's peak memory; processors that others kept busy."""
+    """Returns the median seconds of a step without the first third of the steps, the largest worker's peak memory, and
+    the number of processors that other programs kept busy."""
     shutil.rmtree(folder, ignore_errors=True)
     peak, ended = {}, threading.Event()
     before, start = busy(), time.monotonic()

@@ -1,4 +1,5 @@
-"""A fault of one rank ends all ranks, in seconds, with the right code and words (the stand-in for NCCL; faults.cpp)."""
+"""A fault of one rank ends all ranks within seconds, with the right code and message. Runs faults.cpp with the stand-in
+for NCCL."""
 
 import os
 import subprocess

@@ -62,7 +62,7 @@ DEFAULTS = dict(form="pre_norm", blocks="formulas", mode="competitive", heads=1,
 
 
 class Parameters(dict):
-    """Made when first asked for: random, numbers that float32 can hold."""
+    """Parameters that are created at their first use: random numbers that float32 can represent."""
 
     def __init__(self, seed=0):
         super().__init__()
@@ -90,7 +90,7 @@ class Parameters(dict):
 
 
 def rotate(x):
-    """Positions along the last dimension but one; channel pairs (c, c + half)."""
+    """Applies rotary positions along the last dimension but one. Channel pairs are (c, c + half)."""
     half = x.shape[-1] // 2
     angle = torch.arange(x.shape[-2]).double()[:, None] * 10000.0 ** (-torch.arange(half).double() / half)
     a, b = x[..., :half], x[..., half:]
@@ -112,7 +112,7 @@ def self_attention(p, name, x, bias):
 
 
 def block(p, name, x, bias, cross=None):
-    """Pre-norm: self-attention, in a decoder attention to the source, feed-forward."""
+    """A pre-norm block: self-attention, in a decoder also attention to the source, feed-forward."""
     x = self_attention(p, name + (".self" if cross else ".attention"), x, bias)
     if cross:
         memory, memory_bias = cross
@@ -124,19 +124,20 @@ def block(p, name, x, bias, cross=None):
 
 
 def hide(mask):
-    """0 where the mask is true, else minus infinity."""
+    """Returns 0 where the mask is true and minus infinity elsewhere."""
     return torch.zeros(mask.shape, dtype=torch.float64).masked_fill(~mask, -math.inf)
 
 
 def expert(p, name, k, count, n, width):
-    """E_k(n), one of `count` whose matrices lie side by side."""
+    """E_k(n): one of `count` experts, whose matrices are next to each other in one tensor."""
     rows = slice(k * width, (k + 1) * width)
     up, up_bias = p(name + ".up.weight", count * width, DIM)[rows], p(name + ".up.bias", count * width)[rows]
     return F.gelu(n @ up.T + up_bias) @ p(name + ".down.weight", DIM, count * width)[:, rows].T + p(name + ".down.bias", count, DIM)[k]
 
 
 def expert_block(p, own, name, x, s, index, options, last):
-    """What stands for the feed-forward. x: the task's path, s: the shared path. own: the task's parameters."""
+    """The experts that replace the feed-forward layer. x: the task's path; s: the shared path; own: the task's
+    parameters."""
     K, m, width = options["experts"], options["task_experts"] if options["share"] == "ple" else 0, FFN // options["experts"]
     bert = options["form"] == "bert"
     n_x, n_s = (x, s) if bert else (p.norm(name + ".experts.norm", path) for path in (x, s))
@@ -170,7 +171,7 @@ def embed(p, data):
 
 
 def encode(p, own, index, data, options):
-    """own: the parameters of the task's head; index: the task's."""
+    """own: the parameters of the task's head; index: the index of the task."""
     mask, bias, share, bert = data["mask"], hide(data["mask"])[:, None, None, :], options.get("share", "hard"), options["form"] == "bert"
     x = shared = embed_bert(p, data) if bert else embed(p, data)
     for i in range(LAYERS):
@@ -203,7 +204,7 @@ def bert_attention(p, name, x, mask):
 
 
 def bert_block(p, name, x, mask):
-    """Post-norm: x = norm(x + f(x)) for self-attention, then for feed-forward."""
+    """A post-norm block: x = norm(x + f(x)) for self-attention, then for feed-forward."""
     x = bert_attention(p, name, x, mask)
     hidden = p.linear(name + ".ffn.up", x, FFN)
     hidden = hidden * (1 + torch.erf(hidden / math.sqrt(2))) / 2
@@ -211,7 +212,7 @@ def bert_block(p, name, x, mask):
 
 
 def torch_block(p, name, x, mask):
-    """The same as torch.nn has it."""
+    """The same block, by torch.nn."""
     layer = torch.nn.TransformerEncoderLayer(DIM, HEADS, FFN, 0.0, "gelu", 1e-12, batch_first=True, norm_first=False, dtype=torch.float64)
     ours = {"self_attn.in_proj_": "attention.qkv.", "self_attn.out_proj.": "attention.out.", "linear1.": "ffn.up.", "linear2.": "ffn.down.",
             "norm1.": "attention.norm.", "norm2.": "ffn.norm."}
@@ -235,7 +236,7 @@ def embed_bert(p, data):
 
 
 def word_weights(p, states, mask, options):
-    """w: [texts, words, slots, attention heads]; padding weighs nothing."""
+    """Returns w: [texts, words, slots, attention heads]. Padding has the weight 0."""
     mode, m, tasks = options["mode"], options["heads"], len(TASKS)
     real = mask[:, :, None, None].double()
     if mode == "mean":
@@ -257,8 +258,8 @@ def word_weights(p, states, mask, options):
 
 
 def head_loss(p, embedding, states, w, data, task, delta):
-    """The sum of a task's losses, and what the head says at its targets: logits, of regression standardised values. w: [texts, words,
-    attention heads], of this task."""
+    """Returns the sum of a task's losses and the head's outputs at its targets: logits, or standardised values for
+    regression. w: [texts, words, attention heads], of this task."""
     kind, mask, m = task["kind"], data["mask"], w.shape[-1]
 
     def valued():
@@ -314,7 +315,7 @@ def head_loss(p, embedding, states, w, data, task, delta):
 
 
 def distance(said, taught, task, temperature):
-    """How far a head is from its teacher, by PyTorch's own losses."""
+    """The distance of a head from its teacher, by PyTorch's own losses."""
     if task["kind"] == "regression":
         outputs = task["outputs"]
         return (F.huber_loss(said, taught, reduction="sum", delta=task["delta"]) if "delta" in task else F.mse_loss(said, taught, reduction="sum")) / outputs
@@ -331,7 +332,7 @@ def pad(rows, filler):
 
 
 def make_data():
-    """Random samples of every task: as padded tensors for the reference, and packed as core/base/batch.h has them."""
+    """Random samples of every task: as padded tensors for the reference, and packed as in core/base/batch.h."""
     random = np.random.default_rng(7)
     batch, padded = {"tokens": [], "offsets": [0], "second": [], "slices": []}, []
     for index, task in enumerate(TASKS.values()):
@@ -380,7 +381,7 @@ def make_data():
 
 
 def describe(options, encoder):
-    """As state.json holds a model."""
+    """The description of a model, in the format of state.json."""
     tasks = []
     for name, task in TASKS.items():
         statistics = {key: task[key] for key in ("mean", "deviation", "class_weights") if key in task}

@@ -1,5 +1,5 @@
-"""`import torch` out of the wheel that launch/setup took LibTorch from. That wheel is there without the 3 GB of CUDA libraries
-which it names; a CPU never calls them, so empty libraries stand in for them."""
+"""Makes `import torch` work with the wheel from which launch/setup took LibTorch. The wheel was installed without the 3
+GB of CUDA libraries that it names. They are never called on a CPU, so empty libraries replace them."""
 
 import ctypes
 import os
@@ -16,7 +16,7 @@ def cache():
 
 
 def load():
-    """The package torch: the one that Python finds, or that of the cache."""
+    """Returns the package torch: the one that Python finds, or the one in the cache."""
     try:
         import torch
         return torch

@@ -1,4 +1,4 @@
-"""What the end-to-end tests share."""
+"""Fixtures of the end-to-end tests."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from program import run, train
 
 @pytest.fixture(scope="session")
 def planted(tmp_path_factory):
-    """Planted tasks of every kind: JSONL in jsonl/, imported in data/; 300 samples of train each."""
+    """Planted tasks of every kind, with 300 samples of train each: JSONL in jsonl/, imported in data/."""
     folder = tmp_path_factory.mktemp("planted")
     for words in (["synthetic", "--out", "jsonl", "--train", 300, "--valid", 60, "--test", 60],
                   ["import", "-c", "jsonl/synthetic.ini", "--out", "data"]):
@@ -23,7 +23,7 @@ def data(planted):
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory, data):
-    """The run that nothing interrupts, kept: by options and number of workers."""
+    """Runs that are not interrupted, one for each set of options and number of workers."""
     runs = {}
 
     def get(options, workers):

@@ -1,4 +1,4 @@
-"""How the end-to-end tests start the program and read what it leaves in a run folder."""
+"""Helpers of the end-to-end tests: they start the program and read the files of a run folder."""
 
 import json
 import os
@@ -33,14 +33,14 @@ def command(*words, workers=1):
 
 
 def run(*words, workers=1, timeout=60, **more):
-    """Runs the program to its end; a program that hangs fails the test."""
+    """Runs the program until it ends. If it hangs, the test fails."""
     if "input" not in more:
         more.setdefault("stdin", subprocess.DEVNULL)
     return subprocess.run(command(*words, workers=workers), env=environment(), capture_output=True, encoding="utf-8", timeout=timeout, **more)
 
 
 def train_words(folder, data, *more):
-    """The later of two equal options counts, as a person would override a default."""
+    """If an option is given twice, the later one applies, so that tests can override defaults."""
     words, given = [], [str(word) for word in more]
     for key, value in zip(SMALL[::2], SMALL[1::2]):
         if key not in given:
@@ -55,7 +55,7 @@ def train(folder, data, *more, workers=1, code=0, timeout=60):
 
 
 def start(folder, data, *more, workers=1):
-    """Starts training and does not wait."""
+    """Starts training and does not wait for its end."""
     return subprocess.Popen(command(*train_words(folder, data, *more), workers=workers), env=environment(), stdin=subprocess.DEVNULL,
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8")
 
@@ -70,7 +70,7 @@ def wait_for(condition, process, seconds=30):
 
 
 def survivors(folder, tries=20):
-    """Processes that still run on this folder, shortly after the launcher has ended."""
+    """Processes that still use this folder shortly after the launcher has ended."""
     for _ in range(tries):
         found = subprocess.run(["pgrep", "-f", "--", f"--run-dir {folder}( |$)"], capture_output=True, text=True).stdout.split()
         if not found:
@@ -80,7 +80,8 @@ def survivors(folder, tries=20):
 
 
 def fails(code, *words, says, workers=1, timeout=60, **more):
-    """The program ends with this code, without a word on stdout and with one paragraph that holds each of the texts."""
+    """The program ends with this code, prints nothing on stdout, and prints one paragraph that contains each of the
+    texts."""
     done = run(*words, workers=workers, timeout=timeout, **more)
     assert done.returncode == code, (done.returncode, done.stderr)
     assert done.stdout == ""
@@ -103,12 +104,12 @@ def steps(folder):
 
 
 def log(folder):
-    """metrics.jsonl without the times, and without the check of what includes them."""
+    """metrics.jsonl without times, and without the checks of lines, which include them."""
     return [{key: value for key, value in line.items() if key not in ("seconds", "wait", "check")} for line in lines(folder)]
 
 
 def step_count(folder):
-    """Steps written so far, by a process that may be writing."""
+    """The number of steps written so far, possibly by a process that is still writing."""
     file = Path(folder) / "metrics.jsonl"
     return file.read_bytes().count(b'"kind":"step"') if file.exists() else 0
 
@@ -118,7 +119,7 @@ def whole_status(folder):
 
 
 def status(folder):
-    """status.json without what names the process."""
+    """status.json without the keys that identify the process."""
     return {key: value for key, value in whole_status(folder).items() if key not in ("host", "pid", "start", "process")}
 
 
@@ -128,18 +129,19 @@ def newest(folder):
 
 
 def files(folder):
-    """Names and bytes of the newest checkpoint."""
+    """Names and contents of the files of the newest checkpoint."""
     return {file.name: file.read_bytes() for file in newest(folder).iterdir()}
 
 
 def parameters(folder):
-    """Owner -> name -> array, of the newest checkpoint."""
+    """The arrays of the newest checkpoint, by owner and name."""
     return {file.name.removesuffix(".safetensors"): load_file(file)
             for file in sorted(newest(folder).glob("*.safetensors")) if not file.name.endswith(".optimizer.safetensors")}
 
 
 def parameter_hash(folder):
-    """As the contract defines it: xxh3-64 over the 8-byte hashes of the encoder, then of the heads by task name."""
+    """The hash as the contract defines it: xxh3-64 over the 8-byte hashes of the encoder, then of the heads by task
+    name."""
     owners = parameters(folder)
     digest = xxhash.xxh3_64()
     for owner in ["encoder", *sorted(name for name in owners if name != "encoder")]:
@@ -149,7 +151,7 @@ def parameter_hash(folder):
 
 
 def edit_state(file, change):
-    """Changes a checkpoint's state.json, and makes it one of an earlier version, which had no hash of its own."""
+    """Changes a checkpoint's state.json, and removes its hash, which earlier versions did not have."""
     state = json.loads(file.read_text())
     change(state)
     state.pop("state_hash", None)
@@ -157,7 +159,7 @@ def edit_state(file, change):
 
 
 def flip(file, at=None):
-    """Changes one bit of a file, in the middle of it."""
+    """Changes one bit of a file, by default in its middle."""
     content = bytearray(file.read_bytes())
     content[len(content) // 2 if at is None else at] ^= 1
     file.write_bytes(content)
@@ -168,7 +170,7 @@ def shard(folder, task, split="train"):
 
 
 def interrupt(process, pid, which=signal.SIGUSR1):
-    """Sends the signal to a process of the job and waits for the job's end."""
+    """Sends the signal to a process of the job and waits until the job ends."""
     os.kill(pid, which)
     _, errors = process.communicate(timeout=60)
     return errors

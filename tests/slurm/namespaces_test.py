@@ -1,4 +1,4 @@
-"""Two hosts without Slurm: network namespaces on this machine, joined by a bridge, with mpirun over TCP."""
+"""Two hosts without Slurm: network namespaces on this machine, connected by a bridge, with mpirun over TCP."""
 
 import os
 import shutil
@@ -26,7 +26,7 @@ def ip(*words, check=True):
 
 @pytest.fixture
 def hosts(tmp_path):
-    """mpirun's words for one worker on each of two hosts."""
+    """The options of mpirun for one worker on each of two hosts."""
     prefix = f"polyhead-{os.getpid()}"
     names = [f"{prefix}-{last}" for last in (1, 2, 254)]
     made = []

@@ -1,4 +1,5 @@
-"""evaluate, predict and verify look at a run while it trains and takes old checkpoints away: each of them finds a whole one."""
+"""evaluate, predict and verify read a run while it trains and removes old checkpoints. Each of them finds a
+whole one."""
 
 import json
 

@@ -32,7 +32,8 @@ def copy(source, tmp_path):
 
 
 def is_done(folder, number):
-    """The run has ended well: what latest and status.json name is there, whole, and of the last step."""
+    """The run has ended well: the checkpoint that latest and status.json name exists, is whole, and is of the last
+    step."""
     found = status(folder)
     assert (found["state"], found["exit_code"], found["step"]) == ("done", 0, number)
     assert found["last_checkpoint"] == f"checkpoints/step-{number:06}" and newest(folder) == step(folder, number)
@@ -42,7 +43,7 @@ def is_done(folder, number):
 
 @pytest.fixture(scope="module")
 def at_20(tmp_path_factory, data):
-    """A run of 40 steps that was stopped after 20; and the one that was never stopped."""
+    """A run of 40 steps that was stopped after 20, and one that was not stopped."""
     folder = tmp_path_factory.mktemp("at") / "run"
     train(folder, data, *OPTIONS, "--run.steps", 40, "--run.stop_at", 20)
     return folder
@@ -84,7 +85,7 @@ def test_copies_links_and_empty_folders_are_no_checkpoints(at_20, at_40, data, t
 
 
 def test_one_copy_does_not_take_the_place_of_the_newest(at_20, data, tmp_path):
-    """As evaluate and predict see it too."""
+    """Also for evaluate and predict."""
     run_dir = copy(at_20, tmp_path)
     shutil.copytree(step(run_dir, 10), run_dir / "checkpoints" / "step-000010.bak")
     done = run("evaluate", "--run-dir", run_dir, "--split", "valid", "--json")
@@ -173,7 +174,7 @@ def test_damage_is_set_aside_and_training_resumes_from_the_older(harm, at_20, at
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_two_damaged_newest_do_not_take_the_place_of_what_is_saved(workers, data, tmp_path):
-    """With keep = 1 and run.best; the best is older."""
+    """With keep = 1 and run.best, where the best checkpoint is an older one."""
     run_dir = tmp_path / "run"
     train(run_dir, data, *BEST, "--run.steps", 60, "--run.keep", 4, "--run.stop_at", 40, workers=workers)
     assert (run_dir / "checkpoints" / "best").read_text().startswith("step-")
@@ -204,7 +205,7 @@ def test_damage_while_training_runs_does_not_take_a_place_either(data, tmp_path)
 
 
 def test_the_best_survives_keep_1_and_a_damaged_newest(data, tmp_path):
-    """The learning rate grows, so that the first checkpoint stays the best."""
+    """The learning rate grows, so the first checkpoint remains the best."""
     run_dir = tmp_path / "run"
     options = [*BEST, "--run.steps", 50, "--run.keep", 1, "--optimizer.lr", 0.5, "--optimizer.warmup", 50]
     train(run_dir, data, *options, "--run.stop_at", 30)
@@ -217,7 +218,7 @@ def test_the_best_survives_keep_1_and_a_damaged_newest(data, tmp_path):
 
 
 def test_a_checkpoint_of_an_earlier_version_is_read(at_20, at_40, data, tmp_path):
-    """It has no hash of state.json, and nothing of validation and fingerprint."""
+    """Its state.json has no hash, no state of validation and no fingerprint."""
     run_dir = copy(at_20, tmp_path)
     for number in (10, 20):
         edit_state(step(run_dir, number) / "state.json", lambda state: [state.pop(key) for key in ("validation", "fingerprint", "workers")])
@@ -227,7 +228,8 @@ def test_a_checkpoint_of_an_earlier_version_is_read(at_20, at_40, data, tmp_path
 
 
 def test_verify_finds_every_changed_digit(at_20, tmp_path):
-    """One digit of each line of state.json that has one; every digit, and bits, in tests/distributed/checkpoint/state_test.cpp."""
+    """Changes one digit on each line of state.json. tests/distributed/checkpoint/state_test.cpp changes every digit,
+    and bits."""
     run_dir = copy(at_20, tmp_path)
     shutil.rmtree(step(run_dir, 10))
     file = step(run_dir, 20) / "state.json"

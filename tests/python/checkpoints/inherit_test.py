@@ -1,4 +1,5 @@
-"""A run that its folder alone resumes, what may change then, and a new run that starts from another run's weights."""
+"""Resuming a run with its folder as the only option, what may change then, and starting a new run from another run's
+weights."""
 
 import re
 import shlex

@@ -1,4 +1,5 @@
-"""What a checkpoint will need is tried before the first step: room, a write and a rename, one folder for all hosts, names and paths."""
+"""Checks before the first step that checkpoints can be saved: room on the disk, writing and renaming, one folder for
+all hosts, names and paths."""
 
 import json
 import os
@@ -22,7 +23,7 @@ needs_mounts = pytest.mark.skipif(not may_mount(), reason="a namespace of mounts
 
 
 def train_in_tmpfs(folder, size, words, keep):
-    """The run folder is a file system of its own, of this size; what is in it afterwards is copied to `keep`."""
+    """Trains with a file system of this size as the run folder. Its content is then copied to `keep`."""
     folder.mkdir(exist_ok=True)
     script = f'mount -t tmpfs -o size={size} tmpfs "{folder}" && shift && "$@"; code=$?; cp -r "{folder}" "{keep}"; exit $code'
     return subprocess.run(["unshare", "--mount", "bash", "-c", script, "bash", "x", *map(str, words)], env=environment(), capture_output=True,
@@ -45,7 +46,7 @@ def test_too_little_room_is_said_before_the_first_step(data, tmp_path):
 
 @needs_mounts
 def test_checkpoints_that_are_there_count_as_room(data, tmp_path):
-    """A resumed run replaces them: the disk that was enough still is."""
+    """A resumed run replaces its old checkpoints, so a disk that was large enough before still is."""
     words = command(*train_words(tmp_path / "run", data, *BIG, "--run.checkpoint_every", 2))
     (tmp_path / "run").mkdir()
     script = f'mount -t tmpfs -o size=20m tmpfs "{tmp_path}/run" && shift && "$@" --run.stop_at 6 && "$@"'
@@ -57,7 +58,7 @@ def test_checkpoints_that_are_there_count_as_room(data, tmp_path):
 @needs_mounts
 @pytest.mark.parametrize("rank", [0, 1])
 def test_a_folder_that_not_all_workers_share(rank, data, tmp_path):
-    """One worker has a file system of its own where the run folder is, as a disk of its host."""
+    """For one worker, the run folder is another file system, like a local disk of its host."""
     words = [POLYHEAD, *map(str, train_words(tmp_path / "runs" / "run", data, *BIG))]
     (tmp_path / "runs").mkdir()
     script = tmp_path / "alone"
@@ -81,7 +82,7 @@ def test_nothing_is_left_of_the_trial(workers, data, tmp_path):
 
 
 def renamed(data, folder, names):
-    """A data set as another tool might write it: docs/format.md says nothing of names."""
+    """A data set as another tool might write it: docs/format.md does not restrict names."""
     shutil.copytree(data, folder)
     manifest = json.loads((folder / "dataset.json").read_text())
     manifest["tasks"] = [task for task in manifest["tasks"] if task["name"] in names]
@@ -142,7 +143,7 @@ def test_names_that_a_configuration_cannot_hold_are_refused_at_the_start(name, c
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_paths_that_are_not_utf8(workers, data, tmp_path):
-    """An old home directory in Latin-1: data set, run folder and teacher."""
+    """The data set, run folder and teacher are below a home directory whose name is in Latin-1."""
     strange = Path(os.fsdecode(os.fsencode(tmp_path) + b"/donn\xe9es"))
     shutil.copytree(data, strange / "data")
     options = ["--run.tasks", "topic,tags", "--run.steps", 6, "--run.eval_samples", 10]

@@ -1,4 +1,5 @@
-"""A run that was interrupted in any way and goes on equals one that never was, bit for bit; what cannot go on says so."""
+"""A run that was interrupted in any way and resumed equals one that was not, bit for bit. A run that cannot be resumed
+says why."""
 
 import json
 import shutil
@@ -18,7 +19,8 @@ LONG = ["--run.steps", 100, "--run.checkpoint_every", 30, "--run.eval_samples", 
 
 
 def same(folder, expected):
-    """Every bit: parameters, optimizer states, metrics; and the hash is what the contract says."""
+    """Everything is bitwise equal: parameters, optimizer states, metrics. The hash is computed as the contract defines
+    it."""
     one, two = status(folder), status(expected)
     assert (one["state"], one["exit_code"], one["step"]) == ("done", 0, two["step"])
     assert one["parameter_hash"] == two["parameter_hash"] == parameter_hash(folder)
@@ -67,7 +69,7 @@ def test_a_signal_saves_and_going_on_equals_never_interrupted(workers, to, which
 
 
 def test_a_second_term_does_not_lose_the_checkpoint(data, whole, tmp_path):
-    """As when a launcher and a scheduler send one each."""
+    """For example when a launcher and a scheduler each send one."""
     run_dir = tmp_path / "run"
     process = start(run_dir, data, *LONG)
     wait_for(lambda: step_count(run_dir) >= 5, process)

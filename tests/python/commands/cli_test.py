@@ -1,4 +1,4 @@
-"""Exit codes and messages of the program, as a person or a script meets them."""
+"""Exit codes and messages of the program, as users and scripts see them."""
 
 import json
 import os
@@ -20,7 +20,7 @@ def run(*words, cwd=None, **environment):
 
 
 def fails(code, *words, says, **more):
-    """The program ends with this code and one paragraph on stderr that holds each of the texts."""
+    """The program ends with this code and one paragraph on stderr that contains each of the texts."""
     done = run(*words, **more)
     assert done.returncode == code, done.stderr
     assert done.stdout == ""
@@ -109,7 +109,7 @@ def test_import_from_another_folder(planted, tmp_path):
 
 
 class Description:
-    """A small import description that tests break in one place."""
+    """A small import description, of which each test breaks one part."""
 
     def __init__(self, folder):
         self.folder = folder

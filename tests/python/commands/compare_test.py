@@ -1,4 +1,5 @@
-"""`polyhead compare` on planted tasks: what it trains, that it goes on where it stopped, and that its numbers follow from the runs."""
+"""`polyhead compare` on planted tasks: what it trains, that it resumes where it stopped, and that its numbers follow
+from the runs."""
 
 import json
 import os
@@ -49,14 +50,14 @@ def compare(ini, data, *more, code=0, timeout=60):
 
 @pytest.fixture(scope="module")
 def compared(data, tmp_path_factory):
-    """A comparison of three tasks alone and together that has ended, and what it printed as JSON."""
+    """A finished comparison of three tasks alone and together, and the JSON that it printed."""
     folder = tmp_path_factory.mktemp("compared")
     ini = configuration(folder)
     return ini, json.loads(compare(ini, data, "--json").stdout)
 
 
 def rolled_ids(quotas, count):
-    """ids_hash after each step of a run whose tasks take these quotas from the front of their streams."""
+    """ids_hash after each step of a run whose tasks take these quotas from the beginning of their streams."""
     rolled = 0
     for step in range(count):
         total = sum(xxhash.xxh3_64_intdigest(task.encode(), seed=step * quota + i) for task, quota in quotas.items() for i in range(quota))
@@ -137,7 +138,7 @@ SAVES = ["--run.checkpoint_every", 10]
 
 @pytest.fixture(scope="module")
 def whole(data, tmp_path_factory):
-    """The table of a comparison that nothing interrupts."""
+    """The table of a comparison that was not interrupted."""
     return compare(configuration(tmp_path_factory.mktemp("whole"), steps=120), data, *SAVES, "--json").stdout
 
 

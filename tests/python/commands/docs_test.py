@@ -38,7 +38,7 @@ def options_in(text):
 
 @functools.cache
 def chapters():
-    """Command -> its options by docs/configuration.md."""
+    """The options of each command, from docs/configuration.md."""
     parts = re.split(r"^## polyhead ([a-z]+)$", CONFIGURATION.read_text(encoding="utf-8"), flags=re.MULTILINE)
     found = {command: options_in(text) for command, text in zip(parts[1::2], parts[2::2])}
     train = {name for name in found["train"] if "." in name or name in ("--data", "--run-dir")}
@@ -53,12 +53,12 @@ def flags_of(command):
 
 @functools.cache
 def options():
-    """All --section.key of train and import."""
+    """All options --section.key of train and import."""
     return {name for names in chapters().values() for name in names if "." in name}
 
 
 def full(name):
-    """--task.section.teacher -> --task.NAME.teacher"""
+    """Replaces the name of a task: --task.section.teacher becomes --task.NAME.teacher."""
     return re.sub(r"^--task\..+\.([a-z_0-9]+)$", r"--task.NAME.\1", name)
 
 

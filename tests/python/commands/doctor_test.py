@@ -1,4 +1,4 @@
-"""polyhead doctor: what it finds, alone and between workers; a fault ends with 1 and names the cure."""
+"""`polyhead doctor`: what it finds, in one process and between workers. A fault ends with 1 and names the cure."""
 
 import json
 import resource

@@ -1,4 +1,5 @@
-"""predict reads inputs as import does, passes through what it does not read, never loses its input, and answers who waits."""
+"""predict prepares inputs like import, copies keys that it does not read, never loses its input, and answers at once on
+a pipe."""
 
 import json
 import os
@@ -25,7 +26,8 @@ def label_of(words):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """One run of small tasks of most kinds on single texts, pairs, a mixture of both, words, masks and vectors, cut at 12."""
+    """A run of small tasks of most kinds, on single texts, pairs, a mixture of both, words, masks and vectors,
+    truncated at 12."""
     folder = tmp_path_factory.mktemp("predict")
     vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS.split(), *"abcdefghijklmnopqrstuvwxyz", *[f"##{c}" for c in "abcdefghijklmnopqrstuvwxyz"]]
     (folder / "vocab.txt").write_text("\n".join(vocabulary) + "\n")
@@ -147,7 +149,7 @@ def test_words_that_are_cut_off_are_null(folder):
 
 
 def test_evaluate_refuses_what_training_never_saw(folder, tmp_path):
-    """A split whose samples have second texts where train has none, or lack them where all of train have one."""
+    """A split whose samples have second texts while those of train have none, or the other way round."""
     for task, other in (("single", "pair"), ("pair", "single"), ("pair", "mixed")):
         sections = "".join(f"[task.{task}]\nkind = classification\ntrain = {folder}/{task}.jsonl\ntest = {folder}/{other}.jsonl\n")
         (tmp_path / "d.ini").write_text(f"[dataset]\nname = x\ntokenizer = wordpiece\nvocab = {folder}/vocab.txt\nmax_length = 12\n{sections}")

@@ -1,4 +1,5 @@
-"""Wrong input of train and import: one paragraph with file, line or task and the cure, the right exit code, on every worker the end."""
+"""Wrong input of train and import: one paragraph that names the file, line or task and the cure, the right exit code,
+and every worker ends."""
 
 import json
 import re
@@ -17,7 +18,7 @@ BOTH = pytest.mark.parametrize("workers", [1, 2])
 
 @pytest.fixture
 def copy(data, tmp_path):
-    """A data set to break."""
+    """A copy of the data set that a test may damage."""
     shutil.copytree(data, tmp_path / "data")
     return tmp_path / "data"
 
@@ -91,7 +92,7 @@ def test_a_corrupt_shard_of_valid_is_found_before_the_first_step(workers, copy, 
 
 
 def test_a_corrupt_shard_is_found_without_checksums(copy, tmp_path):
-    """A label that is none of the task's, in a shard that nothing else speaks against."""
+    """A label that the task does not have, in a shard that is correct otherwise."""
     def unstated(tasks, _):
         for info in tasks["topic"]["splits"].values():
             for part in info["shards"]:
@@ -158,7 +159,8 @@ def test_a_run_folder_that_cannot_be_made(workers, data, tmp_path):
 
 @BOTH
 def test_a_checkpoint_that_cannot_be_written(workers, data, tmp_path):
-    """By a bound on the size of files, found before the first step: exit 73, and the checkpoint before is still there to go on from."""
+    """A limit on the size of files is found before the first step: exit code 73, and the run can be resumed from the
+    checkpoint before."""
     run_dir = tmp_path / "run"
     big = ["--encoder.dim", 96, "--run.steps", 12]  # 0.8 MB of encoder
     train(run_dir, data, *big, "--run.stop_at", 4, workers=workers)
@@ -197,7 +199,8 @@ def test_a_line_is_named_even_in_a_large_file(tmp_path):
 
 @pytest.mark.parametrize("ahead", [0, 2, 30])
 def test_a_damaged_block_ends_training_at_the_step_that_first_reads_it(ahead, copy, tmp_path):
-    """Whether its batch is made by the training thread or ahead of it: the steps before count, and the message is the same."""
+    """Whether the training thread or the prefetching thread makes the batch: the steps before it count, and the message
+    is the same."""
     path = shard(copy, "lines", "train")
     with h5py.File(path) as f:
         tokens, offsets, attributes = f["input/tokens"][:], f["input/offsets"][:], dict(f.attrs)

@@ -1,5 +1,5 @@
-"""The files of a data set under a running program: touched, rewritten, replaced; few open files; links; a read-only volume; splits and
-tasks without samples."""
+"""Changes to the files of a data set while the program runs: touched, rewritten, replaced. Few open files; links; a
+read-only volume; splits and tasks without samples."""
 
 import json
 import os
@@ -16,12 +16,12 @@ ACCESS = pytest.mark.parametrize("access", ["map", "pread"])
 
 
 def limited(files):
-    """For subprocess: the program may have so many files open."""
+    """For subprocess: limits the number of open files."""
     return {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))}
 
 
 def import_topic(planted, folder, files=64, **more):
-    """60 samples in a shard each."""
+    """One task of 60 samples, with a shard for each sample."""
     folder.mkdir()
     for split, count in (("train", 40), ("valid", 10), ("test", 10)):
         lines = (planted / "jsonl" / f"topic.{split}.jsonl").read_text().splitlines(keepends=True)
@@ -51,7 +51,7 @@ def copy(shards, tmp_path):
 
 @pytest.fixture(scope="module")
 def plenty(shards, tmp_path_factory):
-    """What a run with as many open files as it likes writes."""
+    """The output of a run without a limit on open files."""
     folder = tmp_path_factory.mktemp("plenty") / "run"
     done = run(*train_words(folder, shards, "--run.steps", 8, "--run.eval_every", 4))
     assert done.returncode == 0, done.stderr
@@ -80,7 +80,7 @@ def test_other_commands_with_few_open_files(planted, shards, plenty, tmp_path):
 
 
 def test_too_few_open_files_names_the_cure(shards, tmp_path):
-    """A limit that leaves no room at all: whatever fails first says so."""
+    """The limit is so low that nothing can be opened: the first failure says so."""
     done = run("verify", "--data", shards, **limited(6))
     assert done.returncode != 0 and "open files" in done.stderr, done.stderr
 
@@ -89,7 +89,7 @@ def test_too_few_open_files_names_the_cure(shards, tmp_path):
 
 
 class Training:
-    """Runs with so few open files that shards are opened again and again; ends with the test."""
+    """Trains with a limit on open files that is so low that shards are opened again and again, until the test ends."""
 
     def __init__(self, folder, data, access, *more, files=64):
         self.folder = folder
@@ -131,7 +131,7 @@ def test_touched_shards_are_the_same_shards(access, copy, tmp_path):
 
 
 def rewritten(content, file, replace):
-    """The same size, another content."""
+    """Rewrites a file with another content of the same size."""
     beside = file.with_suffix(".new") if replace else file
     with open(beside, "r+b" if beside.exists() else "wb") as out:
         out.write(content[:-1] + bytes([content[-1] ^ 1]))
@@ -165,7 +165,7 @@ def test_a_shard_that_stays_open_is_looked_at_too(access, data, tmp_path):
 
 
 def test_symbolic_links_anywhere(shards, plenty, tmp_path):
-    """The data set's folder, a folder above it, a task's folder, a shard."""
+    """The data set's folder, a folder above it, a task's folder or a shard is a link."""
     real = tmp_path / "real"
     shutil.copytree(shards, real / "data")
     shutil.move(real / "data" / "topic", tmp_path / "elsewhere")

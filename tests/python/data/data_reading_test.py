@@ -1,4 +1,5 @@
-"""How training reads shards: every way gives the same bits, and a file that is cut short meanwhile ends every worker with a word."""
+"""How training reads shards: every way gives the same bits, and a file that is truncated during training ends every
+worker with a message."""
 
 import os
 import shutil
@@ -13,7 +14,7 @@ BOTH = pytest.mark.parametrize("workers", [1, 2])
 
 @pytest.fixture
 def copy(data, tmp_path):
-    """A data set to break."""
+    """A copy of the data set that a test may damage."""
     shutil.copytree(data, tmp_path / "data")
     return tmp_path / "data"
 

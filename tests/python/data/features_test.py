@@ -1,4 +1,5 @@
-"""Sequences of vectors as input, beside tasks of tokens: learned, placed, resumed and predicted like those."""
+"""Sequences of vectors as input, together with tasks of tokens: they are learned, placed, resumed and predicted in the
+same way."""
 
 import json
 import shutil
@@ -15,7 +16,8 @@ PATTERNS = np.eye(3, 6) * 3
 
 
 def samples(task, split, count):
-    """-> (vectors of each sample, targets): the pattern that stands in one row; 20 times the rows' mean; each row's sign."""
+    """Returns the vectors of each sample, and its targets: which pattern is in one row, 20 times the rows' mean, and
+    the sign of each row."""
     rng = np.random.default_rng([*task.encode(), *split.encode()])
     inputs, targets = [], []
     for i in range(count):

@@ -1,5 +1,5 @@
-"""A data set that h5py wrote to the format's page is trained on as it is, in any layout that the page allows, and means what our own
-import of the same texts means."""
+"""A data set that h5py wrote by the specification of the format is trained on unchanged, in any layout that the
+specification allows, and gives the same results as our own import of the same texts."""
 
 import json
 import shutil
@@ -59,7 +59,8 @@ def columns(spm, kind, rows, labels, wide, texts):
 
 
 def write_data_set(folder, planted, shards=1, wide=False, **layout):
-    """The planted texts, tokenized by PyPI's sentencepiece and written by h5py; only what the format requires."""
+    """The planted texts, tokenized by PyPI's sentencepiece and written by h5py, with the required parts of the format
+    only."""
     ours = json.loads((planted / "data" / "dataset.json").read_text())
     folder.mkdir()
     shutil.copy(planted / "data" / "tokenizer.model", folder)

@@ -1,4 +1,5 @@
-"""Training on files that a stranger made: ended with 65 and one paragraph that names the file; nothing hangs, crashes or reads elsewhere."""
+"""Training on files that an attacker made ends with code 65 and one paragraph that names the file. Nothing hangs,
+crashes or reads outside of the file."""
 
 import json
 import os
@@ -14,14 +15,15 @@ from shards_test import attribute, external_storage, huge_and_contiguous, rebuil
 
 @pytest.fixture
 def copy(data, tmp_path):
-    """A data set to break, without stated sizes and hashes: its author is the stranger."""
+    """A copy of the data set that a test may damage, without sizes and hashes, as the attacker also writes the
+    manifest."""
     shutil.copytree(data, tmp_path / "data")
     edit(tmp_path / "data", lambda part: (part.pop("bytes"), part.pop("sha256")))
     return tmp_path / "data"
 
 
 def edit(folder, change):
-    """Applies `change` to what the manifest says of every shard."""
+    """Applies `change` to the manifest's entry of every shard."""
     manifest = json.loads((folder / "dataset.json").read_text())
     for task in manifest["tasks"]:
         for split in task["splits"].values():
@@ -93,7 +95,7 @@ def test_training_refuses_a_pipe_instead_of_waiting(copy):
 
 
 def test_a_manifest_that_claims_more(copy):
-    """10^9 samples, said by the manifest and by the shard alike."""
+    """Both the manifest and the shard say that there are 10^9 samples."""
     with h5py.File(shard(copy, "topic"), "r+") as f:
         attribute("samples", 10**9)(f, copy)
     manifest = json.loads((copy / "dataset.json").read_text())
@@ -134,7 +136,8 @@ def test_no_shard_lies_outside(path, copy):
     ("dictionary", "target/tokens"), ("dictionary", "target/offsets"), ("topic", "integrity/input.tokens"),
 ])
 def test_training_finds_a_flipped_bit_in_what_it_reads(task, path, mode, data, tmp_path):
-    """The manifest states the hash: where it is not compared, the block's checksum is, when the block is first read."""
+    """The manifest has the shard's hash. If it is not compared, the block's checksum is, when the block is first
+    read."""
     shutil.copytree(data, tmp_path / "data")
     file = shard(tmp_path / "data", task)
     with h5py.File(file) as f:

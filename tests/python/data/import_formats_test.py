@@ -1,5 +1,5 @@
-"""Import from every format: the same as Python's csv module, the package conllu and h5py read; the same bytes on any
-number of threads; and examples/formats, all the way to training."""
+"""Import from every format reads the same as Python's csv module, the package conllu and h5py, and writes the same
+bytes on any number of threads. examples/formats is imported and trained on."""
 
 import csv
 import json
@@ -19,7 +19,7 @@ SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 
 
 def write(folder, tasks, dataset=""):
-    """An import description with a section of each task."""
+    """Writes an import description with a section for each task."""
     text = f"[dataset]\nname = x\n{dataset}\n"
     for name, keys in tasks.items():
         text += f"[task.{name}]\n" + "".join(f"{key} = {value}\n" for key, value in keys.items())

@@ -1,5 +1,5 @@
-"""Import of files as people have them: archives, lists and patterns, pipes, JSON arrays, headers, names of columns, shares
-of valid and test, folders behind links. What Python's gzip, bz2, csv and json read is what import reads."""
+"""Import of files in the forms that users have: archives, lists and patterns, pipes, JSON arrays, headers, names of
+columns, shares of valid and test, folders behind links. Import reads the same as Python's gzip, bz2, csv and json."""
 
 import bz2
 import csv
@@ -179,7 +179,7 @@ def test_a_pipe_is_read_once(tmp_path, plain, content):
 
 
 def test_a_file_that_changes_is_named(tmp_path):
-    """The second file is rewritten while import waits for a pipe, between its two readings of the first."""
+    """A file is rewritten while import waits for a pipe, after it has read the file once."""
     (tmp_path / "a.jsonl").write_text(JSONL)
     os.mkfifo(tmp_path / "pipe")
     tasks = {"a": {"kind": "classification", "train": "a.jsonl"}, "b": {"kind": "classification", "train": "pipe", "format": "jsonl"}}
@@ -323,7 +323,7 @@ def test_translations_as_hubs_have_them(tmp_path):
 
 
 def test_tables_read_as_pythons_module_does(tmp_path):
-    """Quotes and '#' inside fields, which the module takes as they are."""
+    """Fields contain quotes and '#', which Python's module reads unchanged."""
     rng = random.Random(8)
     pieces = ['5" disk', "# not a comment", "a #b", "; semicolon", "it's", 'say ""so""', "x,y", "tab", "'quoted'"]
     content = "text,target\n"

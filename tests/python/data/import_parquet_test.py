@@ -1,5 +1,5 @@
-"""Import of Parquet: what pyarrow writes gives, to the bit, the data set that the same rows as JSON Lines give; and what
-import says of files that are damaged, encrypted or empty."""
+"""Import of Parquet files by pyarrow gives the same bytes as import of the same rows as JSON Lines. Damaged, encrypted
+and empty files are reported."""
 
 import datetime
 import decimal
@@ -36,13 +36,14 @@ LANGUAGES = {"translation": {"source_language": "en", "target_language": "it"}}
 
 
 def write_both(folder, rows, name="train", schema=None, **more):
-    """The rows as NAME.jsonl and as NAME.parquet."""
+    """Writes the rows to NAME.jsonl and NAME.parquet."""
     (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     pq.write_table(pa.Table.from_pylist(rows, schema=schema), folder / f"{name}.parquet", **more)
 
 
 def both(folder, task, dataset="vocab_size = 60", names=("train",), out="data"):
-    """Imports each NAME.jsonl and each NAME.parquet as a task; the shards must have the same bytes. Returns Parquet's manifest."""
+    """Imports each NAME.jsonl and each NAME.parquet as a task. The shards must have the same bytes. Returns the
+    manifest of the Parquet files."""
     for ending in ("jsonl", "parquet"):
         tasks = {name: task | LANGUAGES.get(name, {}) | {"kind": task.get("kind", name), "train": f"{name}.{ending}"} for name in names}
         manifest = imported(folder, tasks, dataset, out=f"{out}-{ending}")

@@ -1,4 +1,4 @@
-"""`polyhead inspect` counts what the texts hold, and looks as it should."""
+"""`polyhead inspect`: its counts are those of the texts, and its tables have the right form."""
 
 import collections
 import json

@@ -1,4 +1,5 @@
-"""Import of files as they come: line ends, marks, encodings, labels of any kind; imports that end early, meet, or have no room."""
+"""Import of irregular files: line ends, byte order marks, encodings, labels of any kind; imports that end early, run at
+the same time, or have no room."""
 
 import json
 import os
@@ -22,7 +23,7 @@ WORDS = "".join("".join(f"{i + 1}\t{word}\t_\t{tag}" + "\t_" * 6 + "\n" for i, (
 
 
 def describe(folder, files, kind="classification", **keys):
-    """Files and an import description; values of files are text or bytes."""
+    """Writes files and an import description. The contents of files are text or bytes."""
     folder.mkdir(exist_ok=True)
     for name, content in files.items():
         (folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
@@ -134,7 +135,8 @@ def begin(words, out):
 
 
 def is_taken(folder):
-    """Import holds the folder's lock. Between creating the folder and locking it, another import may still come first."""
+    """Waits until import holds the folder's lock. Between creating the folder and locking it, another import may still
+    get the lock."""
     locked = folder.exists() and f":{folder.stat().st_ino} " in pathlib.Path("/proc/locks").read_text()
     return locked or folder.exists() and any(folder.iterdir())
 
@@ -181,7 +183,7 @@ def test_a_full_disk(large, tmp_path):
 
 
 def test_training_while_the_data_set_grows(tmp_path):
-    """A data set is appended to while a run reads it: the run has what it began with."""
+    """A data set is appended to while a run reads it. The run uses the samples that it started with."""
     imported(tmp_path / "x", {"x.jsonl": FILES["jsonl"], "y.jsonl": FILES["jsonl"].replace("red apple", "cold pear")}, train="x.jsonl")
     data = tmp_path / "x" / "data"
     train(tmp_path / "alone", data, "--run.steps", 60, "--encoder.layers", 1)

@@ -1,4 +1,5 @@
-"""A mixture that changes in phases: the same samples on any number of workers, stopped anywhere, with any number of batches made ahead."""
+"""A mixture that changes in phases gives the same samples on any number of workers, after any interruption, and with
+any number of prefetched batches."""
 
 import json
 import re

@@ -1,5 +1,5 @@
-"""Five files as people have them, imported without an edit and trained together: reviews.csv with a header, SST-2 in JSON
-Lines, CoNLL-2003 columns, SNLI's TSV, and parallel text in an archive."""
+"""Five files in the forms that users have, imported without changes and trained together: reviews.csv with a header,
+SST-2 in JSON Lines, CoNLL-2003 columns, SNLI's TSV, and parallel text in an archive."""
 
 import bz2
 import csv
@@ -40,7 +40,8 @@ def sst2(folder):
 
 
 def conll(folder, name, count):
-    """IOB1, as the original files of CoNLL-2003 have it; with what reads it without this program: words, BIO tags."""
+    """Sentences in IOB1, the scheme of the original CoNLL-2003 files, and their words and BIO tags, computed without
+    the program."""
     expected, content = [], "-DOCSTART- -X- O O\n\n"
     for i in range(count):
         if i % 7 == 6:
@@ -128,7 +129,7 @@ def test_and_train_together(people):
 
 
 def test_the_same_in_other_wrappings(people):
-    """Another archive, a JSON array and a pattern give the same samples: the same shards."""
+    """Another archive, a JSON array and a pattern give the same samples and shards."""
     folder = people[0]
     rows = [json.loads(line) for line in (folder / "sst2-train.jsonl").read_text().splitlines()]
     (folder / "array.json").write_text(json.dumps(rows))

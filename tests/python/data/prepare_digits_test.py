@@ -1,4 +1,4 @@
-"""examples/digits/prepare: patches, splits, and what it says when the package cannot be had."""
+"""examples/digits/prepare: patches, splits, and messages if the package cannot be fetched."""
 
 import importlib.machinery
 import importlib.util

@@ -55,7 +55,7 @@ Description-de: falsche Sprache
 
 
 def group(prepare, split, tag=""):
-    """A group's name that the hash puts into this split."""
+    """Returns the name of a group that the hash assigns to this split."""
     return next(f"{tag}g{i}" for i in range(1000) if prepare.split_of(f"{tag}g{i}") == split)
 
 
@@ -169,7 +169,7 @@ def test_langid_order_says_nothing_about_the_language(prepare):
 
 
 def debian(prepare):
-    """300 source packages; three and three share a paragraph, and the libraries share a title."""
+    """300 source packages. Every three share a paragraph, and the libraries share a title."""
     packages, texts = [], {lang: {} for lang in ("en", "it", "de")}
     for i in range(300):
         md5, kind = f"m{i}", "libs" if i % 2 else "games"

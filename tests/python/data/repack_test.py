@@ -1,4 +1,4 @@
-"""What we write is read by HDF5's own tools, and a data set that h5repack has chunked and compressed trains to the same bits."""
+"""HDF5's own tools read our shards, and a data set that h5repack has chunked and compressed trains to the same bits."""
 
 import json
 import shutil

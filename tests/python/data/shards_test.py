@@ -1,5 +1,5 @@
-"""Shards that h5py wrote are read by us, shards that we wrote are read by h5py, and both mean the same; files that break a
-rule of the format are refused by name. Tokens and checksums equal those of PyPI's sentencepiece and xxhash."""
+"""We read shards that h5py wrote, h5py reads ours, and both have the same content. Files that break a rule of the
+format are refused by name. Tokens and checksums equal those of PyPI's sentencepiece and xxhash."""
 
 import hashlib
 import json
@@ -189,7 +189,7 @@ def test_refuses_vectors_of_other_widths(tmp_path):
 
 @pytest.mark.parametrize("filters", [{"fletcher32": True}, {"compression": "gzip", "shuffle": True}])
 def test_refuses_a_damaged_chunk(tmp_path, filters):
-    """Of many chunks one: what lies before it is read, the error names shard and dataset."""
+    """One of many chunks is damaged: the data before it can be read, and the error names the shard and the dataset."""
     path = tmp_path / "masked_lm" / "train-00000-of-00001.h5"
     n = 1 << 21
     data = {"input/tokens": np.random.default_rng(5).integers(0, VOCAB, n).astype("u2"), "input/offsets": np.array([0, 9, n], "u8")}
@@ -211,7 +211,7 @@ def test_refuses_a_damaged_chunk(tmp_path, filters):
 # --- files that break a rule -----------------------------------------------------------------------------------------------
 
 def broken(kind, change, **options):
-    """A data set of one shard, with `change(data)` done to its columns."""
+    """A data set of one shard, whose columns were changed by `change(data)`."""
     def build(folder):
         data = columns(kind, np.random.default_rng(2), 6)
         change(data)
@@ -221,7 +221,7 @@ def broken(kind, change, **options):
 
 
 def edited(kind, edit):
-    """A data set of one shard, with `edit(file)` done to it by h5py."""
+    """A data set of one shard, which h5py has changed by `edit(file)`."""
     def build(folder):
         path = folder / kind / "train-00000-of-00001.h5"
         write_shard(path, kind, columns(kind, np.random.default_rng(2), 6), integrity=False)
@@ -345,7 +345,7 @@ def attribute(name, value, dtype=None):
 
 
 def moved(name, elsewhere):
-    """The address of a dataset's bytes in the file's own tables, set to `elsewhere(address, bytes of the file)`."""
+    """Sets the address of a dataset's data in the file to `elsewhere(address, bytes of the file)`."""
     def build(folder):
         path = folder / "classification" / "train-00000-of-00001.h5"
         write_shard(path, "classification", columns("classification", np.random.default_rng(2), 6), integrity=False,

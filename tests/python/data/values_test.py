@@ -1,4 +1,4 @@
-"""What import and predict make of values, labels and texts that look right and are not."""
+"""How import and predict treat values, labels and texts that look right but are wrong."""
 
 import json
 

@@ -1,5 +1,5 @@
-"""`polyhead verify`: what breaks the format is named with file, place and cure, also where libhdf5 itself would crash; --rehash; --json;
-a run's checkpoints."""
+"""`polyhead verify` names what breaks the format with file, place and cure, also if libhdf5 itself would crash. Also
+--rehash, --json, and a run's checkpoints."""
 
 import json
 import os
@@ -35,7 +35,7 @@ def edit_manifest(folder, change):
 
 
 def unstated(folder):
-    """Without bytes and sha256, so that only the content speaks."""
+    """Removes bytes and sha256 from the manifest, so that only the shards' content is checked."""
     def change(manifest):
         for task in manifest["tasks"]:
             for split in task["splits"].values():
@@ -60,7 +60,7 @@ def test_a_whole_data_set(data):
 
 
 def test_every_broken_rule_is_named_with_its_file(tmp_path):
-    """All of shards_test's broken files as shards of one data set: each is a fault of its own."""
+    """All broken files of shards_test are shards of one data set. Each is reported as a separate fault."""
     kinds, wanted = {}, {}
     for number, (name, (build, words)) in enumerate(BROKEN.items()):
         part = tmp_path / f"part{number}"

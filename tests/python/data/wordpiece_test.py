@@ -1,5 +1,5 @@
-"""WordPiece gives the ids of the package tokenizers, with vocabularies that the package makes, on names of languages, places
-and scripts in more than a hundred languages, as people translated them (the package pycountry carries them)."""
+"""WordPiece gives the same ids as the package tokenizers, with vocabularies made by the package, on names of languages,
+places and scripts in more than a hundred languages (from the package pycountry)."""
 
 import gettext
 import json
@@ -16,7 +16,7 @@ TOOL = Path(os.environ["POLYHEAD_BINARY"]).parent / "tests" / "data"
 
 @pytest.fixture(scope="module")
 def names():
-    """At least 10,000 different lines of three names each, every language in its turn."""
+    """At least 10,000 different lines of three names each, from every language in turn."""
     languages = []
     for path in sorted(Path(pycountry.LOCALES_DIR).glob("*/LC_MESSAGES/iso639-3.mo")) + sorted(
             Path(pycountry.LOCALES_DIR).glob("*/LC_MESSAGES/iso3166-*.mo")):

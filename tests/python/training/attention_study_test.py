@@ -1,4 +1,5 @@
-"""The planted studies of task attention (bench/attention): what the generators plant, the statistics, and two runs of a few steps."""
+"""The studies of task attention on planted tasks (bench/attention): the generators, the statistics, and two runs of a
+few steps."""
 
 import json
 import sys

@@ -1,4 +1,5 @@
-"""Task attention from the command line: its modes, importances, entropy bonus, what predict and evaluate show of it."""
+"""Task attention from the command line: its modes, importances and entropy bonus, and what predict and evaluate show of
+it."""
 
 import json
 import math
@@ -24,7 +25,7 @@ MODES = {
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory, data):
-    """One worker's run of each mode, kept."""
+    """A run of each mode on one worker."""
     folder = tmp_path_factory.mktemp("attention")
 
     def get(mode):
@@ -49,7 +50,7 @@ def predict(folder, task, text, *more):
 
 @pytest.mark.parametrize("mode", MODES)
 def test_any_number_of_workers_trains_the_same(mode, runs, data, tmp_path):
-    """Also where a task's words lie on several workers, of which some have no masked one."""
+    """Also if a task's words are divided among several workers, and some of those have no masked word."""
     train(tmp_path / "run", data, *SHORT, *MODES[mode], workers=3)
     apart = distance(parameters(runs(mode)), parameters(tmp_path / "run"))
     assert apart < 1e-10
@@ -57,7 +58,7 @@ def test_any_number_of_workers_trains_the_same(mode, runs, data, tmp_path):
 
 
 def test_bonus_of_workers_whose_words_have_no_target(data, tmp_path):
-    """Two samples a step on four workers: often a worker has words, but masks none of them."""
+    """Two samples per step on four workers: often a worker has words but masks none of them."""
     more = ["--run.tasks", "lines", "--mixture.batch", 6, "--task.lines.mask_share", 0.05, *SHORT, *MODES["bonus"]]
     train(tmp_path / "one", data, *more)
     train(tmp_path / "four", data, *more, workers=4)
@@ -134,7 +135,7 @@ def test_report_is_in_metrics_and_in_evaluate(runs):
 
 
 def test_report_equals_the_maps(runs, planted):
-    """Of one task, from the weights that predict tells."""
+    """The report of one task equals the one that is computed from the weights that predict prints."""
     texts = (planted / "jsonl" / "topic.valid.jsonl").read_text()
     done = run("predict", "--run-dir", runs("plain"), "--task", "topic", "--threads", 1, "--attention", input=texts)
     assert done.returncode == 0, done.stderr

@@ -1,4 +1,5 @@
-"""The encoder's form bert from the command line: placed, resumed, evaluated and used as the other form, and no input beyond its positions."""
+"""The encoder of the form bert from the command line: it is placed, resumed, evaluated and used like the other form,
+and inputs longer than its positions are refused."""
 
 import json
 import shutil
@@ -13,7 +14,7 @@ BERT = ["--encoder.form", "bert", "--encoder.positions", 64, "--encoder.attentio
 
 
 def but(key, value):
-    """BERT with another value of a key."""
+    """The options of BERT with another value of one key."""
     pairs = dict(zip(BERT[::2], BERT[1::2])) | {key: value}
     return [word for pair in pairs.items() for word in pair]
 

@@ -1,4 +1,4 @@
-"""examples/curves: a run's folder to a picture of its losses and its metrics on valid."""
+"""examples/curves draws a picture of a run's losses and of its metrics on valid."""
 
 import json
 import os

@@ -1,4 +1,5 @@
-"""examples/custom_head: built outside the source tree against the installed library; what its head computes, and what programs without it say."""
+"""examples/custom_head, built outside the source tree against the installed library: the results of its head, and the
+messages of programs without it."""
 
 import json
 import re
@@ -80,8 +81,8 @@ def test_trains_as_any_other(workers, ordinal, grades, trained, tmp_path):
 
 @pytest.mark.parametrize("link", ["logit", "probit"])
 def test_losses_follow_from_the_model(link, ordinal, grades, tmp_path):
-    """From the saved thresholds, and the label and its probability that predict tells of each text, follow one score or, for a grade in
-    the middle, two; evaluate's loss is that of these scores."""
+    """The score of each text follows from the saved thresholds and from the label and probability that predict prints
+    (for a grade in the middle, one of two scores). evaluate's loss is the loss of these scores."""
     folder = tmp_path / "run"
     call(ordinal, "train", *SHORT, "--data", grades, "--run-dir", folder, "--run.dtype", "float64", "--run.steps", 150, "--task.grades.head_options", f"link = {link}")
     state = json.loads((newest(folder) / "state.json").read_text())

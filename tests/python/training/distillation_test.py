@@ -1,4 +1,5 @@
-"""Knowledge distillation: heads follow the heads of other runs, on any number of workers, and across interruptions bit for bit."""
+"""Knowledge distillation: heads learn from the heads of other runs, on any number of workers, and resume bit for
+bit."""
 
 import json
 import re
@@ -36,7 +37,8 @@ def rewrite(file, change):
 
 @pytest.fixture(scope="module")
 def other(planted, tmp_path_factory):
-    """The planted texts where every topic has the next one's name, vectors are longer and ornaments have two values; the same tokenizer."""
+    """The planted texts, but every topic has the next topic's name, vectors are longer and ornaments have two values.
+    The tokenizer is the same."""
     folder = tmp_path_factory.mktemp("other")
     shutil.copytree(planted / "jsonl", folder / "jsonl")
     labels = sorted({json.loads(line)["label"] for line in (folder / "jsonl" / "topic.train.jsonl").read_text().splitlines()})
@@ -52,7 +54,7 @@ def other(planted, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def stranger(other, tmp_path_factory):
-    """A run on it."""
+    """A run on the other texts."""
     folder = tmp_path_factory.mktemp("stranger") / "run"
     train(folder, other, "--run.tasks", "topic,wind,ornament,reply", "--run.steps", 1)
     return folder
@@ -68,7 +70,8 @@ def accuracy(folder, data):
 
 
 def test_the_student_follows_its_teacher_and_not_the_labels(data, other, tmp_path):
-    """The teacher calls every topic by the next one's name: a student of its own alone has nothing of the labels that it trains with."""
+    """The teacher gives every topic the next topic's name. With weight 1, the student learns nothing of its own
+    labels."""
     train(tmp_path / "teacher", other, *LEARN)
     assert accuracy(tmp_path / "teacher", other) > 0.9
     for share, (right, taught) in {0: (0.9, 0), 1: (0, 0.9)}.items():
@@ -117,7 +120,7 @@ def test_stopped_and_going_on_equals_never_stopped(workers, data, teacher, whole
 
 
 def test_a_teacher_counts_as_work(data, teacher, tmp_path):
-    """One pass forward more to one forward and two backward."""
+    """It adds one forward pass to a forward pass and a backward pass, which costs two."""
     def load(name, *words):
         done = train(tmp_path / name, data, "--run.tasks", "topic,style", "--run.steps", 1, *words, workers=2)
         found = dict(re.findall(r"worker \d: (\w+), (\d+) % of the load", done.stderr))

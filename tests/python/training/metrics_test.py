@@ -1,4 +1,5 @@
-"""The metrics equal scikit-learn's, scipy's, sacrebleu's and seqeval's, on random and realistic cases, through tests/tools/score.cpp."""
+"""The metrics equal those of scikit-learn, scipy, sacrebleu and seqeval, on random and realistic cases (through
+tests/tools/score.cpp)."""
 
 import json
 import math
@@ -74,7 +75,7 @@ def compare_texts(cases):
 
 
 def damaged(text, rng):
-    """A translation that is partly right: words dropped, repeated, swapped, or characters changed."""
+    """A translation that is partly correct: words are dropped, repeated or swapped, or characters changed."""
     words = text.split(" ")
     for _ in range(rng.randrange(4)):
         if not words:
@@ -220,7 +221,7 @@ def test_values():
 
 
 def test_models_of_real_data():
-    """Digits and diabetes, as simple models of scikit-learn tell them."""
+    """Predictions of simple models of scikit-learn on digits and diabetes."""
     x, y = load_digits(return_X_y=True)
     model = LogisticRegression(max_iter=20)
     with warnings.catch_warnings():
@@ -304,7 +305,7 @@ def test_which_labels_are_bio():
 
 
 def mix64(x):
-    """splitmix64's finaliser, of the generator that the program draws by."""
+    """The finaliser of splitmix64, which the program's random generator uses."""
     x = x + np.uint64(0x9E3779B97F4A7C15)
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -316,7 +317,7 @@ def derive(key, what):
 
 
 def taken(key, n):
-    """n numbers below n, as a draw of the bootstrap takes them."""
+    """n numbers below n, drawn as in the bootstrap."""
     return ((derive(key, np.arange(n)) >> np.uint64(32)) * np.uint64(n) >> np.uint64(32)).astype(int)
 
 
@@ -343,7 +344,7 @@ def test_paired_bootstrap_equals_numpy():
 
 
 def test_paired_bootstrap_agrees_with_scipy():
-    """Other random numbers, so the ends agree up to the error of 10,000 draws."""
+    """The random numbers differ, so the ends of intervals agree up to the error of 10,000 draws."""
     rng = np.random.default_rng(7)
     first = (rng.random(400) < 0.7).astype(float)
     second = np.where(rng.random(400) < 0.85, first, rng.random(400) < 0.8)
@@ -357,7 +358,7 @@ def test_paired_bootstrap_agrees_with_scipy():
 
 
 def test_paired_bootstrap_of_seeds():
-    """Systems that differ by the seed alone: the interval is that of numpy's draws of seeds."""
+    """Systems that differ only by the seed: the interval equals that of numpy's draws of seeds."""
     gains = np.array([0.0, 0.1, 0.3, 0.2])
     first = [[0.5, 1] * 6 for _ in gains]
     second = [[0.5 + gain, 1] * 6 for gain in gains]

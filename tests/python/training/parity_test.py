@@ -32,7 +32,7 @@ def fixtures(tmp_path_factory):
 
 
 def compare(case, expected, dtype, out):
-    """Error of every tensor: max|a - b| / max(max|b|, 1e-3 max|b| over all gradients)."""
+    """The error of each tensor: max|a - b| / max(max|b|, 1e-3 max|b| over all gradients)."""
     done = subprocess.run([TOOL, case, dtype, out], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     found = load_file(out)

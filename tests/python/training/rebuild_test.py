@@ -1,5 +1,5 @@
-"""examples/python/rebuild.py computes from a checkpoint's files what `polyhead predict` says: for every kind of task, both forms of the
-encoder, every way of sharing and every mode of task attention."""
+"""examples/python/rebuild.py computes the same from a checkpoint's files as `polyhead predict`: for every kind of task,
+both forms of the encoder, every way of sharing and every mode of task attention."""
 
 import importlib.util
 import json
@@ -61,7 +61,7 @@ def predicted(folder, task, lines, *more):
 
 
 def same(ours, theirs):
-    """Numbers within 1e-4, all else equal."""
+    """Numbers agree within 1e-4, and everything else is equal."""
     assert ours.keys() == theirs.keys()
     for key, value in theirs.items():
         if isinstance(value, (float, dict)):

@@ -1,4 +1,4 @@
-"""Files by PyPI's safetensors are read by us, and ours by it."""
+"""We read files by PyPI's safetensors, and it reads ours."""
 
 import json
 import os

@@ -1,4 +1,5 @@
-"""encoder.share from the command line: the same update on any number of workers, resuming, and the commands that read a run."""
+"""encoder.share from the command line: the same update on any number of workers, resuming, and the commands that read a
+run."""
 
 import json
 
@@ -24,7 +25,7 @@ def options(form, dtype="float64"):
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory, data):
-    """One worker's run of each form, kept."""
+    """A run of each form on one worker."""
     folder = tmp_path_factory.mktemp("sharing")
 
     def get(form):
@@ -69,7 +70,7 @@ def test_interrupted_and_going_on_equals_never_interrupted(form, data, tmp_path)
 
 @pytest.mark.parametrize("form", FORMS)
 def test_a_run_is_read_task_by_task(form, runs, planted):
-    """What a task's text gives does not depend on the heads that are loaded with it, nor on the batch."""
+    """A task's predictions depend neither on the other heads that are loaded nor on the batch."""
     folder = runs(form)
 
     def evaluate(*more):

@@ -1,4 +1,5 @@
-"""Early stopping and the best checkpoint: finished tasks leave, decisions survive interruption and are the same on any number of workers."""
+"""Early stopping and the best checkpoint: finished tasks leave the mixture, and decisions are the same after
+interruptions and on any number of workers."""
 
 import json
 import shutil
@@ -26,7 +27,7 @@ def evaluations(folder, task, metric):
 
 
 def expected_end(values, patience, sign):
-    """The step at which so many evaluations in a row were no better than the best before."""
+    """The step at which this number of evaluations in a row were not better than the best before."""
     best, since = -np.inf, 0
     for step, value in values:
         best, since = (sign * value, 0) if sign * value > best else (best, since + 1)
@@ -88,7 +89,8 @@ def test_decisions_are_the_same_on_any_number_of_workers(whole):
 
 
 def test_every_metric_that_is_offered_is_there(data, tmp_path):
-    """What a kind does not offer is refused with the list of what it does; all of that is in the evaluations."""
+    """A metric that a kind does not have is refused with a list of those that it has, and evaluations have all of
+    these."""
     train(tmp_path / "run", data, "--run.steps", 1)
     tasks = {line["task"]: line["metrics"] for line in lines(tmp_path / "run") if line["kind"] == "eval"}
     assert len(tasks) == 9

@@ -1,4 +1,4 @@
-"""How many threads a process computes with where nobody says so, that a run keeps their number, and how idle ones wait."""
+"""The default number of threads of a process, that a run keeps the number, and how idle threads wait."""
 
 import os
 import re
@@ -18,7 +18,7 @@ def start_with(words, more=(), without=("OMP_NUM_THREADS",), **options):
 
 
 def train_with(folder, data, *words, more=(), without=("OMP_NUM_THREADS",)):
-    """Trains without --run.threads; -> stderr, the number of threads in the log and in config.ini."""
+    """Trains without --run.threads. Returns stderr, and the number of threads in the log and in config.ini."""
     given = list(map(str, train_words(folder, data, *words)))
     at = given.index("--run.threads")
     process = start_with(given[:at] + given[at + 2:], more, without)

@@ -1,5 +1,5 @@
-"""What changes how a run trains: schedules, gradient accumulation, stochastic depth, activation checkpointing, averaged weights. Each keeps
-what every run has: the same update on any placement, and going on bit for bit."""
+"""Options that change how a run trains: schedules, gradient accumulation, stochastic depth, activation checkpointing,
+averaged weights. With each of them, updates are the same on any placement, and runs resume bit for bit."""
 
 import json
 import math
@@ -93,7 +93,7 @@ def test_what_a_run_was_begun_with_it_goes_on_with(data, tmp_path):
 
 @pytest.fixture(scope="module")
 def averaged(tmp_path_factory, data):
-    """A run with an average and a checkpoint after each step."""
+    """A run with averaged weights and a checkpoint after each step."""
     folder = tmp_path_factory.mktemp("averaged") / "run"
     train(folder, data, *TASKS, "--optimizer.ema", 0.5, "--run.checkpoint_every", 1, "--run.keep", 100)
     return folder

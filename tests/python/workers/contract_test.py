@@ -361,7 +361,7 @@ def test_predict_long_and_strange_texts(run_dir):
 
 
 def test_predict_cuts_where_import_cut(run_dir, tmp_path):
-    """Words of which no piece is read have no tag."""
+    """Words of which no token is read have no tag."""
     def tagged(folder, *more):
         return sum(tag is not None for tag in predict(folder, "tags", [{"words": ["sesa"] * 300}], *more)[0]["tags"])
     assert json.loads((newest(run_dir) / "state.json").read_text())["model"]["max_length"] == 64  # as synthetic says
@@ -404,7 +404,7 @@ def test_predict_refusals(run_dir, tmp_path):
 
 
 def test_a_run_is_of_use_without_its_data(run_dir, planted, tmp_path):
-    """Everything that predict needs lies in the run folder, wherever that is moved."""
+    """The run folder has everything that predict needs, also after it was moved."""
     shutil.copytree(run_dir, tmp_path / "moved")
     hidden = planted / "hidden"
     (planted / "data").rename(hidden)

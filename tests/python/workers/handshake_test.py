@@ -48,7 +48,7 @@ def row(table, name):
 
 
 def test_every_option_is_compared(data, tmp_path):
-    """All that differs at once: one start, a row for each."""
+    """Workers that differ in all options at once: the table has a row for each."""
     words = [word for key, value in DIFFERENT.items() for word in (f"--{key}", value)]
     base = train_words(tmp_path / "run", data)
     usual = [word for key, value in zip(base[1::2], base[2::2]) if key.removeprefix("--") not in DIFFERENT for word in (key, value)]
@@ -157,7 +157,7 @@ def test_calibration_compares_too(data, tmp_path):
 
 
 def test_other_numbers_of_threads_are_one_warning(data, tmp_path):
-    """Where nobody asks for a number, as on nodes of different size: the run is as good, but its bits depend on it."""
+    """If no number is given, as on nodes of different size, the run is valid, but its bits depend on the numbers."""
     words = train_words(tmp_path / "run", data, "--run.steps", 3)
     at = words.index("--run.threads")
     words = [*words[:at], *words[at + 2:]]

@@ -1,4 +1,4 @@
-"""The watchdog: whoever hangs is named in time and every process goes; a slow run is left alone."""
+"""The watchdog: a worker that hangs is named in time and every process ends; a slow run is not disturbed."""
 
 import json
 import os
@@ -23,7 +23,7 @@ STUCK = Path(POLYHEAD).parent / "tests" / "libstuck_read.so"
 
 
 class Said:
-    """A job's standard error, each line with the time at which it came."""
+    """A job's standard error, each line with the time of its arrival."""
 
     def __init__(self, process):
         self.process, self.lines = process, []
@@ -47,7 +47,8 @@ class Said:
         return line
 
     def ends(self, since, seconds=TIMEOUT + 2):
-        """The one line that names who is late comes in time, all are gone 15 s after it, and the code is 71. -> the line"""
+        """The line that names the late worker comes in time, all processes end within 15 s after it, and the code is
+        71. Returns the line."""
         line = self.hang_in(since, seconds)
         assert self.process.wait(timeout=15) == 71, "".join(line for _, line in self.lines)
         self.thread.join(5)
@@ -127,7 +128,7 @@ def test_stopped_in_a_collective(data, tmp_path):
 
 @pytest.mark.parametrize("prefetch", [0, 2])
 def test_asleep_in_its_loader(prefetch, data, tmp_path):
-    """A file system that stops answering one worker: pread() no longer returns, by a library preloaded beneath the program."""
+    """A file system stops answering for one worker: a preloaded library makes pread() block for ever."""
     words = train_words(tmp_path / "run", data, *ENDLESS, "--run.data_access", "pread", "--run.prefetch", prefetch)
     process = subprocess.Popen(command(*words, workers=3), stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, encoding="utf-8",
                                env=environment(LD_PRELOAD=str(STUCK), STUCK_WHEN=str(tmp_path / "now"), STUCK_RANK="1"))
@@ -153,7 +154,7 @@ def test_a_world_of_one_is_watched_too(data, tmp_path):
 
 @pytest.mark.parametrize("late", [1, 0])
 def test_a_rank_that_never_starts(late, data, tmp_path):
-    """mpirun starts a shell in its place, which sleeps."""
+    """mpirun starts a shell that sleeps instead of one worker."""
     words = [str(word) for word in train_words(tmp_path / "run", data, *TASKS, "--run.steps", 2, "--run.init_timeout", 3)]
     script = f'[ "$OMPI_COMM_WORLD_RANK" = {late} ] && exec sleep 600; exec "$@"'
     since = time.monotonic()
@@ -171,8 +172,8 @@ def test_a_rank_that_never_starts(late, data, tmp_path):
 
 @pytest.fixture
 def two_hosts(tmp_path):
-    """Two network namespaces with a cable between them, each with a host name of its own: -> (the words that start a command on the
-    first, mpirun's options, a function that sets the cable down or up). Needs root and ip(8)."""
+    """Two network namespaces that are connected by a cable, each with a host name. Returns the words that start a
+    command on the first, mpirun's options, and a function that sets the cable down or up. Needs root and ip(8)."""
     hosts = [f"ph{os.getpid()}{letter}" for letter in "ab"]
     try:
         for host in hosts:
@@ -224,7 +225,7 @@ def test_a_cut_link_between_two_hosts(two_hosts, data, tmp_path):
 
 
 def test_an_outage_shorter_than_the_timeout_is_none(two_hosts, data, tmp_path):
-    """The cable is out for half of the timeout, twice; the watchdogs find each other again."""
+    """The cable is down for half of the timeout, twice. The watchdogs connect again."""
     process, said, cable = start_on(two_hosts, data, tmp_path)
     wait_for(lambda: step_count(tmp_path / "run") > 3, process)
     for _ in range(2):
@@ -267,7 +268,7 @@ def test_a_pause_shorter_than_the_timeout_is_none(data, tmp_path):
 
 @pytest.mark.parametrize("workers", [1, 3])
 def test_no_false_alarm(workers, data, tmp_path):
-    """Evaluations over all of valid and checkpoints, each on some workers alone, are in between."""
+    """Evaluations over all of valid, and checkpoints, keep only some of the workers busy."""
     done = train(tmp_path / "run", data, "--run.hang_timeout", TIMEOUT, "--run.init_timeout", 20, "--run.steps", 30, "--run.eval_every", 10,
                  "--run.eval_samples", 0, "--run.checkpoint_every", 10, "--mixture.batch", 60, workers=workers, timeout=120)
     assert "hang" not in done.stderr and "polyhead train: warning" not in done.stderr

@@ -1,4 +1,4 @@
-"""Any number of workers and any placement follow the same curve up to rounding, with dropout and masks on."""
+"""With any number of workers and any placement, losses are the same up to rounding, with dropout and masks enabled."""
 
 import subprocess
 
@@ -25,7 +25,7 @@ CASES = {
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory, data):
-    """One worker's run of a case, kept."""
+    """A case's run on one worker."""
     runs = {}
 
     def get(tasks, batch, dtype):
@@ -84,7 +84,7 @@ def test_same_curve(case, dtype, data, alone, tmp_path):
 
 
 def test_the_curve_is_not_a_still_life(data, alone, tmp_path):
-    """The comparison above would see a difference: training moves the parameters, and dropout is part of the loss."""
+    """The comparison above is not empty: training changes the parameters, and dropout changes the loss."""
     one = alone(ALL, 20, "float32")
     train(tmp_path / "still", data, *options(ALL, 20, "float32"), "--optimizer.lr", 1e-12)
     assert distance(parameters(one), parameters(tmp_path / "still")) > 1e-3

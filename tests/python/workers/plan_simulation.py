@@ -1,5 +1,5 @@
-"""A discrete simulation of training steps, message by message. It shares no code with `polyhead plan`, of whose JSON it takes who
-holds which samples, what a sample takes, how many bytes heads have, and the machine's figures."""
+"""A discrete simulation of training steps, message by message. It shares no code with `polyhead plan`; from its JSON it
+takes the samples of each worker, the seconds of a sample, the bytes of heads, and the machine's figures."""
 
 import heapq
 from itertools import count
@@ -20,7 +20,7 @@ class Simulation:
         heapq.heappush(self.events, (time, next(self.order), call))
 
     def run(self, steps):
-        """Seconds of a step, the mean over all but the first."""
+        """Returns the seconds of a step, the mean over all but the first."""
         for worker in range(self.workers):
             self.go_on(worker, self.program(worker, steps))
         while self.events:
@@ -30,7 +30,7 @@ class Simulation:
         return (ends[-1] - ends[0]) / (steps - 1)
 
     def program(self, worker, steps):
-        """What a worker does, in order: ("work", seconds) or ("reduce", key, members, bytes)."""
+        """The actions of a worker, in order: ("work", seconds) or ("reduce", key, members, bytes)."""
         plan, mine = self.plan, self.plan["workers"][worker]
         everybody = range(self.workers)
         tasks = plan["tasks"]
@@ -108,14 +108,14 @@ class Simulation:
             self.at(self.now + self.ring(call, node), lambda: self.send(call, call["nodes"].index(node), 0))
 
     def ring(self, call, node):
-        """Seconds of half a ring among a node's members."""
+        """The seconds of half a ring over a node's members."""
         here, one_node = len(call["local"][node]), len(self.link_free) == 1
         window = one_node and here == self.workers and call["size"] == self.width * self.plan["encoder_parameters"]
         bandwidth = self.machine["window_bandwidth" if window else "node_bandwidth"]
         return (here - 1) * (call["size"] / here / bandwidth + self.machine["node_latency"])
 
     def rounds(self, call):
-        """[rounds][nodes]: (sends to, receives from, bytes sent), of nodes as the call counts them."""
+        """[rounds][nodes]: (sends to, receives from, bytes sent), with nodes numbered as in the call."""
         nodes, size = len(call["nodes"]), call["size"]
         if nodes == 1:
             return []
@@ -152,7 +152,7 @@ class Simulation:
         self.at(sent, lambda: self.receive(call, index, number, "sent"))
 
     def receive(self, call, index, number, what):
-        """A node goes on when it has sent and received what the round has for it."""
+        """A node continues when it has sent and received the messages of the round."""
         call["seen"].add((index, number, what))
         needed = {(index, number, "sent")}
         if call["rounds"][number][index][1] is not None:

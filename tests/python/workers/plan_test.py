@@ -1,4 +1,4 @@
-"""`polyhead plan` says what training does, and reckons as a simulation does that shares no code with it."""
+"""`polyhead plan` agrees with what training does, and with a simulation that shares no code with it."""
 
 import json
 import re
@@ -32,7 +32,7 @@ def refused(data, *more, code=78, **how):
 
 
 def placement_of(text):
-    """What the start of training prints: by worker, its tasks and their groups' sizes."""
+    """The placement that training prints at the start: for each worker, its tasks and the sizes of their groups."""
     found = {}
     for worker, held in re.findall(r"^worker (\d+): (.*), [\d.]+ % of the load$", text, re.M):
         found[int(worker)] = [(task.split(" (1/")[0], int(task.rstrip(")").split(" (1/")[1]) if " (1/" in task else 1)
@@ -101,7 +101,7 @@ def test_wrong_input(data, tmp_path):
 
 
 def test_large_worlds_are_planned(tmp_path):
-    """10,000 workers and 1,000 tasks; well within the time that every command of a test is given."""
+    """10,000 workers and 1,000 tasks, well within the time limit of commands in tests."""
     tasks = [{"name": f"task-{i}", "kind": ["classification", "tagging", "translation", "masked_lm"][i % 4],
               "splits": {"train": {"samples": 1000 + 37 * i, "input_tokens": (1000 + 37 * i) * (8 + i % 90),
                                    **({"target_tokens": (1000 + 37 * i) * 20} if i % 4 == 2 else {}),
@@ -141,7 +141,7 @@ def test_a_simulation_of_the_same_schedule_agrees(workers, options, data):
 
 
 def test_the_simulation_would_disagree(data):
-    """With another placement, bandwidth or sharing of nodes than the plan had, it is far off."""
+    """With a placement, bandwidth or number of nodes other than that of the plan, the simulation differs by far."""
     options = ["--workers", 64, "--per-node", 8, "--mixture.batch", 1024, *FAST]
     planned = plan(data, *options)
     seconds = planned["step"]["seconds"]
@@ -155,7 +155,7 @@ def test_the_simulation_would_disagree(data):
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_calibration(workers, data, tmp_path):
-    """Its file and its costs are read again, and they are of real steps."""
+    """The file and the costs that it writes are read again, and they are those of real steps."""
     machine = tmp_path / "machine.ini"
     words = [*plan_words(data, "--run.tasks", "topic,dictionary,wind"), "--calibrate", machine]
     done = run(*words, workers=workers)

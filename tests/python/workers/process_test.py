@@ -1,4 +1,5 @@
-"""The process of a run: who holds its folder, how it ends when it is killed, and what its terminal, its disk and its memory do to it."""
+"""The process of a run: which one holds the run folder, how it ends when it is killed, and how it reacts to its
+terminal, disk and memory."""
 
 import json
 import os
@@ -21,7 +22,7 @@ ENDLESS = ["--run.tasks", "topic", "--run.steps", 1_000_000, "--run.checkpoint_e
 
 
 def shell(script, *words, workers=1, **more):
-    """Runs the program under a shell that prepares the process: the script ends with the program's words."""
+    """Runs the program in a shell that prepares the process: the script ends with the program's command line."""
     launcher = [word for word in command(workers=workers) if word != POLYHEAD]
     return subprocess.run([*launcher, "bash", "-c", script + ' exec "$@"', "bash", POLYHEAD, *map(str, words)], env=environment(), encoding="utf-8",
                           timeout=60, stdin=subprocess.DEVNULL, **more)
@@ -31,7 +32,7 @@ def shell(script, *words, workers=1, **more):
 
 
 def test_a_reader_of_stderr_that_goes_away_ends_nothing(data, tmp_path):
-    """As `polyhead train … 2>&1 | head -1` does."""
+    """For example `polyhead train … 2>&1 | head -1`."""
     read, write = os.pipe()
     process = subprocess.Popen(command(*train_words(tmp_path / "run", data, *SHORT)), env=environment(), stdin=subprocess.DEVNULL, stdout=write, stderr=write)
     os.close(write)
@@ -174,7 +175,7 @@ def test_a_folder_that_another_host_trains_in_is_refused(data, tmp_path):
 
 @BOTH
 def test_a_training_that_lost_its_folder_publishes_nothing(workers, data, tmp_path):
-    """As after a partition of the network: another host has taken the folder over."""
+    """For example after a network partition, when another host has taken over the folder."""
     process = start(tmp_path / "run", data, "--run.tasks", "topic", "--run.steps", 1_000_000, "--run.checkpoint_every", 50, workers=workers)
     wait_for(lambda: step_count(tmp_path / "run") > 60, process)
     lock_of_another(tmp_path / "run")
@@ -234,7 +235,7 @@ def test_the_last_line_names_the_worker_that_was_killed(workers, late, data, tmp
 
 @pytest.fixture(scope="module")
 def long_data(tmp_path_factory):
-    """Short texts, and in train and test one of 14,000 words: its attention takes 6 GB."""
+    """Train and test have one text of 14,000 words, whose attention needs 6 GB; all other texts are short."""
     folder = tmp_path_factory.mktemp("long")
     short = [json.dumps({"text": f"red apple {i % 7}", "label": f"l{i % 2}"}) for i in range(40)]
     long = json.dumps({"text": "red apple " * 7000, "label": "l0"})

@@ -1,4 +1,5 @@
-"""run.reproducible = world: the same bits on any number of workers and any placement; and what would break it is refused."""
+"""run.reproducible = world: the same bits on any number of workers and any placement. Options that would break it are
+refused."""
 
 import re
 import shutil
@@ -14,7 +15,7 @@ WORLD = ["--run.reproducible", "world", "--run.micro_batch", 3, "--run.steps", S
 
 
 def world(*more):
-    """The later of two equal options counts."""
+    """If an option is given twice, the later one applies."""
     options = dict(zip(*[iter([*WORLD, *more])] * 2))
     return [word for pair in options.items() for word in pair]
 
@@ -39,7 +40,8 @@ PLACEMENTS = {
 
 
 def machine_free(folder):
-    """The newest checkpoint without the number of workers that wrote it, and the hash that covers that number."""
+    """The newest checkpoint without the number of workers that wrote it, and without the hash that covers this
+    number."""
     found = files(folder)
     found["state.json"] = found["state.json"].replace(b'"workers": %d' % len(list((folder / "logs").glob("rank-*.log"))), b"")
     found["state.json"] = re.sub(rb'"state_hash": "[0-9a-f]{16}"', b"", found["state.json"])
@@ -48,7 +50,7 @@ def machine_free(folder):
 
 @pytest.fixture(scope="module")
 def alone(data, tmp_path_factory):
-    """What one worker trains."""
+    """A run on one worker."""
     folder = tmp_path_factory.mktemp("alone") / "run"
     train(folder, data, *WORLD)
     return folder
@@ -72,7 +74,7 @@ def test_same_bits_on_any_number_of_workers(case, data, tmp_path):
 
 @pytest.mark.parametrize("shard", ["none", "world"])
 def test_same_bits_in_any_placement(shard, alone, data, tmp_path):
-    """Three workers, who holds what is given: groups of one to three, and of different leaders."""
+    """Three workers with a given placement: groups of one to three members, with different leaders."""
     everything = KINDS.keys()
     placements = [{task: "0-2" for task in everything}, {task: str(n % 3) for n, task in enumerate(everything)},
                   {"topic": "2", "tags": "0, 2", "lines": "1-2"}, {"wind": "0", "reply": "0", "dictionary": "0-1"}]
@@ -106,7 +108,7 @@ def test_going_on_with_other_workers_changes_no_bit(alone, data, tmp_path):
 
 
 def two_workers(folder, data, first, second, **more):
-    """Worker 0 and worker 1, each with words of mpirun and a program of its own."""
+    """Worker 0 and worker 1, each with its own options of mpirun and its own program."""
     words = [str(word) for word in train_words(folder, data, *WORLD)]
     if first[2]:
         words = without(words, first[2][0])

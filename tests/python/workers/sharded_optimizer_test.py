@@ -1,4 +1,5 @@
-"""optimizer.shard = world: the same files, bit for bit, as without; each worker holds its part only."""
+"""optimizer.shard = world: files are bitwise equal to those without it, and each worker holds only its part of the
+state."""
 
 import pytest
 

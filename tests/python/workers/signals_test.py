@@ -1,4 +1,4 @@
-"""Signals at every moment of a run: before anything is there, before the first step, while it evaluates; once and twice."""
+"""Signals at every moment of a run: at its start, before the first step, and during evaluation; once and twice."""
 
 import json
 import signal
@@ -14,13 +14,13 @@ LONG = ["--run.steps", 100, "--run.checkpoint_every", 30, "--run.eval_samples", 
 
 
 def default_signals():
-    """As from a terminal, where a shell or CI that ignores INT may have started the tests."""
+    """Signals as in a terminal. The tests may have been started by a shell or CI that ignores INT."""
     for which in (signal.SIGINT, signal.SIGHUP):
         signal.signal(which, signal.SIG_DFL)
 
 
 def held_signals():
-    """They wait until the program takes them: a test cannot know when it is loaded far enough."""
+    """Blocks signals until the program unblocks them, as a test cannot know when the program is ready for them."""
     default_signals()
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP])
 
@@ -65,7 +65,7 @@ def test_ctrl_c_saves_says_so_and_the_run_continues(data, whole, tmp_path):
 
 
 def test_a_second_ctrl_c_ends_at_once(data, tmp_path):
-    """The step takes a while here: the first Ctrl-C is still waiting for its end."""
+    """A step is long here: the second Ctrl-C comes while the first one waits for the end of the step."""
     run_dir = tmp_path / "run"
     words = train_words(run_dir, data, "--run.steps", 1000, "--mixture.batch", 600, "--encoder.dim", 64)
     process = begin(words)
@@ -118,7 +118,7 @@ def test_a_signal_before_training_begins_keeps_what_a_run_has(data, whole, tmp_p
 
 @pytest.mark.parametrize("which", [signal.SIGUSR1, signal.SIGTERM])
 def test_a_worker_that_is_signalled_before_mpi_is_there(which, data, tmp_path):
-    """One worker gets the signal before anything else."""
+    """One worker gets the signal at its very start."""
     run_dir = tmp_path / "run"
     script = tmp_path / "worker"
     script.write_text("#!/usr/bin/env python3\nimport os, signal, sys\nsignal.pthread_sigmask(signal.SIG_BLOCK, [%d])\n"
@@ -142,7 +142,7 @@ def saved_under_mpirun(data, whole, run_dir):
 
 
 def test_an_int_to_mpirun_saves_where_it_leaves_time(data, whole, tmp_path):
-    """mpirun waits for so long, turns INT into TERM for its workers, and kills them after as long again."""
+    """mpirun waits for a time, sends TERM to its workers after an INT, and kills them after the same time again."""
     run_dir = tmp_path / "run"
     process = begin(train_words(run_dir, data, "--run.steps", 2000, "--run.eval_samples", 20), workers=2, OMPI_MCA_odls_base_sigkill_timeout="4")
     wait_for(lambda: step_count(run_dir) >= 5, process)
@@ -168,7 +168,7 @@ def test_launch_local_passes_ctrl_c_on(which, data, whole, tmp_path):
 
 
 def test_work_in_the_background_ignores_ctrl_c(data, tmp_path):
-    """nohup and shells start it with INT ignored; it stays so."""
+    """nohup and shells start it with INT ignored, and the program does not change that."""
     run_dir = tmp_path / "run"
     process = begin(train_words(run_dir, data, "--run.steps", 20, "--run.eval_samples", 20),
                     prepare=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN))
@@ -186,7 +186,7 @@ EVALUATING = ["--run.steps", 20, "--run.eval_every", 10, "--run.eval_samples", 0
 @pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("at", [10, 20])
 def test_an_evaluation_is_left_at_once_and_repeated(at, workers, data, whole, tmp_path):
-    """An evaluation takes as long as many steps here. 20 is the last step."""
+    """An evaluation is as long as many steps here. 20 is the last step."""
     run_dir = tmp_path / "run"
     process = begin(train_words(run_dir, data, *EVALUATING), workers=workers)
     wait_for(lambda: step_count(run_dir) >= at, process, seconds=60)
