@@ -24,7 +24,7 @@ def key_word(task, label, draw, count):
 
 
 def keywords_sample(task, about, label, split, draw):
-    """One key word of every task, of a drawn class for the other tasks, among 8 to 14 words of noise."""
+    """One key word of every task among 8 to 14 words of noise. The classes of the other tasks' key words are random."""
     words = draw.choices(NOISE, k=draw.randint(8, 14))
     words += [key_word(other, label if other == task else draw.randrange(4), draw, about["words"]) for other in about["tasks"]]
     return words

@@ -48,14 +48,14 @@ def samples(data, task, split):
 
 
 def precision_at_1(keys, words, weights):
-    """1 if the word that weighs most is a key word; words that weigh the same share it."""
+    """1 if the word with the largest weight is a key word. Words with equal weights share the score."""
     most = max(weights)
     best = [word for word, weight in zip(words, weights) if weight == most]
     return sum(word in keys for word in best) / len(best)
 
 
 def measure(run, data, task, split, attention):
-    """One task's predictions on a split: which are right, and precision at 1 of each sample."""
+    """A task's predictions on a split: whether each is correct, and its precision at 1."""
     gold = samples(data, task, split)
     text = "".join(json.dumps({"text": sample["text"]}) + "\n" for sample in gold)
     more = ["--attention"] if attention else []
@@ -68,7 +68,7 @@ def measure(run, data, task, split, attention):
 
 
 def make_run(job):
-    """Trains and measures one configuration with one seed, unless that was done."""
+    """Trains and measures one configuration with one seed, unless this was done before."""
     file, study, work, name, options, tasks, seed, steps = job
     if file.exists():
         return
@@ -101,7 +101,7 @@ def draws(seeds, count, tasks, size):
 
 
 def accuracies(table, by_seed, by_sample):
-    """Of each draw: [draws]."""
+    """The value of each draw: [draws]."""
     return ((by_seed @ table) * by_sample).sum(1) / (by_seed.sum(1) * by_sample.sum(1))
 
 
@@ -135,7 +135,7 @@ def keywords_report(results):
 
 
 def shortcut_rows(results, alone):
-    """Figures of every configuration, for table and picture."""
+    """The results of every configuration, for the table and the picture."""
     tasks = planted.SETS["shortcut"]["tasks"]
     seeds, sizes = len(results["default"]), planted.SETS["shortcut"]["splits"]
     drawn = {split: draws(seeds, DRAWS, tasks, sizes[split]) for split in ("train", "test")}

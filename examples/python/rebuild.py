@@ -40,7 +40,7 @@ def split(x, heads):
 
 
 def rotate(x):
-    """Rotary positions: channel c of the first half turns with channel c of the second half."""
+    """Rotary positions: channel c of the first half is rotated with channel c of the second half."""
     half = x.shape[-1] // 2
     angle = torch.arange(x.shape[-2])[:, None] * 10000.0 ** (-torch.arange(half).double() / half)
     a, b = x[..., :half], x[..., half:]
@@ -120,13 +120,13 @@ class Encoder:
         return x if self.bert else t.norm("norm", x)
 
     def experts(self, head, task, name, x, shared):
-        """The feed-forward of mmoe and ple: x is the task's path, shared the one that ple carries beside it."""
+        """The feed-forward layer of mmoe and ple. x: the task's path; shared: the shared path of ple."""
         t, count = self.t, self.options["experts"]
         own = self.options["task_experts"] if self.options["share"] == "ple" else 0
         prefix = name + ".experts"
 
         def outputs(tensors, stem, n, number):
-            """What each of `number` experts makes of n, whose matrices lie side by side."""
+            """The outputs of `number` experts for n. Their matrices are next to each other in one tensor."""
             hidden = F.gelu(tensors.linear(stem + ".up", n)).chunk(number, -1)
             down = tensors[stem + ".down.weight"].chunk(number, -1)
             return [h @ d.T + b for h, d, b in zip(hidden, down, tensors[stem + ".down.bias"])]
@@ -184,20 +184,20 @@ class Model:
         self.heads = {}
 
     def head(self, name):
-        """The tensors of a task's head. '/', control characters and what looks like %XX are %XX in its file's name."""
+        """The tensors of a task's head. In the file's name, '/', control characters and the % of %XX are written as %XX."""
         if name not in self.heads:
             stem = re.sub(r"[/\x00-\x1f\x7f]|%(?=[0-9A-Fa-f]{2})", lambda found: f"%{ord(found[0]):02X}", name)
             self.heads[name] = Tensors(self.folder / f"head.{stem}{self.ending}")
         return self.heads[name]
 
     def read(self, name, ids=None, second=0, features=None):
-        """What the task's head reads: states [length, dim] and weights w [length, attention heads]."""
+        """The inputs of the task's head: states [length, dim] and weights w [length, attention heads]."""
         task = self.names.index(name)
         states = self.encoder.states(self.head(name), task, ids, second, features)
         return states, self.encoder.weights(states, task)
 
     def values(self, name, states, w):
-        """w_i V h_i: [length, dim], each attention head weighting its own channels."""
+        """w_i V h_i: [length, dim]. Each attention head has a weight for its own channels."""
         return (self.head(name).linear("value", states).unflatten(-1, (w.shape[1], -1)) * w[..., None]).flatten(1)
 
     def pooled(self, name, states, w):
@@ -237,7 +237,7 @@ class Model:
         return torch.log_softmax(logits, -1)
 
     def translate(self, name, states, w):
-        """Greedy search -> token ids without eos, and their log-probability, eos included."""
+        """Greedy search: returns token ids without eos, and their log-probability, with eos."""
         tokenizer = self.description["tokenizer"]
         most = self.description["tasks"][self.names.index(name)]["head"]["max_target"]
         tokens, total = [tokenizer["bos"]], 0.0
@@ -267,7 +267,7 @@ class Pieces:
             self.decode = lambda ids: " ".join(model.id_to_token(i) for i in ids).replace(" ##", "")
 
     def line(self, line, kind):
-        """-> ids, where the second text begins, the first piece of each word"""
+        """Returns the ids, the position of the second text, and the first piece of each word."""
         bos, eos, room = self.info["bos"], self.info["eos"], self.max_length
         if kind == "tagging":
             ids, first = [bos], []
@@ -293,7 +293,7 @@ class Pieces:
 
 
 def predict(model, name, line, pieces):
-    """What `polyhead predict` adds to a line."""
+    """The keys that `polyhead predict` adds to a line."""
     task = model.description["tasks"][model.names.index(name)]
     kind, labels, statistics = task["kind"], task["labels"], task["statistics"]
     ids, second, features, first = None, 0, None, []
