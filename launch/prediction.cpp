@@ -125,7 +125,7 @@ Sample Predictor::sample_of(const JsonLine& line, const std::string& where) cons
 
 std::size_t Predictor::cut(const Sample& sample, const std::string& where) const {
   const EncoderOptions& encoder = trained_.description.encoder;
-  const bool bounded = encoder.form == "bert";
+  const bool bounded = encoder.form == EncoderForm::bert;
   const auto positions = static_cast<std::size_t>(encoder.positions);
   if (max_length_ > 0) return max_length_;
   if (sample.width == 0) return bounded ? std::min(kUsualLength, positions) : kUsualLength;

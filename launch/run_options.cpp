@@ -46,9 +46,15 @@ void check_task(const std::string& name, const std::string& where, const Manifes
                      did_you_mean(name, names), fmt::join(names, ", ")));
 }
 
+// The value of a choice; the table of options has the names of its enum.
+template <Choice E>
+E choice(const Config& config, const std::string& name) {
+  return choice_from<E>(config.text(name)).value();
+}
+
 EncoderOptions encoder_options(const Config& config) {
   EncoderOptions encoder;
-  encoder.form = config.text("encoder.form");
+  encoder.form = choice<EncoderForm>(config, "encoder.form");
   encoder.layers = config.integer("encoder.layers");
   encoder.dim = config.integer("encoder.dim");
   encoder.heads = config.integer("encoder.heads");
@@ -58,7 +64,7 @@ EncoderOptions encoder_options(const Config& config) {
   encoder.attention_dropout = config.number("encoder.attention_dropout");
   encoder.drop_path = config.number("encoder.drop_path");
   encoder.activation_checkpointing = config.text("encoder.activation_checkpointing") == "blocks";
-  encoder.share = config.text("encoder.share");
+  encoder.share = choice<Sharing>(config, "encoder.share");
   encoder.adapter_dim = config.integer("encoder.adapter_dim");
   encoder.experts = config.integer("encoder.experts");
   encoder.expert_layers = config.integer("encoder.expert_layers");
@@ -69,8 +75,8 @@ EncoderOptions encoder_options(const Config& config) {
 
 AttentionOptions attention_options(const Config& config, const std::vector<std::string>& tasks) {
   AttentionOptions attention;
-  attention.mode = config.text("attention.mode");
-  attention.importance = config.text("attention.importance");
+  attention.mode = choice<AttentionMode>(config, "attention.mode");
+  attention.importance = choice<Importance>(config, "attention.importance");
   attention.entropy_bonus = config.number("attention.entropy_bonus");
   for (const std::string& task : tasks)
     attention.importances.push_back(config.number(fmt::format("task.{}.importance", task)));
@@ -86,7 +92,7 @@ OptimizerOptions optimizer_options(const Config& config) {
   OptimizerOptions optimizer;
   optimizer.lr = config.number("optimizer.lr");
   optimizer.warmup = config.integer("optimizer.warmup");
-  optimizer.schedule = config.text("optimizer.schedule");
+  optimizer.schedule = choice<Schedule>(config, "optimizer.schedule");
   optimizer.layer_decay = config.number("optimizer.layer_decay");
   optimizer.weight_decay = config.number("optimizer.weight_decay");
   optimizer.beta1 = config.number("optimizer.beta1");
@@ -174,9 +180,9 @@ TaskOptions task_options(Config& config, const TaskInfo& info) {
   task.head.own = own_options(config, key("head_options"));
   task.head.dropout = config.number(key("dropout"));
   task.head.label_smoothing = config.number(key("label_smoothing"));
-  task.head.class_weights = config.text(key("class_weights"));
+  task.head.class_weights = choice<ClassWeights>(config, key("class_weights"));
   task.head.focal_gamma = config.number(key("focal_gamma"));
-  task.head.loss = config.text(key("loss"));
+  task.head.loss = choice<RegressionLoss>(config, key("loss"));
   task.head.delta = config.number(key("delta"));
   task.head.decoder_layers = config.integer(key("decoder_layers"));
   task.head.max_target = config.integer(key("max_target"));

@@ -64,7 +64,7 @@ struct TiedCrossEntropy : torch::autograd::Function<TiedCrossEntropy> {
 }  // namespace
 
 Head::Head(HeadSpec spec) : spec_(std::move(spec)) {
-  if (spec_.encoder.share != "hard") layers_ = std::make_unique<TaskLayers>(arena_, spec_.encoder);
+  if (spec_.encoder.share != Sharing::hard) layers_ = std::make_unique<TaskLayers>(arena_, spec_.encoder);
 }
 
 torch::Tensor Head::outputs(const HeadInput& /*input*/, const TaskSlice& /*slice*/) const {
@@ -115,7 +115,7 @@ std::vector<HeadInput> head_inputs(const Encoder& encoder, const Encoder::Output
     HeadInput input{.states = {},
                     .weights = {},
                     .task_weights = {},
-                    .delta = encoder.attention().mode == "competitive" ? kDelta : 0,
+                    .delta = encoder.attention().mode == AttentionMode::competitive ? kDelta : 0,
                     .tokens = {},
                     .embedding = encoder.embedding(),
                     .segments = Segments::from(std::move(offsets), tokens.device()),

@@ -44,7 +44,7 @@ std::vector<TaskRows> Model::task_rows(const Batch& batch) const {
     if (head == heads_.end())
       throw Error(Exit::internal, fmt::format("a batch has samples of task number {}, whose part of the encoder "
                                               "(encoder.share = {}) is not on this worker",
-                                              slice.task, encoder_.options().share));
+                                              slice.task, name_of(encoder_.options().share)));
     const auto first = static_cast<std::size_t>(slice.first_sequence);
     tasks.push_back({slice.task,
                      batch.offsets[first + static_cast<std::size_t>(slice.sequences)] - batch.offsets[first],
@@ -60,7 +60,7 @@ std::vector<HeadInput> Model::forward(const Batch& batch, bool training) const {
   const Segments segments = Segments::from(batch.offsets, tokens.device());
   const DropoutKeys keys =
       training ? DropoutKeys(segments, batch.keys, 0, encoder_.dropout_sites(), tokens.device()) : DropoutKeys();
-  const bool hard = encoder_.options().share == "hard";
+  const bool hard = encoder_.options().share == Sharing::hard;
   return head_inputs(encoder_,
                      encoder_.forward(input, segments, keys, hard ? std::vector<TaskRows>() : task_rows(batch)), tokens,
                      batch, training);

@@ -88,10 +88,7 @@ std::unique_ptr<Head> make_head(const HeadSpec& spec) {
   const HeadOptions& o = spec.options;
   check(o.dropout >= 0 && o.dropout < 1, "dropout", o.dropout, "lie in [0, 1)");
   check(o.label_smoothing >= 0 && o.label_smoothing < 1, "label_smoothing", o.label_smoothing, "lie in [0, 1)");
-  check(o.class_weights == "none" || o.class_weights == "balanced", "class_weights", o.class_weights,
-        "be none or balanced");
   check(o.focal_gamma >= 0, "focal_gamma", o.focal_gamma, "be at least 0");
-  check(o.loss == "mse" || o.loss == "huber", "loss", o.loss, "be mse or huber");
   check(o.delta > 0, "delta", o.delta, "be above 0");
   check(o.decoder_layers >= 1, "decoder_layers", o.decoder_layers, "be at least 1");
   check(o.max_target >= 1, "max_target", o.max_target, "be at least 1");

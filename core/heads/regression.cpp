@@ -16,8 +16,9 @@ RegressionHead::RegressionHead(const HeadSpec& spec) : PooledHead(spec, spec.out
 }
 
 torch::Tensor RegressionHead::losses(const torch::Tensor& output, const torch::Tensor& target) const {
-  return (spec_.options.loss == "huber" ? at::huber_loss(output, target, at::Reduction::None, spec_.options.delta)
-                                        : at::mse_loss(output, target, at::Reduction::None))
+  return (spec_.options.loss == RegressionLoss::huber
+              ? at::huber_loss(output, target, at::Reduction::None, spec_.options.delta)
+              : at::mse_loss(output, target, at::Reduction::None))
       .mean(1);
 }
 

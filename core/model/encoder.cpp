@@ -57,12 +57,12 @@ Encoder::Encoder(const EncoderOptions& options, const AttentionOptions& attentio
   if (!attention.importances.empty() && std::ssize(attention.importances) != tasks)
     throw Error(Exit::config,
                 fmt::format("{} importances are given for {} tasks", attention.importances.size(), tasks));
-  if (attention.mode == "mean" || attention.mode == "first") return;
+  if (!has_queries(attention.mode)) return;
   task_key_ = arena_.normal("tasks.key.weight", {options.dim, options.dim}, 1 / std::sqrt(dim), true);
   const std::int64_t width = options.dim / attention.heads;
   task_queries_ = arena_.normal("tasks.queries", {slot(tasks), attention.heads, width},
                                 1 / std::sqrt(static_cast<double>(width)), false);
-  if (attention.mode == "competitive" && attention.importance == "learned")
+  if (attention.mode == AttentionMode::competitive && attention.importance == Importance::learned)
     task_importance_ = arena_.constant("tasks.importance", {tasks + 1}, 0);
 }
 
@@ -147,8 +147,8 @@ torch::Tensor Encoder::run_block(std::size_t i, const torch::Tensor& states, con
   } else {
     x = block.feed_forward(x, keys, site + 1, dropout, path(site + 1));
   }
-  if (options_.share == "adapters") x = adapted(x, tasks, i);
-  if (options_.share == "mtan") beside = masked_features(x, beside, tasks, i);
+  if (options_.share == Sharing::adapters) x = adapted(x, tasks, i);
+  if (options_.share == Sharing::mtan) beside = masked_features(x, beside, tasks, i);
   return beside.defined() ? torch::cat({x, beside}, 1) : x;
 }
 
@@ -156,10 +156,10 @@ Encoder::Output Encoder::forward(const Input& input, const Segments& segments, c
                                  const std::vector<TaskRows>& tasks) const {
   const auto rows = std::accumulate(tasks.begin(), tasks.end(), std::int64_t{0},
                                     [](std::int64_t sum, const TaskRows& task) { return sum + task.rows; });
-  if (options_.share != "hard" && rows != segments.tokens())
+  if (options_.share != Sharing::hard && rows != segments.tokens())
     throw Error(Exit::internal, fmt::format("the encoder is told the tasks of {} rows out of {}; encoder.share = {} "
                                             "needs all",
-                                            rows, segments.tokens(), options_.share));
+                                            rows, segments.tokens(), name_of(options_.share)));
   std::int64_t longest = 0;
   for (std::size_t i = 0; i + 1 < segments.offsets.size(); ++i)
     longest = std::max(longest, segments.offsets[i + 1] - segments.offsets[i]);
@@ -175,16 +175,16 @@ Encoder::Output Encoder::forward(const Input& input, const Segments& segments, c
     };
     x = options_.activation_checkpointing && torch::GradMode::is_enabled() ? checkpointed(run, x) : run(x);
   }
-  if (options_.share == "mtan") x = x.narrow(1, 0, options_.dim) + x.narrow(1, options_.dim, options_.dim);
+  if (options_.share == Sharing::mtan) x = x.narrow(1, 0, options_.dim) + x.narrow(1, options_.dim, options_.dim);
   const torch::Tensor states = bert() ? x : norm_(x);
   return {states, weights(states, segments)};
 }
 
 torch::Tensor Encoder::weights(const torch::Tensor& states, const Segments& segments) const {
   const auto& [mode, heads, temperature, floor, entropy_bonus, importance, importances] = attention_;
-  if (mode == "mean") return mean_weights(heads, tasks_, segments, states);
-  if (mode == "first") return first_weights(heads, tasks_, segments, states);
-  if (mode == "independent")
+  if (mode == AttentionMode::mean) return mean_weights(heads, tasks_, segments, states);
+  if (mode == AttentionMode::first) return first_weights(heads, tasks_, segments, states);
+  if (mode == AttentionMode::independent)
     return independent_weights(states, task_key_->tensor, task_queries_->tensor, segments, temperature, floor);
   return task_weights(states, task_key_->tensor, task_queries_->tensor, importance_logits(), temperature, floor);
 }

@@ -54,14 +54,14 @@ class Encoder {
   torch::Tensor embedding() const { return embedding_->tensor; }
   const AttentionOptions& attention() const { return attention_; }
   // In the mode competitive, slot 0 is "no task" and slots 1..T are the tasks. The other modes have no such slot.
-  std::int64_t first_slot() const { return attention_.mode == "competitive" ? 1 : 0; }
+  std::int64_t first_slot() const { return attention_.mode == AttentionMode::competitive ? 1 : 0; }
   std::int64_t slot(std::int64_t task) const { return first_slot() + task; }
   bool learned_weights() const { return task_queries_ != nullptr; }  // false: the weights are constants of the mode
   // Returns softmax(b_1..b_T), [tasks]. Only in the mode competitive.
   torch::Tensor importance() const;
 
  private:
-  bool bert() const { return options_.form == "bert"; }
+  bool bert() const { return options_.form == EncoderForm::bert; }
   // Site of attention dropout in block i. The sites of the shared path follow those of all blocks.
   std::int64_t attention_site(std::int64_t block) const {
     return 1 + 2 * (options_.layers + shared_path_blocks(options_)) + block;

@@ -1,12 +1,10 @@
 // Checks the options of the model and the optimizer.
 #include "core/model/options.h"
 
-#include <algorithm>
 #include <cmath>
 #include <utility>
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include "core/base/error.h"
 
@@ -14,9 +12,7 @@ namespace polyhead {
 
 void check(const EncoderOptions& options) {
   const auto fail = [](const std::string& message) { throw Error(Exit::config, message); };
-  const bool bert = options.form == "bert";
-  if (!bert && options.form != "pre_norm")
-    fail(fmt::format("encoder.form = {}: this form is not known; use pre_norm or bert", options.form));
+  const bool bert = options.form == EncoderForm::bert;
   for (const auto& [key, value] :
        {std::pair("layers", options.layers), std::pair("dim", options.dim), std::pair("heads", options.heads),
         std::pair("ffn", options.ffn), std::pair("positions", options.positions)})
@@ -34,14 +30,11 @@ void check(const EncoderOptions& options) {
     fail(fmt::format("encoder.attention_dropout = {}: it must lie in [0, 1)", options.attention_dropout));
   if (!(options.drop_path >= 0 && options.drop_path < 1))
     fail(fmt::format("encoder.drop_path = {}: it must lie in [0, 1)", options.drop_path));
-  const std::vector<std::string> forms = {"hard", "adapters", "mtan", "mmoe", "ple"};
-  if (std::ranges::count(forms, options.share) == 0)
-    fail(fmt::format("encoder.share = {}: use {}", options.share, fmt::join(forms, ", ")));
   for (const auto& [key, value] :
        {std::pair("adapter_dim", options.adapter_dim), std::pair("experts", options.experts),
         std::pair("expert_layers", options.expert_layers), std::pair("task_experts", options.task_experts)})
     if (value < 1) fail(fmt::format("encoder.{} = {}: it must be at least 1", key, value));
-  if (options.share != "mmoe" && options.share != "ple") return;
+  if (options.share != Sharing::mmoe && options.share != Sharing::ple) return;
   if (options.ffn % options.experts != 0)
     fail(fmt::format(
         "encoder.experts = {} with encoder.ffn = {}: experts must divide ffn, as each is ffn / experts wide",
@@ -53,7 +46,7 @@ void check(const EncoderOptions& options) {
 
 void check_length(const EncoderOptions& options, std::uint64_t length, const std::string& what,
                   const std::string& cure) {
-  if (options.form != "bert" || length <= static_cast<std::uint64_t>(options.positions)) return;
+  if (options.form != EncoderForm::bert || length <= static_cast<std::uint64_t>(options.positions)) return;
   throw Error(Exit::config, fmt::format("{}: encoder.form = bert has {} positions, so longer inputs do not fit; {}",
                                         what, options.positions, cure));
 }
@@ -65,26 +58,21 @@ void check(const AttentionOptions& options, std::int64_t dim) {
     throw Error(Exit::config, fmt::format("attention.temperature = {}: it must be above 0", options.temperature));
   if (!(options.floor >= 0 && options.floor < 1))
     throw Error(Exit::config, fmt::format("attention.floor = {}: it must lie in [0, 1)", options.floor));
-  const bool competitive = options.mode == "competitive", learned = competitive || options.mode == "independent";
-  if (!learned && options.mode != "mean" && options.mode != "first")
-    throw Error(Exit::config,
-                fmt::format("attention.mode = {}: use competitive, independent, mean or first", options.mode));
   if (!(options.entropy_bonus >= 0 && std::isfinite(options.entropy_bonus)))
     throw Error(Exit::config,
                 fmt::format("attention.entropy_bonus = {}: it must be at least 0 (0: none)", options.entropy_bonus));
-  if (options.entropy_bonus > 0 && !learned)
+  if (options.entropy_bonus > 0 && !has_queries(options.mode))
     throw Error(Exit::config, fmt::format("attention.entropy_bonus = {}: the weights of attention.mode = {} are not "
                                           "learned; use competitive or independent, or a bonus of 0",
-                                          options.entropy_bonus, options.mode));
-  if (options.importance != "learned" && options.importance != "fixed")
-    throw Error(Exit::config, fmt::format("attention.importance = {}: use learned or fixed", options.importance));
+                                          options.entropy_bonus, name_of(options.mode)));
   for (const double importance : options.importances)
     if (!(importance > 0 && std::isfinite(importance)))
       throw Error(Exit::config, fmt::format("task.NAME.importance = {}: it must be above 0", importance));
-  if (!competitive && (options.importance == "fixed" || !options.importances.empty()))
+  const bool fixed = options.importance == Importance::fixed;
+  if (options.mode != AttentionMode::competitive && (fixed || !options.importances.empty()))
     throw Error(Exit::config,
-                fmt::format("attention.mode = {} has no importances; leave out {}, or use competitive", options.mode,
-                            options.importance == "fixed" ? "attention.importance = fixed" : "task.NAME.importance"));
+                fmt::format("attention.mode = {} has no importances; leave out {}, or use competitive",
+                            name_of(options.mode), fixed ? "attention.importance = fixed" : "task.NAME.importance"));
 }
 
 void check(const OptimizerOptions& options) {
@@ -93,10 +81,6 @@ void check(const OptimizerOptions& options) {
   };
   require(options.lr > 0 && std::isfinite(options.lr), "lr", options.lr, "be above 0");
   require(options.warmup >= 0, "warmup", static_cast<double>(options.warmup), "be at least 0");
-  const std::vector<std::string> schedules = {"cosine", "linear", "inverse_sqrt", "constant"};
-  if (std::ranges::count(schedules, options.schedule) == 0)
-    throw Error(Exit::config, fmt::format("optimizer.schedule = {}: this schedule is not known; use {}",
-                                          options.schedule, fmt::join(schedules, ", ")));
   require(options.layer_decay > 0 && options.layer_decay <= 1, "layer_decay", options.layer_decay, "lie in (0, 1]");
   require(options.weight_decay >= 0, "weight_decay", options.weight_decay, "be at least 0");
   require(options.beta1 >= 0 && options.beta1 < 1, "beta1", options.beta1, "lie in [0, 1)");

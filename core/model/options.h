@@ -1,16 +1,65 @@
 // Options of the encoder, task attention, heads, search and optimizer, as plain structs.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <map>
 #include <string>
+#include <string_view>
 #include <vector>
+
+#include "core/base/choice.h"
 
 namespace polyhead {
 
+// pre_norm: pre-norm blocks and rotary positions. bert (Devlin et al., 2019): post-norm blocks, learned positions,
+// token types.
+enum class EncoderForm { pre_norm, bert };
+constexpr std::array<std::string_view, 2> choices(EncoderForm) {
+  return {"pre_norm", "bert"};
+}
+
+// How tasks share the encoder's blocks, see core/model/sharing.h.
+enum class Sharing { hard, adapters, mtan, mmoe, ple };
+constexpr std::array<std::string_view, 5> choices(Sharing) {
+  return {"hard", "adapters", "mtan", "mmoe", "ple"};
+}
+
+// How words are weighted for a task, see core/model/task_attention.h.
+enum class AttentionMode { competitive, independent, mean, first };
+constexpr std::array<std::string_view, 4> choices(AttentionMode) {
+  return {"competitive", "independent", "mean", "first"};
+}
+// Whether the weights depend on learned queries.
+constexpr bool has_queries(AttentionMode mode) {
+  return mode == AttentionMode::competitive || mode == AttentionMode::independent;
+}
+
+// fixed: the given importances do not change.
+enum class Importance { learned, fixed };
+constexpr std::array<std::string_view, 2> choices(Importance) {
+  return {"learned", "fixed"};
+}
+
+// balanced: by the counts in the train split.
+enum class ClassWeights { none, balanced };
+constexpr std::array<std::string_view, 2> choices(ClassWeights) {
+  return {"none", "balanced"};
+}
+
+enum class RegressionLoss { mse, huber };
+constexpr std::array<std::string_view, 2> choices(RegressionLoss) {
+  return {"mse", "huber"};
+}
+
+// The learning rate after the warm-up, see core/optimizer/adamw.h.
+enum class Schedule { cosine, linear, inverse_sqrt, constant };
+constexpr std::array<std::string_view, 4> choices(Schedule) {
+  return {"cosine", "linear", "inverse_sqrt", "constant"};
+}
+
 struct EncoderOptions {
-  std::string form = "pre_norm";  // pre-norm blocks and rotary positions; or bert (Devlin et al., 2019): post-norm
-                                  // blocks, learned positions, token types
+  EncoderForm form = EncoderForm::pre_norm;
   std::int64_t layers = 4;
   std::int64_t dim = 256;
   std::int64_t heads = 4;  // with rotary positions dim / heads must be even, because they rotate pairs of channels
@@ -22,8 +71,7 @@ struct EncoderOptions {
   // Discards the activations inside a block after its forward pass and recomputes them in backward: less memory, more
   // time, the same bits. It is not part of the model's identity.
   bool activation_checkpointing = false;
-  // Sharing beyond one trunk, see core/model/sharing.h. Options that a form does not use are ignored.
-  std::string share = "hard";     // or adapters, mtan, mmoe, ple
+  Sharing share = Sharing::hard;  // of the options below, those that the method does not have are ignored
   std::int64_t adapter_dim = 32;  // adapters, mtan: width of the hidden layer
   std::int64_t experts =
       4;  // mmoe, ple: number of shared experts in each of the top `expert_layers` blocks; must divide ffn
@@ -39,14 +87,14 @@ struct InputOptions {
 
 // Options of task attention (core/model/task_attention.h).
 struct AttentionOptions {
-  std::string mode = "competitive";  // or independent, mean, first
-  std::int64_t heads = 1;            // attention heads; must divide dim
-  double temperature = 1;            // tau > 0
-  double floor = 0;                  // epsilon in [0, 1): the fraction of a word's weight that is spread evenly
+  AttentionMode mode = AttentionMode::competitive;
+  std::int64_t heads = 1;  // attention heads; must divide dim
+  double temperature = 1;  // tau > 0
+  double floor = 0;        // epsilon in [0, 1): the fraction of a word's weight that is spread evenly
   // beta >= 0. Task t's loss becomes L_t - beta B_t, where B_t is the mean of task_entropy, in nats, over all words of
   // its samples in the step.
   double entropy_bonus = 0;
-  std::string importance = "learned";  // or fixed: the given importances do not change. Only in the mode competitive
+  Importance importance = Importance::learned;  // only in the mode competitive
   std::vector<double> importances =
       {};  // by task: a > 0, relative to the other tasks and to 1 for "no task"; empty: all 1
 };
@@ -56,10 +104,10 @@ struct HeadOptions {
   std::map<std::string, std::string> own =
       {};  // options of a head that is not part of Polyhead; the head interprets them
   double dropout = 0.1;
-  double label_smoothing = 0;          // classification, translation; in [0, 1)
-  std::string class_weights = "none";  // classification: or balanced, by the counts in the train split
-  double focal_gamma = 0;              // classification: (1 - p)^gamma multiplies the loss of a sample
-  std::string loss = "mse";            // regression: or huber
+  double label_smoothing = 0;                       // classification, translation; in [0, 1)
+  ClassWeights class_weights = ClassWeights::none;  // classification
+  double focal_gamma = 0;                           // classification: (1 - p)^gamma multiplies the loss of a sample
+  RegressionLoss loss = RegressionLoss::mse;        // regression
   double delta = 1;  // huber: error at which the loss becomes linear, in standard deviations of the target
   std::int64_t decoder_layers = 2;  // translation
   std::int64_t max_target = 128;    // translation: maximum number of tokens that search generates, "eos" included
@@ -73,10 +121,10 @@ struct SearchOptions {
 
 struct OptimizerOptions {
   double lr = 5e-4;
-  std::int64_t warmup = 100;        // steps of linear warm-up
-  std::string schedule = "cosine";  // after the warm-up; or linear, inverse_sqrt, constant
-  double layer_decay = 1;           // factor of the encoder's learning rate per block, from the top down
-  double weight_decay = 0.01;       // of matrices only: not of biases, norms, task queries and importances
+  std::int64_t warmup = 100;  // steps of linear warm-up
+  Schedule schedule = Schedule::cosine;
+  double layer_decay = 1;      // factor of the encoder's learning rate per block, from the top down
+  double weight_decay = 0.01;  // of matrices only: not of biases, norms, task queries and importances
   double beta1 = 0.9;
   double beta2 = 0.98;
   double epsilon = 1e-8;

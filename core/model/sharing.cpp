@@ -15,7 +15,7 @@ std::vector<std::int64_t> row_counts(const std::vector<TaskRows>& tasks) {
 }
 
 bool with_experts(const EncoderOptions& options) {
-  return options.share == "mmoe" || options.share == "ple";
+  return options.share == Sharing::mmoe || options.share == Sharing::ple;
 }
 
 std::int64_t expert_width(const EncoderOptions& options) {
@@ -27,7 +27,7 @@ std::int64_t expert_width(const EncoderOptions& options) {
 Experts::Experts(Arena& arena, const std::string& name, std::int64_t count, const EncoderOptions& options) {
   const std::int64_t width = expert_width(options), dim = options.dim;
   // The same initial values that Linear would give each expert's matrices in a block of this form.
-  const bool bert = options.form == "bert";
+  const bool bert = options.form == EncoderForm::bert;
   const double deviation = bert ? 0.02 : std::sqrt(2.0 / static_cast<double>(dim + width)),
                gain = bert ? 1 : 1 / std::sqrt(2.0 * static_cast<double>(options.layers));
   up = arena.normal(name + ".up.weight", {count * width, dim}, deviation, true);
@@ -51,18 +51,18 @@ TaskLayers::TaskLayers(Arena& arena, const EncoderOptions& options) {
   for (std::int64_t i = 0; i < options.layers; ++i) {
     const std::string name = fmt::format("encoder.layers.{}", i);
     Layer layer;
-    if (options.share == "adapters") {
+    if (options.share == Sharing::adapters) {
       layer.norm = LayerNorm(arena, name + ".adapter.norm", dim);
       layer.down = Linear(arena, name + ".adapter.down", dim, width);
       layer.up = Linear(arena, name + ".adapter.up", width, dim, 0);
     }
-    if (options.share == "mtan") {
+    if (options.share == Sharing::mtan) {
       layer.norm = LayerNorm(arena, name + ".mask.norm", dim);
       layer.down = Linear(arena, name + ".mask.down", i == 0 ? dim : 2 * dim, width);
       layer.up = Linear(arena, name + ".mask.up", width, dim);
     }
     if (i >= first_expert_layer(options)) {
-      const std::int64_t own = options.share == "ple" ? options.task_experts : 0;
+      const std::int64_t own = options.share == Sharing::ple ? options.task_experts : 0;
       layer.gate = arena.constant(name + ".gate", {options.experts + own, dim}, 0);
       if (own > 0) layer.experts = Experts(arena, name + ".experts", own, options);
     }
@@ -98,7 +98,7 @@ MixtureOfExperts::MixtureOfExperts(Arena& arena, const std::string& name, std::i
                                    const EncoderOptions& options)
     : experts(arena, name, options.experts, options),
       count(options.experts),
-      task_count(options.share == "ple" ? options.task_experts : 0) {
+      task_count(options.share == Sharing::ple ? options.task_experts : 0) {
   if (task_count > 0 && !last) gate = arena.constant(name + ".gate", {count + tasks * task_count, options.dim}, 0);
 }
 
@@ -142,17 +142,17 @@ std::int64_t first_expert_layer(const EncoderOptions& options) {
 }
 
 std::int64_t shared_path_blocks(const EncoderOptions& options) {
-  return options.share == "ple" && options.expert_layers > 1 ? options.expert_layers : 0;
+  return options.share == Sharing::ple && options.expert_layers > 1 ? options.expert_layers : 0;
 }
 
 double sharing_work(const EncoderOptions& options) {
   const auto dim = static_cast<double>(options.dim), layers = static_cast<double>(options.layers),
              bottleneck = static_cast<double>(options.adapter_dim), experts = static_cast<double>(options.experts),
              blocks = static_cast<double>(options.expert_layers);
-  if (options.share == "adapters") return layers * 2 * dim * bottleneck;
-  if (options.share == "mtan") return (3 * layers - 1) * dim * bottleneck;
-  if (options.share == "mmoe") return blocks * dim * experts;
-  if (options.share != "ple") return 0;
+  if (options.share == Sharing::adapters) return layers * 2 * dim * bottleneck;
+  if (options.share == Sharing::mtan) return (3 * layers - 1) * dim * bottleneck;
+  if (options.share == Sharing::mmoe) return blocks * dim * experts;
+  if (options.share != Sharing::ple) return 0;
   const auto task_experts = static_cast<double>(options.task_experts);
   const double width = task_experts * static_cast<double>(expert_width(options));
   // The shared path in addition to the task's path: attention, and the products with `down` again.

@@ -53,7 +53,7 @@ struct Experts {
 // The parts of the encoder's blocks that a task owns. Parameters are named "encoder.layers.I.…".
 class TaskLayers {
  public:
-  // Throws Error(config) for options out of range. options.share must not be "hard".
+  // Throws Error(config) for options out of range. options.share must not be hard.
   TaskLayers(Arena& arena, const EncoderOptions& options);
 
   struct Layer {

@@ -71,11 +71,11 @@ double clip_scale(double norm, double clip) {
 double learning_rate(const OptimizerOptions& options, std::int64_t step, std::int64_t steps) {
   const auto warmup = static_cast<double>(options.warmup), number = static_cast<double>(step);
   if (step <= options.warmup) return options.lr * number / warmup;
-  if (options.schedule == "constant") return options.lr;
-  if (options.schedule == "inverse_sqrt") return options.lr * std::sqrt(std::max(1.0, warmup) / number);
+  if (options.schedule == Schedule::constant) return options.lr;
+  if (options.schedule == Schedule::inverse_sqrt) return options.lr * std::sqrt(std::max(1.0, warmup) / number);
   const double length = std::max(1.0, static_cast<double>(steps) - warmup);
   const double done = std::min(1.0, (number - 1 - warmup) / length);
-  if (options.schedule == "linear") return options.lr * (1 - done);
+  if (options.schedule == Schedule::linear) return options.lr * (1 - done);
   return options.lr * 0.5 * (1 + std::cos(std::numbers::pi * done));
 }
 

@@ -11,6 +11,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "core/base/choice.h"
 #include "core/base/error.h"
 #include "core/base/names.h"
 #include "core/metrics/utf8.h"
@@ -18,6 +19,19 @@
 namespace polyhead {
 
 using nlohmann::json;
+
+// Choices by name. A name that is not known is an error.
+template <Choice E>
+void to_json(json& out, const E& value) {
+  out = name_of(value);
+}
+template <Choice E>
+void from_json(const json& in, E& value) {
+  const auto name = in.get<std::string>();
+  const auto found = choice_from<E>(name);
+  if (!found) throw std::invalid_argument(fmt::format("'{}' is found, expected one of {}", name, all_choices<E>(", ")));
+  value = *found;
+}
 
 // What is missing has its default: runs of earlier versions can be read.
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(EncoderOptions, form, layers, dim, heads, ffn, positions, dropout,

@@ -59,7 +59,7 @@ TrainStatistics train_statistics(const TrainedTask& task, const SplitReader& tra
   out.pairs = train.pairs();
   out.only_pairs = out.pairs && !first_single(train);
   if (task.kind == Kind::regression) standardise(task, train, out);
-  if (task.kind == Kind::classification && task.head.class_weights == "balanced") balance(task, train, out);
+  if (task.kind == Kind::classification && task.head.class_weights == ClassWeights::balanced) balance(task, train, out);
   return out;
 }
 

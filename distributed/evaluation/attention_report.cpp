@@ -32,7 +32,7 @@ AttentionSums attention_sums(const Encoder& encoder, const torch::Tensor& weight
 
 AttentionReport attention_report(const Encoder& encoder, const std::map<int, AttentionSums>& sums,
                                  const std::vector<std::string>& names) {
-  const bool competitive = encoder.attention().mode == "competitive";
+  const bool competitive = encoder.attention().mode == AttentionMode::competitive;
   const auto figures = [&](const AttentionSums& s) {
     std::map<std::string, double> out = {{"entropy", s.entropy / s.words},
                                          {"effective_tasks", s.effective_tasks / s.words},

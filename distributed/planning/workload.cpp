@@ -25,10 +25,10 @@ double sharing_kept(const EncoderOptions& e) {
   const auto d = static_cast<double>(e.dim), layers = static_cast<double>(e.layers),
              bottleneck = static_cast<double>(e.adapter_dim), blocks = static_cast<double>(e.expert_layers),
              experts = static_cast<double>(e.experts);
-  if (e.share == "adapters") return layers * (2 * d + 2 * bottleneck);
-  if (e.share == "mtan") return layers * (6 * d + 2 * bottleneck);
-  if (e.share == "mmoe") return blocks * (d + 2 * experts + static_cast<double>(e.ffn));
-  if (e.share != "ple") return 0;
+  if (e.share == Sharing::adapters) return layers * (2 * d + 2 * bottleneck);
+  if (e.share == Sharing::mtan) return layers * (6 * d + 2 * bottleneck);
+  if (e.share == Sharing::mmoe) return blocks * (d + 2 * experts + static_cast<double>(e.ffn));
+  if (e.share != Sharing::ple) return 0;
   const auto ffn = static_cast<double>(e.ffn), task_experts = static_cast<double>(e.task_experts);
   const double own = task_experts * ffn / experts;
   return blocks * (2 * d + 2 * (experts + task_experts) + ffn + 3 * own) + (blocks - 1) * (10 * d + 2 * ffn + own);
@@ -38,7 +38,7 @@ Size encoder_size(const EncoderOptions& e, const AttentionOptions& attention, do
                   double tasks) {
   const auto d = static_cast<double>(e.dim), ffn = static_cast<double>(e.ffn), layers = static_cast<double>(e.layers),
              heads = static_cast<double>(e.heads), slots = (tasks + 1) * static_cast<double>(attention.heads);
-  const bool learned = attention.mode != "mean" && attention.mode != "first";
+  const bool learned = has_queries(attention.mode);
   const double block = 4 * d * d + 2 * d * ffn + 2 * length * d;  // of attention: scores and values
   // States before and after each norm, q, k, v, q and k rotated, what attention read, the wide layer twice.
   const double inside = 10 * d + 2 * ffn + heads * length;

@@ -34,22 +34,21 @@ std::vector<std::pair<std::string, std::string>> form_of(const ModelDescription&
   const EncoderOptions& e = model.encoder;
   std::vector<std::pair<std::string, std::string>> keys;
   const auto add = [&](const char* key, const auto& value) { keys.emplace_back(key, fmt::format("{}", value)); };
-  add("encoder.form", e.form);
+  add("encoder.form", name_of(e.form));
   add("encoder.layers", e.layers);
   add("encoder.dim", e.dim);
   add("encoder.heads", e.heads);
   add("encoder.ffn", e.ffn);
-  if (e.form == "bert") add("encoder.positions", e.positions);
-  add("encoder.share", e.share);
-  if (e.share == "adapters" || e.share == "mtan") add("encoder.adapter_dim", e.adapter_dim);
-  if (e.share == "mmoe" || e.share == "ple") {
+  if (e.form == EncoderForm::bert) add("encoder.positions", e.positions);
+  add("encoder.share", name_of(e.share));
+  if (e.share == Sharing::adapters || e.share == Sharing::mtan) add("encoder.adapter_dim", e.adapter_dim);
+  if (e.share == Sharing::mmoe || e.share == Sharing::ple) {
     add("encoder.experts", e.experts);
     add("encoder.expert_layers", e.expert_layers);
   }
-  if (e.share == "ple") add("encoder.task_experts", e.task_experts);
-  add("attention.mode", model.attention.mode);
-  if (model.attention.mode == "competitive" || model.attention.mode == "independent")
-    add("attention.heads", model.attention.heads);
+  if (e.share == Sharing::ple) add("encoder.task_experts", e.task_experts);
+  add("attention.mode", name_of(model.attention.mode));
+  if (has_queries(model.attention.mode)) add("attention.heads", model.attention.heads);
   return keys;
 }
 
@@ -92,9 +91,9 @@ struct TaskTable {
   std::int64_t common = 0, per_task = 0;
 };
 std::optional<TaskTable> task_table(const std::string& name, const ModelDescription& model) {
-  const std::int64_t no_task = model.attention.mode == "competitive" ? 1 : 0;
+  const std::int64_t no_task = model.attention.mode == AttentionMode::competitive ? 1 : 0;
   if (name == "tasks.queries" || name == "tasks.importance") return TaskTable{no_task, 1};
-  if (name.ends_with(".gate") && model.encoder.share == "ple")
+  if (name.ends_with(".gate") && model.encoder.share == Sharing::ple)
     return TaskTable{model.encoder.experts, model.encoder.task_experts};
   return std::nullopt;
 }

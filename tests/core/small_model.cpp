@@ -52,7 +52,7 @@ HeadSpec small_spec(std::size_t task, const SmallOptions& options) {
     spec.statistics.class_weights = {0.5, 2, 1.25};
   }
   if (task == 7) {
-    spec.options.loss = "huber";
+    spec.options.loss = RegressionLoss::huber;
     spec.options.delta = 0.4;
   }
   return spec;

@@ -78,8 +78,8 @@ TEST_F(RunOptions, FillsTheStructs) {
   EXPECT_EQ(options.seed, 9U);
   EXPECT_EQ(options.encoder.dropout, 0.3);
   EXPECT_EQ(options.attention.floor, 0.05);
-  EXPECT_EQ(options.attention.mode, "competitive");
-  EXPECT_EQ(options.attention.importance, "fixed");
+  EXPECT_EQ(options.attention.mode, AttentionMode::competitive);
+  EXPECT_EQ(options.attention.importance, Importance::fixed);
   EXPECT_EQ(options.attention.entropy_bonus, 0.2);
   EXPECT_EQ(options.attention.importances, (std::vector<double>{1, 3}));  // of the run's tasks, in their order
   EXPECT_EQ(options.optimizer.head_clip, 0);

@@ -17,7 +17,7 @@ Tensor distance(const HeadSpec& spec, const Tensor& student, const Tensor& teach
     const Tensor error = ((student - teacher) / to_device(spec.statistics.deviation, student)).abs();
     const double delta = spec.options.delta;
     const Tensor huber = torch::where(error <= delta, error.square() / 2, delta * (error - delta / 2));
-    return (spec.options.loss == "huber" ? huber : error.square()).sum() / spec.outputs;
+    return (spec.options.loss == RegressionLoss::huber ? huber : error.square()).sum() / spec.outputs;
   }
   if (spec.kind == Kind::multilabel) {
     const Tensor p = 1 / (1 + (-teacher / t).exp()), q = 1 / (1 + (-student / t).exp());

@@ -13,7 +13,7 @@ namespace polyhead {
 namespace {
 
 const EncoderOptions kBert{
-    .form = "bert", .layers = 2, .dim = 48, .heads = 4, .ffn = 96, .positions = 20, .dropout = 0};
+    .form = EncoderForm::bert, .layers = 2, .dim = 48, .heads = 4, .ffn = 96, .positions = 20, .dropout = 0};
 
 TEST(Bert, HasTheParametersOfBertModelAndItsStart) {
   // Those of BertModel: query, key and value in one; tasks.* is task attention's.
@@ -39,7 +39,7 @@ TEST(Bert, HasTheParametersOfBertModelAndItsStart) {
         {layer + "ffn.norm.weight", {48}},  // output.LayerNorm
         {layer + "ffn.norm.bias", {48}},
     });
-  Encoder encoder(kBert, {.mode = "mean"}, kVocabulary, 3);
+  Encoder encoder(kBert, {.mode = AttentionMode::mean}, kVocabulary, 3);
   encoder.arena().finish("encoder", 1, torch::kFloat64);
   std::map<std::string, std::vector<std::int64_t>> found;
   for (const Parameter& parameter : encoder.arena().parameters()) {
@@ -56,7 +56,7 @@ TEST(Bert, HasTheParametersOfBertModelAndItsStart) {
 }
 
 TEST(Bert, VectorsBecomeAsLargeAsTokens) {
-  Encoder encoder(kBert, {.mode = "mean"}, kVocabulary, 3, {.feature_widths = {400}});
+  Encoder encoder(kBert, {.mode = AttentionMode::mean}, kVocabulary, 3, {.feature_widths = {400}});
   encoder.arena().finish("encoder", 1, torch::kFloat64);
   for (const Parameter& parameter : encoder.arena().parameters())
     if (parameter.name == "features.400.weight") {
@@ -68,7 +68,7 @@ TEST(Bert, VectorsBecomeAsLargeAsTokens) {
 }
 
 TEST(Bert, AnInputBeyondItsPositionsIsAnError) {
-  Encoder encoder(kBert, {.mode = "mean"}, kVocabulary, 3);
+  Encoder encoder(kBert, {.mode = AttentionMode::mean}, kVocabulary, 3);
   encoder.arena().finish("encoder", 1, torch::kFloat64);
   const auto forward = [&](std::vector<std::int64_t> offsets) {
     const Segments segments = Segments::from(std::move(offsets), torch::kCPU);
@@ -81,7 +81,7 @@ TEST(Bert, AnInputBeyondItsPositionsIsAnError) {
 }
 
 TEST(Bert, ATokensStateDependsOnItsPositionAndItsText) {
-  Encoder encoder(kBert, {.mode = "mean"}, kVocabulary, 3);
+  Encoder encoder(kBert, {.mode = AttentionMode::mean}, kVocabulary, 3);
   encoder.arena().finish("encoder", 1, torch::kFloat64);
   const Segments segments = Segments::from({0, 4, 8}, torch::kCPU);
   Encoder::Input input;

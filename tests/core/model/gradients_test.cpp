@@ -103,10 +103,10 @@ struct Plain {
 
   // w_it of attention head m, for task t: [length]
   Tensor weights(const Tensor& states, std::int64_t m, std::int64_t task) const {
-    const std::string& mode = options.attention.mode;
+    const AttentionMode mode = options.attention.mode;
     const std::int64_t width = options.encoder.dim / options.attention.heads, length = states.size(0);
-    if (mode == "mean") return torch::ones({length}, torch::kFloat64);
-    if (mode == "first") {
+    if (mode == AttentionMode::mean) return torch::ones({length}, torch::kFloat64);
+    if (mode == AttentionMode::first) {
       Tensor first = torch::zeros({length}, torch::kFloat64);
       first[0].fill_(1);
       return first;
@@ -115,18 +115,18 @@ struct Plain {
     const Tensor scores = keys.matmul(encoder.at("tasks.queries").select(1, m).t()) /
                           (options.attention.temperature * std::sqrt(static_cast<double>(width)));
     const double floor = options.attention.floor;
-    if (mode == "independent") {
+    if (mode == AttentionMode::independent) {
       const Tensor e = scores.select(1, task).exp();
       return (1 - floor) * static_cast<double>(length) * e / e.sum() + floor;
     }
     Tensor logits = torch::zeros({static_cast<std::int64_t>(kTasks) + 1}, torch::kFloat64);
     for (std::size_t t = 0; t < options.attention.importances.size(); ++t)
       logits[static_cast<std::int64_t>(t) + 1].fill_(std::log(options.attention.importances[t]));
-    if (options.attention.importance == "learned") logits = logits + encoder.at("tasks.importance");
+    if (options.attention.importance == Importance::learned) logits = logits + encoder.at("tasks.importance");
     const Tensor e = (scores + logits).exp();
     return ((1 - floor) * e / e.sum(1, true) + floor / static_cast<double>(scores.size(1))).select(1, task + 1);
   }
-  double delta() const { return options.attention.mode == "competitive" ? 1 : 0; }
+  double delta() const { return options.attention.mode == AttentionMode::competitive ? 1 : 0; }
 
   // w_it V_t h_i, heads side by side: [length, dim]
   Tensor weighted(int task, const Tensor& states) const {
@@ -271,10 +271,10 @@ TEST(Gradients, OfAWholeModelEqualPlainLibTorch) {
       SmallOptions().attention,
       {.heads = 1},
       {.heads = 4, .importances = {1, 0.3, 2, 1, 0.5, 4, 1, 1, 3}},
-      {.heads = 2, .importance = "fixed", .importances = {1, 0.3, 2, 1, 0.5, 4, 1, 1, 3}},
-      {.mode = "independent", .heads = 2, .temperature = 0.7, .floor = 0.1},
-      {.mode = "mean", .heads = 2},
-      {.mode = "first"},
+      {.heads = 2, .importance = Importance::fixed, .importances = {1, 0.3, 2, 1, 0.5, 4, 1, 1, 3}},
+      {.mode = AttentionMode::independent, .heads = 2, .temperature = 0.7, .floor = 0.1},
+      {.mode = AttentionMode::mean, .heads = 2},
+      {.mode = AttentionMode::first},
   };
   for (std::size_t seed = 1; seed <= attentions.size(); ++seed) {
     SmallOptions options;
@@ -306,7 +306,7 @@ TEST(Gradients, OfAWholeModelEqualPlainLibTorch) {
   }
 }
 
-SmallOptions with_dropout(const std::string& share = "hard") {
+SmallOptions with_dropout(Sharing share = Sharing::hard) {
   SmallOptions options;
   options.encoder.share = share;
   options.encoder.adapter_dim = 5;
@@ -361,24 +361,30 @@ void expect_independence_of_the_batch(const SmallOptions& options) {
 }
 
 // Form of the encoder, mode of task attention, form of sharing.
-class GradientsIn : public ::testing::TestWithParam<std::array<const char*, 3>> {
+class GradientsIn : public ::testing::TestWithParam<std::tuple<EncoderForm, AttentionMode, Sharing>> {
  protected:
   static SmallOptions options() {
-    SmallOptions options = with_dropout(GetParam()[2]);
-    options.encoder.form = GetParam()[0];
-    options.attention.mode = GetParam()[1];
+    const auto& [form, mode, share] = GetParam();
+    SmallOptions options = with_dropout(share);
+    options.encoder.form = form;
+    options.attention.mode = mode;
     return options;
   }
 };
-using In = std::array<const char*, 3>;
+using In = std::tuple<EncoderForm, AttentionMode, Sharing>;
 INSTANTIATE_TEST_SUITE_P(All, GradientsIn,
-                         ::testing::Values(In{"pre_norm", "competitive", "hard"}, In{"pre_norm", "independent", "hard"},
-                                           In{"pre_norm", "mean", "hard"}, In{"pre_norm", "first", "hard"},
-                                           In{"bert", "competitive", "hard"}, In{"bert", "mean", "hard"},
-                                           In{"pre_norm", "competitive", "adapters"},
-                                           In{"pre_norm", "competitive", "mtan"}, In{"pre_norm", "competitive", "mmoe"},
-                                           In{"pre_norm", "competitive", "ple"}, In{"bert", "competitive", "mtan"},
-                                           In{"bert", "competitive", "ple"}));
+                         ::testing::Values(In{EncoderForm::pre_norm, AttentionMode::competitive, Sharing::hard},
+                                           In{EncoderForm::pre_norm, AttentionMode::independent, Sharing::hard},
+                                           In{EncoderForm::pre_norm, AttentionMode::mean, Sharing::hard},
+                                           In{EncoderForm::pre_norm, AttentionMode::first, Sharing::hard},
+                                           In{EncoderForm::bert, AttentionMode::competitive, Sharing::hard},
+                                           In{EncoderForm::bert, AttentionMode::mean, Sharing::hard},
+                                           In{EncoderForm::pre_norm, AttentionMode::competitive, Sharing::adapters},
+                                           In{EncoderForm::pre_norm, AttentionMode::competitive, Sharing::mtan},
+                                           In{EncoderForm::pre_norm, AttentionMode::competitive, Sharing::mmoe},
+                                           In{EncoderForm::pre_norm, AttentionMode::competitive, Sharing::ple},
+                                           In{EncoderForm::bert, AttentionMode::competitive, Sharing::mtan},
+                                           In{EncoderForm::bert, AttentionMode::competitive, Sharing::ple}));
 
 TEST_P(GradientsIn, OfASampleDoNotDependOnItsBatch) {
   expect_independence_of_the_batch(options());

@@ -15,7 +15,7 @@
 namespace polyhead {
 namespace {
 
-SmallOptions shared_as(const std::string& share, std::int64_t expert_layers = 2) {
+SmallOptions shared_as(Sharing share, std::int64_t expert_layers = 2) {
   SmallOptions options;
   options.encoder.share = share;
   options.encoder.adapter_dim = 5;
@@ -54,9 +54,9 @@ std::set<std::string> added(const Arena& more, const Arena& less) {
 }
 
 TEST(Sharing, EachPartIsWithItsOwner) {
-  const auto hard = fresh_model(shared_as("hard"));
+  const auto hard = fresh_model(shared_as(Sharing::hard));
   EXPECT_EQ(hard->head(0).layers(), nullptr);
-  const auto names = [&](const std::string& share) {
+  const auto names = [&](Sharing share) {
     const auto model = fresh_model(shared_as(share));
     const auto owned = added(model->head(3).arena(), hard->head(3).arena());  // a decoder has "layers" of its own
     EXPECT_EQ(added(model->head(8).arena(), hard->head(8).arena()), owned);
@@ -75,29 +75,29 @@ TEST(Sharing, EachPartIsWithItsOwner) {
     for (const std::string& name : names) out.insert(part + name);
     return out;
   };
-  EXPECT_EQ(names("adapters"), std::pair(Names(), in_blocks(under("adapter.", linear), "encoder.")));
-  EXPECT_EQ(names("mtan"), std::pair(Names(), in_blocks(under("mask.", linear), "encoder.")));
+  EXPECT_EQ(names(Sharing::adapters), std::pair(Names(), in_blocks(under("adapter.", linear), "encoder.")));
+  EXPECT_EQ(names(Sharing::mtan), std::pair(Names(), in_blocks(under("mask.", linear), "encoder.")));
   const Names shared = in_blocks(under("experts.", linear), "");
-  EXPECT_EQ(names("mmoe"), std::pair(shared, in_blocks({"gate"}, "encoder.")));
+  EXPECT_EQ(names(Sharing::mmoe), std::pair(shared, in_blocks({"gate"}, "encoder.")));
   Names with_gate = shared, own = {"gate"};
   with_gate.insert("layers.0.experts.gate");  // the shared path ends in the last block
   for (const char* part : {"down.weight", "down.bias", "up.weight", "up.bias"})
     own.insert(std::string("experts.") + part);
-  EXPECT_EQ(names("ple"), std::pair(with_gate, in_blocks(own, "encoder.")));
+  EXPECT_EQ(names(Sharing::ple), std::pair(with_gate, in_blocks(own, "encoder.")));
 }
 
-class SharingIn : public ::testing::TestWithParam<const char*> {};
-INSTANTIATE_TEST_SUITE_P(Forms, SharingIn, ::testing::Values("pre_norm", "bert"));
+class SharingIn : public ::testing::TestWithParam<EncoderForm> {};
+INSTANTIATE_TEST_SUITE_P(Forms, SharingIn, ::testing::Values(EncoderForm::pre_norm, EncoderForm::bert));
 
 TEST_P(SharingIn, AdaptersBeginAsOneTrunk) {
   const torch::NoGradGuard guard;
   const Batch batch = small_batch(2);
-  const auto of = [](const char* share) {
+  const auto of = [](Sharing share) {
     SmallOptions options = shared_as(share);
     options.encoder.form = GetParam();
     return fresh_model(options);
   };
-  const auto hard = of("hard"), adapters = of("adapters");
+  const auto hard = of(Sharing::hard), adapters = of(Sharing::adapters);
   const auto expected = hard->forward(batch, true), found = adapters->forward(batch, true);
   for (std::size_t i = 0; i < kTasks; ++i) {
     EXPECT_TRUE(found[i].states.equal(expected[i].states));
@@ -114,8 +114,9 @@ TEST_P(SharingIn, AdaptersBeginAsOneTrunk) {
   EXPECT_TRUE(moved[1].states.equal(expected[1].states));
 }
 
-class SharingForms : public ::testing::TestWithParam<const char*> {};
-INSTANTIATE_TEST_SUITE_P(All, SharingForms, ::testing::Values("adapters", "mtan", "mmoe", "ple"));
+class SharingForms : public ::testing::TestWithParam<Sharing> {};
+INSTANTIATE_TEST_SUITE_P(All, SharingForms,
+                         ::testing::Values(Sharing::adapters, Sharing::mtan, Sharing::mmoe, Sharing::ple));
 
 TEST_P(SharingForms, ATasksPartsLearnFromItsOwnSamplesOnly) {
   const auto model = small_model(shared_as(GetParam()), 8);
@@ -138,7 +139,7 @@ TEST_P(SharingForms, CostIsThatOfTheMatricesOfATask) {
       products += static_cast<double>(parameter.size());
   EXPECT_EQ(sharing_work(options.encoder), products);
   EXPECT_EQ(sharing_work(EncoderOptions()), 0);
-  EXPECT_EQ(sharing_work(shared_as(GetParam(), 2).encoder) > 2 * products, std::string(GetParam()) == "ple");
+  EXPECT_EQ(sharing_work(shared_as(GetParam(), 2).encoder) > 2 * products, GetParam() == Sharing::ple);
 }
 
 TEST_P(SharingForms, EveryRowNeedsItsTask) {
@@ -149,7 +150,7 @@ TEST_P(SharingForms, EveryRowNeedsItsTask) {
   const Batch batch = small_batch(1);
   EXPECT_NO_THROW(model.forward(only(batch, 0), true));
   expect_error([&] { model.forward(only(batch, 1), true); }, Exit::internal,
-               {"task number 1", std::string("encoder.share = ") + GetParam()});
+               {"task number 1", fmt::format("encoder.share = {}", name_of(GetParam()))});
   const Segments segments = Segments::from({0, 4}, torch::kCPU);
   const Encoder::Input input{
       .tokens = torch::full({4}, 7, torch::kInt64), .vectors = {}, .pair_rows = {}, .second = {}};
@@ -157,7 +158,7 @@ TEST_P(SharingForms, EveryRowNeedsItsTask) {
 }
 
 TEST(Sharing, OutOfRangeIsAnErrorOfAHeadToo) {
-  SmallOptions options = shared_as("mmoe");
+  SmallOptions options = shared_as(Sharing::mmoe);
   options.encoder.experts = 0;
   expect_error([&] { make_head(small_spec(0, options)); }, Exit::config, {"encoder.experts = 0"});
 }

@@ -168,7 +168,7 @@ const Case kCases[] = {
     {"nobody has tokens", [](int) { return std::vector<Batch>{}; }},
 };
 
-class Sync : public ::testing::TestWithParam<std::pair<const char*, bool>> {
+class Sync : public ::testing::TestWithParam<std::pair<Sharing, bool>> {
  protected:
   static SmallOptions options() {
     SmallOptions options;
@@ -178,7 +178,8 @@ class Sync : public ::testing::TestWithParam<std::pair<const char*, bool>> {
   }
 };
 INSTANTIATE_TEST_SUITE_P(, Sync,
-                         ::testing::Values(std::pair{"hard", false}, std::pair{"hard", true}, std::pair{"ple", true}));
+                         ::testing::Values(std::pair{Sharing::hard, false}, std::pair{Sharing::hard, true},
+                                           std::pair{Sharing::ple, true}));
 
 TEST_P(Sync, HooksChangeNoBitsAndNoOrder) {
   const Trained trained(options(), world());
