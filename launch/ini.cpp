@@ -86,8 +86,7 @@ IniFile parse_ini(std::string_view text, const std::filesystem::path& file) {
       fail(file, number, fmt::format("'{}' is neither a [section] nor 'key = value'; a comment begins with '#'", line));
     const std::string key(trim(line.substr(0, equals)));
     if (key.empty()) fail(file, number, fmt::format("'{}' has no key before '='; write 'key = value'", line));
-    if (section.empty())
-      fail(file, number, fmt::format("'{}' stands before the first [section]; put it below one", key));
+    if (section.empty()) fail(file, number, fmt::format("'{}' is before the first [section]; move it below one", key));
     const auto [known, fresh] = first_line.try_emplace({section, key}, number);
     if (!fresh)
       fail(file, number,

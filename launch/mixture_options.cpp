@@ -62,7 +62,7 @@ MixturePhase parse_phase(const std::string& text, const std::string& where, cons
     if (std::ranges::all_of(mixture.rates, [](const auto& rate) { return rate.second == 0; }))
       fail("has only rates of 0; give at least one task a rate above 0");
   } else if (!arguments.empty()) {
-    fail(fmt::format("has '{}' after {}, which takes nothing; separate phases by commas", arguments[0], kind));
+    fail(fmt::format("has '{}' after {}, which has no arguments; separate phases with commas", arguments[0], kind));
   }
   return phase;
 }

@@ -148,7 +148,7 @@ std::map<std::string, SafetensorsFile::Place> SafetensorsFile::read_header(std::
     std::uint64_t bytes = 0;
     if (element_bytes(tensor.dtype) == 0) fail("tensor '{}' has the unknown type '{}'", name, tensor.dtype);
     if (first > last || last > data_bytes)
-      fail("tensor '{}' lies at {} to {} of {} bytes of data", name, first, last, data_bytes);
+      fail("tensor '{}' is at bytes {} to {} of {} bytes of data", name, first, last, data_bytes);
     if (!tensor_bytes(tensor.dtype, tensor.shape, bytes) || bytes != last - first)
       fail("tensor '{}' has {} bytes, which its shape does not give", name, last - first);
     ranges.emplace_back(first, last);

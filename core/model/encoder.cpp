@@ -157,7 +157,7 @@ Encoder::Output Encoder::forward(const Input& input, const Segments& segments, c
   const auto rows = std::accumulate(tasks.begin(), tasks.end(), std::int64_t{0},
                                     [](std::int64_t sum, const TaskRows& task) { return sum + task.rows; });
   if (options_.share != Sharing::hard && rows != segments.tokens())
-    throw Error(Exit::internal, fmt::format("the encoder is told the tasks of {} rows out of {}; encoder.share = {} "
+    throw Error(Exit::internal, fmt::format("the encoder has the tasks of {} of {} rows; encoder.share = {} "
                                             "needs all",
                                             rows, segments.tokens(), name_of(options_.share)));
   std::int64_t longest = 0;

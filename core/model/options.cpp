@@ -40,7 +40,7 @@ void check(const EncoderOptions& options) {
         "encoder.experts = {} with encoder.ffn = {}: experts must divide ffn, as each is ffn / experts wide",
         options.experts, options.ffn));
   if (options.expert_layers > options.layers)
-    fail(fmt::format("encoder.expert_layers = {} with encoder.layers = {}: there are not so many blocks",
+    fail(fmt::format("encoder.expert_layers = {} with encoder.layers = {}: the encoder has fewer blocks",
                      options.expert_layers, options.layers));
 }
 

@@ -301,10 +301,9 @@ void check_inputs(const ImportOptions& options, const fs::path& target) {
       std::error_code code;
       const fs::path place = fs::weakly_canonical(file, code), inside = fs::weakly_canonical(folder, code);
       if (std::mismatch(inside.begin(), inside.end(), place.begin(), place.end()).first == inside.end())
-        throw Error(Exit::data,
-                    fmt::format("cannot import {}: it lies in {}, a folder that import empties; move it, or "
-                                "choose another --out",
-                                file.string(), folder.string()));
+        throw Error(Exit::data, fmt::format("cannot import {}: it is in {}, a folder that import empties; move it, or "
+                                            "choose another --out",
+                                            file.string(), folder.string()));
     }
 }
 

@@ -378,7 +378,7 @@ void CheckpointStore::remove(const fs::path& folder, std::vector<std::string>& w
   if (!content.others.empty())
     return tell(fmt::format("{} is kept, though it is old: {} in it is not of the program", folder.string(),
                             content.others.front().filename().string()));
-  // By another name first: whoever looks at it now sees a whole checkpoint or none.
+  // Renamed first, so that a reader sees either a whole checkpoint or none.
   const fs::path leaving = folder.string() + ".deleted-" + token();
   std::error_code error;
   fs::rename(folder, leaving, error);

@@ -61,7 +61,7 @@ double all_reduce_seconds(double bytes, const Spread& group, const Machine& mach
   return seconds + (group.nodes > 1 ? exchange_seconds(bytes, group.nodes, machine) : 0);
 }
 
-// Of the seconds on a full node, how many it takes among so many workers.
+// The slow-down with this number of workers on the node, relative to a full node.
 double among(int workers, const Machine& machine) {
   if (machine.slots == 1) return 1;
   const double others =
@@ -332,7 +332,7 @@ class Planner {
   const PlanOptions& asked_;
   double width_;   // bytes of a parameter
   double summed_;  // bytes that are added for a byte of gradients: more where they are added as 64-bit integers
-  double slowed_;  // seconds of work among so many workers of a node for a second on a full node
+  double slowed_;  // slow-down of the worker relative to a full node
   std::vector<int> everybody_;
   Spread world_;
   double encoder_bytes_ = 0;        // padding included

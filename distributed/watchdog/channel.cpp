@@ -130,7 +130,8 @@ void allow_descriptors(int more) {
   setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-// Only this user may read it: whoever can is believed. Beside, then renamed.
+// Only this user may read the file, as its content is the proof of identity. It is written under another name and
+// renamed.
 void write_private(const fs::path& file, std::string_view text) {
   const fs::path beside = file.string() + ".tmp";
   ::unlink(beside.c_str());

@@ -37,19 +37,18 @@ std::string doing(const WorkerView& worker) {
   if (state.step > 0) last += fmt::format(", step {}", state.step);
   switch (worker.process) {
     case 'T':
-      return fmt::format("it is stopped by a signal (state T), last heard {:.1f} s ago {}", worker.unheard, last);
+      return fmt::format("it is stopped by a signal (state T); last report {:.1f} s ago: {}", worker.unheard, last);
     case 't':
-      return fmt::format("it is stopped by a debugger (state t), last heard {:.1f} s ago {}", worker.unheard, last);
+      return fmt::format("it is stopped by a debugger (state t); last report {:.1f} s ago: {}", worker.unheard, last);
     case 'X':
     case 'Z':
-      return fmt::format("its process has ended, last heard {:.1f} s ago {}", worker.unheard, last);
+      return fmt::format("its process has ended; last report {:.1f} s ago: {}", worker.unheard, last);
     default:
       break;
   }
   if (worker.unheard > state.silent + 1)
     return fmt::format(
-        "nothing has been heard of it for {:.1f} s{}: its host or the connection to it hangs; when last heard it was "
-        "{}",
+        "no report of it has arrived for {:.1f} s{}: its host or the connection to it hangs; last report: {}",
         worker.unheard, worker.process == 0 ? "" : fmt::format(" (state {})", worker.process), last);
   return fmt::format("it has been {} for {:.1f} s without progress", last, state.silent + worker.unheard);
 }
@@ -139,7 +138,7 @@ std::optional<HangReport> judge_start(const std::vector<WorkerView>& workers, do
   if (outside.size() + hang.late.size() < workers.size()) return std::nullopt;  // MPI_Init lets all pass, or none
   if (!hang.late.empty()) {
     hang.words = fmt::format(
-        "rank{} {} of {} {} not started{}: nothing has been heard of {} for {:.1f} s, while {} wait{} in MPI_Init",
+        "rank{} {} of {} {} not started{}: no report of {} has arrived for {:.1f} s, while {} wait{} in MPI_Init",
         hang.late.size() > 1 ? "s" : "", list_of(hang.late), workers.size(), hang.late.size() > 1 ? "have" : "has",
         host.empty() ? "" : fmt::format(" on host {}", host), hang.late.size() > 1 ? "them" : "it", since_start,
         outside.size() == 1 ? "one" : std::to_string(outside.size()), outside.size() == 1 ? "s" : "");
@@ -167,7 +166,7 @@ std::string describe_lost(const WorkerView& lost, std::size_t workers, bool out_
   std::string text = called(lost, workers) + " has ended unexpectedly";
   if (state.step > 0) text += fmt::format(" in step {}", state.step);
   text +=
-      fmt::format(", when last heard {}: ", state.waiting ? "in " + state.waiting->name : words_of_phase(state.phase));
+      fmt::format(" (last report: {}): ", state.waiting ? "in " + state.waiting->name : words_of_phase(state.phase));
   if (out_of_memory)
     return text + "the kernel has killed a process of this host for lack of memory, most likely this one";
   return text + (lost.process == 0 ? "its connection is closed and it does not come back"
@@ -181,7 +180,7 @@ std::string describe_late(const WorkerView& late, std::size_t workers, const std
     text += fmt::format(
         "{} in {} (call {} of its group), where {} waited for it for {:.1f} s; ",
         late.state.waiting && late.state.waiting->group == wait->group && late.state.waiting->number == wait->number
-            ? "it does not get on"
+            ? "it makes no progress"
             : "it is missing",
         wait->name, wait->number, waiters == 1 ? "one other has" : fmt::format("{} others have", waiters),
         wait->seconds);
@@ -210,7 +209,7 @@ std::optional<HangReport> judge(const std::vector<WorkerView>& workers, double s
       }))
     return std::nullopt;
   const std::vector<Crowd> crowds = crowds_of(workers);
-  // All wait. Who waits elsewhere than in a call that others are in, and has not come to it yet?
+  // All workers wait. Find those that wait in another call than the others and have not reached the others' call yet.
   for (const WorkerView* worker : watched) {
     const auto [wait, waiters] = wait_for(*worker, crowds);
     if (wait && (worker->state.waiting->group != wait->group || worker->state.waiting->number != wait->number))
@@ -226,7 +225,7 @@ std::optional<HangReport> judge(const std::vector<WorkerView>& workers, double s
   const std::string cause = hang.late.empty()
                                 ? "the connection between their hosts hangs"
                                 : fmt::format(
-                                      "the cause is rank {} of {}, of which the watchdog has heard nothing, or the "
+                                      "the cause is rank {} of {}, of which the watchdog has no report, or the "
                                       "connection between the hosts",
                                       list_of(hang.late), workers.size());
   hang.words = fmt::format("{} in {} (call {} of its group) without progress for {:.1f} s: {}",

@@ -151,7 +151,7 @@ Watchdog::Watchdog(WatchdogOptions options)
   for (std::size_t rank = 0; rank < workers_.size(); ++rank) workers_[rank].rank = static_cast<int>(rank);
   if (options_.size > 1) {
     try {
-      // A short outage is no hang: a connection that lost it is made anew long before the timeout.
+      // A short outage is not a hang: a lost connection is made again long before the timeout.
       channel_ =
           std::make_unique<Channel>(options_.rank, options_.size, options_.run_dir / (".watchdog-" + options_.job),
                                     std::clamp(shortest(options_.limits) / 4, 3 * tick_, 5.0));
@@ -296,7 +296,7 @@ void Watchdog::hear_worker(WorkerView& worker, const std::string& text) {
   const Json json = Json::parse(text, nullptr, false);
   if (!json.is_object()) return;  // an early "reported"
   const WorkerState state = from_json(json.at("state"));
-  // A worker stays the process that it was when it was first heard.
+  // Only the process that sent the first report of a worker may send further ones.
   if (worker.state.pid != 0 && (state.pid != worker.state.pid || state.host != worker.state.host)) return;
   worker.state = state;
   for (const Json& seen : json.at("seen")) {
@@ -392,7 +392,7 @@ void Watchdog::judge_lost() {
     if (here) worker.process = process_state(worker.state.pid);
     const bool gone = worker.process == 'X' || worker.process == 'Z';
     if (here ? !gone : !gone && worker.lost < kSaidLost) continue;  // it may connect again
-    // All make the same steps, and this worker knows its own better than what it last heard.
+    // All workers are in the same step, and this worker's own step is newer than the last report.
     WorkerView seen = worker;
     seen.state.step = std::max(seen.state.step, Timeline::of_process().step());
     const std::string words =

@@ -73,7 +73,7 @@ TEST(Ini, ErrorsNameFileAndLine) {
   expect_contains(message("[ ]\n"), "f.ini:1: '[]' is a section without a name");
   expect_contains(message("[a]\n\nsteps 5\n"), "f.ini:3: 'steps 5' is neither a [section] nor 'key = value'");
   expect_contains(message("[a]\n = 5\n"), "f.ini:2: '= 5' has no key");
-  expect_contains(message("x = 5\n"), "f.ini:1: 'x' stands before the first [section]");
+  expect_contains(message("x = 5\n"), "f.ini:1: 'x' is before the first [section]");
   expect_contains(message("[a]\nx = \"y\n"), "f.ini:2: the quote in \"y is not closed");
   expect_contains(message("[a]\nx = \"y\" z\n"), "f.ini:2: text follows the closing quote");
   expect_contains(message("[a]\nx=1\ny=2\nx=3\n"), "f.ini:4: 'x' of [a] is given twice, first in line 2");

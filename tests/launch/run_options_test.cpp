@@ -213,7 +213,7 @@ TEST_F(RunOptions, ErrorsOfPhasesNameThePhaseAndTheCure) {
   says("20 temperature 0", "needs one number above 0 after temperature");
   says("20 temperature nan", "needs one number above 0 after temperature");
   says("20 temperature 5 6", "needs one number above 0 after temperature");
-  says("20 uniform 5", "has '5' after uniform, which takes nothing; separate phases by commas");
+  says("20 uniform 5", "has '5' after uniform, which has no arguments; separate phases with commas");
   says("20 explicit", "needs TASK=RATE after explicit");
   says("20 explicit section", "has 'section', expected TASK=RATE");
   says("20 explicit section=-1", "has 'section=-1', expected TASK=RATE with a rate of 0 or more");

@@ -77,7 +77,7 @@ bool is_for_device(std::initializer_list<std::span<const Range>> lists) {
   for (const auto& list : lists)
     for (const Range& range : list)
       if (range.count > 0) ++(in_device_memory(range.data) ? device : host);
-  if (device > 0 && host > 0) throw Error(Exit::internal, "one call was given host memory and device memory");
+  if (device > 0 && host > 0) throw Error(Exit::internal, "one call has both host memory and device memory");
   return device > 0;
 }
 
@@ -208,7 +208,7 @@ class NcclCommunicator : public Communicator {
   template <class Call>
   std::invoke_result_t<Call> guarded(Call call) {
     if (world_->broken)
-      throw Error(Exit::internal, "NCCL was aborted after an error before; this process cannot go on");
+      throw Error(Exit::internal, "NCCL was aborted after an error before; this process cannot continue");
     try {
       return call();
     } catch (...) {

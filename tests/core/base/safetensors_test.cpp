@@ -130,9 +130,9 @@ TEST_F(Safetensors, RefusesHeadersThatLie) {
   put(tensor(R"("dtype":"F99","shape":[1],"data_offsets":[0,4])"), 4);
   expect_refused("unknown type 'F99'");
   put(tensor(R"("dtype":"F32","shape":[1],"data_offsets":[4,0])"), 4);
-  expect_refused("lies at 4 to 0");
+  expect_refused("is at bytes 4 to 0");
   put(tensor(R"("dtype":"F32","shape":[2],"data_offsets":[0,8])"), 4);
-  expect_refused("lies at 0 to 8 of 4");
+  expect_refused("is at bytes 0 to 8 of 4");
   put(tensor(R"("dtype":"F32","shape":[2],"data_offsets":[0,4])"), 4);
   expect_refused("has 4 bytes, which its shape does not give");
   put(tensor(R"("dtype":"F32","shape":[4611686018427387904,4611686018427387904],"data_offsets":[0,0])"), 0);

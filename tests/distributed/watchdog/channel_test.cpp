@@ -526,7 +526,7 @@ TEST(WatchdogDeathTest, AWorkerThatIsGoneIsNamed) {
   const auto begin = std::chrono::steady_clock::now();
   EXPECT_EXIT(
       body(), ::testing::ExitedWithCode(71),
-      "lost: rank 1 of 2 \\(host here, pid [0-9]+\\) has ended unexpectedly in step 3, when last heard in compute");
+      "lost: rank 1 of 2 \\(host here, pid [0-9]+\\) has ended unexpectedly in step 3 \\(last report: in compute");
   EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(8));
 }
 

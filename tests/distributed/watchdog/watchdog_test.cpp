@@ -165,9 +165,9 @@ TEST(Judge, OneThatIsNotHeardIsLateWhereverItIs) {
   stopped.state.waiting = wait;
   stopped.state.calls[1] = {37, "all_reduce counts"};
   stopped.process = 0;
-  expect_words(judge({worker(0, "step", 3.1, wait), stopped}, 60, kLimits), {1},
-               {"nothing has been heard", "when last heard it was in all_reduce counts",
-                "does not get on in all_reduce counts"});
+  expect_words(
+      judge({worker(0, "step", 3.1, wait), stopped}, 60, kLimits), {1},
+      {"no report of it has arrived", "last report: in all_reduce counts", "makes no progress in all_reduce counts"});
   stopped.unheard = 2;  // still young: the next round says more than "all are in it"
   EXPECT_FALSE(judge({worker(0, "step", 3.1, wait), stopped}, 60, kLimits));
   stopped.unheard = 3600;
@@ -183,7 +183,7 @@ TEST(Judge, AllWaitInDifferentCalls) {
   expect_words(judge({worker(0, "step", 3.1, same), worker(1, "step", 3.2, same)}, 60, kLimits), {},
                {"all 2 watched workers are in all_reduce counts", "connection"});
   expect_words(judge({worker(0, "step", 3.1, same), WorkerView{.rank = 1}}, 60, kLimits), {1},
-               {"rank 0 is in all_reduce counts", "rank 1 of 2, of which the watchdog has heard nothing"});
+               {"rank 0 is in all_reduce counts", "rank 1 of 2, of which the watchdog has no report"});
 }
 
 TEST(Judge, DescribesAWorkerThatHasEnded) {
