@@ -207,7 +207,8 @@ void Watchdog::watch() {
     }
     if (since_said_ < tick_) continue;
     since_said_ = 0;
-    if (joined_ && Timeline::of_process().step() > 0 && !no_channel_.empty()) options_.warned(std::exchange(deaf_, {}));
+    if (joined_ && Timeline::of_process().step() > 0 && !no_channel_.empty())
+      options_.warned(std::exchange(no_channel_, {}));
     say();
     if (options_.rank == 0)
       judge_workers();
