@@ -1,5 +1,6 @@
-// The compiled half of allreduce.py: sums floats over workers in place, by the communicator in shared and in plain
-// memory and by MPI_Allreduce. Rank 0 reads lines "WHO BYTES CALLS" and answers each with the slowest worker's seconds.
+// The compiled part of allreduce.py: sums floats over workers in place, by the communicator in shared and in plain
+// memory, and by MPI_Allreduce. Rank 0 reads lines "WHO BYTES CALLS" and answers each with the seconds of the slowest
+// worker.
 #include <mpi.h>
 #include <time.h>
 

@@ -1,4 +1,4 @@
-// The bound that the loader is measured against: a plain C loop that knows nothing but flat arrays and row numbers.
+// A plain C loop over flat arrays and row numbers, as an upper limit with which the loader is compared.
 #pragma once
 
 #include <stddef.h>

@@ -1,5 +1,5 @@
-// Nanoseconds per index of the keyed permutation: the median of 31 runs over 65,536 indices (or the whole epoch),
-// with the making of an epoch's permutation spread over the epoch.
+// Nanoseconds per index of the keyed permutation: the median of 31 runs over 65,536 indices (or the whole epoch). The
+// time to create an epoch's permutation is divided among its indices.
 #include "datasets/sampling/permutation.h"
 
 #include <algorithm>

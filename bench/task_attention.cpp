@@ -1,5 +1,6 @@
-// Task attention's weights for all tasks at once (all queries in one product) against a loop that multiplies the same
-// keys by each task's query: forward and backward of one packed batch, in turns, one thread.
+// Compares two ways to compute the weights of task attention: for all tasks at once (all queries in one product), and
+// in a loop that multiplies the same keys by each task's query. Measures forward and backward of one packed batch,
+// alternately, on one thread.
 #include "core/model/task_attention.h"
 
 #include <ATen/Parallel.h>

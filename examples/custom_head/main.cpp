@@ -1,4 +1,4 @@
-// The program polyhead with one head more.
+// The program polyhead with one additional head.
 #include "launch/program.h"
 #include "ordinal.h"
 

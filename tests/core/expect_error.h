@@ -1,4 +1,4 @@
-// An error with its exit code and the parts that its text must name.
+// Expects an Error with an exit code and with parts of its message.
 #pragma once
 
 #include <gtest/gtest.h>

@@ -1,4 +1,4 @@
-// A small model with one head of each kind in float64, and packed batches for it: what the tests of tests/core share.
+// A small model with one head of each kind in float64, and packed batches for it. The tests in tests/core use it.
 #pragma once
 
 #include <gtest/gtest.h>

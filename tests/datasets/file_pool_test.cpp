@@ -1,4 +1,4 @@
-// Files that are opened again: touched, rewritten, replaced; and a process that may open few files.
+// Files that are opened again after they were touched, rewritten or replaced, and a limit on open files.
 #include "datasets/file_pool.h"
 
 #include <sys/resource.h>

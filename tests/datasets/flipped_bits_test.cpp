@@ -1,4 +1,4 @@
-// Single-bit flips over shards of every kind: each is detected, or what the shard means is the same to the last bit.
+// Flips single bits in shards of every kind. Each flip is detected, or does not change the content.
 #include <cstdlib>
 #include <fstream>
 #include <random>

@@ -1,4 +1,4 @@
-// A temporary folder for a test, and the check that a call ends in an Error with words.
+// A temporary folder for a test, and a check that a call throws an Error with certain words.
 #pragma once
 
 #include <gtest/gtest.h>

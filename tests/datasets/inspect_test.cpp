@@ -1,4 +1,4 @@
-// Lengths: percentiles and bins against hand-made answers; sampling spreads over the split.
+// Percentiles and bins of lengths against values that were computed by hand; samples are spread over the split.
 #include "datasets/inspect.h"
 
 #include <numeric>

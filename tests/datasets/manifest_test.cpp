@@ -1,4 +1,4 @@
-// dataset.json there and back, and every rule of it broken once.
+// dataset.json is written and read, and every rule is broken once.
 #include "datasets/manifest.h"
 
 #include <functional>

@@ -1,5 +1,5 @@
-// Shards of every kind through write_shard and SplitReader; what h5py makes of them, and broken ones, are
-// tests/python/data/shards_test.py.
+// Shards of every kind through write_shard and SplitReader. tests/python/data/shards_test.py reads and writes shards
+// with h5py, and tests broken ones.
 #include "datasets/shard.h"
 #include "datasets/shard_writer.h"
 

@@ -1,4 +1,4 @@
-// verify_dataset on what only HDF5's C API, or a changed address, can make of a shard.
+// verify_dataset on shards that only HDF5's C API, or a changed address, can produce.
 #include "datasets/verify.h"
 
 #include <cstdlib>

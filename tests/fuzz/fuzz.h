@@ -1,4 +1,5 @@
-// What the fuzz targets share: an input taken byte by byte, a folder for files, the end when a promise is broken.
+// Shared by the fuzz targets: an input that is read byte by byte, a folder for files, and an abort if a property is
+// violated.
 #pragma once
 
 #include <unistd.h>

@@ -1,4 +1,4 @@
-// libFuzzer target for dataset.json: what is read is written and read again, and means the same.
+// libFuzzer target for dataset.json: a manifest that can be read must be equal after it was written and read again.
 #include <filesystem>
 #include <string>
 

@@ -1,4 +1,4 @@
-// Differences, the mean relative one against published tables, and what a person reads.
+// Differences, the mean relative difference against published tables, and the printed tables.
 #include "launch/comparison.h"
 
 #include <cmath>

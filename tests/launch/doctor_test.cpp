@@ -1,4 +1,4 @@
-// What doctor makes of good and bad machines.
+// The findings of doctor on good and bad machines.
 #include "launch/doctor/doctor.h"
 
 #include <sys/resource.h>

@@ -1,4 +1,4 @@
-// Options that need others: which have no effect, what is said, and every condition of the tables.
+// Options that need others: which ones have no effect, the messages, and every condition of the tables.
 #include "launch/effects.h"
 
 #include <fmt/format.h>

@@ -1,4 +1,4 @@
-// Exceptions to exit codes and words; those that nobody catches.
+// Exit codes and messages of exceptions, also of those that are not caught.
 #include "launch/failure.h"
 
 #include <c10/util/Logging.h>

@@ -1,4 +1,4 @@
-// The table of what differs between workers.
+// The table of differences between workers.
 #include "launch/handshake.h"
 
 #include "tests/launch/helpers.h"

@@ -1,4 +1,4 @@
-// Shared by the tests of launch/: a folder of its own for a test, and the error that a call throws.
+// Shared by the tests of launch/: a temporary folder for a test, and the message of an error that a call throws.
 #pragma once
 
 #include <gtest/gtest.h>

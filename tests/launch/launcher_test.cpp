@@ -1,4 +1,4 @@
-// Who started a process, and the traps of launchers, by the environment that each of them leaves.
+// Which launcher started a process, and known mistakes, by the environment variables of each launcher.
 #include "launch/launcher.h"
 
 #include <cstdlib>

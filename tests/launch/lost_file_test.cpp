@@ -1,4 +1,4 @@
-// A mapped shard that another program cuts short.
+// A mapped shard that another program truncates.
 #include "launch/signals.h"
 
 #include <gtest/gtest.h>

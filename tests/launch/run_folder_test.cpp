@@ -1,4 +1,4 @@
-// The run folder: what is resumed and what is refused; what the observer leaves in it.
+// The run folder: which runs are resumed or refused, and the files that the observer writes.
 #include "launch/run_folder.h"
 
 #include "core/base/files.h"

@@ -1,4 +1,4 @@
-// Logs: lines that are whole, checked, and never the end of a run.
+// Logs: lines are complete and have a checksum, and a failure to write them does not end the run.
 #include "launch/run_logs.h"
 
 #include <fcntl.h>

@@ -1,4 +1,4 @@
-// status.json, and the lock by which a run that was killed is told from one that runs.
+// status.json, and the lock that shows whether a run is running or was killed.
 #include "launch/run_status.h"
 
 #include <fcntl.h>

@@ -1,4 +1,4 @@
-// What a person sees: tables, numbers, verdicts, progress.
+// Printed output: tables, numbers, verdicts, progress.
 #include <fmt/format.h>
 
 #include "core/base/files.h"

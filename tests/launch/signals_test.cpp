@@ -1,4 +1,4 @@
-// What signals do to a run: they set a flag; only the second INT and the third TERM end the process.
+// Signals to a run: they set a flag, and only the second INT and the third TERM end the process.
 #include "launch/signals.h"
 
 #include <fcntl.h>

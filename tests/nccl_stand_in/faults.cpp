@@ -1,5 +1,5 @@
-// nccl_faults FAULT RANK: trains a little on the stand-in, with a fault on that rank, and ends as the program does when
-// it throws: the words on stderr, all processes with the error's code.
+// nccl_faults FAULT RANK: trains a few steps on the stand-in, with a fault on that rank, and ends as the program does
+// after an exception: with the message on stderr, and all processes with the code of the error.
 #include <unistd.h>
 
 #include <chrono>

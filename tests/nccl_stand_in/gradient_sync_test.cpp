@@ -1,5 +1,5 @@
-// Buckets of gradients through the nccl backend on the stand-in: enqueued during backward, in the same order on all
-// members whatever they train on, and nothing of it makes the host wait.
+// Buckets of gradients through the nccl backend on the stand-in: they are enqueued during backward, in the same order
+// on all members whatever they train on, and never make the host wait.
 #include "distributed/step/gradient_sync.h"
 
 #include <gtest/gtest.h>

@@ -1,5 +1,5 @@
-// NCCL of the stand-in: communicators that do not block, collectives, send and receive, groups. Members exchange
-// messages of MPI's world, tagged by communicator; whoever asks drives them on.
+// NCCL of the stand-in: non-blocking communicators, collectives, send and receive, groups. Members exchange messages
+// over MPI's world, tagged by communicator. Calls that query the state make progress.
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <mpi.h>

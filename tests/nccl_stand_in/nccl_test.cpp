@@ -1,5 +1,5 @@
-// The nccl backend on the stand-in: its collectives against those of MPI, the order of streams and of calls, groups,
-// every failure, and that nothing is left over.
+// The nccl backend on the stand-in: its collectives against those of MPI, the order of streams and calls, groups, every
+// failure, and that all resources are released.
 #include <gtest/gtest.h>
 
 #include <chrono>

@@ -1,4 +1,4 @@
-// The balancers by name, and what holds for all of them.
+// The balancers by name, and the properties that all of them have.
 #include <gtest/gtest.h>
 
 #include "core/balancing/balancer.h"

@@ -1,4 +1,4 @@
-// JSON of bounded depth, with numbers as they were written.
+// JSON of limited depth, with numbers in their original spelling.
 #include "core/base/json_text.h"
 
 #include <gtest/gtest.h>

@@ -1,4 +1,4 @@
-// Numbers: what is read, what is too large, what is none.
+// Parsing of numbers: valid ones, ones that are too large, and other texts.
 #include "core/base/numbers.h"
 
 #include <gtest/gtest.h>

@@ -1,4 +1,4 @@
-// The container's bytes, and every way in which a header can lie.
+// The bytes of a safetensors file, and every kind of wrong header.
 #include "core/base/safetensors.h"
 
 #include <gtest/gtest.h>

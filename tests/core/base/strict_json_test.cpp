@@ -1,4 +1,4 @@
-// JSON within limits: what is beyond them is said at once.
+// JSON within limits: a document that exceeds them is refused at once.
 #include "core/base/strict_json.h"
 
 #include <gtest/gtest.h>

@@ -1,4 +1,4 @@
-// Distilled losses against D's formula in LibTorch's own operations, and a part of a batch as a batch.
+// Distilled losses against their formula in LibTorch's own operations, and equal results for a part of a batch alone.
 #include <gtest/gtest.h>
 
 #include "tests/core/expect_error.h"

@@ -1,4 +1,5 @@
-// What every head promises: scores against losses, predictions against scores, no targets, and errors of its options.
+// Properties of every head: scores agree with losses and predictions with scores; slices without targets; errors of
+// options.
 #include <gtest/gtest.h>
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// Search with a key/value cache against naive searches by teacher-forced scores: greedy, beam, and of all there is.
+// Search with a key/value cache against simple searches by teacher-forced scores: greedy, beam, and exhaustive.
 #include <gtest/gtest.h>
 
 #include <algorithm>

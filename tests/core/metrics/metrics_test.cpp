@@ -1,4 +1,4 @@
-// Metrics: values worked out by hand, sums that add over workers, text that is not UTF-8, and the bootstrap against the
+// Metrics: values that were computed by hand, sums over workers, text that is not UTF-8, and the bootstrap against the
 // normal approximation. tests/python/training/metrics_test.py compares with sacrebleu and scikit-learn.
 #include <gtest/gtest.h>
 

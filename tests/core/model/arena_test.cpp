@@ -1,4 +1,4 @@
-// The flat arena: views, layout, starting values, hash, norms.
+// The flat arena: views, layout, initial values, hash, norms.
 #include "core/model/arena.h"
 
 #include <gtest/gtest.h>

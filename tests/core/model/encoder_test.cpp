@@ -1,5 +1,5 @@
-// The encoder's form bert: which parameters it has, how they start, what becomes of inputs that are too long.
-// (tests/parity compares what it computes.)
+// The encoder of the form bert: its parameters, their initial values, and inputs that are too long. (tests/parity
+// compares its results.)
 #include "core/model/encoder.h"
 
 #include <gtest/gtest.h>

@@ -1,4 +1,4 @@
-// Sums of gradients in any order, against long doubles; and what cannot be added.
+// Sums of gradients in any order, against long doubles, and values that cannot be added.
 #include "core/model/exact_sum.h"
 
 #include <gtest/gtest.h>

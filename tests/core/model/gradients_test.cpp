@@ -1,6 +1,5 @@
-// A whole small model against a plain computation of the same losses: written from the formulas, one sequence at a
-// time, in LibTorch's own operations only. And: what a sample contributes does not depend on the batch it is packed
-// into.
+// A whole small model against a simple computation of the same losses, written from the formulas, one sequence at a
+// time, in LibTorch's own operations. The contribution of a sample must not depend on its batch.
 #include <gtest/gtest.h>
 
 #include <array>

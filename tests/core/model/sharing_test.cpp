@@ -1,5 +1,5 @@
-// Sharing beyond one trunk: who owns which part, how training begins, and what goes wrong. Parity with the formulas is
-// in tests/python/training/parity_test.py, gradients in gradients_test.cpp.
+// Forms of sharing: which parts a task owns, initial values, and errors. tests/python/training/parity_test.py compares
+// them with their formulas; gradients are tested in gradients_test.cpp.
 #include "core/model/sharing.h"
 
 #include <gtest/gtest.h>

@@ -1,4 +1,4 @@
-// Task attention against a direct reading of its formulas (design, part 4) with plain loops over doubles.
+// Task attention against a direct implementation of its formulas (docs/concepts.md) with loops over doubles.
 #include <gtest/gtest.h>
 
 #include <cmath>

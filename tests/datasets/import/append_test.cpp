@@ -1,4 +1,4 @@
-// Adding to a data set: what is there stays, byte for byte, whatever happens.
+// Adding to a data set: existing files do not change by a byte, also if it fails.
 #include <fcntl.h>
 #include <sys/file.h>
 #include <unistd.h>

@@ -1,4 +1,4 @@
-// Import from TSV, CSV, plain text, CoNLL-U and vectors: what becomes of each, and what each is refused for.
+// Import from TSV, CSV, plain text, CoNLL-U and vectors: the samples that are read, and the files that are refused.
 #include <fmt/format.h>
 
 #include "datasets/hdf5.h"

@@ -1,5 +1,5 @@
-// Import's errors, each with file, line, task and cure, and planted data all the way to samples. What an import holds
-// is compared with h5py and PyPI's sentencepiece in tests/python/data/shards_test.py.
+// Errors of import, each with file, line, task and cure, and planted data from files to samples.
+// tests/python/data/shards_test.py compares the result of import with h5py and PyPI's sentencepiece.
 #include "datasets/import/import.h"
 
 #include <fmt/format.h>

@@ -1,4 +1,4 @@
-// What import makes of labels, targets and texts that look right and are not: look-alikes, lost digits, duplicates.
+// Labels, targets and texts that look right but are wrong: look-alikes, lost digits, duplicates.
 #include <gtest/gtest.h>
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// Children that end well, crash, run away and eat memory: each is a result.
+// Child processes that end well, crash, never end or use too much memory: each gives a result.
 #include "datasets/reading/child_process.h"
 
 #include <csignal>

@@ -1,4 +1,4 @@
-// Words a line: columns, comments, schemes of tags, and tables that turn out to be such files.
+// Files with one word per line: columns, comments, tag schemes, and tables that are such files.
 #include <fmt/format.h>
 
 #include "datasets/import/tag_schemes.h"

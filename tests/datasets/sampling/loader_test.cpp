@@ -1,4 +1,4 @@
-// What workers load: the same samples and masks on any number of them, each on exactly one.
+// The samples that workers load: the same samples and masks on any number of workers, each sample on exactly one.
 #include "datasets/sampling/loader.h"
 
 #include <gtest/gtest.h>

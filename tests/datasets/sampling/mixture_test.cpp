@@ -1,4 +1,4 @@
-// Mixtures: quotas, phases, stream positions, and what is said of them.
+// Mixtures: quotas, phases, stream positions, and messages.
 #include "datasets/sampling/mixture.h"
 
 #include <gtest/gtest.h>

@@ -1,4 +1,4 @@
-// The keyed permutation: a bijection, close to uniform, the same for ever.
+// The keyed permutation: it is a bijection, close to uniform, and never changes between versions.
 #include "datasets/sampling/permutation.h"
 
 #include <gtest/gtest.h>

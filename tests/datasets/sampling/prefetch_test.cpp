@@ -1,4 +1,4 @@
-// The prefetch thread: order, bound, errors at their step, and a clean end at any moment.
+// The prefetch thread: order, limit, errors at the right step, and that it can be ended at any moment.
 #include "datasets/sampling/prefetch.h"
 
 #include <gtest/gtest.h>

@@ -1,4 +1,4 @@
-// Streams of samples, and their split among a group's workers.
+// Streams of samples, and their division among a group's workers.
 #include "datasets/sampling/sampling.h"
 
 #include <gtest/gtest.h>

@@ -1,4 +1,4 @@
-// WordPiece by hand-made cases, SentencePiece's training and its limits, and the sequences that the model reads.
+// WordPiece on hand-made cases, training of SentencePiece and its limits, and the sequences that the model reads.
 #include "datasets/tokenizer/tokenizer.h"
 
 #include <algorithm>

@@ -1,4 +1,5 @@
-// Checkpoints over several workers: what one wrote all load, each what it holds; damage is found by whom it concerns.
+// Checkpoints of several workers: each worker loads its part of what another one wrote, and damage is found by the
+// workers that read it.
 #include "distributed/checkpoint/save.h"
 
 #include "distributed/checkpoint/load.h"

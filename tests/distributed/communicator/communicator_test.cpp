@@ -1,5 +1,5 @@
-// The collectives of every backend: values, bits, splits, records, shared buffers and what happens when members
-// disagree.
+// The collectives of every backend: values, bits, splits, records, shared buffers, and calls that differ between
+// members.
 #include "distributed/communicator/communicator.h"
 
 #include <gtest/gtest.h>

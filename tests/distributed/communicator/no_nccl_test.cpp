@@ -1,4 +1,4 @@
-// Device memory without a device: what the stub says, and the backend where there is none of that number.
+// Groups for device memory in a program without CUDA, and on a machine without the device.
 #include <gtest/gtest.h>
 
 #include "core/base/error.h"

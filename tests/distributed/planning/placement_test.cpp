@@ -1,4 +1,5 @@
-// Placement: nobody idle, heavy tasks spread, near the best that brute force finds, and the same every time.
+// Placement: no worker is idle, heavy tasks are spread, loads are near the optimum that brute force finds, and results
+// are deterministic.
 #include "distributed/planning/placement.h"
 
 #include <gtest/gtest.h>

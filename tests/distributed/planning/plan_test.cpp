@@ -1,4 +1,4 @@
-// What a plan says follows from the model's construction, the mixture and the placement of training.
+// A plan agrees with the model's construction, the mixture, and the placement of training.
 #include "distributed/planning/plan.h"
 
 #include <gtest/gtest.h>

@@ -1,5 +1,6 @@
-// Gradients summed in buckets: how they are cut; with and without hooks the same bits, on workers with other data,
-// other parameters in use, or none; the same calls in the same order on all; never before a gradient is final.
+// Sums of gradients in buckets: the division into buckets; the same bits with and without hooks, on workers that have
+// other data, use other parameters, or have no data; the same calls in the same order on all workers; no gradient is
+// reduced before it is final.
 #include "distributed/step/gradient_sync.h"
 
 #include <gtest/gtest.h>

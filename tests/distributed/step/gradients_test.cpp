@@ -1,4 +1,4 @@
-// The two ways in which gradients become sums over workers, against sums made by hand.
+// The two ways in which gradients are summed over workers, against sums that are computed directly.
 #include "distributed/step/gradients.h"
 
 #include <gtest/gtest.h>

@@ -1,4 +1,4 @@
-// Parts of a flat buffer: they cover it, go to all workers, and join again.
+// Parts of a flat buffer: they cover it, are sent to all workers, and can be gathered.
 #include "distributed/step/sharding.h"
 
 #include <gtest/gtest.h>

@@ -1,4 +1,4 @@
-// A step's record: what a worker counts, and what all workers agree on.
+// A step's record: the counts of a worker, and the sums over all workers.
 #include "distributed/step/step_record.h"
 
 #include <gtest/gtest.h>

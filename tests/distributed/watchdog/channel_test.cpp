@@ -1,4 +1,4 @@
-// The watchdog's side channel: it carries lines, and strangers who listen, connect or stand between are not heard.
+// The watchdog's connections: lines arrive, and programs that listen, connect or change data in between are rejected.
 #include "distributed/watchdog/channel.h"
 
 #include <arpa/inet.h>

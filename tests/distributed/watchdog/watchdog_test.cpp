@@ -1,4 +1,5 @@
-// The parts of the watchdog: the timeline's ring, the judge, and stacks of threads; its channel has a test of its own.
+// The parts of the watchdog: the timeline's ring buffer, the decision who is late, and stacks of threads. Its
+// connections are tested in channel_test.cpp.
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <unistd.h>

@@ -1,4 +1,4 @@
-// Workers that have found different teachers say so, all of them.
+// If workers have found different teachers, all of them report it.
 #include "distributed/worker/teacher.h"
 
 #include <gtest/gtest.h>
