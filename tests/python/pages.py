@@ -147,6 +147,9 @@ def folder_of_commands(folder):
     tools.mkdir()
     (tools / "polyhead").symlink_to(program)
     script(tools / "python", f'exec "{sys.executable}" "{SOURCE}/tests/python/stand_ins.py" python "$@"')
+    # What launch/setup stores in ~/.cache/polyhead, also if POLYHEAD_CACHE names another folder.
+    (folder / ".home" / ".cache").mkdir(parents=True)
+    (folder / ".home" / ".cache" / "polyhead").symlink_to(Path(sys.prefix).parent)
     # The tests that a page names must exist. They do not run within a test.
     script(tools / "ctest", f'"{shutil.which("ctest")}" -N "$@" | tee ctest.txt; grep -q "Total Tests: [1-9]" ctest.txt')
     return tools
@@ -163,8 +166,8 @@ def run_page(name, page, folder, *, also=(), **variables):
     import stand_ins
 
     tools = folder_of_commands(folder)
-    variables = {"POLYHEAD_BINARY": str(Path(POLYHEAD).resolve()), "PATH": f"{tools}:{os.environ['PATH']}", "PYTHONDONTWRITEBYTECODE": "1",
-                 **variables}
+    variables = {"POLYHEAD_BINARY": str(Path(POLYHEAD).resolve()), "PATH": f"{tools}:{os.environ['PATH']}", "HOME": str(folder / ".home"),
+                 "PYTHONDONTWRITEBYTECODE": "1", **variables}
     printed = None
     for block in page.blocks:
         marks, where = block["marks"], f"{name}, the block of line {block['line']}"
