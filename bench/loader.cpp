@@ -1,5 +1,5 @@
-// The compiled half of the loader's benchmark: Polyhead's loader and the plain C loop over one data set, told by lines
-// on standard input what to do, so that bench/loader.py can measure them in turns with its Python peers.
+// The compiled part of the loader's benchmark: Polyhead's loader and the plain C loop over one data set. It reads
+// commands from standard input, so that bench/loader.py can measure them alternately with the Python contestants:
 //   loader DIR BATCH SEED       prints one JSON line: tasks and quotas
 //   rows FIRST STEPS FILE       the samples of each step, in the batch's order: int64 [steps, batch]
 //   dump WHO FIRST STEPS FILE   each step's arrays as (length, values...) in int64: tokens, offsets, then for each task

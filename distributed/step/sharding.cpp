@@ -1,4 +1,4 @@
-// Parts by rank; the last one's rest goes by itself.
+// Splits a flat buffer by rank. The last rank also gets the remainder, which is sent in a separate broadcast.
 #include "distributed/step/sharding.h"
 
 #include <algorithm>
