@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "core/kinds/samples.h"
 #include "datasets/column.h"
 #include "datasets/manifest.h"
 
@@ -17,11 +18,11 @@ class Shard;
 
 // A sample of a split; it must not outlive its reader. All functions that read a column throw Error(data) if a block of
 // it is damaged.
-class StoredSample {
+class StoredSample final : public SampleFields {
  public:
   StoredSample(const Shard& shard, std::uint64_t row, std::uint64_t index);
 
-  std::uint64_t index() const { return index_; }                  // in the split
+  std::uint64_t index() const override { return index_; }         // in the split
   std::uint64_t input_length() const { return input_.size(); }    // tokens, or rows of features
   std::uint64_t feature_width() const;                            // for inputs of vectors; 0: tokens
   std::uint64_t target_length() const { return target_.size(); }  // translation: number of target tokens; otherwise 0
@@ -31,16 +32,16 @@ class StoredSample {
   void prefetch() const;
 
   // Append the sample's values to `out`.
-  void input_tokens(std::vector<std::int64_t>& out) const;
-  void features(std::vector<float>& out) const;              // [rows, feature_width]
-  void target_tokens(std::vector<std::int64_t>& out) const;  // translation
-  void tags(std::vector<std::int64_t>& out) const;           // tagging; kIgnore where not scored
-  std::int64_t label() const;                                // classification
-  void labels(std::vector<std::int64_t>& out) const;         // multilabel: [classes], 0 or 1
-  void values(std::vector<double>& out) const;               // regression: [outputs]
+  void input_tokens(std::vector<std::int64_t>& out) const override;
+  void features(std::vector<float>& out) const;                       // [rows, feature_width]
+  void target_tokens(std::vector<std::int64_t>& out) const override;  // translation
+  void tags(std::vector<std::int64_t>& out) const override;           // tagging; kIgnore where not scored
+  std::int64_t label() const override;                                // classification
+  void labels(std::vector<std::int64_t>& out) const override;         // multilabel: [classes], 0 or 1
+  void values(std::vector<double>& out) const override;               // regression: [outputs]
   // Return the original texts, if the shard has them.
-  std::optional<std::string> input_text() const;
-  std::optional<std::string> target_text() const;
+  std::optional<std::string> input_text() const override;
+  std::optional<std::string> target_text() const override;
 
  private:
   const Shard* shard_;

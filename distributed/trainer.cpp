@@ -16,6 +16,7 @@
 #include "core/base/files.h"
 #include "core/base/hash.h"
 #include "core/heads/model.h"
+#include "core/kinds/registry.h"
 #include "core/model/device.h"
 #include "datasets/sampling/loader.h"
 #include "datasets/sampling/prefetch.h"
@@ -163,8 +164,7 @@ class Training {
 
   // Whether the task's head smooths its labels and reports its loss without smoothing too.
   static bool smooths(const TrainedTask& task) {
-    return (task.kind == Kind::classification || task.kind == Kind::translation) && task.head.head.empty() &&
-           task.head.label_smoothing > 0;
+    return task_kind(task.kind).traits().smooths_labels && task.head.head.empty() && task.head.label_smoothing > 0;
   }
 
   void make_model(bool from_initial_weights) {

@@ -9,7 +9,6 @@
 #include <nlohmann/json.hpp>
 #include <tuple>
 
-#include "launch/headline.h"
 #include "launch/table.h"
 
 namespace polyhead {
@@ -52,11 +51,11 @@ Comparison compare_systems(std::span<const SeedRows> tasks, int draws) {
   std::vector<double> sums(static_cast<std::size_t>(draws), 0);  // sums of the relative differences in each draw
   double with_relative = 0;
   for (const SeedRows& rows : tasks) {
-    const Headline metric = headline(rows.kind, rows.entities);
+    const Metric& metric = rows.metric;
     const double sign = metric.lower_is_better ? -1 : 1;
     TaskDifference task{.task = rows.task,
                         .kind = std::string(name_of(rows.kind)),
-                        .metric = metric.exponential ? fmt::format("log-{}", metric.name) : metric.name,
+                        .metric = metric.rows == Metric::Rows::logarithm ? "log-" + metric.name : metric.name,
                         .samples = static_cast<std::int64_t>(rows.first.at(0).size() / 2),
                         .lower_is_better = metric.lower_is_better,
                         .first = mean_ratio(rows.first),

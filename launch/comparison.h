@@ -10,16 +10,17 @@
 #include <nlohmann/json_fwd.hpp>
 
 #include "core/base/kind.h"
+#include "core/kinds/task_kind.h"
 #include "core/metrics/scores.h"
 
 namespace polyhead {
 
-// The rows of a task for each seed (see Evaluation::rows), of both systems.
+// The rows of a task's headline metric for each seed (see Evaluation::rows), of both systems.
 struct SeedRows {
   std::string task;
   Kind kind = Kind::classification;
+  Metric metric;
   std::vector<std::vector<double>> first, second;
-  bool entities = false;  // tagging with labels that mark entities: the rows are those of entity F1
 };
 
 struct TaskDifference {
@@ -45,7 +46,7 @@ struct Comparison {
   Interval delta_m_interval;  // over the same draws, without those in which a task's `first` is 0
 };
 
-// Compares the primary metric of each kind; for masked_lm and translation the log-perplexity. All tasks must have the
+// Compares the headline metric of each task; for masked_lm and translation the log-perplexity. All tasks must have the
 // same number of seeds.
 Comparison compare_systems(std::span<const SeedRows> tasks, int draws);
 

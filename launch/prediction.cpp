@@ -1,4 +1,4 @@
-// Reads what a task needs from a line, and builds the keys that each kind adds.
+// Reads what a task needs from a line, and adds the keys of its kind.
 #include "launch/prediction.h"
 
 #include <fmt/format.h>
@@ -7,6 +7,7 @@
 #include <sstream>
 
 #include "core/base/error.h"
+#include "core/kinds/registry.h"
 
 namespace polyhead {
 namespace {
@@ -102,16 +103,17 @@ Predictor::Predictor(const TrainedModel& trained, const std::string& task, std::
 Sample Predictor::sample_of(const JsonLine& line, const std::string& where) const {
   const Fields fields(line, where);
   const TrainStatistics& trained = task_.statistics;
+  const KindTraits& kind = task_kind(task_.kind).traits();
   Sample sample;
   if (trained.feature_width > 0)
     read_vectors(fields, static_cast<std::size_t>(trained.feature_width), sample);
   else if (fields.get("features"))
     fields.fail("has \"features\", but the task was trained on text; leave them out, or choose another --task");
-  else if (task_.kind == Kind::tagging)
+  else if (kind.reads_words)
     sample.words = read_words(fields);
   else
     sample.text = fields.text("text");
-  const bool text = sample.width == 0 && task_.kind != Kind::tagging;
+  const bool text = sample.width == 0 && !kind.reads_words;
   if (text && trained.pairs)
     sample.second = fields.second();
   else if (fields.get("second"))
@@ -146,8 +148,8 @@ PredictionLine Predictor::read(std::string text, const std::string& where) const
   line.words = sample.width > 0 ? sample.features.size() / sample.width : sample.words.size();
   line.input = encode_sample(
       *trained_.tokenizer, trained_.description.tokenizer,
-      {.kind = task_.kind, .max_length = cut(sample, where), .mask_marks = task_.kind == Kind::masked_lm}, sample,
-      [&](const std::string& what) { throw Error(Exit::data, fmt::format("{}: {}", where, what)); });
+      {.kind = task_.kind, .max_length = cut(sample, where), .mask_marks = task_kind(task_.kind).traits().fills_masks},
+      sample, [&](const std::string& what) { throw Error(Exit::data, fmt::format("{}: {}", where, what)); });
   return line;
 }
 
@@ -180,62 +182,19 @@ std::vector<std::string> Predictor::predict(std::span<const PredictionLine> line
 }
 
 ordered_json Predictor::members(const PredictionLine& line, const Predicted& predicted, std::size_t i) const {
-  static const std::vector<std::int64_t> none;
-  const std::vector<std::int64_t>& ids = predicted.ids.empty() ? none : predicted.ids[i];
-  ordered_json out = ordered_json::object();
-  switch (task_.kind) {
-    case Kind::classification:
-      out["label"] = label(ids[0]);
-      out["probability"] = predicted.probability[i];
-      break;
-    case Kind::multilabel: {
-      ordered_json labels = ordered_json::array(), probabilities = ordered_json::object();
-      for (const std::int64_t id : ids) labels.push_back(label(id));
-      for (std::size_t c = 0; c < task_.labels.size(); ++c)
-        probabilities[task_.labels[c]] = predicted.values[i * task_.labels.size() + c];
-      out["labels"] = labels;
-      out["probabilities"] = probabilities;
-      break;
-    }
-    case Kind::regression:
-      if (task_.outputs.empty()) {
-        out["value"] = predicted.values[i];
-        break;
-      }
-      for (std::size_t k = 0; k < task_.outputs.size(); ++k)
-        out["values"][task_.outputs[k]] = predicted.values[i * task_.outputs.size() + k];
-      break;
-    case Kind::tagging:
-      out["tags"] = tags(line, ids);
-      break;
-    case Kind::masked_lm: {
-      ordered_json tokens = ordered_json::array();  // null for a mask that was truncated
-      std::size_t at = 0;
-      for (const bool kept : line.input.masks)
-        tokens.push_back(kept ? ordered_json(trained_.tokenizer->decode(std::span(ids).subspan(at++, 1))) : nullptr);
-      out["tokens"] = tokens;
-      break;
-    }
-    case Kind::translation:
-      out["translation"] = trained_.tokenizer->decode(ids);
-      out["log_probability"] = predicted.values[i];
-      break;
-  }
-  return out;
-}
-
-ordered_json Predictor::label(std::int64_t id) const {
-  const std::string& name = task_.labels[static_cast<std::size_t>(id)];
-  return task_.label_type.empty() ? ordered_json(name) : ordered_json::parse(name);
-}
-
-// Returns one tag per word; null for a word that was truncated.
-ordered_json Predictor::tags(const PredictionLine& line, std::span<const std::int64_t> ids) const {
-  ordered_json out = ordered_json::array();
-  for (const std::int64_t piece : line.input.first_piece)
-    out.push_back(piece < 0 ? ordered_json() : label(ids[static_cast<std::size_t>(piece)]));
-  while (out.size() < line.words) out.push_back(nullptr);
-  return out;
+  const auto label = [&](std::int64_t id) {
+    const std::string& name = task_.labels[static_cast<std::size_t>(id)];
+    return task_.label_type.empty() ? ordered_json(name) : ordered_json::parse(name);
+  };
+  return task_kind(task_.kind)
+      .prediction({.task = task_.view(),
+                   .decode = [&](const auto& tokens) { return trained_.tokenizer->decode(tokens); },
+                   .label = label,
+                   .predicted = predicted,
+                   .index = i,
+                   .first_piece = line.input.first_piece,
+                   .words = line.words,
+                   .masks = line.input.masks});
 }
 
 // weights: [tokens of all lines, slots], averaged over attention heads.

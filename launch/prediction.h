@@ -36,8 +36,6 @@ class Predictor {
   Sample sample_of(const JsonLine& json, const std::string& where) const;
   std::size_t cut(const Sample& sample, const std::string& where) const;
   nlohmann::ordered_json members(const PredictionLine& line, const Predicted& predicted, std::size_t i) const;
-  nlohmann::ordered_json label(std::int64_t id) const;
-  nlohmann::ordered_json tags(const PredictionLine& line, std::span<const std::int64_t> ids) const;
   nlohmann::ordered_json attention(const PredictionLine& line, const std::vector<double>& weights,
                                    std::int64_t first_token) const;
 

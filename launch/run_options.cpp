@@ -14,6 +14,7 @@
 #include "core/base/hash.h"
 #include "core/base/names.h"
 #include "core/heads/registry.h"
+#include "core/kinds/registry.h"
 #include "core/model/device.h"
 #include "distributed/evaluation/early_stopping.h"
 #include "distributed/planning/workload.h"
@@ -160,7 +161,7 @@ TaskOptions task_options(Config& config, const TaskInfo& info) {
   const auto key = [&](std::string_view name) { return fmt::format("task.{}.{}", info.name, name); };
   if (!config.has(key("dropout"))) config.resolve(key("dropout"), config.text("encoder.dropout"), "encoder.dropout");
   if (!config.has(key("label_smoothing")))
-    config.resolve(key("label_smoothing"), info.kind == Kind::translation ? "0.1" : "0", "default");
+    config.resolve(key("label_smoothing"), fmt::format("{}", task_kind(info.kind).traits().label_smoothing), "default");
   TaskOptions task;
   task.weight = config.number(key("weight"));
   if (config.has(key("cost"))) task.cost = config.number(key("cost"));
@@ -230,14 +231,17 @@ ValidationOptions validation_options(Config& config, const std::vector<std::stri
   ValidationOptions validation;
   if (config.has("run.best")) validation.best = config.text("run.best");
   validation.patience = config.integer("run.patience");
-  std::map<std::string, TaskInfo> with_valid;
+  std::map<std::string, ValidatedTask> with_valid;
   for (const std::string& name : tasks) {
     const std::string patience = fmt::format("task.{}.patience", name);
     if (!config.has(patience)) config.resolve(patience, config.text("run.task_patience"), "run.task_patience");
     validation.tasks[name] = {config.text(fmt::format("task.{}.metric", name)), config.integer(patience)};
     const TaskInfo& info = manifest.task(name);
     const auto valid = info.splits.find("valid");
-    if (valid != info.splits.end() && valid->second.samples > 0) with_valid[name] = info;
+    if (valid == info.splits.end() || valid->second.samples == 0) continue;
+    const std::string head = fmt::format("task.{}.head", name);
+    const TaskView view{info.labels, info.outputs, config.has(head) ? config.text(head) : ""};
+    with_valid[name] = {info.kind, valid_metrics(info.kind, view)};
   }
   check(validation, with_valid);
   if (validation.used() && config.integer("run.eval_every") == 0)

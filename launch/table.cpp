@@ -56,8 +56,7 @@ std::string verdict(const TaskResult& result) {
 std::string format_results(const std::vector<TaskResult>& results) {
   std::vector<std::vector<std::string>> rows;
   for (const TaskResult& result : results) {
-    const bool percent = result.metric == "perplexity" || result.metric == "BLEU" || result.metric == "chrF";
-    const auto number = [&](double value) { return fmt::format("{:.{}f}", value, percent ? 2 : 4); };
+    const auto number = [&](double value) { return fmt::format("{:.{}f}", value, result.decimals); };
     rows.push_back(
         {result.task, result.kind, with_commas(result.samples), result.metric, number(result.value),
          result.has_interval ? fmt::format("{} to {}", number(result.low), number(result.high)) : "",

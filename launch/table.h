@@ -26,14 +26,14 @@ struct TaskResult {
   std::string baseline;      // "majority class", "unigram", "copy of the source"; "": none
   double baseline_value = 0;
   bool lower_is_better = false;
+  int decimals = 4;
 };
 
 // Compares the interval with the baseline: "above" or "below" if the interval does not contain the baseline ("better"
 // or "worse" for metrics where lower is better), "not apart" if it does; "" without a baseline or an interval.
 std::string verdict(const TaskResult& result);
 
-// One row per result: task, kind, samples, metric, value, 95 % interval, baseline, verdict. Perplexity, BLEU and chrF
-// have two decimals, other metrics four.
+// One row per result: task, kind, samples, metric, value, 95 % interval, baseline, verdict.
 std::string format_results(const std::vector<TaskResult>& results);
 
 // One row per task, one for all words, and the list of dead tasks.

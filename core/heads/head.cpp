@@ -81,6 +81,23 @@ torch::Tensor tied_cross_entropy(const Tensor& hidden, const Tensor& table, cons
   return TiedCrossEntropy::apply(hidden, table, bias, targets, smoothing, teacher);
 }
 
+Scored score_targets(const Tensor& logits, const std::vector<std::int64_t>& targets,
+                     const std::vector<std::int64_t>& offsets) {
+  const auto loss =
+      to_host_double(at::cross_entropy_loss(logits, to_device(targets, logits), {}, at::Reduction::None, kIgnore));
+  Scored scored{.loss = {}, .count = {}, .predicted = to_host(logits.argmax(1)), .values = {}};
+  for (std::size_t i = 0; i + 1 < offsets.size(); ++i) {
+    double& sum = scored.loss.emplace_back(0);
+    std::int64_t& count = scored.count.emplace_back(0);
+    for (auto at = static_cast<std::size_t>(offsets[i]); at < static_cast<std::size_t>(offsets[i + 1]); ++at) {
+      if (targets[at] == kIgnore) continue;
+      sum += loss[at];
+      ++count;
+    }
+  }
+  return scored;
+}
+
 torch::Tensor to_device(const std::vector<std::int64_t>& values, const Tensor& like) {
   const Tensor host = staging({static_cast<std::int64_t>(values.size())}, torch::kInt64, like.device());
   std::copy(values.begin(), values.end(), host.data_ptr<std::int64_t>());
@@ -119,7 +136,9 @@ std::vector<HeadInput> head_inputs(const Encoder& encoder, const Encoder::Output
                     .tokens = {},
                     .embedding = encoder.embedding(),
                     .segments = Segments::from(std::move(offsets), tokens.device()),
-                    .sample_keys = {}};
+                    .sample_keys = {},
+                    .second = std::vector<std::int64_t>(static_cast<std::size_t>(slice.sequences), 0)};
+    for (std::size_t i = first; i < std::min(last, batch.second.size()); ++i) input.second[i - first] = batch.second[i];
     if (training)
       input.sample_keys.assign(batch.keys.begin() + slice.first_sequence,
                                batch.keys.begin() + static_cast<std::int64_t>(last));

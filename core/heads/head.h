@@ -10,6 +10,9 @@
 #include "core/base/batch.h"
 #include "core/heads/distillation.h"
 #include "core/heads/registry.h"
+#include "core/kinds/samples.h"
+#include "core/kinds/scored.h"
+#include "core/kinds/scorer.h"
 #include "core/model/arena.h"
 #include "core/model/encoder.h"
 #include "core/model/operations.h"
@@ -17,15 +20,6 @@
 #include "core/model/sharing.h"
 
 namespace polyhead {
-
-// Statistics of a task's train split that its head uses.
-struct TrainStatistics {
-  std::vector<double> mean, deviation;  // regression: [outputs]
-  std::vector<double> class_weights;    // classification: [classes]; empty: all 1
-  std::int64_t feature_width = 0;       // width of the input's vectors; 0: the input is tokens
-  bool pairs = false;                   // some samples have a second text
-  bool only_pairs = false;              // all samples have one; false if not known, in runs of earlier versions
-};
 
 // Everything that a head is built from.
 struct HeadSpec {
@@ -50,25 +44,7 @@ struct HeadInput {
   torch::Tensor embedding;     // [vocabulary, dim], the encoder's token table
   Segments segments;
   std::vector<std::uint64_t> sample_keys;  // [sequences] for dropout; empty: no dropout (evaluation)
-};
-
-// Scores against the targets of a slice, with teacher forcing.
-struct Scored {
-  // [sequences] sums of negative log-likelihoods (natural logarithm), without label smoothing, class weights or focal
-  // loss; regression: the training loss
-  std::vector<double> loss;
-  std::vector<std::int64_t> count;      // [sequences] number of scored targets
-  std::vector<std::int64_t> predicted;  // most probable value of every target, in the order of the slice's targets
-  // multilabel: probabilities, [sequences, classes]; regression: values in the units of the data, [sequences, outputs]
-  std::vector<double> values = {};
-};
-
-// Predictions for inputs without targets, one per sequence.
-struct Predicted {
-  std::vector<std::vector<std::int64_t>> ids;  // label | labels with at least kThreshold | tag per token | token per
-                                               // masked position | generated tokens without eos
-  std::vector<double> probability;             // classification: probability of the label
-  std::vector<double> values = {};             // as in Scored; translation: log-probability of the tokens, eos included
+  std::vector<std::int64_t> second;        // [sequences] row of the sequence where its second text begins; 0: none
 };
 
 class Head {
@@ -113,10 +89,11 @@ std::unique_ptr<Head> make_head_of(const HeadSpec& spec) {
   return std::make_unique<T>(spec);
 }
 
-// Registers a head, which tasks of this kind then select by task.NAME.head = `name`. The metrics of an evaluation
-// follow from the kind. Call it before the program runs, as examples/custom_head does. Throws std::logic_error for a
-// name that is empty or already registered.
-void register_head(const std::string& name, Kind kind, HeadMaker make);
+// Registers a head, which tasks of this kind then select by task.NAME.head = `name`.
+// - An evaluation has the metrics of the kind, and `metrics` besides.
+// - Call it before the program runs, as examples/custom_head does.
+// - Throws std::logic_error for a name that is empty or already registered, and as register_metrics().
+void register_head(const std::string& name, Kind kind, HeadMaker make, const std::vector<OwnMetric>& metrics = {});
 
 // Returns the head that spec.options.head names, or the default head of spec.kind; its arena is not finished yet.
 // Throws Error(config) if no head of this kind has the name, and for options out of range.
@@ -144,6 +121,12 @@ std::vector<HeadInput> head_inputs(const Encoder& encoder, const Encoder::Output
 // - The logits are stored once, and their gradient replaces them; those of the teacher exist only during the call.
 torch::Tensor tied_cross_entropy(const torch::Tensor& hidden, const torch::Tensor& table, const torch::Tensor& bias,
                                  const torch::Tensor& targets, double smoothing, const Distillation* teacher = nullptr);
+
+// Returns the scores of targets that are predicted by a softmax over the last dimension.
+// - logits: [targets, values]; targets: [targets], kIgnore where not scored; offsets: [sequences + 1], from 0: the
+//   targets of sequence i are those in [offsets[i], offsets[i + 1]).
+Scored score_targets(const torch::Tensor& logits, const std::vector<std::int64_t>& targets,
+                     const std::vector<std::int64_t>& offsets);
 
 // Copy host values to a tensor on the device of `like` (doubles also get its type), and back.
 torch::Tensor to_device(const std::vector<std::int64_t>& values, const torch::Tensor& like);

@@ -1,16 +1,30 @@
 // Masked language modelling: only the masked rows, one hidden layer, and the encoder's token table as output layer.
 #include "core/heads/masked_lm.h"
 
+#include <algorithm>
+
 #include "core/model/task_attention.h"
 
 namespace polyhead {
 namespace {
 
 // Returns the slice's masked rows, counted from the first token of the slice.
-torch::Tensor masked_rows(const HeadInput& input, const TaskSlice& slice) {
+std::vector<std::int64_t> rows_of(const TaskSlice& slice) {
   std::vector<std::int64_t> rows = slice.masked_rows;
   for (std::int64_t& row : rows) row -= slice.first_token;
-  return to_device(rows, input.states);
+  return rows;
+}
+
+torch::Tensor masked_rows(const HeadInput& input, const TaskSlice& slice) {
+  return to_device(rows_of(slice), input.states);
+}
+
+// Returns which of these rows, in ascending order, belong to each sequence: [sequences + 1], from 0.
+std::vector<std::int64_t> offsets_of(const std::vector<std::int64_t>& rows,
+                                     const std::vector<std::int64_t>& sequences) {
+  std::vector<std::int64_t> offsets;
+  for (const std::int64_t begin : sequences) offsets.push_back(std::ranges::lower_bound(rows, begin) - rows.begin());
+  return offsets;
 }
 
 }  // namespace
@@ -48,35 +62,17 @@ torch::Tensor MaskedLmHead::distilled_loss(const HeadInput& input, const TaskSli
 }
 
 Scored MaskedLmHead::score(const HeadInput& input, const TaskSlice& slice) const {
-  const torch::Tensor logits = outputs(input, slice);
-  const auto loss = to_host_double(
-      at::cross_entropy_loss(logits, to_device(slice.masked_tokens, input.states), {}, at::Reduction::None));
-  Scored scored{.loss = std::vector<double>(static_cast<std::size_t>(slice.sequences)),
-                .count = std::vector<std::int64_t>(static_cast<std::size_t>(slice.sequences)),
-                .predicted = to_host(logits.argmax(1)),
-                .values = {}};
-  std::size_t sequence = 0;
-  for (std::size_t i = 0; i < loss.size(); ++i) {
-    while (slice.masked_rows[i] - slice.first_token >= input.segments.offsets[sequence + 1]) ++sequence;
-    scored.loss[sequence] += loss[i];
-    ++scored.count[sequence];
-  }
-  return scored;
+  return score_targets(outputs(input, slice), slice.masked_tokens, offsets_of(rows_of(slice), input.segments.offsets));
 }
 
 Predicted MaskedLmHead::predict(const HeadInput& input) const {
   const torch::Tensor rows = input.tokens.eq(spec_.mask).nonzero().squeeze(1);
   const auto at = to_host(rows);
   const auto best = to_host(at::addmm(bias_->tensor, hidden(input, rows), input.embedding.t()).argmax(1));
-  Predicted predicted{
-      .ids = std::vector<std::vector<std::int64_t>>(static_cast<std::size_t>(input.segments.sequences())),
-      .probability = {},
-      .values = {}};
-  std::size_t sequence = 0;
-  for (std::size_t i = 0; i < at.size(); ++i) {
-    while (at[i] >= input.segments.offsets[sequence + 1]) ++sequence;
-    predicted.ids[sequence].push_back(best[i]);
-  }
+  const std::vector<std::int64_t> offsets = offsets_of(at, input.segments.offsets);
+  Predicted predicted;
+  for (std::size_t i = 0; i + 1 < offsets.size(); ++i)
+    predicted.ids.emplace_back(best.begin() + offsets[i], best.begin() + offsets[i + 1]);
   return predicted;
 }
 

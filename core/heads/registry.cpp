@@ -15,6 +15,7 @@
 #include "core/heads/regression.h"
 #include "core/heads/tagging.h"
 #include "core/heads/translation.h"
+#include "core/kinds/registry.h"
 
 namespace polyhead {
 namespace {
@@ -44,9 +45,10 @@ std::vector<Entry>& registry() {
 
 }  // namespace
 
-void register_head(const std::string& name, Kind kind, HeadMaker make) {
+void register_head(const std::string& name, Kind kind, HeadMaker make, const std::vector<OwnMetric>& metrics) {
   if (name.empty() || std::ranges::count(registry(), name, &Entry::name) > 0)
     throw std::logic_error(fmt::format("a head cannot be registered as '{}': the name is empty or taken", name));
+  register_metrics(name, kind, metrics);
   registry().push_back({name, kind, make});
 }
 

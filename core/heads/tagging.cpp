@@ -49,23 +49,7 @@ torch::Tensor TaggingHead::distilled_loss(const HeadInput& input, const TaskSlic
 }
 
 Scored TaggingHead::score(const HeadInput& input, const TaskSlice& slice) const {
-  const torch::Tensor out = logits(input);
-  const auto loss = to_host_double(
-      at::cross_entropy_loss(out, to_device(slice.tags, input.states), {}, at::Reduction::None, kIgnore));
-  Scored scored{.loss = {}, .count = {}, .predicted = to_host(out.argmax(1)), .values = {}};
-  for (std::size_t i = 0; i + 1 < input.segments.offsets.size(); ++i) {
-    double sum = 0;
-    std::int64_t count = 0;
-    for (auto token = static_cast<std::size_t>(input.segments.offsets[i]);
-         token < static_cast<std::size_t>(input.segments.offsets[i + 1]); ++token) {
-      if (slice.tags[token] == kIgnore) continue;
-      sum += loss[token];
-      ++count;
-    }
-    scored.loss.push_back(sum);
-    scored.count.push_back(count);
-  }
-  return scored;
+  return score_targets(logits(input), slice.tags, input.segments.offsets);
 }
 
 Predicted TaggingHead::predict(const HeadInput& input) const {

@@ -122,18 +122,7 @@ torch::Tensor TranslationHead::distilled_loss(const HeadInput& input, const Task
 }
 
 Scored TranslationHead::score(const HeadInput& input, const TaskSlice& slice) const {
-  const torch::Tensor logits = outputs(input, slice);
-  const auto loss = to_host_double(
-      at::cross_entropy_loss(logits, to_device(slice.target_tokens, input.states), {}, at::Reduction::None));
-  Scored scored{.loss = {}, .count = {}, .predicted = to_host(logits.argmax(1)), .values = {}};
-  for (std::size_t i = 0; i + 1 < slice.target_offsets.size(); ++i) {
-    double sum = 0;
-    for (std::int64_t at = slice.target_offsets[i]; at < slice.target_offsets[i + 1]; ++at)
-      sum += loss[static_cast<std::size_t>(at)];
-    scored.loss.push_back(sum);
-    scored.count.push_back(slice.target_offsets[i + 1] - slice.target_offsets[i]);
-  }
-  return scored;
+  return score_targets(outputs(input, slice), slice.target_tokens, slice.target_offsets);
 }
 
 Predicted TranslationHead::generate(const HeadInput& input, const SearchOptions& options) const {

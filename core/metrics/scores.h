@@ -8,8 +8,6 @@
 #include <string_view>
 #include <vector>
 
-#include "core/base/kind.h"
-
 namespace polyhead {
 
 // The sums of one task's evaluation.

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/heads/model.h"
+#include "core/kinds/scorer.h"
 #include "core/model/options.h"
 #include "datasets/manifest.h"
 #include "datasets/sampling/packing.h"
@@ -23,6 +24,8 @@ struct TrainedTask {
   MaskingOptions masking;
   TrainStatistics statistics;
   std::string label_type = {};  // the same as in the data set's manifest
+
+  TaskView view() const { return {labels, outputs, head.head}; }
 };
 
 struct ModelDescription {

@@ -7,13 +7,11 @@
 
 namespace polyhead {
 
-// Reads the whole train split if the task's kind, options or input require it. Returns
-// - for regression, means and population deviations (in double, summed in the order of the samples; the deviation of a
-//   constant value is 1);
-// - for classification with balanced weights, the class weights n / (C n_c), where C is the number of classes that
-// occur;
-//   1 for the other classes;
-// - `pairs` and `only_pairs`: whether any sample, and whether every sample, has a second text.
+// Returns the samples of a train split for the functions of a kind. `train` must outlive them.
+TrainSamples samples_of(const SplitReader& train);
+
+// Reads the whole train split if the task's kind, options or input require it. Returns the statistics of its kind
+// (TaskKind::add_statistics), and whether any sample, and whether every sample, has a second text.
 TrainStatistics train_statistics(const TrainedTask& task, const SplitReader& train);
 
 // Throws Error(data) if the split's input has another kind or width than that of train, if it has second texts and no

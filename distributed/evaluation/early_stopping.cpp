@@ -9,7 +9,7 @@
 #include <fmt/ranges.h>
 
 #include "core/base/error.h"
-#include "core/metrics/scores.h"
+#include "core/kinds/registry.h"
 
 namespace polyhead {
 namespace {
@@ -25,11 +25,11 @@ Target target_of(const std::string& best) {
   return {best.substr(0, colon), best.substr(colon + 1)};
 }
 
-void check_metric(const std::string& where, const TaskInfo& task, const std::string& metric) {
-  const std::vector<std::string> known = valid_metrics(task);
-  if (std::ranges::count(known, metric) == 0)
-    throw Error(Exit::config, fmt::format("{}: task {} of kind {} has no metric '{}' on valid; it has {}", where,
-                                          task.name, name_of(task.kind), metric, fmt::join(known, ", ")));
+void check_metric(const std::string& where, const std::string& name, const ValidatedTask& task,
+                  const std::string& metric) {
+  if (std::ranges::count(task.metrics, metric) == 0)
+    throw Error(Exit::config, fmt::format("{}: task {} of kind {} has no metric '{}' on valid; it has {}", where, name,
+                                          name_of(task.kind), metric, fmt::join(task.metrics, ", ")));
 }
 
 // The value with its sign such that higher is better; nullopt where there is none.
@@ -48,37 +48,15 @@ void note(BestValue& best, double value, std::int64_t step) {
 
 }  // namespace
 
-std::vector<std::string> valid_metrics(const TaskInfo& task) {
-  switch (task.kind) {
-    case Kind::classification:
-      return {"loss", "accuracy", "macro_f1", "matthews"};
-    case Kind::tagging:
-      return is_bio(task.labels) ? std::vector<std::string>{"loss", "accuracy", "macro_f1", "entity_f1"}
-                                 : std::vector<std::string>{"loss", "accuracy", "macro_f1"};
-    case Kind::multilabel:
-      return {"loss", "micro_f1", "macro_f1", "average_precision", "subset_accuracy"};
-    case Kind::regression:
-      return {"loss", "mse", "mae", "r2", "pearson", "spearman"};
-    case Kind::masked_lm:
-    case Kind::translation:
-      return {"loss", "perplexity", "accuracy"};
-  }
-  throw Error(Exit::internal, "a kind of task without metrics");
-}
-
-bool lower_is_better(const std::string& metric) {
-  return metric == "loss" || metric == "perplexity" || metric == "mse" || metric == "mae";
-}
-
 bool ValidationOptions::used() const {
   return !best.empty() || std::ranges::any_of(tasks, [](const auto& task) { return task.second.patience > 0; });
 }
 
-void check(const ValidationOptions& options, const std::map<std::string, TaskInfo>& tasks) {
+void check(const ValidationOptions& options, const std::map<std::string, ValidatedTask>& tasks) {
   for (const auto& [name, task] : options.tasks) {
     const auto found = tasks.find(name);
     if (found != tasks.end())
-      check_metric(fmt::format("task.{}.metric", name), found->second, task.metric);
+      check_metric(fmt::format("task.{}.metric", name), name, found->second, task.metric);
     else if (task.patience > 0)
       throw Error(Exit::config, fmt::format("task {} has no valid samples, by which early stopping could tell that it "
                                             "is finished: import some, or give task.{}.patience = 0",
@@ -100,7 +78,7 @@ void check(const ValidationOptions& options, const std::map<std::string, TaskInf
     throw Error(Exit::config, fmt::format("run.best = {}: '{}' is no task of the run with valid samples; these are {}",
                                           options.best, task, fmt::join(names, ", ")));
   }
-  check_metric("run.best", found->second, metric);
+  check_metric("run.best", task, found->second, metric);
 }
 
 std::vector<std::string> take_note(const ValidationOptions& options, const ValidationResults& results,

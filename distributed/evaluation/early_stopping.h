@@ -8,17 +8,18 @@
 #include <string>
 #include <vector>
 
-#include "datasets/manifest.h"
+#include "core/base/kind.h"
 #include "distributed/options.h"
 
 namespace polyhead {
 
-// Returns the metrics that evaluations on valid compute for a task, by its kind and labels. The first is "loss".
-std::vector<std::string> valid_metrics(const TaskInfo& task);
-bool lower_is_better(const std::string& metric);
-
-// Throws Error(config) for an unknown metric or task. tasks: the tasks of the run that have valid samples, by name.
-void check(const ValidationOptions& options, const std::map<std::string, TaskInfo>& tasks);
+// A task of the run that has valid samples.
+struct ValidatedTask {
+  Kind kind = Kind::classification;
+  std::vector<std::string> metrics;  // valid_metrics()
+};
+// Throws Error(config) for an unknown metric or task. tasks: by name.
+void check(const ValidationOptions& options, const std::map<std::string, ValidatedTask>& tasks);
 
 struct BestValue {
   double value = 0;

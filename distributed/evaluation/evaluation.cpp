@@ -6,8 +6,8 @@
 
 #include "core/base/grid.h"
 #include "core/base/progress.h"
+#include "core/kinds/registry.h"
 #include "distributed/description/statistics.h"
-#include "distributed/evaluation/scorer.h"
 
 namespace polyhead {
 namespace {
@@ -34,15 +34,15 @@ std::vector<StoredSample> by_length(const SplitReader& reader, const std::vector
   return order;
 }
 
-// The rows of a sample, in the places of the samples in ascending order.
-void put_rows(const SampleRows& rows, std::size_t place, std::size_t samples, Evaluation& result) {
-  const auto put = [&](std::vector<double>& all, const SampleRow& row) {
+// Puts the rows of a sample into the places of the samples in ascending order. metrics: those that have rows.
+void put_rows(const std::vector<Metric>& metrics, const std::vector<SampleRow>& rows, std::size_t place,
+              std::size_t samples, Evaluation& result) {
+  for (std::size_t i = 0; i < metrics.size(); ++i) {
+    std::vector<double>& all = result.rows[metrics[i].key];
     all.resize(2 * samples);
-    all[2 * place] = row.numerator;
-    all[2 * place + 1] = row.denominator;
-  };
-  put(result.rows, rows.headline);
-  if (rows.accuracy) put(result.accuracy_rows, *rows.accuracy);
+    all[2 * place] = rows[i].numerator;
+    all[2 * place + 1] = rows[i].denominator;
+  }
 }
 
 // Sums over the members of the group.
@@ -60,19 +60,9 @@ void reduce(Sums& sums, Scorer& scorer, const std::string& name, Communicator& g
 
 }  // namespace
 
-std::unique_ptr<Scorer> make_scorer(const ScorerSpec& spec) {
-  switch (spec.task.kind) {
-    case Kind::classification:
-    case Kind::tagging:
-      return make_class_scorer(spec);
-    case Kind::masked_lm:
-    case Kind::translation:
-      return make_token_scorer(spec);
-    case Kind::multilabel:
-    case Kind::regression:
-      return make_table_scorer(spec);
-  }
-  return nullptr;  // there is no other kind
+Baseline train_baseline(const TrainedTask& task, const TokenizerInfo& tokenizer, const SplitReader& train) {
+  const VocabularyView vocabulary{tokenizer.vocab_size, [&](std::int64_t token) { return maskable(tokenizer, token); }};
+  return task_kind(task.kind).baseline(task.view(), vocabulary, samples_of(train));
 }
 
 Evaluation evaluate(const Model& model, const ModelDescription& description, int task, const std::string& split,
@@ -92,7 +82,14 @@ Evaluation evaluate(const Model& model, const ModelDescription& description, int
   const std::vector<std::uint64_t> chosen =
       evaluation_samples(trained.name, split, reader.size(), static_cast<std::uint64_t>(request.samples));
   const std::vector<StoredSample> order = by_length(reader, chosen);
-  const auto scorer = make_scorer({trained, reader, tokenizer, request.generate, request.baseline});
+  const bool generate = request.generate && task_kind(trained.kind).traits().generates;
+  const auto scorer = make_scorer(trained.kind, {.task = trained.view(),
+                                                 .decode = [&](const auto& tokens) { return tokenizer.decode(tokens); },
+                                                 .features = reader.feature_width() > 0,
+                                                 .generate = generate,
+                                                 .baseline = request.baseline});
+  std::vector<Metric> with_rows = metrics_of(trained.kind, trained.view());
+  std::erase_if(with_rows, [](const Metric& metric) { return metric.rows == Metric::Rows::none; });
   Sums sums;
   Evaluation result;
   for (std::size_t begin = static_cast<std::size_t>(group.rank()) * kBatchSamples; begin < order.size();
@@ -117,22 +114,23 @@ Evaluation evaluate(const Model& model, const ModelDescription& description, int
       sums.attention.add(seen);
     }
     Predicted generated;
-    if (trained.kind == Kind::translation && request.generate) generated = head.generate(input, request.search);
+    if (generate) generated = head.generate(input, request.search);
     for (std::size_t i = 0; i < part.size(); ++i) {
       sums.loss += on_grid(scored.loss[i]);
       sums.targets += static_cast<double>(scored.count[i]);
       ++sums.samples;
-      const SampleRows rows = scorer->add({i, part[i], slice, input, scored, generated});
+      const std::vector<SampleRow> rows = scorer->add({i, part[i], slice, input.segments.offsets, scored, generated});
       if (group.size() > 1) continue;
       const auto place = std::ranges::lower_bound(chosen, part[i].index()) - chosen.begin();
-      put_rows(rows, static_cast<std::size_t>(place), chosen.size(), result);
+      put_rows(with_rows, rows, static_cast<std::size_t>(place), chosen.size(), result);
     }
   }
 
   reduce(sums, *scorer, "evaluate." + trained.name, group);
   result.stopped = sums.stopped > 0;
   if (result.stopped) return result;
-  scorer->gather(group);
+  if (const auto bytes = scorer->bytes())
+    scorer->merge(group.all_gather_strings("evaluate." + trained.name + ".rows", *bytes));
   result.samples = static_cast<std::int64_t>(sums.samples);
   result.original_text = scorer->original_text();
   result.attention = sums.attention;

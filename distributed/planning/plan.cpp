@@ -12,6 +12,7 @@
 #include <set>
 
 #include "core/base/error.h"
+#include "core/kinds/registry.h"
 #include "datasets/sampling/sampling.h"
 #include "distributed/step/step_record.h"
 
@@ -117,9 +118,7 @@ double teacher_bytes(const TrainOptions& options, const std::vector<int>& tasks,
 ModelDescription with_stand_ins(ModelDescription description, const Manifest& manifest) {
   for (TrainedTask& task : description.tasks) {
     task.statistics.feature_width = static_cast<std::int64_t>(manifest.task(task.name).features);
-    if (task.kind != Kind::regression) continue;
-    task.statistics.mean.assign(std::max<std::size_t>(1, task.outputs.size()), 0);
-    task.statistics.deviation.assign(task.statistics.mean.size(), 1);
+    task_kind(task.kind).add_statistics(task.view(), task.head, {}, task.statistics);
   }
   return description;
 }

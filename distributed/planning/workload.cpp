@@ -1,4 +1,5 @@
-// Counts multiplications of matrices and what autograd keeps, by the shapes of encoder and heads.
+// Counts multiplications of matrices and what autograd keeps, by the shapes of the encoder; heads are counted by their
+// kinds.
 #include "distributed/planning/workload.h"
 
 #include <fmt/format.h>
@@ -7,17 +8,13 @@
 #include <filesystem>
 
 #include "core/base/error.h"
+#include "core/kinds/registry.h"
 #include "core/model/sharing.h"
 
 namespace polyhead {
 namespace {
 
 constexpr double kUnknownLength = 32;
-
-// Of one sample: multiply-adds of the forward pass, and elements kept for backward.
-struct Size {
-  double multiplications = 0, kept = 0;
-};
 
 // Of a word, what encoder.share keeps besides: inner layers, and what each gate or product reads and writes. The
 // experts of mmoe are the plain feed-forward in parts.
@@ -34,7 +31,7 @@ double sharing_kept(const EncoderOptions& e) {
   return blocks * (2 * d + 2 * (experts + task_experts) + ffn + 3 * own) + (blocks - 1) * (10 * d + 2 * ffn + own);
 }
 
-Size encoder_size(const EncoderOptions& e, const AttentionOptions& attention, double length, double features,
+Work encoder_work(const EncoderOptions& e, const AttentionOptions& attention, double length, double features,
                   double tasks) {
   const auto d = static_cast<double>(e.dim), ffn = static_cast<double>(e.ffn), layers = static_cast<double>(e.layers),
              heads = static_cast<double>(e.heads), slots = (tasks + 1) * static_cast<double>(attention.heads);
@@ -47,32 +44,6 @@ Size encoder_size(const EncoderOptions& e, const AttentionOptions& attention, do
       length * (layers * block * again + sharing_work(e) * again + features * d + (learned ? d * d + slots * d : 0)),
       length *
           (2 * d + 2 * slots + (e.activation_checkpointing ? layers * d + inside : layers * inside + sharing_kept(e)))};
-}
-
-Size head_size(const TrainOptions& options, const TaskInfo& task, const TaskOptions& own, double vocabulary,
-               double input, double target) {
-  const auto d = static_cast<double>(options.encoder.dim), ffn = static_cast<double>(options.encoder.ffn),
-             heads = static_cast<double>(options.encoder.heads), layers = static_cast<double>(own.head.decoder_layers),
-             classes = static_cast<double>(std::max(task.labels.size(), task.outputs.size()));
-  switch (task.kind) {
-    case Kind::tagging:
-      return {input * (d * d + d * classes), input * (3 * d + 2 * classes)};
-    case Kind::masked_lm: {
-      const double masked = own.masking.share * input;
-      return {masked * (2 * d * d + d * vocabulary), masked * (6 * d + 2 * vocabulary)};
-    }
-    case Kind::translation: {
-      const double block = 6 * d * d + 2 * d * ffn + 2 * (target + input) * d;
-      return {layers * (target * block + input * 2 * d * d) + target * d * vocabulary,
-              target * (layers * (16 * d + 2 * ffn + heads * (target + input)) + 3 * d + 2 * vocabulary) +
-                  input * layers * 3 * d};
-    }
-    case Kind::classification:
-    case Kind::multilabel:
-    case Kind::regression:
-      return {input * d * d + d * d + d * classes, input * d + 3 * d + 2 * classes};
-  }
-  return {};
 }
 
 }  // namespace
@@ -109,15 +80,21 @@ std::vector<TaskWork> work_of(const TrainOptions& options, const Manifest& manif
     TaskWork work;
     work.samples = taken[i] * samples / static_cast<double>(options.steps);
     work.input_tokens = train.input_tokens ? static_cast<double>(train.input_tokens) / samples : kUnknownLength;
-    if (task.kind == Kind::translation)
+    if (task_kind(task.kind).traits().generates)
       work.target_tokens = train.target_tokens ? static_cast<double>(train.target_tokens) / samples : work.input_tokens;
     const auto encoder_of = [&](const EncoderOptions& encoder) {
-      return encoder_size(encoder, options.attention, work.input_tokens, static_cast<double>(task.features),
+      return encoder_work(encoder, options.attention, work.input_tokens, static_cast<double>(task.features),
                           static_cast<double>(options.tasks.size()));
     };
-    const Size encoder = encoder_of(options.encoder);
-    const Size head = head_size(options, task, own, static_cast<double>(manifest.tokenizer.vocab_size),
-                                work.input_tokens, work.target_tokens);
+    const Work encoder = encoder_of(options.encoder);
+    const Work head =
+        task_kind(task.kind).work({.encoder = options.encoder,
+                                   .head = own.head,
+                                   .vocabulary = static_cast<double>(manifest.tokenizer.vocab_size),
+                                   .classes = static_cast<double>(std::max(task.labels.size(), task.outputs.size())),
+                                   .input = work.input_tokens,
+                                   .target = work.target_tokens,
+                                   .masked = own.masking.share * work.input_tokens});
     // Backward has two products for each of forward's; a teacher, taken to be as large, reads forward once.
     const double passes = own.teacher.run_dir.empty() ? 3 : 4;
     work.operations = 2 * passes * (encoder.multiplications + head.multiplications);

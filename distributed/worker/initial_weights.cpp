@@ -12,6 +12,7 @@
 #include "core/base/hash.h"
 #include "core/base/names.h"
 #include "core/base/safetensors.h"
+#include "core/kinds/registry.h"
 #include "distributed/checkpoint/load.h"
 #include "distributed/checkpoint/store.h"
 
@@ -178,9 +179,8 @@ std::string why_fresh(const TrainedTask& here, const TrainedTask& there) {
   if (here.labels != there.labels) return "its labels differ";
   if (here.outputs != there.outputs) return "its outputs differ";
   if (here.head.head != there.head.head || here.head.own != there.head.own) return "its head differs";
-  if (here.kind == Kind::translation && here.head.decoder_layers != there.head.decoder_layers)
-    return "its decoder_layers differ";
-  return "";
+  const std::string option = task_kind(here.kind).shape_difference(here.head, there.head);
+  return option.empty() ? "" : fmt::format("its {} differ", option);
 }
 
 void resolve_initial_weights(InitialWeights& initial, const ModelDescription& here) {

@@ -1,5 +1,7 @@
 #include "ordinal.h"
 
+#include <cstdlib>
+
 #include "core/base/error.h"
 
 using namespace polyhead;
@@ -51,4 +53,9 @@ Predicted OrdinalHead::predict(const HeadInput& input) const {
   Predicted predicted{.ids = {}, .probability = to_host_double(log_p.exp()), .values = {}};
   for (const std::int64_t id : to_host(label)) predicted.ids.push_back({id});
   return predicted;
+}
+
+SampleRow grade_distance(const ScoredSample& sample) {
+  const std::int64_t label = sample.slice.labels[sample.index], predicted = sample.scored.predicted[sample.index];
+  return {static_cast<double>(std::abs(predicted - label)), 1};
 }

@@ -20,3 +20,7 @@ class OrdinalHead : public polyhead::PooledHead {
   polyhead::Parameter *first_, *gaps_ = nullptr;  // t_1: [1]; t_{k+1} - t_k = softplus(gap_k): [classes - 2]
   bool probit_ = false;
 };
+
+// Returns the number of grades between the label and the predicted label of a sample. Its mean is a metric that tells
+// a near miss from a far one.
+polyhead::SampleRow grade_distance(const polyhead::ScoredSample& sample);

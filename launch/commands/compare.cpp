@@ -16,6 +16,7 @@
 #include "core/base/files.h"
 #include "core/base/hash.h"
 #include "core/base/names.h"
+#include "core/kinds/registry.h"
 #include "core/model/device.h"
 #include "distributed/checkpoint/trained.h"
 #include "distributed/evaluation/evaluation.h"
@@ -258,11 +259,15 @@ bool train_runs(const Plan& plan, const std::string& launcher) {
 
 using Rows = std::map<std::string, std::vector<double>>;  // by task
 
+Metric headline_of(const TaskInfo& task) {
+  return headline(task.kind, {task.labels, task.outputs});
+}
+
 // Returns a hash of everything that an evaluation depends on.
 std::string evaluation_key(const Status& status, const Run& run, const Manifest& manifest, const std::string& split) {
   std::string content = fmt::format("{} {} {}\n", status.parameter_hash, split, manifest.tokenizer.sha256);
   for (const std::string& task : run.tasks)
-    if (is_bio(manifest.task(task).labels))
+    if (headline_of(manifest.task(task)).key == "entity_f1")
       content += fmt::format("{} entity_f1\n", task);  // earlier versions had rows of accuracy
   for (const std::string& task : run.tasks)
     for (const ShardInfo& shard : manifest.task(task).splits.at(split).shards)
@@ -299,7 +304,8 @@ std::optional<Rows> evaluate_run(const Run& run, const Manifest& manifest, const
     Evaluation evaluation =
         evaluate(*trained.model, trained.description, index, split, reader, *trained.tokenizer, request, world);
     if (evaluation.stopped) return std::nullopt;
-    rows[info.name] = std::move(evaluation.rows);
+    const TrainedTask& task = trained.description.tasks[static_cast<std::size_t>(index)];
+    rows[info.name] = std::move(evaluation.rows.at(headline(task.kind, task.view()).key));
   }
   write_file_atomically(file, nlohmann::json{{"key", key}, {"rows", rows}}.dump() + "\n");
   return rows;
@@ -374,7 +380,7 @@ int run_compare(const Config& config, Communicator& world) {
   std::vector<SeedRows> tasks;
   for (const TaskInfo& info : manifest.tasks) {
     if (!plan.of_first.contains(info.name)) continue;
-    SeedRows task{info.name, info.kind, {}, {}, is_bio(info.labels)};
+    SeedRows task{info.name, info.kind, headline_of(info), {}, {}};
     for (const std::size_t run : plan.of_first.at(info.name)) task.first.push_back(rows[run].at(info.name));
     for (const std::size_t run : plan.of_second.at(info.name)) task.second.push_back(rows[run].at(info.name));
     tasks.push_back(std::move(task));

@@ -7,10 +7,11 @@
 #include <nlohmann/json.hpp>
 
 #include "core/base/error.h"
+#include "core/kinds/registry.h"
+#include "core/metrics/scores.h"
 #include "datasets/import/unknown_tokens.h"
 #include "distributed/evaluation/evaluation.h"
 #include "launch/commands/commands.h"
-#include "launch/headline.h"
 #include "launch/say.h"
 #include "launch/table.h"
 
@@ -33,52 +34,41 @@ const TaskInfo& same_task(const Manifest& manifest, const TrainedTask& trained, 
   return info;
 }
 
-Headline headline_of(const TrainedTask& task) {
-  return headline(task.kind, is_bio(task.labels));
-}
+// The evaluation of a task as a line of JSON and as rows of the table: one for each metric that is shown there.
+struct ShownEvaluation {
+  nlohmann::json json;
+  std::vector<TaskResult> rows;
+};
 
-// accuracy: the interval of the accuracy, if that is not the primary metric.
-std::vector<TaskResult> rows_of(const TrainedTask& task, const Evaluation& evaluation, const Interval& interval,
-                                const Interval& accuracy) {
-  const auto& metrics = evaluation.metrics;
-  TaskResult row;
-  row.task = task.name;
-  row.kind = name_of(task.kind);
-  row.samples = evaluation.samples;
-  row.has_interval = true;
-  row.low = interval.low;
-  row.high = interval.high;
-  const Headline first = headline_of(task);
-  row.metric = first.name;
-  row.value = metrics.at(first.key);
-  row.baseline = first.baseline;
-  row.baseline_value = metrics.at(first.baseline_key);
-  row.lower_is_better = first.lower_is_better;
-  std::vector<TaskResult> rows = {row};
-  // Adds metrics without an interval, and without a baseline if there is no value for its key.
-  const auto add = [&](const char* key, const char* name, const std::string& baseline_key, const char* baseline) {
-    if (!metrics.contains(key)) return;
-    TaskResult more = row;
-    more.metric = name;
-    more.value = metrics.at(key);
-    more.has_interval = false;
-    const auto found = metrics.find(baseline_key);
-    more.baseline = found == metrics.end() ? "" : baseline;
-    more.baseline_value = found == metrics.end() ? 0 : found->second;
-    rows.push_back(more);
-  };
-  if (first.key == std::string("entity_f1")) {
-    add("accuracy", "accuracy", "majority", "majority class");
-    rows.back().has_interval = true;
-    rows.back().low = accuracy.low;
-    rows.back().high = accuracy.high;
+ShownEvaluation show(const TrainedTask& task, const Evaluation& evaluation) {
+  ShownEvaluation shown{evaluation.metrics, {}};
+  shown.json["samples"] = evaluation.samples;
+  for (const Metric& metric : metrics_of(task.kind, task.view())) {
+    const auto value = evaluation.metrics.find(metric.key);
+    if (metric.name.empty() || value == evaluation.metrics.end()) continue;
+    TaskResult& row = shown.rows.emplace_back();
+    row.task = task.name;
+    row.kind = name_of(task.kind);
+    row.samples = evaluation.samples;
+    row.metric = metric.name;
+    row.value = value->second;
+    row.lower_is_better = metric.lower_is_better;
+    row.decimals = metric.decimals;
+    if (const auto found = evaluation.metrics.find(metric.baseline_key); found != evaluation.metrics.end()) {
+      row.baseline = metric.baseline;
+      row.baseline_value = found->second;
+    }
+    if (metric.rows == Metric::Rows::none) continue;
+    const auto rows = evaluation.rows.find(metric.key);
+    const Interval interval = bootstrap_interval(rows == evaluation.rows.end() ? std::vector<double>() : rows->second,
+                                                 kDraws, kDrawSeed, metric.rows == Metric::Rows::logarithm);
+    row.has_interval = true;
+    row.low = interval.low;
+    row.high = interval.high;
+    shown.json[metric.key + "_low"] = interval.low;
+    shown.json[metric.key + "_high"] = interval.high;
   }
-  add("chrf", "chrF", "copy_chrf", "copy of the source");
-  add("bleu", "BLEU", "copy_bleu", "copy of the source");
-  add("average_precision", "average precision", "prior_average_precision", "prior");
-  add("pearson", "Pearson", "", "");
-  add("spearman", "Spearman", "", "");
-  return rows;
+  return shown;
 }
 
 // Warns on stderr if many tokens of the evaluated samples are unknown.
@@ -139,16 +129,10 @@ int run_evaluate(const Config& config, Communicator& world) {
         evaluate(*trained.model, trained.description, index, split, reader, *trained.tokenizer, request, world);
     attention[index] = evaluation.attention;
     warn_of_unknown(info, split, reader, trained, static_cast<std::uint64_t>(request.samples));
-    const Headline first = headline_of(task);
-    const Interval interval = bootstrap_interval(evaluation.rows, kDraws, kDrawSeed, first.exponential);
-    const Interval accuracy = bootstrap_interval(evaluation.accuracy_rows, kDraws, kDrawSeed, false);
-    nlohmann::json& out = tasks[task.name] = evaluation.metrics;
-    out["samples"] = evaluation.samples;
-    out[std::string(first.key) + "_low"] = interval.low;
-    out[std::string(first.key) + "_high"] = interval.high;
-    if (!evaluation.accuracy_rows.empty()) out["accuracy_low"] = accuracy.low, out["accuracy_high"] = accuracy.high;
-    for (const TaskResult& row : rows_of(task, evaluation, interval, accuracy)) rows.push_back(row);
-    if (!evaluation.original_text && (task.kind == Kind::translation || task.kind == Kind::tagging))
+    ShownEvaluation shown = show(task, evaluation);
+    tasks[task.name] = std::move(shown.json);
+    for (TaskResult& row : shown.rows) rows.push_back(std::move(row));
+    if (!evaluation.original_text && task_kind(task.kind).traits().original_text)
       notes += fmt::format("{}: the data set keeps no original text of {}: scored against the decoded tokens\n",
                            task.name, split);
   }

@@ -5,6 +5,7 @@
 #include <cstdio>
 
 #include "core/base/error.h"
+#include "core/kinds/registry.h"
 #include "core/model/device.h"
 #include "launch/commands/commands.h"
 #include "launch/effects.h"
@@ -99,10 +100,8 @@ TrainedModel load_run(std::string_view command, const Config& config, const std:
     say("polyhead {}: note: {}\n", command, note);
   for (const std::string& warning : trained.warnings)
     say("polyhead {}: a checkpoint is passed over: {}\n", command, warning);
-  const auto is_translation = [&](const auto& head) {
-    return trained.description.tasks[static_cast<std::size_t>(head.first)].kind == Kind::translation;
-  };
-  if (config.integer("beam") > 1 && std::ranges::none_of(trained.model->heads(), is_translation))
+  const auto generates = [&](const auto& head) { return task_kind(head.second->spec().kind).traits().generates; };
+  if (config.integer("beam") > 1 && std::ranges::none_of(trained.model->heads(), generates))
     throw Error(Exit::usage, fmt::format("--beam {}: it has no effect without a task of kind translation; leave it out",
                                          config.integer("beam")));
   return trained;

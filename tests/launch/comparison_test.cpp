@@ -4,6 +4,7 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "core/kinds/registry.h"
 #include "tests/launch/helpers.h"
 
 namespace polyhead {
@@ -16,10 +17,15 @@ std::vector<std::vector<double>> constant(double value) {
   return {{2 * value, 2}, {value, 1}};
 }
 
+SeedRows rows(const std::string& task, Kind kind, double first, double second,
+              const std::vector<std::string>& labels = {}) {
+  const std::vector<std::string> outputs;
+  return {task, kind, headline(kind, {labels, outputs}), constant(first), constant(second)};
+}
+
 TEST(Comparison, LowerIsBetterTurnsTheSign) {
-  const std::vector<SeedRows> tasks = {{"a", Kind::classification, constant(0.5), constant(0.6)},
-                                       {"b", Kind::regression, constant(2), constant(2.5)},
-                                       {"c", Kind::translation, constant(4), constant(3)}};
+  const std::vector<SeedRows> tasks = {rows("a", Kind::classification, 0.5, 0.6), rows("b", Kind::regression, 2, 2.5),
+                                       rows("c", Kind::translation, 4, 3)};
   Comparison found = compare_systems(tasks, 100);
   found.first = "single", found.second = "joint";
   ASSERT_EQ(found.tasks.size(), 3U);
@@ -47,14 +53,13 @@ TEST(Comparison, DeltaMIsThatOfThePapers) {
   const std::vector<bool> higher = {true, true, false, false, false, false, true, true, true};
   std::vector<SeedRows> tasks;
   for (std::size_t i = 0; i < single.size(); ++i)
-    tasks.push_back({std::to_string(i), higher[i] ? Kind::classification : Kind::regression, constant(single[i]),
-                     constant(joint[i])});
+    tasks.push_back(rows(std::to_string(i), higher[i] ? Kind::classification : Kind::regression, single[i], joint[i]));
   EXPECT_NEAR(-100 * compare_systems(tasks, 100).delta_m, 5.59, 0.01);
 }
 
 TEST(Comparison, TaskOfEntitiesIsComparedByTheirF1) {
-  std::vector<SeedRows> tasks = {{"a", Kind::tagging, constant(0.5), constant(0.6), true},
-                                 {"b", Kind::tagging, constant(0.5), constant(0.6), false}};
+  std::vector<SeedRows> tasks = {rows("a", Kind::tagging, 0.5, 0.6, {"B-x", "I-x", "O"}),
+                                 rows("b", Kind::tagging, 0.5, 0.6, {"x", "y"})};
   const Comparison found = compare_systems(tasks, 100);
   EXPECT_EQ(found.tasks[0].metric, "entity F1");
   EXPECT_EQ(found.tasks[1].metric, "accuracy");
@@ -62,7 +67,7 @@ TEST(Comparison, TaskOfEntitiesIsComparedByTheirF1) {
 }
 
 TEST(Comparison, ATaskThatTheFirstCannotDoHasNoRelativeDifference) {
-  const std::vector<SeedRows> none = {{"a", Kind::multilabel, constant(0), constant(0.5)}};
+  const std::vector<SeedRows> none = {rows("a", Kind::multilabel, 0, 0.5)};
   Comparison found = compare_systems(none, 100);
   found.first = "single", found.second = "joint";
   EXPECT_TRUE(std::isnan(found.delta_m));
@@ -71,7 +76,7 @@ TEST(Comparison, ATaskThatTheFirstCannotDoHasNoRelativeDifference) {
   expect_contains(text, "without a relative difference, as single has 0: a");
   expect_contains(text, "worst drop: none");
   EXPECT_EQ(text.find("Δm"), std::string::npos);
-  const std::vector<SeedRows> two = {none[0], {"b", Kind::classification, constant(0.5), constant(0.4)}};
+  const std::vector<SeedRows> two = {none[0], rows("b", Kind::classification, 0.5, 0.4)};
   EXPECT_NEAR(compare_systems(two, 100).delta_m, -0.2, 1e-12) << "of the others";
 }
 

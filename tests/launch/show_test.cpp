@@ -62,7 +62,8 @@ TEST(Table, Results) {
                                             .metric = "chrF",
                                             .value = 36.123,
                                             .baseline = "copy of the source",
-                                            .baseline_value = 36}});
+                                            .baseline_value = 36,
+                                            .decimals = 2}});
   EXPECT_EQ(
       text,
       "task     kind            samples  metric     value     95 % interval  baseline                    verdict\n"

@@ -5,6 +5,7 @@
 
 #include <cmath>
 
+#include "core/kinds/registry.h"
 #include "tests/launch/helpers.h"
 
 namespace polyhead {
@@ -71,13 +72,9 @@ TEST(Validation, TheBestStepIsThatOfAMetricOrOfTheMean) {
 
 TEST(Validation, ErrorsNameTheMetricAndThoseThereAre) {
   const auto task = [](const std::string& name, Kind kind, const std::vector<std::string>& labels = {}) {
-    TaskInfo info;
-    info.name = name;
-    info.kind = kind;
-    info.labels = labels;
-    return std::pair(name, info);
+    return std::pair(name, ValidatedTask{kind, valid_metrics(kind, {labels, {}})});
   };
-  using Tasks = std::map<std::string, TaskInfo>;
+  using Tasks = std::map<std::string, ValidatedTask>;
   const Tasks kinds = {task("a", Kind::masked_lm), task("b", Kind::classification)};
   const auto error = [&](const ValidationOptions& given, const Tasks& of) {
     return error_of(Exit::config, [&] { check(given, of); });

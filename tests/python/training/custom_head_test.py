@@ -113,6 +113,38 @@ def test_losses_follow_from_the_model(link, ordinal, grades, tmp_path):
     assert low - 1e-3 <= loss <= high + 1e-3 and high - low < 0.75 * low
 
 
+def test_a_metric_of_the_head_is_shown_wherever_metrics_are(ordinal, grades, tmp_path):
+    """The mean number of grades between label and prediction, computed from what predict says."""
+    folder = tmp_path / "run"
+    call(ordinal, "train", *SHORT, "--run.steps", 60, "--run.eval_every", 20, "--run.best", "grades:grade_distance", "--task.grades.metric", "grade_distance",
+         "--task.grades.patience", 9, "--run.keep", 9, "--data", grades, "--run-dir", folder)
+
+    def distances(split, checkpoint):
+        raw = grades.parent / "raw" / f"grades.{split}.jsonl"
+        out = call(ordinal, "predict", "--run-dir", folder, "--task", "grades", "--threads", 1, "--checkpoint", checkpoint, "--in", raw)
+        true = [int(json.loads(line)["label"]) for line in raw.read_text().splitlines()]
+        return np.array([abs(int(json.loads(line)["prediction"]["label"]) - label) for line, label in zip(out.splitlines(), true, strict=True)])
+
+    evaluations = {line["step"]: line["metrics"] for line in map(json.loads, (folder / "metrics.jsonl").read_text().splitlines())
+                   if line["kind"] == "eval" and line["task"] == "grades"}
+    assert sorted(evaluations) == [20, 40, 60]
+    of_valid = {step: metrics["grade_distance"] for step, metrics in evaluations.items()}
+    best = min(of_valid, key=of_valid.get)  # lower is better; of equal values the first
+    assert (folder / "checkpoints" / "best").read_text() == f"step-{best:06}\n"
+    assert of_valid[best] == pytest.approx(distances("valid", "best").mean(), abs=1e-12)
+
+    words = ["evaluate", "--run-dir", folder, "--split", "test", "--threads", 1]
+    result = json.loads(call(ordinal, *words, "--json"))["tasks"]
+    distance = distances("test", "latest")
+    assert distance.max() > 1  # else it would be the error rate
+    assert result["grades"]["grade_distance"] == pytest.approx(distance.mean(), abs=1e-12)
+    spread = 1.96 * distance.std() / np.sqrt(len(distance))
+    for end, sign in (("low", -1), ("high", 1)):
+        assert result["grades"][f"grade_distance_{end}"] == pytest.approx(distance.mean() + sign * spread, abs=0.3 * spread)
+    assert "grade_distance" not in result["grades-plain"] and "accuracy" in result["grades"]
+    assert "distance in grades" in call(ordinal, *words)
+
+
 def test_resumes_bitwise(ordinal, grades, tmp_path):
     words = [ordinal, "train", *SHORT, "--run.steps", 12, "--data", grades]
     call(*words, "--run-dir", tmp_path / "whole")
@@ -135,6 +167,8 @@ def test_a_program_without_the_head(grades, trained, tmp_path):
     (["--task.grades.head_options", "link=logit, link=probit"], ["link is given twice"]),
     (["--task.grades.head_options", "lnk=probit"], ["task.grades.head_options", "no option lnk", "it has link"]),
     (["--task.grades.head_options", "link=cauchy"], ["task.grades.head_options: link = cauchy", "logit or probit"]),
+    (["--task.grades-plain.metric", "grade_distance"], ["task.grades-plain.metric", "no metric 'grade_distance'", "it has loss, accuracy, macro_f1, matthews"]),
+    (["--task.grades.metric", "grade_distanze"], ["task.grades.metric", "it has loss, accuracy, macro_f1, matthews, grade_distance"]),
     (["--task.grades-plain.head_options", "link=logit"], ["task.grades-plain.head_options", "no effect without task.grades-plain.head"]),
 ])
 def test_wrong_options(options, says, ordinal, grades, tmp_path, monkeypatch):
