@@ -5,6 +5,7 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
+#include "core/metrics/answers.h"
 #include "core/metrics/scores.h"
 
 namespace {
@@ -33,6 +34,15 @@ json score_texts(const json& request) {
     tokens.push_back(polyhead::tokenize_13a(hypothesis));
   }
   return {{"bleu", polyhead::bleu(bleu)}, {"chrf", polyhead::chrf(chrf)}, {"tokens", tokens}};
+}
+
+json score_answers(const json& request) {
+  std::vector<std::string> references;
+  for (const json& reference : request.at("answers"))
+    references.push_back(from_hex_bytes(reference.get<std::string>()));
+  const polyhead::AnswerScore score =
+      polyhead::score_answer(from_hex_bytes(request.at("answer").get<std::string>()), references);
+  return {{"exact_match", score.exact_match}, {"f1", score.f1}};
 }
 
 json score_classes(const json& request) {
@@ -97,6 +107,7 @@ json score(const json& request) {
   if (request.contains("classes")) return score_classes(request);
   if (request.contains("labels")) return score_labels(request);
   if (request.contains("values")) return score_values(request);
+  if (request.contains("answer")) return score_answers(request);
   return score_texts(request);
 }
 

@@ -1,10 +1,13 @@
 """The metrics equal those of scikit-learn, scipy, sacrebleu and seqeval, on random and realistic cases (through
 tests/tools/score.cpp)."""
 
+import collections
 import json
 import math
 import os
 import random
+import re
+import string
 import subprocess
 import warnings
 from pathlib import Path
@@ -130,6 +133,42 @@ def test_bytes_that_are_not_utf8():
 
 def test_no_text_at_all():
     assert score([{"hypotheses": [], "references": []}]) == [{"bleu": 0, "chrf": 0, "tokens": []}]
+
+
+def squad_words(text):
+    """A transcription of normalize_answer of SQuAD's evaluation script."""
+    text = "".join(c for c in text.lower() if c not in string.punctuation)
+    return re.sub(r"\b(a|an|the)\b", " ", text).split()
+
+
+def squad_f1(answer, reference):
+    """compute_f1 of the script for SQuAD 2.0, of words."""
+    common = sum((collections.Counter(answer) & collections.Counter(reference)).values())
+    if not answer or not reference:
+        return float(answer == reference)
+    if common == 0:
+        return 0.0
+    precision, recall = common / len(answer), common / len(reference)
+    return 2 * precision * recall / (precision + recall)
+
+
+def test_answers_as_the_script_of_squad_scores_them():
+    rng = random.Random(8)
+    pieces = ["a", "an", "the", "The", "AN", "A.", "(the)", "the-end", "theatre", "x_a", "Éa", "a\u0301", "日本", "a日", "²a", "É", "İstanbul", "ÄÖ",
+              "n't", "$5,000", "1990s", "U.S.", "—", "…", "\u00a0", "\u2003", "\t", "\u001c", "«", "the\u200b", "ﬁ", "ß", "ǅ", "", "New", "York", "new york"]
+
+    def text():
+        return rng.choice(["", " "]).join(rng.choice(pieces) + rng.choice([" ", "", ", "]) for _ in range(rng.randrange(6)))
+
+    cases = [("the Norman", ["Normans"]), ("The", ["a"]), ("", [""]), ("the cat", ["cat!", "dog"]), ("in the late 1990s", ["late 1990s", "1990s"]),
+             ("b b c", ["b c c"]), ("nothing", ["else"]), ("x", [])]
+    cases += [(text(), [text() for _ in range(rng.randrange(1, 4))]) for _ in range(3000)]
+    cases += [(" ".join(rng.sample(words, min(len(words), 4))), [" ".join(words)]) for words in (sentence.split() for sentence in SENTENCES)]
+    given = [{"answer": answer.encode().hex(), "answers": [r.encode().hex() for r in references]} for answer, references in cases]
+    for (answer, references), mine in zip(cases, score(given), strict=True):
+        words = squad_words(answer)
+        assert mine["exact_match"] == max((float(words == squad_words(r)) for r in references), default=0), (answer, references)
+        assert mine["f1"] == pytest.approx(max((squad_f1(words, squad_words(r)) for r in references), default=0), abs=1e-12), (answer, references)
 
 
 def test_classification():
