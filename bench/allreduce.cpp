@@ -13,6 +13,8 @@
 #include <vector>
 
 #include "distributed/communicator/communicator.h"
+#include "distributed/communicator/local/local.h"
+#include "distributed/communicator/mpi/mpi.h"
 
 namespace {
 

@@ -14,6 +14,8 @@
 
 #include "core/model/encoder.h"
 #include "distributed/communicator/communicator.h"
+#include "distributed/communicator/local/local.h"
+#include "distributed/communicator/mpi/mpi.h"
 
 namespace {
 

@@ -25,6 +25,7 @@
 #include "distributed/checkpoint/preflight.h"
 #include "distributed/checkpoint/resume.h"
 #include "distributed/checkpoint/saver.h"
+#include "distributed/communicator/nccl/nccl.h"
 #include "distributed/communicator/timeline.h"
 #include "distributed/evaluation/validate.h"
 #include "distributed/planning/workload.h"

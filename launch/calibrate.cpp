@@ -15,6 +15,7 @@
 #include <thread>
 
 #include "core/base/error.h"
+#include "distributed/communicator/local/local.h"
 #include "distributed/trainer.h"
 #include "launch/launcher.h"
 

@@ -9,6 +9,8 @@
 #include <cstdlib>
 
 #include "core/base/error.h"
+#include "distributed/communicator/local/local.h"
+#include "distributed/communicator/mpi/mpi.h"
 
 namespace polyhead {
 namespace {

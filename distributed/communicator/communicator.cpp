@@ -4,8 +4,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cstring>
-#include <new>
 #include <type_traits>
 
 #include "core/base/counter_random.h"
@@ -16,17 +14,6 @@ namespace polyhead {
 namespace {
 
 constexpr std::size_t kRecords = 256;
-
-class PlainBuffer : public SharedBuffer {
- public:
-  explicit PlainBuffer(std::size_t bytes) : SharedBuffer(::operator new(bytes, kAlign), bytes, false) {
-    std::memset(data(), 0, bytes);
-  }
-  ~PlainBuffer() override { ::operator delete(data(), kAlign); }
-
- private:
-  static constexpr std::align_val_t kAlign{64};
-};
 
 }  // namespace
 
@@ -43,10 +30,6 @@ std::size_t size_of(DType type) {
       return 8;
   }
   throw Error(Exit::internal, fmt::format("unknown element type {}", static_cast<int>(type)));
-}
-
-std::unique_ptr<SharedBuffer> make_plain_buffer(std::size_t bytes) {
-  return std::make_unique<PlainBuffer>(bytes);
 }
 
 std::deque<CollectiveRecord> Communicator::record() const {
@@ -95,7 +78,7 @@ void Communicator::all_reduce(std::string_view name, std::span<const Range> rang
   });
 }
 
-void Communicator::do_all_reduce_ranges(std::span<const Range> ranges, DType type, Reduce reduce) {
+void Backend::do_all_reduce_ranges(std::span<const Range> ranges, DType type, Reduce reduce) {
   for (const Range& range : ranges) do_all_reduce(range.data, range.count, type, reduce);
 }
 

@@ -1,5 +1,5 @@
-// A group of workers and its collectives. There are three backends: local (a world of one), mpi, and nccl, which uses
-// NCCL for device memory and another backend for host memory. A world of one is an ordinary group.
+// A group of workers and its collectives. Each backend is a folder next to this file, whose header has the function that
+// makes its groups. A world of one is an ordinary group.
 //
 // Every collective has a name and goes through one function, which numbers it and records its times in the process's
 // timeline. The watchdog, traces and messages about mismatches read that record. All members of a group must call the
@@ -60,16 +60,40 @@ class SharedBuffer {
   bool shared_;
 };
 
-class Communicator {
- public:
-  virtual ~Communicator() = default;
-  Communicator(const Communicator&) = delete;
-  Communicator& operator=(const Communicator&) = delete;
+class Communicator;
 
+// The functions that a backend implements. Those of Communicator with the same names check their arguments, record the
+// call and then call these. A backend that uses another one calls these of the other group, so that a call is recorded
+// once.
+class Backend {
+ public:
+  virtual ~Backend() = default;
+  Backend(const Backend&) = delete;
+  Backend& operator=(const Backend&) = delete;
+
+  virtual void do_all_reduce(void* data, std::size_t count, DType type, Reduce reduce) = 0;
+  virtual void do_broadcast(void* data, std::size_t count, DType type, int root) = 0;
+  virtual void do_all_reduce_ranges(std::span<const Range> ranges, DType type, Reduce reduce);  // one after another
+  virtual void do_all_gather(const void* mine, void* all, std::size_t count, DType type) = 0;
+  virtual void do_reduce_scatter(const void* all, void* mine, std::size_t count, DType type, Reduce reduce) = 0;
+  virtual void do_all_to_all(std::span<const Range> send, std::span<const Range> receive, DType type) = 0;
+  virtual void do_barrier() = 0;
+  virtual void do_synchronize() {}
+  virtual std::unique_ptr<Communicator> do_split(int color) = 0;
+  virtual std::unique_ptr<SharedBuffer> do_allocate(std::size_t bytes) = 0;
+
+ protected:
+  Backend() = default;
+};
+
+class Communicator : protected Backend {
+ public:
   virtual int rank() const = 0;
   virtual int size() const = 0;
+  // The group's id in the timeline, equal on all members; 1 for a world.
+  std::uint64_t group() const { return group_; }
 
-  // Pointers are to host memory, or in a group of make_nccl_communicator also to device memory. Collectives on device
+  // Pointers are to host memory, or in a group of a backend for devices also to device memory. Collectives on device
   // memory are enqueued: they run after the work that is already in the caller's stream, and join() or synchronize()
   // waits for them.
 
@@ -116,54 +140,14 @@ class Communicator {
   std::vector<std::string> all_gather_strings(std::string_view name, const std::string& mine);
 
  protected:
-  Communicator() = default;
-  virtual void do_all_reduce(void* data, std::size_t count, DType type, Reduce reduce) = 0;
-  virtual void do_broadcast(void* data, std::size_t count, DType type, int root) = 0;
-  virtual void do_all_reduce_ranges(std::span<const Range> ranges, DType type, Reduce reduce);
-  virtual void do_all_gather(const void* mine, void* all, std::size_t count, DType type) = 0;
-  virtual void do_reduce_scatter(const void* all, void* mine, std::size_t count, DType type, Reduce reduce) = 0;
-  virtual void do_all_to_all(std::span<const Range> send, std::span<const Range> receive, DType type) = 0;
-  virtual void do_barrier() = 0;
-  virtual void do_synchronize() {}
-  virtual std::unique_ptr<Communicator> do_split(int color) = 0;
-  virtual std::unique_ptr<SharedBuffer> do_allocate(std::size_t bytes) = 0;
+  explicit Communicator(std::uint64_t group = 1) : group_(group) {}
 
  private:
-  friend class NcclCommunicator;  // passes host memory to its host backend without recording the call twice
-
   template <class Call>
   auto funnel(const char* verb, std::string_view name, std::size_t bytes, Call call);
 
-  std::uint64_t group_ = 1;  // the group's id, equal on all members; 1 for a world
+  std::uint64_t group_;
   std::uint64_t calls_ = 0;
 };
-
-// A world of one.
-std::unique_ptr<Communicator> make_local_communicator();
-// Zeroed memory of one process, for groups that cannot share memory.
-std::unique_ptr<SharedBuffer> make_plain_buffer(std::size_t bytes);
-// Whether the program was built with MPI.
-bool mpi_available();
-// The world of MPI. Initialises MPI (thread level funneled) and finalises it when the last group is destroyed.
-// - Errors of MPI become exceptions that contain MPI's own message. `argc` and `argv` are those of main().
-// - Keep the world outside of the block that catches exceptions, and end with abort() there: finalising waits for all
-//   members, so it is skipped while an exception destroys the last group.
-std::unique_ptr<Communicator> make_mpi_communicator(int* argc, char*** argv);
-
-// Options of a group for device memory.
-struct DeviceOptions {
-  int device = 0;             // number of this worker's CUDA device; no two workers may have the same
-  void* stream = nullptr;     // cudaStream_t of the caller's kernels
-  double init_timeout = 300;  // seconds to wait for the other workers at the start
-  double timeout = 600;       // seconds that synchronize() waits
-};
-
-// The same group as `host`, which must outlive it, also for device memory. Collective.
-// - Collectives on device memory run in a stream of their own, in the order of the calls, which must be the same on all
-//   members.
-// - Throws Error(config) on all members if a member has no device, two share one, or the versions of NCCL differ, and
-// if
-//   the program was built without CUDA.
-std::unique_ptr<Communicator> make_nccl_communicator(Communicator& host, const DeviceOptions& options);
 
 }  // namespace polyhead

@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "distributed/communicator/local/local.h"
+#include "distributed/communicator/mpi/mpi.h"
 #include "tests/distributed/world.h"
 
 namespace polyhead {

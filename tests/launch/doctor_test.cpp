@@ -5,6 +5,7 @@
 
 #include <cstdlib>
 
+#include "distributed/communicator/local/local.h"
 #include "tests/launch/helpers.h"
 
 namespace polyhead {

@@ -1,6 +1,7 @@
 // From options to structs: what follows from the data set, and the checks.
 #include "launch/run_options.h"
 
+#include "distributed/communicator/local/local.h"
 #include "tests/launch/helpers.h"
 
 namespace polyhead {

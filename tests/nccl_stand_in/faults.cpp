@@ -11,6 +11,8 @@
 
 #include "core/base/error.h"
 #include "distributed/communicator/communicator.h"
+#include "distributed/communicator/mpi/mpi.h"
+#include "distributed/communicator/nccl/nccl.h"
 #include "tests/nccl_stand_in/stand_in.h"
 
 namespace {

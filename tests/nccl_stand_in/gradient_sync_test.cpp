@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include "distributed/communicator/nccl/nccl.h"
 #include "tests/distributed/world.h"
 #include "tests/nccl_stand_in/stand_in.h"
 

@@ -10,6 +10,7 @@
 #include "core/base/counter_random.h"
 #include "distributed/communicator/nccl/bootstrap.h"
 #include "distributed/communicator/nccl/check.h"
+#include "distributed/communicator/nccl/nccl.h"
 #include "tests/core/expect_error.h"
 #include "tests/distributed/world.h"
 #include "tests/nccl_stand_in/stand_in.h"

@@ -7,6 +7,8 @@
 #include <stdexcept>
 
 #include "distributed/communicator/communicator.h"
+#include "distributed/communicator/local/local.h"
+#include "distributed/communicator/mpi/mpi.h"
 
 int main(int argc, char** argv) {
   using namespace polyhead;

@@ -1,4 +1,6 @@
-// The mpi backend: a group is an MPI communicator of its own, with errors returned instead of fatal.
+// A group is an MPI communicator of its own, with errors returned instead of fatal.
+#include "distributed/communicator/mpi/mpi.h"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -11,7 +13,7 @@
 #include <vector>
 
 #include "core/base/error.h"
-#include "distributed/communicator/communicator.h"
+#include "distributed/communicator/local/local.h"
 #include "distributed/communicator/mpi/check.h"
 #include "distributed/communicator/mpi/shared_window.h"
 #include "distributed/communicator/reduction.h"

@@ -1,6 +1,8 @@
-// The nccl backend: device memory goes to NCCL on a stream of its own, host memory to the backend beneath. Each group
-// has a communicator from a unique id of its own, not from ncclCommSplit: only its members take part, and its state
-// does not hang on that of its parent.
+// Device memory goes to NCCL on a stream of its own, host memory to the group beneath, which records no call of it.
+// Each group has a communicator from a unique id of its own, not from ncclCommSplit: only its members take part, and
+// its state does not depend on that of its parent.
+#include "distributed/communicator/nccl/nccl.h"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -15,7 +17,6 @@
 
 #include "core/base/counter_random.h"
 #include "core/base/error.h"
-#include "distributed/communicator/communicator.h"
 #include "distributed/communicator/nccl/bootstrap.h"
 #include "distributed/communicator/nccl/check.h"
 #include "distributed/communicator/nccl/device_queue.h"
@@ -87,14 +88,15 @@ bool is_for_device(const void* one, const void* other) {
   return is_for_device({ranges});
 }
 
-}  // namespace
-
 class NcclCommunicator : public Communicator {
  public:
   NcclCommunicator(std::shared_ptr<NcclWorld> world, Communicator& host, std::unique_ptr<Communicator> owned)
-      : world_(std::move(world)), owned_(std::move(owned)), host_(host) {
-    group_ = derive(host_.group_, 0);  // its calls are numbered apart from the host's
-    if (host_.size() == 1) return;     // copies, no communicator
+      : Communicator(derive(host.group(), 0)),  // its calls are numbered apart from the host's
+        world_(std::move(world)),
+        owned_(std::move(owned)),
+        host_(host),
+        beneath_(host) {
+    if (host_.size() == 1) return;  // copies, no communicator
     comm_ =
         std::make_unique<NcclComm>(share_unique_id(host_), host_.rank(), host_.size(), world_->options.init_timeout);
     world_->comms.push_back(comm_.get());
@@ -128,7 +130,7 @@ class NcclCommunicator : public Communicator {
   }
 
   void do_all_reduce_ranges(std::span<const Range> ranges, DType type, Reduce reduce) override {
-    if (!is_for_device({ranges})) return host_.do_all_reduce_ranges(ranges, type, reduce);
+    if (!is_for_device({ranges})) return beneath_.do_all_reduce_ranges(ranges, type, reduce);
     const ncclRedOp_t operation = operation_of(type, reduce);
     enqueue([&](cudaStream_t stream) {
       if (comm_) comm_->all_reduce(ranges, nccl_type_of(type), operation, stream);
@@ -136,14 +138,14 @@ class NcclCommunicator : public Communicator {
   }
 
   void do_broadcast(void* data, std::size_t count, DType type, int root) override {
-    if (!is_for_device(data, data)) return host_.do_broadcast(data, count, type, root);
+    if (!is_for_device(data, data)) return beneath_.do_broadcast(data, count, type, root);
     enqueue([&](cudaStream_t stream) {
       if (comm_) comm_->broadcast(data, count, nccl_type_of(type), root, stream);
     });
   }
 
   void do_all_gather(const void* mine, void* all, std::size_t count, DType type) override {
-    if (!is_for_device(mine, all)) return host_.do_all_gather(mine, all, count, type);
+    if (!is_for_device(mine, all)) return beneath_.do_all_gather(mine, all, count, type);
     enqueue([&](cudaStream_t stream) {
       if (comm_)
         comm_->all_gather(mine, all, count, nccl_type_of(type), stream);
@@ -153,7 +155,7 @@ class NcclCommunicator : public Communicator {
   }
 
   void do_reduce_scatter(const void* all, void* mine, std::size_t count, DType type, Reduce reduce) override {
-    if (!is_for_device(all, mine)) return host_.do_reduce_scatter(all, mine, count, type, reduce);
+    if (!is_for_device(all, mine)) return beneath_.do_reduce_scatter(all, mine, count, type, reduce);
     const ncclRedOp_t operation = operation_of(type, reduce);
     enqueue([&](cudaStream_t stream) {
       if (comm_)
@@ -164,7 +166,7 @@ class NcclCommunicator : public Communicator {
   }
 
   void do_all_to_all(std::span<const Range> send, std::span<const Range> receive, DType type) override {
-    if (!is_for_device({send, receive})) return host_.do_all_to_all(send, receive, type);
+    if (!is_for_device({send, receive})) return beneath_.do_all_to_all(send, receive, type);
     enqueue([&](cudaStream_t stream) {
       if (comm_)
         comm_->all_to_all(send, receive, nccl_type_of(type), stream);
@@ -175,7 +177,7 @@ class NcclCommunicator : public Communicator {
 
   void do_barrier() override {
     do_synchronize();
-    host_.do_barrier();
+    beneath_.do_barrier();
   }
 
   void do_synchronize() override {
@@ -183,13 +185,13 @@ class NcclCommunicator : public Communicator {
   }
 
   std::unique_ptr<Communicator> do_split(int color) override {
-    auto part = host_.do_split(color);
+    auto part = beneath_.do_split(color);
     if (!part) return nullptr;
     Communicator& members = *part;
     return guarded([&] { return std::make_unique<NcclCommunicator>(world_, members, std::move(part)); });
   }
 
-  std::unique_ptr<SharedBuffer> do_allocate(std::size_t bytes) override { return host_.do_allocate(bytes); }
+  std::unique_ptr<SharedBuffer> do_allocate(std::size_t bytes) override { return beneath_.do_allocate(bytes); }
 
  private:
   static ncclRedOp_t operation_of(DType type, Reduce reduce) {
@@ -229,8 +231,11 @@ class NcclCommunicator : public Communicator {
   std::shared_ptr<NcclWorld> world_;
   std::unique_ptr<Communicator> owned_;  // of a part
   Communicator& host_;
+  Backend& beneath_;                // of host_
   std::unique_ptr<NcclComm> comm_;  // null in a group of one
 };
+
+}  // namespace
 
 std::unique_ptr<Communicator> make_nccl_communicator(Communicator& host, const DeviceOptions& options) {
   check_nccl_versions(host);

@@ -1,6 +1,6 @@
 // Stands in for the mpi backend in a program built without MPI.
 #include "core/base/error.h"
-#include "distributed/communicator/communicator.h"
+#include "distributed/communicator/mpi/mpi.h"
 
 namespace polyhead {
 

@@ -1,6 +1,6 @@
 // Stands in for the nccl backend in a program built without CUDA.
 #include "core/base/error.h"
-#include "distributed/communicator/communicator.h"
+#include "distributed/communicator/nccl/nccl.h"
 
 namespace polyhead {
 

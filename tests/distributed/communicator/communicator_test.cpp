@@ -13,6 +13,8 @@
 
 #include "core/base/counter_random.h"
 #include "core/base/error.h"
+#include "distributed/communicator/local/local.h"
+#include "distributed/communicator/mpi/mpi.h"
 #include "tests/distributed/world.h"
 
 namespace polyhead {

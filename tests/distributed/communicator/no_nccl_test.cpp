@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "core/base/error.h"
+#include "distributed/communicator/nccl/nccl.h"
 #include "tests/distributed/world.h"
 
 namespace polyhead {

@@ -17,6 +17,7 @@
 #include "core/base/progress.h"
 #include "datasets/file_pool.h"
 #include "distributed/communicator/communicator.h"
+#include "distributed/communicator/local/local.h"
 #include "distributed/communicator/timeline.h"
 #include "distributed/watchdog/backtraces.h"
 #include "distributed/watchdog/channel.h"
