@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "core/base/error.h"
+#include "core/base/host.h"
 #include "launch/launcher.h"
 #include "launch/run_status.h"
 #include "launch/signals.h"
@@ -88,10 +89,10 @@ std::unique_ptr<Watchdog> start_watchdog(const Command& command, const std::vect
     return nullptr;
   options.host = host_name();
   if (launched_on_one_host()) options.common_host = options.host;
-  options.told = [run_dir = options.run_dir](const std::string& line) { tell(run_dir, line); };
-  options.lost = [run_dir = options.run_dir, began = std::filesystem::file_time_type::clock::now()](
-                     const std::string& line) { tell_lost(run_dir, began, line); };
-  options.warned = [](const std::string& line) {
+  options.on_hang = [run_dir = options.run_dir](const std::string& line) { tell(run_dir, line); };
+  options.on_lost = [run_dir = options.run_dir, began = std::filesystem::file_time_type::clock::now()](
+                        const std::string& line) { tell_lost(run_dir, began, line); };
+  options.on_warning = [](const std::string& line) {
     std::fputs(fmt::format("polyhead train: warning: {}\n", line).c_str(), stderr);
   };
   return std::make_unique<Watchdog>(std::move(options));

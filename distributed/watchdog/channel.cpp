@@ -238,7 +238,7 @@ std::vector<Channel::Line> Channel::wait(double seconds) {
   }
   if (rank_ != 0) return lines;
   for (Peer& peer : peers_)
-    if (peer.rank < 0 && now() - peer.heard > kGreeting) close(peer);
+    if (peer.rank < 0 && now() - peer.last_heard > kGreeting) close(peer);
   std::erase_if(peers_, [](const Peer& peer) { return peer.socket < 0; });
   accept_all();
   if (filed_ && std::ranges::count_if(peers_, [](const Peer& peer) { return peer.rank > 0; }) == size_ - 1)
@@ -253,7 +253,7 @@ void Channel::accept_all() {
     send_at_once(descriptor);
     Peer& peer = peers_.emplace_back();
     peer.socket = descriptor;
-    peer.heard = now();
+    peer.last_heard = now();
     drop_waiting();
   }
 }
@@ -267,7 +267,7 @@ void Channel::drop_waiting() {
 
 void Channel::connect() {
   Peer& peer = peers_[0];
-  if (peer.socket >= 0 && now() - peer.heard > (peer.rank == 0 ? patience_ : kGreeting)) close(peer);
+  if (peer.socket >= 0 && now() - peer.last_heard > (peer.rank == 0 ? patience_ : kGreeting)) close(peer);
   if (peer.socket >= 0) return;
   if (next_ >= addresses_.size()) {
     if (now() < round_at_) return;
@@ -278,7 +278,7 @@ void Channel::connect() {
   }
   const std::string& address = addresses_[next_++];
   peer.socket = start_connecting(address, port_);
-  peer.heard = now();
+  peer.last_heard = now();
   peer.asked = random_digits(kNonce);
   peer.out = fmt::format("{} {} {}\n", kHello, rank_, peer.asked);
 }
@@ -340,7 +340,7 @@ bool Channel::answer_challenge(Peer& peer, const std::string& line) {
   if (!equal_proofs(proof, keyed_hash(secret_, "rank 0 " + both))) return false;  // it is not our rank 0
   peer.out += fmt::format("answer {}\n", keyed_hash(secret_, "worker " + both));
   peer.rank = 0;
-  peer.heard = now();
+  peer.last_heard = now();
   --next_;  // the address that serves
   begin_lines(peer, both);
   return flush(peer);
@@ -352,10 +352,10 @@ void Channel::begin_lines(Peer& peer, const std::string& both) {
   peer.incoming = rank_ == 0 ? up : down;
 }
 
-bool Channel::take(Peer& peer, std::string line, std::vector<Line>& lines) {
+bool Channel::receive_line(Peer& peer, std::string line, std::vector<Line>& lines) {
   if (peer.rank < 0) return greet(peer, line);
   if (!peer.incoming.open(line)) return false;
-  peer.heard = now();
+  peer.last_heard = now();
   lines.push_back({peer.rank, std::move(line)});
   return true;
 }
@@ -370,7 +370,7 @@ bool Channel::read(Peer& peer, std::vector<Line>& lines) {
     peer.in.append(buffer.data(), static_cast<std::size_t>(got));
     std::size_t begin = 0;
     for (std::size_t end = 0; (end = peer.in.find('\n', begin)) != std::string::npos; begin = end + 1)
-      if (!take(peer, peer.in.substr(begin, end - begin), lines)) return false;
+      if (!receive_line(peer, peer.in.substr(begin, end - begin), lines)) return false;
     peer.in.erase(0, begin);
     if (peer.in.size() > (peer.rank < 0 ? kGreetingBytes : kLongest + LineSeal::kDigits + 1)) return false;
   }

@@ -52,9 +52,9 @@ class Channel {
  private:
   struct Peer {
     int socket = -1;
-    int rank = -1;     // -1 before it has proved that it knows the secret
-    int claimed = -1;  // the rank that it said it is
-    double heard = 0;  // steady-clock seconds of the last line; before the proof: when the socket was made
+    int rank = -1;          // -1 before it has proved that it knows the secret
+    int claimed = -1;       // the rank that it said it is
+    double last_heard = 0;  // steady-clock seconds of the last line; before the proof: when the socket was made
     std::string in, out;
     std::string asked;  // what the other end has to prove
     LineSeal incoming, outgoing;
@@ -64,7 +64,7 @@ class Channel {
   void connect();
   void read_file();
   bool read(Peer& peer, std::vector<Line>& lines);
-  bool take(Peer& peer, std::string line, std::vector<Line>& lines);
+  bool receive_line(Peer& peer, std::string line, std::vector<Line>& lines);
   bool greet(Peer& peer, const std::string& line);
   bool answer_challenge(Peer& peer, const std::string& line);
   void begin_lines(Peer& peer, const std::string& both);

@@ -5,8 +5,6 @@
 #include <fcntl.h>
 #include <fmt/chrono.h>
 #include <fmt/format.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -15,15 +13,16 @@
 #include <csignal>
 #include <cstdio>
 #include <ctime>
-#include <fstream>
-#include <limits>
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "core/base/at.h"
 #include "core/base/error.h"
 #include "core/base/progress.h"
 #include "distributed/communicator/timeline.h"
 #include "distributed/watchdog/backtraces.h"
+#include "distributed/watchdog/process.h"
+#include "distributed/watchdog/state_json.h"
 
 namespace polyhead {
 namespace {
@@ -35,107 +34,16 @@ constexpr int kCode = static_cast<int>(Exit::hang);
 constexpr std::size_t kReported = 32;  // collectives in a report
 // Seconds after a connection was closed: between two looks; until a worker of another host is said to have ended; until
 // the job is ended, where the launcher has not done it.
-constexpr double kLook = 0.05, kSaidLost = 0.4, kEndLost = 5;
+constexpr double kLostPoll = 0.05, kReportLost = 0.4, kEndLost = 5;
 
 double shortest(const WatchLimits& limits) {
   if (limits.hang <= 0 || limits.init <= 0) return std::max(limits.hang, limits.init);
   return std::min(limits.hang, limits.init);
 }
 
-Json to_json(const WorkerState& state) {
-  Json json = {{"pid", state.pid},          {"host", state.host},     {"joined", state.joined}, {"phase", state.phase},
-               {"in", state.phase_seconds}, {"silent", state.silent}, {"step", state.step}};
-  if (state.waiting)
-    json["waiting"] = {state.waiting->name, state.waiting->group, state.waiting->number, state.waiting->seconds};
-  json["calls"] = Json::array();
-  for (const auto& [group, call] : state.calls) json["calls"].push_back({group, call.number, call.name});
-  return json;
-}
-
-// One line. A name that was cut within a letter of UTF-8 is no error.
-std::string text_of(const Json& json) {
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
-}
-
-// A number of a line, at least 0.
-double not_negative(const Json& json) {
-  const auto value = json.get<double>();
-  if (!(value >= 0)) throw Error(Exit::internal, "a negative number in a line of the watchdog");
-  return value;
-}
-
-// Throws where the line is not one of ours.
-WorkerState from_json(const Json& json) {
-  // What may be signalled: a process, neither a group (0, negative) nor init.
-  const auto pid = json.at("pid").get<std::int64_t>();
-  if (!json.at("pid").is_number_integer() || pid <= 1 || pid > std::numeric_limits<int>::max())
-    throw Error(Exit::internal, fmt::format("{} is no process", pid));
-  WorkerState state{.pid = static_cast<int>(pid),
-                    .host = json.at("host"),
-                    .joined = json.at("joined"),
-                    .phase = json.at("phase"),
-                    .phase_seconds = not_negative(json.at("in")),
-                    .silent = not_negative(json.at("silent")),
-                    .step = json.at("step")};
-  if (json.contains("waiting")) {
-    const Json& waiting = json["waiting"];
-    state.waiting = Waiting{waiting.at(0), waiting.at(1), waiting.at(2), not_negative(waiting.at(3))};
-  }
-  for (const Json& call : json.at("calls")) state.calls[call.at(0)] = {call.at(1), call.at(2)};
-  return state;
-}
-
 // The worker that makes this file speaks for all that notice the end of rank 0.
 fs::path notice_of(const WatchdogOptions& options) {
   return options.run_dir / fmt::format(".watchdog-{}.noticed", options.job);
-}
-
-void on_alarm(int) {
-  ::_exit(kCode);
-}
-
-// A report may go to a file system that hangs too.
-void end_at_the_latest_after(unsigned seconds) {
-  struct sigaction action = {};
-  action.sa_handler = on_alarm;
-  sigemptyset(&action.sa_mask);
-  sigaction(SIGALRM, &action, nullptr);
-  alarm(seconds);
-}
-
-// Whether a process of this host runs the same program for the same user, as a worker of this job does.
-bool is_worker(int process) {
-  struct stat about = {};
-  std::error_code error;
-  if (process <= 1 || process == getpid() || ::stat(fmt::format("/proc/{}", process).c_str(), &about) != 0 ||
-      about.st_uid != geteuid())
-    return false;
-  const fs::path own = fs::read_symlink("/proc/self/exe", error);
-  return !error && fs::read_symlink(fmt::format("/proc/{}/exe", process), error) == own && !error;
-}
-
-// How many processes the kernel of this host has killed for lack of memory; 0 where it does not say.
-long killed_for_memory() {
-  std::ifstream file("/proc/vmstat");
-  std::string name;
-  for (long value = 0; file >> name >> value;)
-    if (name == "oom_kill") return value;
-  return 0;
-}
-
-// SIGKILL for stopped processes of this host, which answer nothing else; a little later and from a process of its own,
-// so that the launcher first learns of code 71. Most launchers have killed them by then.
-void kill_soon(std::vector<int> processes) {
-  std::erase_if(processes, [](int process) { return !is_worker(process); });
-  if (processes.empty()) return;
-  // Not fork(): its handlers take locks that a stuck thread may hold.
-  if (syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0) != 0) return;
-  setsid();
-  syscall(SYS_close_range, 0, ~0U, 0);  // the launcher waits for the end of our output
-  const timespec pause{2, 0};
-  nanosleep(&pause, nullptr);
-  for (const int process : processes) kill(process, SIGKILL);
-  ::_exit(0);
 }
 
 }  // namespace
@@ -148,7 +56,7 @@ Watchdog::Watchdog(WatchdogOptions options)
   std::error_code none;
   if (options_.rank == 0) fs::remove(notice_of(options_), none);  // of an earlier start of the same job
   workers_.resize(options_.rank == 0 ? static_cast<std::size_t>(options_.size) : 1);
-  for (std::size_t rank = 0; rank < workers_.size(); ++rank) workers_[rank].rank = static_cast<int>(rank);
+  for (int rank = 0; WorkerView & worker : workers_) worker.rank = rank++;
   if (options_.size > 1) {
     try {
       // A short outage is not a hang: a lost connection is made again long before the timeout.
@@ -164,7 +72,7 @@ Watchdog::Watchdog(WatchdogOptions options)
     try {
       watch();
     } catch (const std::exception& error) {
-      options_.warned(fmt::format("the watchdog ends: {}; hangs will not be noticed", error.what()));
+      options_.on_warning(fmt::format("the watchdog ends: {}; hangs will not be noticed", error.what()));
     }
   });
 }
@@ -189,7 +97,7 @@ void Watchdog::watch() {
   while (!stop_) {
     std::vector<Channel::Line> lines;
     if (channel_) {
-      lines = channel_->wait(losing_ ? std::min(tick_, kLook) : tick_);
+      lines = channel_->wait(has_lost_ ? std::min(tick_, kLostPoll) : tick_);
     } else {
       std::unique_lock lock(mutex_);
       stopping_.wait_for(lock, std::chrono::duration<double>(tick_), [this] { return stop_.load(); });
@@ -198,22 +106,22 @@ void Watchdog::watch() {
     const double now = Timeline::now(), seconds = std::min(now - last, 3 * tick_);
     last = now;
     observe(seconds);
-    hear(lines, seconds);
-    judge_lost();
+    receive(lines, seconds);
+    check_lost();
     if (const bool connected = channel_ && options_.rank > 0 && channel_->connected(0); connected != connected_) {
       connected_ = connected;
-      since_said_ = 1e9;                                                   // rank 0 hears of it at once
-      if (connected) workers_[0].started = true, workers_[0].unheard = 0;  // its welcome was a sign of life
+      since_sent_ = 1e9;                                                       // rank 0 hears of it at once
+      if (connected) workers_[0].started = true, workers_[0].since_heard = 0;  // its welcome was a sign of life
     }
-    if (since_said_ < tick_) continue;
-    since_said_ = 0;
+    if (since_sent_ < tick_) continue;
+    since_sent_ = 0;
     if (joined_ && Timeline::of_process().step() > 0 && !no_channel_.empty())
-      options_.warned(std::exchange(no_channel_, {}));
-    say();
+      options_.on_warning(std::exchange(no_channel_, {}));
+    send_state();
     if (options_.rank == 0)
-      judge_workers();
+      check_workers();
     else
-      judge_rank_0();
+      check_rank_0();
   }
   if (!channel_) return;
   for (int rank = 0; rank < options_.size; ++rank)
@@ -222,7 +130,7 @@ void Watchdog::watch() {
 
 void Watchdog::observe(double seconds) {
   since_start_ += seconds;
-  since_said_ += seconds;
+  since_sent_ += seconds;
   const std::uint64_t count = progress_count.load(std::memory_order_relaxed);
   silent_ = count == progress_ ? silent_ + seconds : 0;
   progress_ = count;
@@ -245,41 +153,41 @@ WorkerState Watchdog::own_state() const {
   return state;
 }
 
-void Watchdog::hear(const std::vector<Channel::Line>& lines, double seconds) {
+void Watchdog::receive(const std::vector<Channel::Line>& lines, double seconds) {
   for (WorkerView& worker : workers_) {
-    worker.unheard += seconds;
+    worker.since_heard += seconds;
     if (worker.lost >= 0) worker.lost += seconds;
   }
   for (const Channel::Line& line : lines) {
-    if (line.from < 0 || static_cast<std::size_t>(line.from) >= workers_.size()) continue;
+    if (line.from < 0 || std::cmp_greater_equal(line.from, workers_.size())) continue;
     try {
-      hear_line(workers_[static_cast<std::size_t>(line.from)], line.text);
+      receive_line(at(workers_, line.from), line.text);
     } catch (const std::exception&) {  // a line of no use, which ends nothing
     }
   }
   if (!channel_) return;
   for (const int rank : channel_->closed())
     // One of another host that was silent before has been through an outage of the network.
-    if (WorkerView& worker = workers_[static_cast<std::size_t>(rank)];
-        !worker.ended && worker.started && (worker.state.host == options_.host || worker.unheard <= 2 * tick_))
+    if (WorkerView& worker = at(workers_, rank);
+        !worker.ended && worker.started && (worker.state.host == options_.host || worker.since_heard <= 2 * tick_))
       worker.lost = std::max(worker.lost, 0.0);
 }
 
-void Watchdog::hear_line(WorkerView& worker, const std::string& text) {
-  if (!worker.started && options_.rank == 0) since_said_ = 1e9;  // it hears of rank 0 at once
-  worker.unheard = 0;
+void Watchdog::receive_line(WorkerView& worker, const std::string& text) {
+  if (!worker.started && options_.rank == 0) since_sent_ = 1e9;  // it hears of rank 0 at once
+  worker.since_heard = 0;
   worker.started = true;
   worker.process = 0;
   worker.lost = -1;
   if (text == "bye")
     worker.ended = true;
   else if (options_.rank > 0)
-    hear_rank_0(worker, text);
+    receive_from_rank_0(worker, text);
   else
-    hear_worker(worker, text);
+    receive_from_worker(worker, text);
 }
 
-void Watchdog::hear_rank_0(WorkerView& first, const std::string& text) {
+void Watchdog::receive_from_rank_0(WorkerView& first, const std::string& text) {
   const Json json = Json::parse(text);
   if (json.contains("end")) {
     const std::string words = json["end"];
@@ -287,59 +195,59 @@ void Watchdog::hear_rank_0(WorkerView& first, const std::string& text) {
     const auto mine = kill.find(std::to_string(options_.rank));
     end_with(words, mine == kill.end() ? std::vector<int>{} : mine->second);
   }
-  first.state = from_json(json.at("state"));
+  first.state = worker_state_from_json(json.at("state"));
   missing_.clear();
   for (const Json& missing : json.at("missing"))
     if (missing.at(2) == options_.host) missing_.emplace_back(missing.at(0), missing.at(1));
 }
 
-void Watchdog::hear_worker(WorkerView& worker, const std::string& text) {
+void Watchdog::receive_from_worker(WorkerView& worker, const std::string& text) {
   const Json json = Json::parse(text, nullptr, false);
   if (!json.is_object()) return;  // an early "reported"
-  const WorkerState state = from_json(json.at("state"));
+  const WorkerState state = worker_state_from_json(json.at("state"));
   // Only the process that sent the first report of a worker may send further ones.
   if (worker.state.pid != 0 && (state.pid != worker.state.pid || state.host != worker.state.host)) return;
   worker.state = state;
   for (const Json& seen : json.at("seen")) {
     WorkerView& other = workers_.at(seen.at(0).get<std::size_t>());
     const auto process = seen.at(1).get<std::string>();
-    if (other.unheard > 0 && other.state.host == worker.state.host && process.size() == 1)
+    if (other.since_heard > 0 && other.state.host == worker.state.host && process.size() == 1)
       other.process = process.front();
   }
 }
 
-void Watchdog::say() {
+void Watchdog::send_state() {
   const WorkerState own = own_state();
   if (options_.rank > 0) {
     if (!channel_) return;
     Json json = {{"state", to_json(own)}, {"seen", Json::array()}};
     for (const auto& [rank, process] : missing_) json["seen"].push_back({rank, std::string(1, process_state(process))});
-    channel_->send(0, text_of(json));
+    channel_->send(0, line_of(json));
     return;
   }
   workers_[0].state = own;
   workers_[0].started = true;
-  workers_[0].unheard = 0;
+  workers_[0].since_heard = 0;
   Json json = {{"state", to_json(own)}, {"missing", Json::array()}};
   for (WorkerView& worker : workers_) {
-    if (!worker.started || worker.ended || (worker.unheard < 3 * tick_ && worker.lost < 0)) continue;
+    if (!worker.started || worker.ended || (worker.since_heard < 3 * tick_ && worker.lost < 0)) continue;
     json["missing"].push_back({worker.rank, worker.state.pid, worker.state.host});
     if (worker.state.host == options_.host) worker.process = process_state(worker.state.pid);
   }
   if (!channel_) return;
-  for (int rank = 1; rank < options_.size; ++rank) channel_->send(rank, text_of(json));
+  for (int rank = 1; rank < options_.size; ++rank) channel_->send(rank, line_of(json));
 }
 
-void Watchdog::judge_workers() {
+void Watchdog::check_workers() {
   if (!channel_ && options_.size > 1) return;
-  workers_[0].unheard = 0;
+  workers_[0].since_heard = 0;
   workers_[0].state.silent = silent_;
-  if (const auto hang = judge(workers_, since_start_, options_.limits, options_.common_host)) end_job(*hang);
+  if (const auto hang = find_hang(workers_, since_start_, options_.limits, options_.common_host)) end_job(*hang);
   if (warned_ || !joined_ || since_start_ < std::max(30.0, options_.limits.init)) return;
   warned_ = true;
   for (const WorkerView& worker : workers_)
     if (!worker.started)
-      options_.warned(
+      options_.on_warning(
           fmt::format("rank {} does not reach the watchdog of rank 0 by TCP: it is not watched", worker.rank));
 }
 
@@ -348,20 +256,20 @@ void Watchdog::end_job(const HangReport& hang) {
   // A stopped process is killed by a worker of its host that is well.
   std::map<std::string, std::vector<int>> kill;
   for (const int rank : hang.late) {
-    const WorkerView& late = workers_[static_cast<std::size_t>(rank)];
+    const WorkerView& late = at(workers_, rank);
     if (late.process != 'T') continue;
     for (const WorkerView& other : workers_)
-      if (other.state.host == late.state.host && other.unheard < 3 * tick_) {
+      if (other.state.host == late.state.host && other.since_heard < 3 * tick_) {
         kill[std::to_string(other.rank)].push_back(late.state.pid);
         break;
       }
   }
-  options_.told(hang.words);
+  options_.on_hang(hang.words);
   std::size_t asked = 0;
   for (const WorkerView& worker : workers_) {
     if (worker.rank == 0 || !channel_ || !channel_->connected(worker.rank)) continue;
-    channel_->send(worker.rank, text_of({{"end", hang.words}, {"kill", kill}}));
-    asked += worker.unheard < 3 * tick_ ? 1 : 0;
+    channel_->send(worker.rank, line_of({{"end", hang.words}, {"kill", kill}}));
+    asked += worker.since_heard < 3 * tick_ ? 1 : 0;
   }
   report(hang.words);
   std::size_t reported = 0;
@@ -382,29 +290,29 @@ void Watchdog::end_with(const std::string& words, const std::vector<int>& kill) 
 }
 
 // Workers whose connection was closed without a leave: they have ended, or come back at once.
-void Watchdog::judge_lost() {
-  losing_ = false;
+void Watchdog::check_lost() {
+  has_lost_ = false;
   // Who leaves takes the others along: by an error that it reported, or at the end of the job.
   if (std::ranges::any_of(workers_, [](const WorkerView& worker) { return worker.ended; })) return;
   for (WorkerView& worker : workers_) {
     if (worker.lost < 0 || worker.rank == options_.rank) continue;
-    losing_ = true;
+    has_lost_ = true;
     const bool here = worker.state.host == options_.host && worker.state.pid > 1;
     if (here) worker.process = process_state(worker.state.pid);
     const bool gone = worker.process == 'X' || worker.process == 'Z';
-    if (here ? !gone : !gone && worker.lost < kSaidLost) continue;  // it may connect again
+    if (here ? !gone : !gone && worker.lost < kReportLost) continue;  // it may connect again
     // All workers are in the same step, and this worker's own step is newer than the last report.
     WorkerView seen = worker;
     seen.state.step = std::max(seen.state.step, Timeline::of_process().step());
     const std::string words =
         describe_lost(seen, static_cast<std::size_t>(options_.size), here && killed_for_memory() > killed_for_memory_);
-    if (!std::exchange(worker.said_lost, true) && speaks_first()) options_.lost(words);
+    if (!std::exchange(worker.reported_lost, true) && reports_first()) options_.on_lost(words);
     if (worker.lost >= (gone ? kEndLost / 2 : kEndLost)) end_after_loss(words);
   }
 }
 
 // Where rank 0 is the lost one, all others notice; the one that makes this file speaks.
-bool Watchdog::speaks_first() {
+bool Watchdog::reports_first() {
   if (options_.rank == 0) return true;
   const fs::path notice = notice_of(options_);
   const int file = ::open(notice.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
@@ -426,7 +334,7 @@ void Watchdog::end_after_loss(const std::string& words) {
   ::_exit(kCode);
 }
 
-void Watchdog::judge_rank_0() {
+void Watchdog::check_rank_0() {
   if (!channel_) return;
   WorkerView& first = workers_[0];
   if (first.ended || first.lost >= 0) return;
@@ -437,7 +345,7 @@ void Watchdog::judge_rank_0() {
   if (!first.started) {
     if (joined_) {
       if (!warned_ && since_start_ >= std::max(30.0, options_.limits.init))
-        options_.warned(fmt::format(
+        options_.on_warning(fmt::format(
             "rank {} does not reach the watchdog of rank 0 ({}): hangs of it will not be noticed", options_.rank,
             channel_->tried().empty() ? "it wrote no address into the run folder" : "by TCP at " + channel_->tried()));
       warned_ = warned_ || since_start_ >= std::max(30.0, options_.limits.init);
@@ -451,7 +359,7 @@ void Watchdog::judge_rank_0() {
                               since_start_, options_.rank, options_.host));
     return;
   }
-  if (first.unheard < limit) return;
+  if (first.since_heard < limit) return;
   if (first.state.host == options_.host) first.process = process_state(first.state.pid);
   const WorkerState own = own_state();
   std::optional<Waiting> wait = own.waiting;
@@ -470,7 +378,7 @@ void Watchdog::end_of_rank_0(const std::string& words) {
   fs::create_directories(options_.run_dir, error);
   const int file = ::open(notice.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
   const bool speak = file >= 0 || errno != EEXIST;
-  if (speak) options_.told(words);
+  if (speak) options_.on_hang(words);
   report(words);
   std::vector<int> kill;
   if (workers_[0].process == 'T') kill = {workers_[0].state.pid};

@@ -92,7 +92,7 @@ class Stranger {
     }
   }
   // What came within `seconds`, until a line feed; "" at the end of the connection.
-  std::string hear(double seconds = 1) const {
+  std::string receive(double seconds = 1) const {
     std::string text;
     pollfd waiting{socket_, POLLIN, 0};
     for (char letter = 0; ::poll(&waiting, 1, static_cast<int>(seconds * 1000)) > 0;) {
@@ -355,7 +355,7 @@ TEST(Channel, StrangersWhoConnectAreNotHeardAndDisturbNobody) {
   {
     const Stranger stranger = Stranger::to(address.port);
     stranger.say("polyhead-watchdog-1 1 " + nonce + "\n");
-    const std::string challenge = stranger.hear();
+    const std::string challenge = stranger.receive();
     EXPECT_TRUE(challenge.starts_with("challenge ")) << challenge;
     EXPECT_EQ(challenge.find(address.secret), std::string::npos);
     stranger.say("answer " + proof + "\n" + "bye\n");
@@ -379,7 +379,7 @@ TEST(Channel, AStrangerWhoListensLearnsNoSecretAndIsNotBelieved) {
   for (const std::string& answer :
        {"welcome " + secret + "\n", "challenge " + std::string(32, 'a') + " " + proof + "\n", std::string("bye\n")}) {
     const Stranger stranger = listener.accept();
-    const std::string hello = stranger.hear();
+    const std::string hello = stranger.receive();
     EXPECT_TRUE(hello.starts_with("polyhead-watchdog-1 1 ")) << hello;
     EXPECT_EQ(hello.find(secret), std::string::npos);
     stranger.say(answer + "{\"end\":\"ended by a stranger\",\"kill\":{}}\n");
@@ -399,9 +399,9 @@ TEST(Channel, AStrangerWhoStandsBetweenCannotSpeak) {
   Channel second(1, 2, folder.path / "b", 60);
   Running at_first(first), at_second(second);
   const Stranger down = listener.accept(), up = Stranger::to(address.port);
-  up.say(down.hear() + "\n");
-  down.say(up.hear() + "\n");
-  up.say(down.hear() + "\n");
+  up.say(down.receive() + "\n");
+  down.say(up.receive() + "\n");
+  up.say(down.receive() + "\n");
   for (int i = 0; i < 100 && !at_second.connected(); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(10));
   EXPECT_TRUE(at_second.connected());  // as far as it knows
   down.say("{\"end\":\"ended by a stranger\",\"kill\":{}}\n");
@@ -441,9 +441,9 @@ WatchdogOptions options_for(const fs::path& folder, int rank) {
   options.run_dir = folder;
   options.job = "job";
   options.limits = {.hang = 3, .init = 0};
-  options.told = [](const std::string& words) { std::fprintf(stderr, "hang: %s\n", words.c_str()); };
-  options.lost = [](const std::string& words) { std::fprintf(stderr, "lost: %s\n", words.c_str()); };
-  options.warned = [](const std::string& words) { std::fprintf(stderr, "warned: %s\n", words.c_str()); };
+  options.on_hang = [](const std::string& words) { std::fprintf(stderr, "hang: %s\n", words.c_str()); };
+  options.on_lost = [](const std::string& words) { std::fprintf(stderr, "lost: %s\n", words.c_str()); };
+  options.on_warning = [](const std::string& words) { std::fprintf(stderr, "warned: %s\n", words.c_str()); };
   return options;
 }
 

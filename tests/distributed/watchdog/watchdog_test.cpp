@@ -21,7 +21,7 @@
 #include "distributed/communicator/timeline.h"
 #include "distributed/watchdog/backtraces.h"
 #include "distributed/watchdog/channel.h"
-#include "distributed/watchdog/judge.h"
+#include "distributed/watchdog/hang.h"
 #include "distributed/watchdog/watchdog.h"
 
 namespace polyhead {
@@ -131,19 +131,20 @@ TEST(Timeline, AChromeTraceIsJsonWithTimesInMicroseconds) {
 
 TEST(Judge, NobodyIsLateWhileOneGetsOn) {
   // Rank 1 evaluates for an hour; what it does counts, and who waits for it is not late.
-  EXPECT_FALSE(
-      judge({worker(0, "evaluation", 3600, in("barrier x", 9, 3600)), worker(1, "evaluation", 2.9)}, 4000, kLimits));
-  EXPECT_FALSE(judge({worker(0, "forward", 2.9), worker(1, "loader", 2.9)}, 4000, kLimits));
-  EXPECT_FALSE(judge({worker(0, "loader", 1e6)}, 4000, {.hang = 0, .init = 0}));
+  EXPECT_FALSE(find_hang({worker(0, "evaluation", 3600, in("barrier x", 9, 3600)), worker(1, "evaluation", 2.9)}, 4000,
+                         kLimits));
+  EXPECT_FALSE(find_hang({worker(0, "forward", 2.9), worker(1, "loader", 2.9)}, 4000, kLimits));
+  EXPECT_FALSE(find_hang({worker(0, "loader", 1e6)}, 4000, {.hang = 0, .init = 0}));
 }
 
 TEST(Judge, NamesTheOneThatTheOthersWaitFor) {
   const Waiting wait = in("all_reduce counts", 37, 3.1);
   expect_words(
-      judge({worker(0, "step", 3.1, wait), worker(1, "loader", 3.2), worker(2, "step", 3.1, wait)}, 60, kLimits), {1},
+      find_hang({worker(0, "step", 3.1, wait), worker(1, "loader", 3.2), worker(2, "step", 3.1, wait)}, 60, kLimits),
+      {1},
       {"rank 1 of 3 (host n1, pid 101)", "all_reduce counts (call 37", "2 others have waited", "3.1 s", "in its loader",
        "step 12"});
-  expect_words(judge({worker(0, "backward", 4)}, 60, kLimits), {0}, {"rank 0 of 1", "in compute (backward)"});
+  expect_words(find_hang({worker(0, "backward", 4)}, 60, kLimits), {0}, {"rank 0 of 1", "in compute (backward)"});
 }
 
 // As with NCCL, where a call only starts work on the device: nobody waits in one.
@@ -152,39 +153,39 @@ TEST(Judge, NamesTheOneThatIsBehind) {
   ahead.state.calls[7] = {41, "all_reduce encoder.gradients"};
   behind.state.calls[7] = {40, "all_reduce counts"};
   expect_words(
-      judge({ahead, behind}, 60, kLimits), {1, 0},
+      find_hang({ahead, behind}, 60, kLimits), {1, 0},
       {"rank 1 of 2", "has not come to all_reduce encoder.gradients (call 41 of its group)", "Also late: rank 0"});
 }
 
 TEST(Judge, OneThatIsNotHeardIsLateWhereverItIs) {
   const Waiting wait = in("all_reduce counts", 37, 3.1);
   auto stopped = worker(1, "forward", 0);
-  stopped.unheard = 3.2;
-  EXPECT_TRUE(judge({worker(0, "step", 3.1, wait), stopped}, 60, kLimits));
+  stopped.since_heard = 3.2;
+  EXPECT_TRUE(find_hang({worker(0, "step", 3.1, wait), stopped}, 60, kLimits));
   stopped.process = 'T';
-  expect_words(judge({worker(0, "step", 3.1, wait), stopped}, 60, kLimits), {1},
+  expect_words(find_hang({worker(0, "step", 3.1, wait), stopped}, 60, kLimits), {1},
                {"stopped by a signal (state T)", "in compute (forward)"});
   stopped.state.waiting = wait;
   stopped.state.calls[1] = {37, "all_reduce counts"};
   stopped.process = 0;
   expect_words(
-      judge({worker(0, "step", 3.1, wait), stopped}, 60, kLimits), {1},
+      find_hang({worker(0, "step", 3.1, wait), stopped}, 60, kLimits), {1},
       {"no report of it has arrived", "last report: in all_reduce counts", "makes no progress in all_reduce counts"});
-  stopped.unheard = 2;  // still young: the next round says more than "all are in it"
-  EXPECT_FALSE(judge({worker(0, "step", 3.1, wait), stopped}, 60, kLimits));
-  stopped.unheard = 3600;
+  stopped.since_heard = 2;  // still young: the next round says more than "all are in it"
+  EXPECT_FALSE(find_hang({worker(0, "step", 3.1, wait), stopped}, 60, kLimits));
+  stopped.since_heard = 3600;
   stopped.ended = true;
-  EXPECT_FALSE(judge({worker(0, "step", 2, wait), stopped}, 60, kLimits));
+  EXPECT_FALSE(find_hang({worker(0, "step", 2, wait), stopped}, 60, kLimits));
 }
 
 TEST(Judge, AllWaitInDifferentCalls) {
   auto other = worker(1, "step", 3.1, in("barrier end", 36, 3.1));
-  expect_words(judge({worker(0, "step", 3.1, in("all_reduce counts", 37, 3.1)), other}, 60, kLimits), {1},
+  expect_words(find_hang({worker(0, "step", 3.1, in("all_reduce counts", 37, 3.1)), other}, 60, kLimits), {1},
                {"rank 1", "it is missing in all_reduce counts", "in barrier end"});
   const Waiting same = in("all_reduce counts", 37, 3.1);
-  expect_words(judge({worker(0, "step", 3.1, same), worker(1, "step", 3.2, same)}, 60, kLimits), {},
+  expect_words(find_hang({worker(0, "step", 3.1, same), worker(1, "step", 3.2, same)}, 60, kLimits), {},
                {"all 2 watched workers are in all_reduce counts", "connection"});
-  expect_words(judge({worker(0, "step", 3.1, same), WorkerView{.rank = 1}}, 60, kLimits), {1},
+  expect_words(find_hang({worker(0, "step", 3.1, same), WorkerView{.rank = 1}}, 60, kLimits), {1},
                {"rank 0 is in all_reduce counts", "rank 1 of 2, of which the watchdog has no report"});
 }
 
@@ -210,7 +211,7 @@ TEST(Judge, IsQuick) {
     each.state.calls[1] = {number, "barrier x"};
   }
   const double begin = Timeline::now();
-  const auto verdict = judge(workers, 60, kLimits);
+  const auto verdict = find_hang(workers, 60, kLimits);
   EXPECT_LT(Timeline::now() - begin, 1);
   ASSERT_TRUE(verdict);
   EXPECT_EQ(verdict->late.size(), 1023u);
@@ -222,14 +223,15 @@ TEST(Judge, TheStart) {
   joining.state.joined = false;
   joining.state.step = 0;
   WorkerView absent{.rank = 1};
-  EXPECT_FALSE(judge({joining, absent}, 4.9, kLimits));
-  EXPECT_FALSE(judge({joining, absent}, 1e6, {.hang = 3, .init = 0}));
-  expect_words(judge({joining, absent}, 5.1, kLimits, "n1"), {1}, {"rank 1 of 2 has not started on host n1", "5.1 s"});
+  EXPECT_FALSE(find_hang({joining, absent}, 4.9, kLimits));
+  EXPECT_FALSE(find_hang({joining, absent}, 1e6, {.hang = 3, .init = 0}));
+  expect_words(find_hang({joining, absent}, 5.1, kLimits, "n1"), {1},
+               {"rank 1 of 2 has not started on host n1", "5.1 s"});
   auto second = joining;
   second.rank = 1;
-  expect_words(judge({joining, second}, 5.1, kLimits), {0, 1}, {"all 2 workers have started", "firewall"});
+  expect_words(find_hang({joining, second}, 5.1, kLimits), {0, 1}, {"all 2 workers have started", "firewall"});
   second.state.phase = "start-up";
-  expect_words(judge({joining, second}, 5.1, kLimits), {1}, {"keeps the others in MPI_Init"});
+  expect_words(find_hang({joining, second}, 5.1, kLimits), {1}, {"keeps the others in MPI_Init"});
 }
 
 TEST(Backtraces, ShowWhereAnotherThreadIs) {
@@ -308,7 +310,7 @@ TEST(Watchdog, ThatCannotBeReachedSaysSoOnceTheRunHasBegun) {
   options.run_dir = "/proc/no/folder";
   options.job = "job";
   options.limits = {.hang = 0.5, .init = 0};
-  options.warned = [&](const std::string& words) {
+  options.on_warning = [&](const std::string& words) {
     EXPECT_NE(words.find("hangs of other workers will not be noticed"), std::string::npos) << words;
     ++warnings;
   };

@@ -37,11 +37,11 @@ struct WorkerState {
 // What another worker knows of it.
 struct WorkerView {
   int rank = 0;
-  bool started = false;    // a report has arrived
-  bool ended = false;      // it has unregistered, so no more reports are expected
-  bool said_lost = false;  // whether its unexpected end has been reported
-  double unheard = 0;      // seconds since its last report
-  double lost = -1;        // seconds since its connection was closed without unregistering; negative: it was not
+  bool started = false;        // a report has arrived
+  bool ended = false;          // it has unregistered, so no more reports are expected
+  bool reported_lost = false;  // whether its unexpected end has been reported
+  double since_heard = 0;      // seconds since its last report
+  double lost = -1;            // seconds since its connection was closed without unregistering; negative: it was not
   char process = 0;        // state in /proc, read by a worker of its host: T, D, ...; X: no such process; 0: not known
   WorkerState state = {};  // its last report
 };
@@ -57,8 +57,8 @@ struct HangReport {
 
 // Returns nullopt if no worker is late. `since_start`: seconds since the worker that decides has started. `host`: the
 // host of all workers, if the launcher says that they share one; otherwise "".
-std::optional<HangReport> judge(const std::vector<WorkerView>& workers, double since_start, const WatchLimits& limits,
-                                const std::string& host = "");
+std::optional<HangReport> find_hang(const std::vector<WorkerView>& workers, double since_start,
+                                    const WatchLimits& limits, const std::string& host = "");
 
 // Describes a worker whose connection was closed without unregistering and whose process is gone or does not connect
 // again. `out_of_memory`: the kernel has killed a process of this host in the meantime because memory ran out.

@@ -3,12 +3,13 @@
 // - no report of it arrives, or
 // - all workers wait in collectives and none makes progress.
 // Otherwise, a worker that waits in a collective is not late, whatever the others do.
-#include "distributed/watchdog/judge.h"
+#include "distributed/watchdog/hang.h"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include "core/base/at.h"
 
 namespace polyhead {
 namespace {
@@ -37,20 +38,21 @@ std::string doing(const WorkerView& worker) {
   if (state.step > 0) last += fmt::format(", step {}", state.step);
   switch (worker.process) {
     case 'T':
-      return fmt::format("it is stopped by a signal (state T); last report {:.1f} s ago: {}", worker.unheard, last);
+      return fmt::format("it is stopped by a signal (state T); last report {:.1f} s ago: {}", worker.since_heard, last);
     case 't':
-      return fmt::format("it is stopped by a debugger (state t); last report {:.1f} s ago: {}", worker.unheard, last);
+      return fmt::format("it is stopped by a debugger (state t); last report {:.1f} s ago: {}", worker.since_heard,
+                         last);
     case 'X':
     case 'Z':
-      return fmt::format("its process has ended; last report {:.1f} s ago: {}", worker.unheard, last);
+      return fmt::format("its process has ended; last report {:.1f} s ago: {}", worker.since_heard, last);
     default:
       break;
   }
-  if (worker.unheard > state.silent + 1)
+  if (worker.since_heard > state.silent + 1)
     return fmt::format(
         "no report of it has arrived for {:.1f} s{}: its host or the connection to it hangs; last report: {}",
-        worker.unheard, worker.process == 0 ? "" : fmt::format(" (state {})", worker.process), last);
-  return fmt::format("it has been {} for {:.1f} s without progress", last, state.silent + worker.unheard);
+        worker.since_heard, worker.process == 0 ? "" : fmt::format(" (state {})", worker.process), last);
+  return fmt::format("it has been {} for {:.1f} s without progress", last, state.silent + worker.since_heard);
 }
 
 // A collective that some wait in: how many, and the longest of their waits.
@@ -64,7 +66,7 @@ std::vector<Crowd> crowds_of(const std::vector<WorkerView>& workers) {
   for (const WorkerView& worker : workers) {
     if (!worker.state.waiting) continue;
     Waiting wait = *worker.state.waiting;
-    wait.seconds += worker.unheard;
+    wait.seconds += worker.since_heard;
     Crowd& crowd = crowds.try_emplace({wait.group, wait.number}, Crowd{wait, {}}).first->second;
     crowd.wait.seconds = std::max(crowd.wait.seconds, wait.seconds);
     crowd.ranks.push_back(worker.rank);
@@ -145,9 +147,9 @@ std::optional<HangReport> judge_start(const std::vector<WorkerView>& workers, do
     return hang;
   }
   for (const WorkerView& worker : workers)
-    if (worker.unheard >= limit / 2 || worker.state.phase != "joining") hang.late.push_back(worker.rank);
+    if (worker.since_heard >= limit / 2 || worker.state.phase != "joining") hang.late.push_back(worker.rank);
   if (!hang.late.empty()) {
-    const WorkerView& late = workers[static_cast<std::size_t>(hang.late.front())];
+    const WorkerView& late = at(workers, hang.late.front());
     hang.words = fmt::format("{} keeps the others in MPI_Init: {}", called(late, workers.size()), doing(late));
     return hang;
   }
@@ -187,8 +189,8 @@ std::string describe_late(const WorkerView& late, std::size_t workers, const std
   return text + doing(late);
 }
 
-std::optional<HangReport> judge(const std::vector<WorkerView>& workers, double since_start, const WatchLimits& limits,
-                                const std::string& host) {
+std::optional<HangReport> find_hang(const std::vector<WorkerView>& workers, double since_start,
+                                    const WatchLimits& limits, const std::string& host) {
   if (std::ranges::none_of(workers, [](const WorkerView& worker) { return worker.state.joined || worker.ended; }))
     return judge_start(workers, since_start, limits.init, host);
   if (limits.hang <= 0) return std::nullopt;
@@ -197,15 +199,15 @@ std::optional<HangReport> judge(const std::vector<WorkerView>& workers, double s
   for (const WorkerView& worker : workers)
     if (worker.started && !worker.ended) watched.push_back(&worker);
   for (const WorkerView* worker : watched)
-    if (worker->unheard >= limits.hang) late.push_back(worker);
+    if (worker->since_heard >= limits.hang) late.push_back(worker);
   if (!late.empty()) return about(late, workers);
   for (const WorkerView* worker : watched)
-    if (!worker->state.waiting && worker->state.silent + worker->unheard >= limits.hang) late.push_back(worker);
+    if (!worker->state.waiting && worker->state.silent + worker->since_heard >= limits.hang) late.push_back(worker);
   if (!late.empty()) return about(late, workers);
 
   if (watched.empty() || std::ranges::any_of(workers, [](const WorkerView& worker) { return worker.ended; }) ||
       std::ranges::any_of(watched, [&](const WorkerView* worker) {
-        return worker->state.silent < limits.hang || worker->unheard >= limits.hang / 2;
+        return worker->state.silent < limits.hang || worker->since_heard >= limits.hang / 2;
       }))
     return std::nullopt;
   const std::vector<Crowd> crowds = crowds_of(workers);
