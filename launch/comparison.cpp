@@ -1,35 +1,18 @@
-// The paired bootstrap of every task, and its tables.
+// Names and tables of a comparison.
 #include "launch/comparison.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <nlohmann/json.hpp>
 #include <tuple>
 
+#include "core/base/text.h"
 #include "launch/table.h"
 
 namespace polyhead {
 namespace {
-
-constexpr std::uint64_t kDrawSeed = 1;
-constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
-
-double mean_ratio(const std::vector<std::vector<double>>& of_seeds) {
-  double mean = 0;
-  for (const auto& rows : of_seeds) {
-    double numerator = 0, denominator = 0;
-    for (std::size_t i = 0; i < rows.size(); i += 2) numerator += rows[i], denominator += rows[i + 1];
-    mean += numerator / denominator / static_cast<double>(of_seeds.size());
-  }
-  return mean;
-}
-
-double relative_to(double first, double difference) {
-  return first == 0 ? kNaN : difference / first;
-}
 
 // Returns the task with the smallest relative difference; null if no task has one.
 const TaskDifference* worst_of(const Comparison& comparison) {
@@ -48,37 +31,17 @@ std::string percent(double share) {
 Comparison compare_systems(std::span<const SeedRows> tasks, int draws) {
   Comparison result;
   result.draws = draws;
-  std::vector<double> sums(static_cast<std::size_t>(draws), 0);  // sums of the relative differences in each draw
-  double with_relative = 0;
-  for (const SeedRows& rows : tasks) {
-    const Metric& metric = rows.metric;
-    const double sign = metric.lower_is_better ? -1 : 1;
-    TaskDifference task{.task = rows.task,
-                        .kind = std::string(name_of(rows.kind)),
-                        .metric = metric.rows == Metric::Rows::logarithm ? "log-" + metric.name : metric.name,
-                        .samples = static_cast<std::int64_t>(rows.first.at(0).size() / 2),
-                        .lower_is_better = metric.lower_is_better,
-                        .first = mean_ratio(rows.first),
-                        .second = mean_ratio(rows.second),
-                        .interval = {}};
-    task.difference = sign * (task.second - task.first);
-    task.relative = relative_to(task.first, task.difference);
-    std::vector<double> differences;
-    const auto drawn = paired_bootstrap(rows.first, rows.second, draws, kDrawSeed);
-    for (std::size_t d = 0; d < drawn.size(); ++d) {
-      differences.push_back(sign * (drawn[d].second - drawn[d].first));
-      if (!std::isnan(task.relative)) sums[d] += relative_to(drawn[d].first, differences.back());
-    }
-    task.interval = interval_of(std::move(differences));
-    if (!std::isnan(task.relative)) {
-      result.delta_m += task.relative;
-      ++with_relative;
-    }
-    result.tasks.push_back(std::move(task));
+  std::vector<PairedRows> paired;
+  for (const SeedRows& rows : tasks) paired.push_back({rows.first, rows.second, rows.metric.lower_is_better});
+  const Differences found = compare(paired, draws);
+  for (std::size_t t = 0; t < tasks.size(); ++t) {
+    const Metric& metric = tasks[t].metric;
+    result.tasks.push_back({found.tasks[t], tasks[t].task, std::string(name_of(tasks[t].kind)),
+                            metric.rows == Metric::Rows::logarithm ? "log-" + metric.name : metric.name,
+                            metric.lower_is_better});
   }
-  result.delta_m = with_relative > 0 ? result.delta_m / with_relative : kNaN;
-  for (double& sum : sums) sum /= with_relative;
-  result.delta_m_interval = with_relative > 0 ? interval_of(std::move(sums)) : Interval{kNaN, kNaN};
+  result.delta_m = found.delta_m;
+  result.delta_m_interval = found.delta_m_interval;
   return result;
 }
 
@@ -94,7 +57,8 @@ std::string format_comparison(const Comparison& comparison) {
                     task.lost()     ? "lost"
                     : task.gained() ? "gained"
                                     : "not apart"});
-    lost += task.lost(), gained += task.gained();
+    lost += task.lost();
+    gained += task.gained();
     if (task.lower_is_better && std::ranges::count(lower, task.metric) == 0) lower.push_back(task.metric);
     if (std::isnan(task.relative)) gone.push_back(printable(task.task));
   }

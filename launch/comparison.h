@@ -1,5 +1,5 @@
-// Compares two systems on the same tasks, samples and seeds: the difference of each task with an interval, and over all
-// tasks the mean relative difference (delta m), the tasks that lost, and the worst drop.
+// Compares two systems on the primary metric of each task, and shows the differences, the mean relative one (delta m),
+// the tasks that lost, and the worst drop.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +11,7 @@
 
 #include "core/base/kind.h"
 #include "core/kinds/task_kind.h"
-#include "core/metrics/scores.h"
+#include "core/metrics/comparison.h"
 
 namespace polyhead {
 
@@ -23,17 +23,9 @@ struct SeedRows {
   std::vector<std::vector<double>> first, second;
 };
 
-struct TaskDifference {
+struct TaskDifference : Difference {
   std::string task, kind, metric;
-  std::int64_t samples = 0;
   bool lower_is_better = false;
-  double first = 0, second = 0;  // mean of the metric over seeds
-  double difference = 0;         // above 0 the second system is better, also if a lower metric is better
-  Interval interval;             // of the difference
-  double relative = 0;           // difference / first; NaN if first is 0
-
-  bool lost() const { return interval.high < 0; }
-  bool gained() const { return interval.low > 0; }
 };
 
 struct Comparison {
