@@ -7,9 +7,9 @@
 
 namespace polyhead {
 
-AdamW::AdamW(const Arena& arena, const std::vector<double>& scales, bool with_average, const Stretch* of)
-    : part(of ? *of : Stretch{0, arena.values().numel()}) {
-  const torch::Tensor values = arena.values().narrow(0, part.begin, part.end - part.begin);
+AdamW::AdamW(const Arena& arena, const std::vector<double>& scales, bool with_average, const IndexRange* of)
+    : part(of ? *of : IndexRange{0, arena.values().numel()}) {
+  const torch::Tensor values = arena.values().narrow(0, part.begin, part.size());
   mean = torch::zeros_like(values);
   square = torch::zeros_like(values);
   if (with_average) average = values.clone();
@@ -22,21 +22,21 @@ AdamW::AdamW(const Arena& arena, const std::vector<double>& scales, bool with_av
     placed.push_back({&arena.parameters()[i], scales.empty() ? 1 : scales.at(i)});
   std::ranges::sort(placed, {}, [](const Placed& p) { return p.parameter->offset; });
   for (const auto& [parameter, scale] : placed) {
-    if (!slices_.empty()) slices_.back().end = parameter->offset;
+    if (!slices_.empty()) slices_.back().elements.end = parameter->offset;
     if (slices_.empty() || slices_.back().decay != parameter->decay || slices_.back().scale != scale ||
         slices_.back().trainable != parameter->trainable)
-      slices_.push_back({parameter->offset, 0, parameter->decay, parameter->trainable, scale});
+      slices_.push_back({{parameter->offset, 0}, parameter->decay, parameter->trainable, scale});
   }
-  if (!slices_.empty()) slices_.back().end = arena.values().numel();
+  if (!slices_.empty()) slices_.back().elements.end = arena.values().numel();
   for (Slice& slice : slices_) {
-    slice.begin = std::max(slice.begin, part.begin);
-    slice.end = std::min(slice.end, part.end);
+    slice.elements.begin = std::max(slice.elements.begin, part.begin);
+    slice.elements.end = std::min(slice.elements.end, part.end);
   }
-  std::erase_if(slices_, [](const Slice& slice) { return slice.begin >= slice.end || !slice.trainable; });
+  std::erase_if(slices_, [](const Slice& slice) { return slice.elements.size() <= 0 || !slice.trainable; });
 }
 
 void AdamW::step(Arena& arena, const OptimizerOptions& options, double lr, double scale) {
-  const auto mine = [&](const torch::Tensor& flat) { return flat.narrow(0, part.begin, part.end - part.begin); };
+  const auto mine = [&](const torch::Tensor& flat) { return flat.narrow(0, part.begin, part.size()); };
   const torch::Tensor values = mine(arena.values()), gradients = mine(arena.gradients());
   if (scale != 1) gradients.mul_(scale);
   ++steps;
@@ -44,7 +44,7 @@ void AdamW::step(Arena& arena, const OptimizerOptions& options, double lr, doubl
       torch::full({}, static_cast<double>(steps), arena.values().options().dtype(torch::kFloat32));
   for (const Slice& slice : slices_) {
     const auto of = [&](const torch::Tensor& flat) {
-      return std::vector<torch::Tensor>{flat.narrow(0, slice.begin - part.begin, slice.end - slice.begin)};
+      return std::vector<torch::Tensor>{flat.narrow(0, slice.elements.begin - part.begin, slice.elements.size())};
     };
     // The kernel expects lr as a plain number and the counter as a tensor.
     at::_fused_adamw_(of(values), of(gradients), of(mean), of(square), {}, {count}, lr * slice.scale, options.beta1,

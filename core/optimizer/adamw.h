@@ -4,21 +4,17 @@
 #include <cstdint>
 #include <vector>
 
+#include "core/base/index_range.h"
 #include "core/model/arena.h"
 #include "core/model/options.h"
 
 namespace polyhead {
 
-// Elements [begin, end) of a flat buffer.
-struct Stretch {
-  std::int64_t begin = 0, end = 0;
-};
-
 // The optimizer state of an arena, or of a part of it. In steps in which the owner is inactive it does not change; it
 // counts its own steps.
 struct AdamW {
   torch::Tensor mean, square;  // first and second moments of the part's elements
-  Stretch part;
+  IndexRange part;             // elements of the arena's flat buffer
   std::int64_t steps = 0;
   // Exponential moving average of the values after each update, starting from the initial values: average += (1 - d)
   // (values - average) with d = min(options.ema, (1 + steps) / (10 + steps)), so that the initial values are soon
@@ -28,14 +24,14 @@ struct AdamW {
   // scales: factors of the learning rate by parameter, in the arena's order; empty: all 1. part: part of the arena's
   // buffer; null: all of it.
   explicit AdamW(const Arena& arena, const std::vector<double>& scales = {}, bool with_average = false,
-                 const Stretch* part = nullptr);
+                 const IndexRange* part = nullptr);
   // Updates the part with its gradients, which are first multiplied by `scale`.
   void step(Arena& arena, const OptimizerOptions& options, double lr, double scale);
 
  private:
   // Consecutive parameters of the arena with the same settings.
   struct Slice {
-    std::int64_t begin = 0, end = 0;  // elements of the arena, padding included
+    IndexRange elements;  // of the arena, padding included
     bool decay = false, trainable = true;
     double scale = 1;
   };

@@ -4,6 +4,7 @@
 #include <map>
 #include <numeric>
 
+#include "core/base/at.h"
 #include "core/base/grid.h"
 #include "core/model/exact_sum.h"
 #include "distributed/step/gradients.h"
@@ -29,7 +30,7 @@ class ExactGradients : public Gradients {
     for (const std::int64_t samples : step.samples)
       micro_batches.push_back((samples + micro_batch_ - 1) / micro_batch_);
     encoder_.begin(std::accumulate(micro_batches.begin(), micro_batches.end(), std::int64_t{0}));
-    for (auto& [task, sum] : heads_) sum.begin(micro_batches[static_cast<std::size_t>(task)]);
+    for (auto& [task, sum] : heads_) sum.begin(at(micro_batches, task));
   }
 
   bool after_backward(const Batch& batch) override {

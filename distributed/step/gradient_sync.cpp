@@ -22,16 +22,14 @@ std::vector<GradientBucket> cut_buckets(const Arena& arena, std::size_t bytes) {
   const auto& parameters = arena.parameters();
   const auto width = arena.gradients().element_size();
   // Each parameter's part ends where the next one in the arena begins.
-  std::vector<GradientBucket::Part> part_of(parameters.size());
+  std::vector<IndexRange> part_of(parameters.size());
   std::vector<std::size_t> by_place(parameters.size());
   for (std::size_t i = 0; i < by_place.size(); ++i) by_place[i] = i;
   std::ranges::sort(by_place, {}, [&](std::size_t i) { return parameters[i].offset; });
   std::int64_t end = arena.gradients().numel();
   for (auto i = by_place.rbegin(); i != by_place.rend(); ++i)
     part_of[*i] = {parameters[*i].offset, std::exchange(end, parameters[*i].offset)};
-  const auto bytes_of = [&](std::size_t i) {
-    return static_cast<std::size_t>((part_of[i].end - part_of[i].begin) * width);
-  };
+  const auto bytes_of = [&](std::size_t i) { return static_cast<std::size_t>(part_of[i].size() * width); };
 
   // The first parameter, the token table, is complete with the last operation of backward, and those beside it just
   // before. They may make the tail longer by a tenth of a bucket.
@@ -50,9 +48,9 @@ std::vector<GradientBucket> cut_buckets(const Arena& arena, std::size_t bytes) {
     filled += bytes_of(i);
   }
   for (GradientBucket& bucket : buckets) {
-    std::vector<GradientBucket::Part> parts;
+    std::vector<IndexRange> parts;
     for (const std::size_t i : bucket.parameters) parts.push_back(part_of[i]);
-    std::ranges::sort(parts, {}, &GradientBucket::Part::begin);
+    std::ranges::sort(parts, {}, &IndexRange::begin);
     for (const auto& part : parts) {
       if (!bucket.parts.empty() && bucket.parts.back().end == part.begin)
         bucket.parts.back().end = part.end;
@@ -92,7 +90,7 @@ GradientSync::GradientSync(Communicator& group, std::string name, Arena& arena, 
     names_.push_back(fmt::format("{} {}/{}", name, i + 1, buckets_.size()));
     ranges_.emplace_back();
     for (const auto& part : buckets_[i].parts)
-      ranges_.back().push_back({memory + part.begin * width, static_cast<std::size_t>(part.end - part.begin)});
+      ranges_.back().push_back({memory + part.begin * width, static_cast<std::size_t>(part.size())});
     for (const std::size_t parameter : buckets_[i].parameters) bucket_of_[parameter] = i;
   }
   if (!options.during_backward) return;

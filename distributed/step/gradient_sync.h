@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "core/base/index_range.h"
 #include "core/model/arena.h"
 #include "distributed/communicator/communicator.h"
 
@@ -20,10 +21,7 @@ namespace polyhead {
 
 struct GradientBucket {
   std::vector<std::size_t> parameters;  // numbers in the order of registration, descending
-  struct Part {
-    std::int64_t begin = 0, end = 0;
-  };
-  std::vector<Part> parts;  // elements of the arena, padding included, ascending; decayed parameters lie apart
+  std::vector<IndexRange> parts;  // elements of the arena, padding included, ascending; decayed parameters lie apart
 };
 
 // The bucket size of PyTorch's DDP: large enough that latency does not matter, small enough that most of a model's

@@ -19,7 +19,7 @@ GradientNorms gradient_norms(const Model& model, const StepRecord& step) {
   return norms;
 }
 
-Optimizers::Optimizers(const Model& model, const OptimizerOptions& options, const Stretch* part)
+Optimizers::Optimizers(const Model& model, const OptimizerOptions& options, const IndexRange* part)
     : encoder(model.encoder().arena(), layer_scales(model.encoder().arena(), options.layer_decay), options.ema > 0,
               part),
       in_parts(part != nullptr) {

@@ -25,7 +25,7 @@ struct Optimizers {
   bool in_parts = false;       // sharded: each worker updates a part of the encoder (sharding.h)
 
   // part: the range of the encoder's arena that this worker updates; null: all of it
-  explicit Optimizers(const Model& model, const OptimizerOptions& options = {}, const Stretch* part = nullptr);
+  explicit Optimizers(const Model& model, const OptimizerOptions& options = {}, const IndexRange* part = nullptr);
 
   // Clips the gradients, and updates the encoder and the heads that have a norm. Collective if the optimizer is
   // sharded.

@@ -20,7 +20,7 @@ std::byte* at(const torch::Tensor& tensor, std::int64_t element) {
 
 }  // namespace
 
-Stretch part_of(std::int64_t elements, int rank, int workers) {
+IndexRange part_of(std::int64_t elements, int rank, int workers) {
   const std::int64_t part = equal_part(elements, workers);
   return {rank * part, rank + 1 == workers ? elements : (rank + 1) * part};
 }

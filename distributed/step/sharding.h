@@ -10,7 +10,7 @@ namespace polyhead {
 
 // Returns a worker's part of a flat buffer. The parts are equally long and ordered by rank; the last worker also gets
 // the remainder. They begin at multiples of 64 elements, so that vectorised kernels compute the same bits.
-Stretch part_of(std::int64_t elements, int rank, int workers);
+IndexRange part_of(std::int64_t elements, int rank, int workers);
 
 // Sends every worker's part of `flat` to all others. Collective.
 void share_parts(Communicator& world, const torch::Tensor& flat);

@@ -26,7 +26,7 @@ TEST(AdamW, PartsOfAnArenaGetTheBitsOfTheWhole) {
   const std::int64_t elements = one.values().numel();
   AdamW whole(one, scales, true);
   std::vector<AdamW> parts;
-  for (const Stretch part : {Stretch{0, 64}, Stretch{64, 64}, Stretch{64, 448}, Stretch{448, elements}})
+  for (const IndexRange part : {IndexRange{0, 64}, IndexRange{64, 64}, IndexRange{64, 448}, IndexRange{448, elements}})
     parts.emplace_back(two, scales, true, &part);
   for (std::uint64_t step = 1; step <= 5; ++step) {
     one.gradients().copy_(random_tensor({elements}, step));

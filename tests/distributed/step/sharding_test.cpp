@@ -13,7 +13,7 @@ TEST(Sharding, PartsCoverTheBufferInTheOrderOfRanks) {
     for (const int workers : {1, 2, 3, 7, 64}) {
       std::int64_t end = 0, longest = 0;
       for (int rank = 0; rank < workers; ++rank) {
-        const Stretch part = part_of(elements, rank, workers);
+        const IndexRange part = part_of(elements, rank, workers);
         EXPECT_EQ(part.begin, end);
         EXPECT_EQ(part.begin % 64, 0);
         EXPECT_LE(part.begin, part.end);
