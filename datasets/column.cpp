@@ -106,6 +106,28 @@ Bytes read_rows(const ColumnSource& source, std::uint64_t first, std::uint64_t c
   return out;
 }
 
+// A block of a column.
+struct Block {
+  std::uint64_t first, count, of;  // its first element, its elements, and those of the column
+};
+
+// Offsets start at 0, do not decrease, and end at the rule's limit. fail(element, what) throws.
+template <class Number, class Fail>
+void check_offsets(const std::string& name, const Rule& rule, const Block& block, Number number, Fail fail) {
+  const auto [first, count, all] = block;
+  for (std::uint64_t i = 1; i < count; ++i) {
+    if (number(i) < number(i - 1)) fail(first + i, fmt::format("{} decreases at sample {}", name, first + i - 1));
+    if (rule.what == Rule::What::filled && number(i) == number(i - 1))
+      fail(first + i, fmt::format("sample {} of {} is an empty sequence", first + i - 1, name));
+  }
+  if (first == 0 && number(0) != 0) fail(0, fmt::format("{} starts at {}, expected 0", name, number(0)));
+  const std::uint64_t last = number(count - 1);
+  if (last > rule.limit)
+    fail(first + count - 1, fmt::format("{} reaches {}, but there are {} elements", name, last, rule.limit));
+  if (first + count == all && last != rule.limit)
+    fail(first + count - 1, fmt::format("{} ends at {}, but there are {} elements", name, last, rule.limit));
+}
+
 }  // namespace
 
 void fail_shard(const std::filesystem::path& file, const std::string& what) {
@@ -241,19 +263,7 @@ void Column::check_rule(const std::byte* data, std::uint64_t first, std::uint64_
       return;
     case Rule::What::offset:
     case Rule::What::filled:
-      for (std::uint64_t i = 1; i < count; ++i) {
-        if (number(i) < number(i - 1)) fail(first + i, fmt::format("{} decreases at sample {}", name, first + i - 1));
-        if (rule_.what == Rule::What::filled && number(i) == number(i - 1))
-          fail(first + i, fmt::format("sample {} of {} is an empty sequence", first + i - 1, name));
-      }
-      if (first == 0 && number(0) != 0) fail(0, fmt::format("{} starts at {}, expected 0", name, number(0)));
-      if (number(count - 1) > rule_.limit)
-        fail(first + count - 1,
-             fmt::format("{} reaches {}, but there are {} elements", name, number(count - 1), rule_.limit));
-      if (first + count == source_.size && number(count - 1) != rule_.limit)
-        fail(first + count - 1,
-             fmt::format("{} ends at {}, but there are {} elements", name, number(count - 1), rule_.limit));
-      return;
+      return check_offsets(name, rule_, {first, count, source_.size}, number, fail);
   }
 }
 

@@ -32,9 +32,7 @@ Loader::Loader(std::vector<LoaderTask> tasks, TokenizerInfo tokenizer, std::uint
   }
 }
 
-// Three passes, so that memory is fetched while the previous pass is still working: the places of the samples, their
-// lengths, and their content.
-Loader::Step Loader::load(const std::vector<MixtureEntry>& mixture, std::int64_t step) {
+void Loader::find_places(const std::vector<MixtureEntry>& mixture, std::int64_t step) {
   for (Source& source : sources_) {
     const auto [first, count] = positions(mixture, static_cast<std::size_t>(source.task.task), step);
     source.first = first;
@@ -42,12 +40,16 @@ Loader::Step Loader::load(const std::vector<MixtureEntry>& mixture, std::int64_t
     source.stream.read(first, source.indices);
     for (const std::uint64_t index : source.indices) source.task.reader->prefetch_place(index);
   }
-  const std::size_t together = cut_.samples > 0 ? static_cast<std::size_t>(cut_.samples) : 1;
+}
+
+Loader::Share Loader::choose_samples() {
+  const std::size_t together = samples_together();
   std::size_t tokens = 0, batches = 0;
   mine_.clear();
   for (Source& source : sources_) {
     const LoaderTask& task = source.task;
-    source.lengths.clear(), source.samples.clear();
+    source.lengths.clear();
+    source.samples.clear();
     source.own = source.inputs = source.targets = 0;
     for (std::size_t i = 0; i < source.indices.size(); ++i) {
       const StoredSample& sample = source.samples.emplace_back(task.reader->sample(source.indices[i]));
@@ -75,6 +77,14 @@ Loader::Step Loader::load(const std::vector<MixtureEntry>& mixture, std::int64_t
       sample.batch = batch;
     }
   }
+  return {tokens, batches};
+}
+
+// Three passes, so that memory is fetched while the previous pass is still working: the places of the samples, their
+// lengths, and their content.
+Loader::Step Loader::load(const std::vector<MixtureEntry>& mixture, std::int64_t step) {
+  find_places(mixture, step);
+  const auto [tokens, batches] = choose_samples();
   // Prefetches one block of samples ahead, because prefetches that are issued together also overlap in their page
   // look-ups.
   constexpr std::size_t kBlock = 64;  // samples
@@ -98,6 +108,7 @@ Loader::Step Loader::load(const std::vector<MixtureEntry>& mixture, std::int64_t
     Batch& batch = loaded.batches[number];
     append(batch, task.task, task.info, tokenizer_, *sample, derive(source->key, position), task.masking);
     if (TaskSlice& slice = batch.slices.back(); slice.sequences == 1) {
+      const std::size_t together = samples_together();
       const std::size_t pieces = cut_.samples > 0 ? (source->own + together - 1) / together : batches;
       reserve(slice, source->own / pieces, source->inputs / pieces, source->targets / pieces);
     }

@@ -61,6 +61,16 @@ class Loader {
     std::size_t middle;  // number of tokens of the step before the middle of this sample
     std::size_t batch;
   };
+  // What this worker takes of a step.
+  struct Share {
+    std::size_t tokens, batches;
+  };
+
+  void find_places(const std::vector<MixtureEntry>& mixture, std::int64_t step);
+  Share choose_samples();  // fills mine_
+  // Returns how many consecutive samples of a task stay in one micro-batch.
+  std::size_t samples_together() const { return cut_.samples > 0 ? static_cast<std::size_t>(cut_.samples) : 1; }
+
   std::vector<Source> sources_;
   MicroBatches cut_;
   std::vector<Mine> mine_;  // samples of this worker in the step that is being loaded

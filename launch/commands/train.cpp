@@ -11,6 +11,7 @@
 #include <optional>
 
 #include "core/base/error.h"
+#include "core/base/host.h"
 #include "distributed/checkpoint/fence.h"
 #include "distributed/checkpoint/fingerprint.h"
 #include "distributed/trainer.h"
@@ -101,6 +102,12 @@ RunLockOptions lock_options() {
   return {.job = job == nullptr ? "" : job, .restart = restart == nullptr ? 0 : std::atoll(restart), .warn = warn};
 }
 
+// Writes failures that no handler sees into the run folder.
+void note_failures_in(const std::filesystem::path& run_dir) {
+  catch_lost_files([run_dir](const std::string& what) { note_failure(run_dir, static_cast<int>(Exit::data), what); });
+  report_uncaught("train", [run_dir](const Failure& failure) { note_failure(run_dir, failure.code, failure.words); });
+}
+
 }  // namespace
 
 int run_train(const Config& given, Communicator& world) {
@@ -140,12 +147,7 @@ int run_train(const Config& given, Communicator& world) {
   world.all_reduce("launch.run_folder", agreed, Reduce::max);
   if (agreed[1] != 0) return end_before_start(options.run_dir, world);
   try {
-    catch_lost_files([run_dir = options.run_dir](const std::string& what) {
-      note_failure(run_dir, static_cast<int>(Exit::data), what);
-    });
-    report_uncaught("train", [run_dir = options.run_dir](const Failure& failure) {
-      note_failure(run_dir, failure.code, failure.words);
-    });
+    note_failures_in(options.run_dir);
     RankLog log(options.run_dir, world.rank(), warn);
     log.line(fmt::format("worker {} of {} on {}, process {}, {} threads, {}", world.rank(), world.size(), host_name(),
                          getpid(), options.threads, options.device));
