@@ -7,8 +7,10 @@
 #include <cmath>
 #include <limits>
 #include <numeric>
+#include <optional>
 #include <queue>
 
+#include "core/base/at.h"
 #include "core/base/error.h"
 
 namespace polyhead {
@@ -25,11 +27,15 @@ double largest(const std::vector<double>& values) {
   return *std::max_element(values.begin(), values.end());
 }
 
+// Returns what a task costs each member of its group.
+double part_of(const Placement& placement, const std::vector<double>& cost, std::size_t task) {
+  return cost[task] / static_cast<double>(placement.groups[task].size());
+}
+
 void count_load(Placement& placement, const std::vector<double>& cost) {
   std::fill(placement.load.begin(), placement.load.end(), 0.0);
   for (std::size_t t = 0; t < cost.size(); ++t)
-    for (const int worker : placement.groups[t])
-      placement.load[static_cast<std::size_t>(worker)] += cost[t] / static_cast<double>(placement.groups[t].size());
+    for (const int worker : placement.groups[t]) at(placement.load, worker) += part_of(placement, cost, t);
 }
 
 // Heaviest part first, each to the least loaded worker that does not hold the task yet. Pinned tasks have 0 members.
@@ -62,71 +68,104 @@ Placement longest_first(const std::vector<double>& cost, const std::vector<int>&
 
 // Moves and swaps free parts between the slowest worker and another as long as the slower of the two gets faster, and
 // as long as the search stays short.
-void refine(Placement& placement, const std::vector<double>& cost, const std::vector<int>& members) {
-  std::vector<std::vector<int>> held = placement.tasks_by_worker();
-  const auto free = [&](int task) { return members[static_cast<std::size_t>(task)] > 0; };
-  const auto part = [&](int task) {
-    return task < 0 ? 0.0 : cost[static_cast<std::size_t>(task)] / members[static_cast<std::size_t>(task)];
+class Refinement {
+ public:
+  Refinement(Placement& placement, const std::vector<double>& cost, const std::vector<int>& members)
+      : placement_(placement), cost_(cost), members_(members), held_(placement.tasks_by_worker()) {}
+
+  void run() {
+    for (std::size_t round = 0; round < 4 * cost_.size() && looked_at_ < kLookedAt; ++round) {
+      const auto slowest = std::ranges::max_element(placement_.load);
+      const auto slow = static_cast<std::size_t>(slowest - placement_.load.begin());
+      const Exchange best = best_exchange(slow);
+      if (best.to == held_.size()) return;
+      move(*best.give, slow, best.to);
+      if (best.take) move(*best.take, best.to, slow);
+      for (const std::size_t worker : {slow, best.to}) {
+        placement_.load[worker] = 0;
+        for (const std::size_t task : held_[worker]) placement_.load[worker] += part_of(placement_, cost_, task);
+      }
+    }
+  }
+
+ private:
+  // The slowest worker gives a task, and may take another for it.
+  struct Exchange {
+    double slower;   // load of the slower of the two workers afterwards
+    std::size_t to;  // the other worker; the number of workers if there is no exchange
+    std::optional<std::size_t> give, take;
   };
-  const auto has = [](const std::vector<int>& tasks, int task) {
+
+  static bool has(const std::vector<std::size_t>& tasks, std::size_t task) {
     return std::binary_search(tasks.begin(), tasks.end(), task);
-  };
-  std::size_t looked_at = 0;
-  for (std::size_t round = 0; round < 4 * cost.size() && looked_at < kLookedAt; ++round) {
-    const auto slow = static_cast<std::size_t>(std::max_element(placement.load.begin(), placement.load.end()) -
-                                               placement.load.begin());
-    double best = placement.load[slow] * (1 - 1e-9);
-    std::size_t best_to = held.size();
-    int best_give = -1, best_take = -1;
-    const std::vector<int>& mine = held[slow];
-    for (std::size_t to = 0; to < held.size(); ++to) {
+  }
+  bool free(std::size_t task) const { return members_[task] > 0; }
+  double part(std::size_t task) const { return cost_[task] / members_[task]; }
+
+  Exchange best_exchange(std::size_t slow) {
+    Exchange best{placement_.load[slow] * (1 - 1e-9), held_.size(), {}, {}};
+    const std::vector<std::size_t>& mine = held_[slow];
+    for (std::size_t to = 0; to < held_.size(); ++to) {
       if (to == slow) continue;
-      const std::vector<int>& theirs = held[to];
-      looked_at += 1 + mine.size() * theirs.size();
-      for (const int give : mine) {
+      const std::vector<std::size_t>& theirs = held_[to];
+      looked_at_ += 1 + mine.size() * theirs.size();
+      for (const std::size_t give : mine) {
         if (!free(give) || has(theirs, give)) continue;
-        const auto consider = [&](int take) {
-          const double change = part(give) - part(take);
-          const double slower = std::max(placement.load[slow] - change, placement.load[to] + change);
-          if (slower < best) best = slower, best_to = to, best_give = give, best_take = take;
+        const auto consider = [&](std::optional<std::size_t> take) {
+          const double change = part(give) - (take ? part(*take) : 0.0);
+          const double slower = std::max(placement_.load[slow] - change, placement_.load[to] + change);
+          if (slower < best.slower) best = {slower, to, give, take};
         };
-        if (mine.size() > 1) consider(-1);
-        for (const int take : theirs)
+        if (mine.size() > 1) consider({});
+        for (const std::size_t take : theirs)
           if (free(take) && !has(mine, take)) consider(take);
       }
     }
-    if (best_to == held.size()) return;
-    const auto move = [&](int task, std::size_t from, std::size_t to) {
-      auto& group = placement.groups[static_cast<std::size_t>(task)];
-      *std::find(group.begin(), group.end(), static_cast<int>(from)) = static_cast<int>(to);
-      std::sort(group.begin(), group.end());
-      held[from].erase(std::find(held[from].begin(), held[from].end(), task));
-      held[to].insert(std::lower_bound(held[to].begin(), held[to].end(), task), task);
-    };
-    move(best_give, slow, best_to);
-    if (best_take >= 0) move(best_take, best_to, slow);
-    for (const std::size_t worker : {slow, best_to}) {
-      placement.load[worker] = 0;
-      for (const int task : held[worker])
-        placement.load[worker] += cost[static_cast<std::size_t>(task)] /
-                                  static_cast<double>(placement.groups[static_cast<std::size_t>(task)].size());
-    }
+    return best;
   }
+
+  void move(std::size_t task, std::size_t from, std::size_t to) {
+    std::vector<int>& group = placement_.groups[task];
+    *std::ranges::find(group, static_cast<int>(from)) = static_cast<int>(to);
+    std::ranges::sort(group);
+    held_[from].erase(std::ranges::find(held_[from], task));
+    held_[to].insert(std::ranges::lower_bound(held_[to], task), task);
+  }
+
+  Placement& placement_;
+  const std::vector<double>& cost_;
+  const std::vector<int>& members_;  // of each task's group; 0: pinned
+  std::vector<std::vector<std::size_t>> held_;
+  std::size_t looked_at_ = 0;
+};
+
+// Returns the tasks' numbers of members with which place() begins: 1 for free tasks, 0 for pinned ones. Throws
+// Error(config) for a pin on a worker that is not there.
+std::vector<int> first_members(const Placement& start, int workers) {
+  std::vector<int> members;
+  for (std::size_t t = 0; t < start.groups.size(); ++t) {
+    members.push_back(start.groups[t].empty() ? 1 : 0);
+    if (!start.groups[t].empty() && start.groups[t].back() >= workers)
+      throw Error(Exit::config,
+                  fmt::format("task number {} is pinned to worker {}, but there are {} workers, from 0 on", t,
+                              start.groups[t].back(), workers));
+  }
+  return members;
 }
 
 }  // namespace
 
-std::vector<int> Placement::tasks_of(int worker) const {
-  std::vector<int> tasks;
+std::vector<std::size_t> Placement::tasks_of(int worker) const {
+  std::vector<std::size_t> tasks;
   for (std::size_t t = 0; t < groups.size(); ++t)
-    if (std::binary_search(groups[t].begin(), groups[t].end(), worker)) tasks.push_back(static_cast<int>(t));
+    if (std::binary_search(groups[t].begin(), groups[t].end(), worker)) tasks.push_back(t);
   return tasks;
 }
 
-std::vector<std::vector<int>> Placement::tasks_by_worker() const {
-  std::vector<std::vector<int>> held(load.size());
+std::vector<std::vector<std::size_t>> Placement::tasks_by_worker() const {
+  std::vector<std::vector<std::size_t>> held(load.size());
   for (std::size_t t = 0; t < groups.size(); ++t)
-    for (const int worker : groups[t]) held[static_cast<std::size_t>(worker)].push_back(static_cast<int>(t));
+    for (const int worker : groups[t]) at(held, worker).push_back(t);
   return held;
 }
 
@@ -141,19 +180,8 @@ Placement place(const std::vector<double>& cost, int workers, const std::vector<
                   fmt::format("the cost of task number {} is {}; costs are finite and above 0", t, cost[t]));
   Placement start{pinned, std::vector<double>(static_cast<std::size_t>(workers))};
   start.groups.resize(cost.size());
-  std::vector<int> members(cost.size(), 1);  // of free tasks
-  std::size_t parts = 0;
-  for (std::size_t t = 0; t < cost.size(); ++t) {
-    if (start.groups[t].empty()) {
-      ++parts;
-      continue;
-    }
-    members[t] = 0;
-    if (start.groups[t].back() >= workers)
-      throw Error(Exit::config,
-                  fmt::format("task number {} is pinned to worker {}, but there are {} workers, from 0 on", t,
-                              start.groups[t].back(), workers));
-  }
+  std::vector<int> members = first_members(start, workers);
+  auto parts = static_cast<std::size_t>(std::ranges::count(members, 1));
   count_load(start, cost);
   const auto idle = static_cast<std::size_t>(std::ranges::count(start.load, 0.0));
   if (parts == 0 && idle > 0)
@@ -170,7 +198,10 @@ Placement place(const std::vector<double>& cost, int workers, const std::vector<
     if (parts >= next) {  // with fewer than `idle` some worker would be left out
       Placement candidate = longest_first(cost, members, start);
       const double load = largest(candidate.load);
-      if (load < kWorthIt * best_load) best_load = load, best = std::move(candidate);
+      if (load < kWorthIt * best_load) {
+        best_load = load;
+        best = std::move(candidate);
+      }
       next = parts + std::max<std::size_t>(1, parts / 64);
     }
     // Only tasks above an equal share are spread; down to half a share a part, for smaller parts fill gaps. But nobody
@@ -187,18 +218,18 @@ Placement place(const std::vector<double>& cost, int workers, const std::vector<
   }
   for (std::size_t t = 0; t < cost.size(); ++t)
     if (members[t] > 0) members[t] = static_cast<int>(best.groups[t].size());
-  refine(best, cost, members);
+  Refinement(best, cost, members).run();
   return best;
 }
 
 std::string describe(const Placement& placement, const std::vector<std::string>& tasks) {
   const double total = std::accumulate(placement.load.begin(), placement.load.end(), 0.0);
-  const std::vector<std::vector<int>> held = placement.tasks_by_worker();
+  const std::vector<std::vector<std::size_t>> held = placement.tasks_by_worker();
   const auto line = [&](std::size_t worker) {
     std::string text;
-    for (const int task : held[worker]) {
-      const std::size_t members = placement.groups[static_cast<std::size_t>(task)].size();
-      text += fmt::format("{}{}", text.empty() ? "" : ", ", tasks.at(static_cast<std::size_t>(task)));
+    for (const std::size_t task : held[worker]) {
+      const std::size_t members = placement.groups[task].size();
+      text += fmt::format("{}{}", text.empty() ? "" : ", ", tasks.at(task));
       if (members > 1) text += fmt::format(" (1/{})", members);
     }
     const double percent = 100 * placement.load[worker] / total;

@@ -1,6 +1,7 @@
 // Which worker holds which heads.
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <vector>
 
@@ -11,8 +12,8 @@ struct Placement {
   std::vector<std::vector<int>> groups;  // [tasks]
   std::vector<double> load;              // [workers], in the unit of cost
 
-  std::vector<int> tasks_of(int worker) const;            // ascending
-  std::vector<std::vector<int>> tasks_by_worker() const;  // [workers], each ascending
+  std::vector<std::size_t> tasks_of(int worker) const;            // ascending
+  std::vector<std::vector<std::size_t>> tasks_by_worker() const;  // [workers], each ascending
 };
 
 // Assigns tasks to workers so that the largest load is small (longest processing time first; Graham, 1969).

@@ -11,6 +11,7 @@
 #include <numeric>
 #include <set>
 
+#include "core/base/at.h"
 #include "core/base/error.h"
 #include "core/kinds/registry.h"
 #include "datasets/sampling/sampling.h"
@@ -36,7 +37,11 @@ Spread spread(const std::vector<int>& group, int per_node) {
   Spread result{.members = static_cast<int>(group.size()), .nodes = 0, .most = 0};
   int here = 0, node = -1;
   for (const int worker : group) {
-    if (worker / per_node != node) node = worker / per_node, here = 0, ++result.nodes;
+    if (worker / per_node != node) {
+      node = worker / per_node;
+      here = 0;
+      ++result.nodes;
+    }
     result.most = std::max(result.most, ++here);
   }
   return result;
@@ -100,12 +105,11 @@ void share_nodes(std::vector<PlannedWorker>& workers, double PlannedWorker::*par
 }
 
 // Bytes of the teachers' parameters that a worker loads, each taken to be as large as this run's model.
-double teacher_bytes(const TrainOptions& options, const std::vector<int>& tasks, double encoder_bytes,
+double teacher_bytes(const TrainOptions& options, const std::vector<std::size_t>& tasks, double encoder_bytes,
                      const std::vector<double>& head_bytes) {
   std::set<std::filesystem::path> loaded;
   double bytes = 0;
-  for (const int task : tasks) {
-    const auto t = static_cast<std::size_t>(task);
+  for (const std::size_t t : tasks) {
     const std::filesystem::path& teacher = options.task_options.at(options.tasks[t]).teacher.run_dir;
     if (teacher.empty()) continue;
     if (loaded.insert(teacher).second) bytes += encoder_bytes;
@@ -139,13 +143,13 @@ std::string limit_of(const Plan& plan, double crowded) {
     std::size_t heavy = 0;
     std::int64_t idle = 0;
     const auto seconds = [&](std::size_t i) {
-      return static_cast<double>(slowest->samples[i]) * plan.tasks[static_cast<std::size_t>(slowest->tasks[i])].seconds;
+      return static_cast<double>(slowest->samples[i]) * plan.tasks[slowest->tasks[i]].seconds;
     };
     for (std::size_t i = 0; i < slowest->tasks.size(); ++i)
       if (seconds(i) > seconds(heavy)) heavy = i;
     for (const PlannedWorker& worker : plan.workers)
       idle += std::accumulate(worker.samples.begin(), worker.samples.end(), std::int64_t{0}) == 0;
-    const PlannedTask& task = plan.tasks[static_cast<std::size_t>(slowest->tasks[heavy])];
+    const PlannedTask& task = plan.tasks[slowest->tasks[heavy]];
     std::string text = fmt::format(
         "task {}: worker {} computes {:.2g} times the mean ({} of the task's {} samples a step, "
         "{} in its group)",
@@ -214,13 +218,12 @@ class Planner {
       const PlannedTask& task = plan_.tasks[t];
       std::vector<std::int64_t> part_samples(task.group.size(), 0);
       const std::vector<std::uint64_t> lengths(static_cast<std::size_t>(task.samples), 1);
-      for (const int part : split_by_length(lengths, static_cast<int>(task.group.size())))
-        ++part_samples[static_cast<std::size_t>(part)];
+      for (const int part : split_by_length(lengths, static_cast<int>(task.group.size()))) ++at(part_samples, part);
       for (std::size_t i = 0; i < task.group.size(); ++i) {
         PlannedWorker& worker = worker_of(task.group[i]);
         const std::int64_t samples = part_samples[(i + t) % task.group.size()];
         const auto n = static_cast<double>(samples);
-        worker.tasks.push_back(static_cast<int>(t));
+        worker.tasks.push_back(t);
         worker.samples.push_back(samples);
         worker.tokens += n * (task.work.input_tokens + task.work.target_tokens);
         worker.compute += n * task.seconds;
@@ -286,15 +289,15 @@ class Planner {
       const double bytes = head_bytes_[t] * summed_;
       const double seconds = all_reduce_seconds(bytes, members, machine_, machine_.node_bandwidth);
       double begin = 0;
-      for (const int worker : group) begin = std::max(begin, ready[static_cast<std::size_t>(worker)]);
+      for (const int worker : group) begin = std::max(begin, at(ready, worker));
       int node = -1;
       for (const int worker : group) {
-        ready[static_cast<std::size_t>(worker)] = begin + seconds;
+        at(ready, worker) = begin + seconds;
         worker_of(worker).communication += seconds;
         worker_of(worker).sent += share_sent(members.members) * bytes;
         if (members.nodes > 1 && worker / asked_.per_node != node) {
           node = worker / asked_.per_node;
-          through[static_cast<std::size_t>(node)] += share_sent(members.nodes) * bytes;
+          at(through, node) += share_sent(members.nodes) * bytes;
         }
       }
     }
@@ -323,7 +326,7 @@ class Planner {
   }
 
  private:
-  PlannedWorker& worker_of(int rank) { return plan_.workers[static_cast<std::size_t>(rank)]; }
+  PlannedWorker& worker_of(int rank) { return at(plan_.workers, rank); }
 
   const TrainOptions& options_;
   const Manifest& manifest_;

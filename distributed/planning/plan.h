@@ -43,7 +43,7 @@ struct PlannedTask {
 };
 
 struct PlannedWorker {
-  std::vector<int> tasks;             // ascending
+  std::vector<std::size_t> tasks;     // ascending
   std::vector<std::int64_t> samples;  // of each of them per step; all samples are assumed to be equally long
   double tokens = 0;                  // inputs and targets per step
   double parameters = 0, gradients = 0, optimizer = 0, activations = 0, teachers = 0;  // bytes

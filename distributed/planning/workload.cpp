@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <filesystem>
 
 #include "core/base/error.h"
@@ -16,25 +17,29 @@ namespace {
 
 constexpr double kUnknownLength = 32;
 
+// Options are integers, and what is estimated from them is not.
+template <class... Numbers>
+std::array<double, sizeof...(Numbers)> as_doubles(Numbers... numbers) {
+  return {static_cast<double>(numbers)...};
+}
+
 // Of a word, what encoder.share keeps besides: inner layers, and what each gate or product reads and writes. The
 // experts of mmoe are the plain feed-forward in parts.
 double sharing_kept(const EncoderOptions& e) {
-  const auto d = static_cast<double>(e.dim), layers = static_cast<double>(e.layers),
-             bottleneck = static_cast<double>(e.adapter_dim), blocks = static_cast<double>(e.expert_layers),
-             experts = static_cast<double>(e.experts);
+  const auto [d, ffn, layers, bottleneck, blocks, experts, task_experts] =
+      as_doubles(e.dim, e.ffn, e.layers, e.adapter_dim, e.expert_layers, e.experts, e.task_experts);
   if (e.share == Sharing::adapters) return layers * (2 * d + 2 * bottleneck);
   if (e.share == Sharing::mtan) return layers * (6 * d + 2 * bottleneck);
-  if (e.share == Sharing::mmoe) return blocks * (d + 2 * experts + static_cast<double>(e.ffn));
+  if (e.share == Sharing::mmoe) return blocks * (d + 2 * experts + ffn);
   if (e.share != Sharing::ple) return 0;
-  const auto ffn = static_cast<double>(e.ffn), task_experts = static_cast<double>(e.task_experts);
   const double own = task_experts * ffn / experts;
   return blocks * (2 * d + 2 * (experts + task_experts) + ffn + 3 * own) + (blocks - 1) * (10 * d + 2 * ffn + own);
 }
 
 Work encoder_work(const EncoderOptions& e, const AttentionOptions& attention, double length, double features,
                   double tasks) {
-  const auto d = static_cast<double>(e.dim), ffn = static_cast<double>(e.ffn), layers = static_cast<double>(e.layers),
-             heads = static_cast<double>(e.heads), slots = (tasks + 1) * static_cast<double>(attention.heads);
+  const auto [d, ffn, layers, heads, task_heads] = as_doubles(e.dim, e.ffn, e.layers, e.heads, attention.heads);
+  const double slots = (tasks + 1) * task_heads;
   const bool learned = has_queries(attention.mode);
   const double block = 4 * d * d + 2 * d * ffn + 2 * length * d;  // of attention: scores and values
   // States before and after each norm, q, k, v, q and k rotated, what attention read, the wide layer twice.
@@ -71,26 +76,28 @@ std::vector<TaskWork> work_of(const TrainOptions& options, const Manifest& manif
   // Placement goes by what is computed once: activation checkpointing changes no bit, so no placement either.
   EncoderOptions once = options.encoder;
   once.activation_checkpointing = false;
+  const auto [steps, tasks, vocabulary] =
+      as_doubles(options.steps, options.tasks.size(), manifest.tokenizer.vocab_size);
   std::vector<TaskWork> all;
   for (std::size_t i = 0; i < options.tasks.size(); ++i) {
     const TaskInfo& task = manifest.task(options.tasks[i]);
     const TaskOptions& own = options.task_options.at(task.name);
     const SplitInfo& train = task.splits.at("train");
-    const auto samples = static_cast<double>(train.samples);
+    const auto [samples, inputs, targets, features] =
+        as_doubles(train.samples, train.input_tokens, train.target_tokens, task.features);
     TaskWork work;
-    work.samples = taken[i] * samples / static_cast<double>(options.steps);
-    work.input_tokens = train.input_tokens ? static_cast<double>(train.input_tokens) / samples : kUnknownLength;
+    work.samples = taken[i] * samples / steps;
+    work.input_tokens = inputs > 0 ? inputs / samples : kUnknownLength;
     if (task_kind(task.kind).traits().generates)
-      work.target_tokens = train.target_tokens ? static_cast<double>(train.target_tokens) / samples : work.input_tokens;
-    const auto encoder_of = [&](const EncoderOptions& encoder) {
-      return encoder_work(encoder, options.attention, work.input_tokens, static_cast<double>(task.features),
-                          static_cast<double>(options.tasks.size()));
+      work.target_tokens = targets > 0 ? targets / samples : work.input_tokens;
+    const auto encoder_of = [&, tasks = tasks, features = features](const EncoderOptions& encoder) {
+      return encoder_work(encoder, options.attention, work.input_tokens, features, tasks);
     };
     const Work encoder = encoder_of(options.encoder);
     const Work head =
         task_kind(task.kind).work({.encoder = options.encoder,
                                    .head = own.head,
-                                   .vocabulary = static_cast<double>(manifest.tokenizer.vocab_size),
+                                   .vocabulary = vocabulary,
                                    .classes = static_cast<double>(std::max(task.labels.size(), task.outputs.size())),
                                    .input = work.input_tokens,
                                    .target = work.target_tokens,

@@ -1,5 +1,6 @@
 // polyhead plan: prints what a run needs on N workers as a table or JSON, and calibrates the figures for it.
 #include "distributed/planning/plan.h"
+#include "distributed/planning/calibrate.h"
 
 #include <fmt/format.h>
 
@@ -9,7 +10,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/base/error.h"
-#include "launch/calibrate.h"
+#include "core/base/text.h"
 #include "launch/commands/commands.h"
 #include "launch/handshake.h"
 #include "launch/machine.h"
@@ -30,7 +31,7 @@ constexpr int kMostWorkers = 1'000'000;
 std::string heads_of(const Plan& plan, const PlannedWorker& worker) {
   std::string text;
   for (std::size_t i = 0; i < worker.tasks.size(); ++i) {
-    const PlannedTask& task = plan.tasks[static_cast<std::size_t>(worker.tasks[i])];
+    const PlannedTask& task = plan.tasks[worker.tasks[i]];
     std::string next = text.empty() ? "" : ", ";
     next += task.name;
     if (task.group.size() > 1) next += fmt::format(" (1/{})", task.group.size());

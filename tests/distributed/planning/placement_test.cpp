@@ -73,7 +73,7 @@ double best_by_brute_force(const std::vector<double>& cost, int workers) {
 TEST(Placement, OneWorkerHoldsEverything) {
   const Placement placement = place({3, 1, 2}, 1);
   check(placement, {3, 1, 2}, 1);
-  EXPECT_EQ(placement.tasks_of(0), (std::vector<int>{0, 1, 2}));
+  EXPECT_EQ(placement.tasks_of(0), (std::vector<std::size_t>{0, 1, 2}));
 }
 
 TEST(Placement, MoreTasksThanWorkers) {

@@ -95,7 +95,9 @@ TEST(Plan, GivenCostsDecide) {
   // As much for topic alone as for all others together.
   all.options.task_options["topic"].cost = 0.004;
   const Plan heavy = plan_of(all, 2);
-  EXPECT_EQ(std::ranges::count_if(heavy.workers, [](const PlannedWorker& w) { return w.tasks == std::vector{0}; }), 1);
+  EXPECT_EQ(std::ranges::count_if(heavy.workers,
+                                  [](const PlannedWorker& w) { return w.tasks == std::vector<std::size_t>{0}; }),
+            1);
   EXPECT_NEAR(heavy.tasks[0].seconds, 0.004, 1e-15);
 }
 
