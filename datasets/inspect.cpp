@@ -10,6 +10,7 @@
 #include <fmt/ranges.h>
 
 #include "core/base/batch.h"
+#include "core/base/text.h"
 
 namespace polyhead {
 namespace {
@@ -44,7 +45,7 @@ SampleText decode(const SplitReader& reader, const TaskInfo& task, const Tokeniz
   const std::span<const std::int64_t> all(tokens);
   const auto second = static_cast<std::size_t>(sample.second());
   if (reader.feature_width() > 0)
-    text.input = fmt::format("{} vectors of {} numbers", sample.input_length(), reader.feature_width());
+    text.input = fmt::format("{} {}", sample.input_length(), describe_input(reader.feature_width()));
   else
     text.input = tokenizer.decode(second > 0 ? all.first(second) : all);
   if (second > 0 && reader.feature_width() == 0) text.second = tokenizer.decode(all.subspan(second));

@@ -12,6 +12,7 @@
 #include <ATen/Parallel.h>
 
 #include "core/balancing/balancer.h"
+#include "core/base/at.h"
 #include "core/base/error.h"
 #include "core/base/files.h"
 #include "core/base/hash.h"
@@ -180,7 +181,7 @@ class Training {
     }
     model_->finish(options_.seed, torch::TensorOptions().dtype(type).device(device_), memory);
     if (from_initial_weights) origin_ = load_initial_weights(options_.initial, description_, *model_);
-    const Stretch part = part_of(model_->encoder().arena().values().numel(), world_.rank(), world_.size());
+    const IndexRange part = part_of(model_->encoder().arena().values().numel(), world_.rank(), world_.size());
     optimizers_.emplace(*model_, options_.optimizer, options_.shard_optimizer ? &part : nullptr);
     if (world_.rank() == 0) {  // the run folder can be used without the data set
       std::error_code error;
@@ -213,7 +214,7 @@ class Training {
   void report_start() {
     std::vector<double> sizes(task_count(), 0);
     for (const int task : tasks_.led)
-      sizes[static_cast<std::size_t>(task)] = static_cast<double>(model_->head(task).arena().parameter_count());
+      at(sizes, task) = static_cast<double>(model_->head(task).arena().parameter_count());
     world_.all_reduce("head_sizes", sizes);
     if (observers_.empty()) return;
     Observer::Start start;

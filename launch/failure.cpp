@@ -20,6 +20,8 @@
 
 #include "core/base/batch_sizes.h"
 #include "core/base/error.h"
+#include "core/base/host.h"
+#include "core/base/text.h"
 #include "distributed/communicator/timeline.h"
 #include "launch/launcher.h"
 #include "launch/program.h"

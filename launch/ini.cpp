@@ -9,6 +9,7 @@
 
 #include "core/base/error.h"
 #include "core/base/files.h"
+#include "core/base/text.h"
 
 namespace polyhead {
 namespace {
@@ -55,12 +56,6 @@ std::optional<std::string> quoted_value(std::string_view text, const std::filesy
 }
 
 }  // namespace
-
-std::string_view trim(std::string_view text) {
-  while (!text.empty() && is_space(text.front())) text.remove_prefix(1);
-  while (!text.empty() && is_space(text.back())) text.remove_suffix(1);
-  return text;
-}
 
 IniFile parse_ini(std::string_view text, const std::filesystem::path& file) {
   IniFile ini{.file = file, .sections = {}, .entries = {}};

@@ -39,7 +39,4 @@ IniFile read_ini(const std::filesystem::path& file);
 // with a line break, which is not possible; `what` begins the message.
 std::string ini_value(const std::string& value, const std::string& what);
 
-// Removes white space at both ends.
-std::string_view trim(std::string_view text);
-
 }  // namespace polyhead

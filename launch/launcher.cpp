@@ -2,7 +2,6 @@
 #include "launch/launcher.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cctype>
@@ -80,11 +79,6 @@ std::string launched_job() {
 bool launched_on_one_host() {
   if (is_set("OMPI_COMM_WORLD_LOCAL_SIZE")) return number_in("OMPI_COMM_WORLD_LOCAL_SIZE") == launched_processes();
   return is_set("SLURM_STEP_NUM_NODES") && number_in("SLURM_STEP_NUM_NODES") == 1;
-}
-
-std::string host_name() {
-  char name[256] = {};
-  return gethostname(name, sizeof name - 1) == 0 ? name : "?";
 }
 
 void check_world_size(const Launcher& launcher, int size) {

@@ -30,9 +30,6 @@ std::string launched_job();
 // Whether the launcher reports that all processes are on this machine.
 bool launched_on_one_host();
 
-// Returns the name of this machine; "?" if the system does not report it.
-std::string host_name();
-
 // Throws Error(config) with the cure if the world has another number of workers than the launcher started. Otherwise
 // each process would train alone in the same run folder.
 void check_world_size(const Launcher& launcher, int size);

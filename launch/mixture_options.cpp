@@ -9,6 +9,7 @@
 
 #include "core/base/error.h"
 #include "core/base/numbers.h"
+#include "core/base/text.h"
 #include "launch/ini.h"
 #include "launch/nearest.h"
 

@@ -9,6 +9,7 @@
 
 #include "core/base/error.h"
 #include "core/base/numbers.h"
+#include "core/base/text.h"
 #include "launch/effects.h"
 #include "launch/nearest.h"
 #include "launch/other_names.h"

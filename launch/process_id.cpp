@@ -10,6 +10,7 @@
 #include <fstream>
 #include <iterator>
 
+#include "core/base/host.h"
 #include "launch/launcher.h"
 
 namespace polyhead {

@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "core/base/error.h"
+#include "core/base/host.h"
 #include "distributed/communicator/local/local.h"
 #include "distributed/communicator/timeline.h"
 #include "launch/commands/commands.h"

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/base/text.h"
 #include "launch/table.h"
 
 namespace polyhead {

@@ -12,6 +12,7 @@
 #include "core/base/error.h"
 #include "core/base/files.h"
 #include "core/base/hash.h"
+#include "core/base/host.h"
 #include "core/base/names.h"
 #include "core/heads/registry.h"
 #include "core/kinds/registry.h"

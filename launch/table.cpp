@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/base/text.h"
 #include "core/metrics/utf8.h"
 
 namespace polyhead {
@@ -88,16 +89,6 @@ std::string printable(std::string_view text) {
   for (char32_t& c : characters)
     if ((c < 0x20 && c != '\n' && c != '\t') || (c >= 0x7F && c < 0xA0)) c = 0xFFFD;
   return encode_utf8(characters);
-}
-
-std::string with_commas(std::int64_t number) {
-  const std::string digits = std::to_string(number);
-  std::string out;
-  for (std::size_t i = 0; i < digits.size(); ++i) {
-    if (i > 0 && (digits.size() - i) % 3 == 0 && digits[i - 1] != '-') out += ',';
-    out += digits[i];
-  }
-  return out;
 }
 
 std::string duration(double seconds) {

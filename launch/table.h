@@ -43,8 +43,6 @@ std::string format_attention(const AttentionReport& report);
 // tabs, become U+FFFD.
 std::string printable(std::string_view text);
 
-// 1234567 as "1,234,567".
-std::string with_commas(std::int64_t number);
 // Formats seconds as "43 s", "12 min", "3 h 05 min".
 std::string duration(double seconds);
 

@@ -17,6 +17,7 @@
 #include <fmt/ranges.h>
 #include <openssl/evp.h>
 
+#include "core/base/descriptor.h"
 #include "core/base/error.h"
 #include "core/base/progress.h"
 
@@ -32,25 +33,14 @@ std::string reason() {
   return std::system_category().message(errno);
 }
 
-// A file descriptor that closes itself.
-struct Descriptor {
-  int number = -1;
-  explicit Descriptor(int n) : number(n) {}
-  ~Descriptor() {
-    if (number >= 0) ::close(number);
-  }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-};
-
 // Calls take(bytes) for every piece of the file.
 template <class Take>
 void read_pieces(const fs::path& file, Take take) {
   const Descriptor in(::open(file.c_str(), O_RDONLY | O_CLOEXEC));
-  if (in.number < 0) throw Error(Exit::data, fmt::format("cannot open {}: {}", file.string(), reason()));
+  if (in.get() < 0) throw Error(Exit::data, fmt::format("cannot open {}: {}", file.string(), reason()));
   std::string buffer(1 << 20, '\0');
   for (;;) {
-    const ssize_t got = ::read(in.number, buffer.data(), buffer.size());
+    const ssize_t got = ::read(in.get(), buffer.data(), buffer.size());
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) throw Error(Exit::data, fmt::format("cannot read {}: {}", file.string(), reason()));
     if (got == 0) return;
@@ -90,7 +80,7 @@ void sync_path(const fs::path& path) {
   const Descriptor target(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   note_progress();
   // Some file systems do not support fsync of a folder (EINVAL); there is nothing to wait for then.
-  if (target.number < 0 || (::fsync(target.number) != 0 && errno != EINVAL))
+  if (target.get() < 0 || (::fsync(target.get()) != 0 && errno != EINVAL))
     throw Error(Exit::cannot_write, fmt::format("cannot sync {}: {}", path.string(), reason()));
 }
 

@@ -12,6 +12,7 @@
 
 #include "core/base/error.h"
 #include "core/base/files.h"
+#include "core/base/text.h"
 #include "datasets/import/import_plan.h"
 #include "datasets/import/split_writer.h"
 #include "datasets/import/staging.h"
@@ -61,16 +62,14 @@ TokenizerInfo make_tokenizer(const ImportOptions& options, const fs::path& folde
     const auto start = std::chrono::steady_clock::now();
     const bool normalize = choose_normalization(options, plans, progress);
     const std::vector<std::string> all = texts.take();
-    progress(fmt::format("training the tokenizer on {} texts", grouped(all.size())));
+    progress(fmt::format("training the tokenizer on {} texts", with_commas(all.size())));
     write_file_atomically(file, train_sentencepiece(all, options.vocab_size, normalize));
     const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
     const std::int64_t pieces = inspect_tokenizer(kind, file).vocab_size;
-    progress(
-        fmt::format("tokenizer: {} pieces, {:.1f} s", grouped(static_cast<std::uint64_t>(pieces)), seconds.count()));
+    progress(fmt::format("tokenizer: {} pieces, {:.1f} s", with_commas(pieces), seconds.count()));
     if (pieces < options.vocab_size)
-      progress(fmt::format("the texts allow {} pieces, fewer than vocab_size = {}",
-                           grouped(static_cast<std::uint64_t>(pieces)),
-                           grouped(static_cast<std::uint64_t>(options.vocab_size))));
+      progress(fmt::format("the texts allow {} pieces, fewer than vocab_size = {}", with_commas(pieces),
+                           with_commas(options.vocab_size)));
   } else {
     progress("no task has text: the tokenizer holds the five special tokens only");
     write_file_atomically(file, "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n");
@@ -118,16 +117,17 @@ TaskInfo write_task(const ImportOptions& options, const fs::path& folder, const 
     const std::size_t first = grows ? before->splits.at(file.split).shards.size() : 0;
     SplitInfo split = write_split(options, folder, plan, file, tokenizer, tokenizer_info, first, threads_of(options),
                                   census, progress);
-    progress(fmt::format("{}/{}: {} samples, {} {}, {} shard{}", file.task, file.split, grouped(split.samples),
-                         grouped(split.input_tokens + split.target_tokens), info.features > 0 ? "vectors" : "tokens",
-                         split.shards.size(), split.shards.size() == 1 ? "" : "s"));
+    progress(fmt::format("{}/{}: {} samples, {} {}, {} shard{}", file.task, file.split, with_commas(split.samples),
+                         with_commas(split.input_tokens + split.target_tokens),
+                         info.features > 0 ? "vectors" : "tokens", split.shards.size(),
+                         split.shards.size() == 1 ? "" : "s"));
     info.splits[file.split] = std::move(split);
   }
   if (census.cut > 0)
     progress(fmt::format(
         "{}task '{}': {} of {} samples are longer than max_length = {} {} and are truncated (first: {})",
-        census.cut > census.samples / kOften ? "warning: " : "", info.name, grouped(census.cut),
-        grouped(census.samples), options.max_length, info.features > 0 ? "vectors" : "tokens", census.first_cut));
+        census.cut > census.samples / kOften ? "warning: " : "", info.name, with_commas(census.cut),
+        with_commas(census.samples), options.max_length, info.features > 0 ? "vectors" : "tokens", census.first_cut));
   for (const std::string& warning : plan.warnings) progress("warning: " + warning);
   if (const std::string text = census.unknown.warning(fmt::format("task '{}'", info.name)); !text.empty())
     progress("warning: " + text);

@@ -10,6 +10,7 @@
 #include <fmt/ranges.h>
 
 #include "core/base/error.h"
+#include "core/base/text.h"
 #include "datasets/import/labels.h"
 #include "datasets/import/overlap.h"
 #include "datasets/import/target_precision.h"
@@ -82,13 +83,13 @@ class Scan {
       if (file_.inputs) file_.inputs->say(fmt::format("task '{}': {} {}", file_.task, file_.file.string(), what));
     };
     if (count.left_out > 0)
-      say(fmt::format("holds samples without a label, which are left out: {} of {}", grouped(count.left_out),
-                      grouped(count.left_out + count.samples)));
+      say(fmt::format("holds samples without a label, which are left out: {} of {}", with_commas(count.left_out),
+                      with_commas(count.left_out + count.samples)));
     if (changed_tags_ > 0)
       say(
           fmt::format("holds tags in the scheme IOB1, IOBES or BILOU, which are written as BIO ({}); 'tag_scheme = "
                       "keep' keeps them",
-                      grouped(changed_tags_)));
+                      with_commas(changed_tags_)));
     std::vector<std::string> untrained;
     if (file_.shared && defines_)
       for (const std::string& label : plan_.info.labels)
@@ -129,9 +130,7 @@ class Scan {
       if (text != nullptr && !text->empty()) texts_.add(std::move(*text));
   }
 
-  static std::string describe(std::size_t width) {
-    return width == 0 ? "text" : fmt::format("vectors of {} numbers", width);
-  }
+  static std::string describe(std::size_t width) { return describe_input(width, "text"); }
 
   void check_label(const std::string& label, const Place& place) {
     if (plan_.index.contains(label)) return;
@@ -195,13 +194,6 @@ class Scan {
 
 }  // namespace
 
-std::string grouped(std::uint64_t number) {
-  std::string text = std::to_string(number);
-  for (auto at = static_cast<std::ptrdiff_t>(text.size()) - 3; at > 0; at -= 3)
-    text.insert(static_cast<std::size_t>(at), 1, ',');
-  return text;
-}
-
 std::uint32_t ImportPlan::number_of(const std::string& label, const Place& place) const {
   const auto found = index.find(label);
   if (found == index.end())
@@ -252,7 +244,7 @@ ImportPlan make_plan(const ImportTask& task, const TaskInfo* before, const std::
   }
   for (const SampleFile& file : plan.files) {
     const std::uint64_t number = check_samples(file);
-    counts += fmt::format("{}{} {}", counts.empty() ? "" : ", ", file.split, grouped(number));
+    counts += fmt::format("{}{} {}", counts.empty() ? "" : ", ", file.split, with_commas(number));
   }
   if (!plan.info.labels.empty())
     counts += fmt::format(", {} {}", plan.info.labels.size(), task.kind == Kind::tagging ? "tags" : "labels");

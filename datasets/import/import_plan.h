@@ -32,9 +32,6 @@ struct ImportPlan {
   std::vector<std::string> warnings;                     // to report when the samples are written
 };
 
-// "1,234,567"
-std::string grouped(std::uint64_t number);
-
 // Reads a task's files. before: the task in the data set to which samples are added, or null. Throws Error(data).
 ImportPlan make_plan(const ImportTask& task, const TaskInfo* before, const std::shared_ptr<InputFiles>& inputs,
                      unsigned threads, TextSample& texts, const Progress& progress);

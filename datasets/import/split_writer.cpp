@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "core/base/files.h"
+#include "core/base/text.h"
 #include "datasets/model_input.h"
 #include "datasets/reading/record_blocks.h"
 #include "datasets/shard.h"
@@ -67,7 +68,7 @@ class SplitWriter {
           count(one, place);
           append(one, place);
           if (info_.samples % 4096 != 0 || Clock::now() - reported < std::chrono::seconds(5)) return;
-          progress(fmt::format("{}/{}: {} samples so far", file_.task, file_.split, grouped(info_.samples)));
+          progress(fmt::format("{}/{}: {} samples so far", file_.task, file_.split, with_commas(info_.samples)));
           reported = Clock::now();
         });
     if (content_.samples() > 0) finish_shard();

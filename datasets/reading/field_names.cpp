@@ -72,9 +72,7 @@ const Names& usual_names(Part part, Kind kind) {
 }
 
 std::string lowered(std::string_view text) {
-  while (!text.empty() && kBlanks.find(text.front()) != std::string_view::npos) text.remove_prefix(1);
-  while (!text.empty() && kBlanks.find(text.back()) != std::string_view::npos) text.remove_suffix(1);
-  std::string out(text);
+  std::string out(trim(text));
   std::transform(out.begin(), out.end(), out.begin(), [](unsigned char c) { return std::tolower(c); });
   return out;
 }

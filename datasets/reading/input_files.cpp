@@ -13,8 +13,10 @@
 
 #include <fmt/format.h>
 
+#include "core/base/descriptor.h"
 #include "core/base/error.h"
 #include "core/base/files.h"
+#include "core/base/text.h"
 
 namespace polyhead {
 namespace {
@@ -23,32 +25,12 @@ namespace fs = std::filesystem;
 
 constexpr int kPipeSeconds = 60;  // maximum wait for the first bytes of a pipe
 
-class Descriptor {
- public:
-  explicit Descriptor(int number) : number_(number) {}
-  ~Descriptor() {
-    if (number_ >= 0) ::close(number_);
-  }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  int get() const { return number_; }
-
- private:
-  int number_;
-};
-
 [[noreturn]] void fail(const SampleFile& owner, const fs::path& file, const std::string& what) {
   throw Error(Exit::data, fmt::format("task '{}': its {} file {} {}", owner.task, owner.split, file.string(), what));
 }
 
 std::string reason() {
   return std::system_category().message(errno);
-}
-
-std::string_view trimmed(std::string_view text) {
-  while (!text.empty() && kBlanks.find(text.front()) != std::string_view::npos) text.remove_prefix(1);
-  while (!text.empty() && kBlanks.find(text.back()) != std::string_view::npos) text.remove_suffix(1);
-  return text;
 }
 
 bool is_there(const fs::path& file) {
@@ -159,7 +141,7 @@ std::vector<fs::path> find_files(const std::string& list, const fs::path& folder
   std::vector<fs::path> all;
   for (std::string_view rest = list; !rest.empty();) {
     const std::size_t comma = std::min(rest.find(','), rest.size());
-    const std::string_view name = trimmed(rest.substr(0, comma));
+    const std::string_view name = trim(rest.substr(0, comma));
     rest.remove_prefix(std::min(comma + 1, rest.size()));
     if (name.empty()) continue;
     const fs::path path = absolute(name);

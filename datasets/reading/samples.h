@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "core/base/kind.h"
+#include "core/base/text.h"
 
 namespace polyhead {
 
@@ -121,7 +122,6 @@ std::unique_ptr<SampleSource> open_conllu(const SampleFile& file);
 std::unique_ptr<SampleSource> open_conll(const SampleFile& file);
 
 // Helpers of all formats.
-inline constexpr std::string_view kBlanks = " \t\r\n\v\f";
 bool blank(std::string_view text);
 // Throws Error(data) if the text is blank or not UTF-8. key: name of the text, for the message.
 void check_text(const SampleFile& file, std::uint64_t line, const char* key, std::string_view text);

@@ -20,18 +20,18 @@ std::string owner_of(const Head& head) {
   return file_stem("head." + head.spec().task);
 }
 
-Stretch whole(const Arena& arena) {
+IndexRange whole(const Arena& arena) {
   return {0, arena.values().numel()};
 }
 
 // Fills flat buffers, which hold this part of the arena, from the tensors PREFIX + NAME of one file.
-void read_into(const CheckpointFiles& files, const std::string& name, const Arena& arena, const Stretch& part,
+void read_into(const CheckpointFiles& files, const std::string& name, const Arena& arena, const IndexRange& part,
                const std::vector<std::pair<std::string, torch::Tensor>>& buffers) {
   const SafetensorsFile file = files.read(name);
   const fs::path path = files.folder() / name;
   for (const auto& [prefix, flat] : buffers) {
     const torch::Tensor host = flat.is_cuda() ? torch::zeros_like(flat, torch::kCPU) : flat;
-    const auto width = static_cast<std::size_t>(host.element_size());
+    const std::int64_t width = host.element_size();
     auto* bytes = static_cast<std::byte*>(host.data_ptr());
     for (const Parameter& parameter : arena.parameters()) {
       const auto found = file.tensors().find(prefix + parameter.name);
@@ -39,7 +39,7 @@ void read_into(const CheckpointFiles& files, const std::string& name, const Aren
         throw Error(Exit::data, fmt::format("{}: it holds no tensor {}{}: it belongs to another model", path.string(),
                                             prefix, parameter.name));
       const StoredTensor& stored = found->second;
-      if (stored.shape != parameter.shape || stored.data.size() != static_cast<std::size_t>(parameter.size()) * width)
+      if (stored.shape != parameter.shape || std::ssize(stored.data) != parameter.size() * width)
         throw Error(
             Exit::data,
             fmt::format("{}: tensor {}{} has another shape or type than the model's: it belongs to another model",
@@ -47,9 +47,8 @@ void read_into(const CheckpointFiles& files, const std::string& name, const Aren
       const std::int64_t begin = std::max(parameter.offset, part.begin),
                          end = std::min(parameter.offset + parameter.size(), part.end);
       if (begin < end)
-        std::memcpy(bytes + static_cast<std::size_t>(begin - part.begin) * width,
-                    stored.data.data() + static_cast<std::size_t>(begin - parameter.offset) * width,
-                    static_cast<std::size_t>(end - begin) * width);
+        std::memcpy(bytes + (begin - part.begin) * width, stored.data.data() + (begin - parameter.offset) * width,
+                    static_cast<std::size_t>((end - begin) * width));
     }
     if (flat.is_cuda()) flat.copy_(host);
   }

@@ -14,6 +14,7 @@
 #include <system_error>
 #include <thread>
 
+#include "core/base/at.h"
 #include "core/base/error.h"
 #include "core/base/files.h"
 #include "core/base/progress.h"
@@ -153,7 +154,7 @@ CheckpointNeeds checkpoint_needs(const TrainOptions& options, const Model& model
   const torch::Tensor shared = model.encoder().arena().values();
   const std::int64_t width = shared.element_size(), encoder = shared.numel();
   std::vector<std::int64_t> heads(options.tasks.size(), 0);
-  for (const int task : led) heads[static_cast<std::size_t>(task)] = model.head(task).arena().values().numel();
+  for (const int task : led) at(heads, task) = model.head(task).arena().values().numel();
   world.all_reduce("checkpoint.sizes", heads);
   const std::int64_t all = std::accumulate(heads.begin(), heads.end(), encoder),
                      largest = std::max(encoder, std::ranges::max(heads));

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <sstream>
 
+#include "core/base/at.h"
 #include "core/base/hash.h"
 #include "core/base/names.h"
 #include "distributed/step/sharding.h"
@@ -46,7 +47,7 @@ Snapshot take_snapshot(const Model& model, const Optimizers& optimizers, const s
 std::uint64_t parameter_hash(const Model& model, const ModelDescription& description, const std::vector<int>& led,
                              Communicator& world) {
   std::vector<std::uint64_t> hashes(description.tasks.size(), 0);
-  for (const int task : led) hashes[static_cast<std::size_t>(task)] = model.head(task).arena().hash();
+  for (const int task : led) at(hashes, task) = model.head(task).arena().hash();
   world.all_reduce("parameter_hash", hashes);
   std::vector<std::pair<std::string, std::uint64_t>> by_name;
   for (std::size_t i = 0; i < hashes.size(); ++i) by_name.emplace_back(description.tasks[i].name, hashes[i]);

@@ -12,13 +12,13 @@ using Tensors = std::map<std::string, StoredTensor>;
 
 // Cuts a flat buffer by the arena's parameters, and adds the pieces under PREFIX + NAME.
 void add(Tensors& tensors, const Arena& arena, const std::string& prefix, const torch::Tensor& flat) {
-  const auto width = static_cast<std::size_t>(flat.element_size());
+  const std::int64_t width = flat.element_size();
   const auto* bytes = static_cast<const std::byte*>(flat.data_ptr());
   for (const Parameter& parameter : arena.parameters())
-    tensors[prefix + parameter.name] = {flat.scalar_type() == torch::kFloat64 ? "F64" : "F32",
-                                        parameter.shape,
-                                        {bytes + static_cast<std::size_t>(parameter.offset) * width,
-                                         static_cast<std::size_t>(parameter.size()) * width}};
+    tensors[prefix + parameter.name] = {
+        flat.scalar_type() == torch::kFloat64 ? "F64" : "F32",
+        parameter.shape,
+        {bytes + parameter.offset * width, static_cast<std::size_t>(parameter.size() * width)}};
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <type_traits>
+#include <utility>
 
 #include "core/base/counter_random.h"
 #include "core/base/error.h"
@@ -108,7 +109,7 @@ void Communicator::all_to_all(std::string_view name, std::span<const Range> send
   std::size_t count = 0;
   for (const Range& range : send) count += range.count;
   funnel("all_to_all", name, count * size_of(type), [&] {
-    if (send.size() != static_cast<std::size_t>(size()) || receive.size() != send.size())
+    if (std::cmp_not_equal(send.size(), size()) || receive.size() != send.size())
       throw Error(Exit::internal, fmt::format("{} ranges to send and {} to receive, but the group has {} members",
                                               send.size(), receive.size(), size()));
     const auto own = static_cast<std::size_t>(rank());

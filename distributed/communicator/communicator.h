@@ -1,5 +1,5 @@
-// A group of workers and its collectives. Each backend is a folder next to this file, whose header has the function that
-// makes its groups. A world of one is an ordinary group.
+// A group of workers and its collectives. Each backend is a folder next to this file, whose header has the function
+// that makes its groups. A world of one is an ordinary group.
 //
 // Every collective has a name and goes through one function, which numbers it and records its times in the process's
 // timeline. The watchdog, traces and messages about mismatches read that record. All members of a group must call the

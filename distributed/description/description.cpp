@@ -11,6 +11,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "core/base/at.h"
 #include "core/base/choice.h"
 #include "core/base/error.h"
 #include "core/base/names.h"
@@ -204,7 +205,7 @@ std::unique_ptr<Model> build_model(const ModelDescription& description, const st
   auto model = std::make_unique<Model>(description.encoder, description.attention, description.tokenizer.vocab_size,
                                        static_cast<std::int64_t>(description.tasks.size()), inputs);
   for (const int index : tasks) {
-    const TrainedTask& task = description.tasks[static_cast<std::size_t>(index)];
+    const TrainedTask& task = at(description.tasks, index);
     model->add_head(index, make_head({.task = task.name,
                                       .kind = task.kind,
                                       .classes = static_cast<std::int64_t>(task.labels.size()),

@@ -7,6 +7,7 @@
 
 #include "core/base/error.h"
 #include "core/base/progress.h"
+#include "core/base/text.h"
 #include "core/kinds/registry.h"
 
 namespace polyhead {
@@ -40,14 +41,11 @@ TrainStatistics train_statistics(const TrainedTask& task, const SplitReader& tra
 }
 
 void check_input(const TrainedTask& task, const std::string& split, const SplitReader& reader) {
-  const auto name = [](std::uint64_t width) {
-    return width == 0 ? std::string("tokens") : fmt::format("vectors of {} numbers", width);
-  };
   const auto trained = static_cast<std::uint64_t>(task.statistics.feature_width);
   if (reader.feature_width() != trained)
     throw Error(Exit::data,
                 fmt::format("task {}: the input of {} is {}, that of train {}; give every split of the task the same",
-                            task.name, split, name(reader.feature_width()), name(trained)));
+                            task.name, split, describe_input(reader.feature_width()), describe_input(trained)));
   if (!task.statistics.pairs && reader.pairs())
     throw Error(Exit::data, fmt::format("task {}: samples of {} have a second text, of train none has; import the task "
                                         "again, with a second text in both or in neither",

@@ -8,6 +8,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "core/base/text.h"
 #include "datasets/import/import_plan.h"
 #include "distributed/evaluation/evaluation.h"
 
@@ -67,13 +68,13 @@ std::string describe_valid(const Manifest& manifest, const std::vector<std::stri
     const auto& splits = manifest.task(name).splits;
     const auto valid = splits.find("valid");
     if (valid == splits.end() || valid->second.samples <= static_cast<std::uint64_t>(samples)) continue;
-    larger += fmt::format("{}{} ({})", larger.empty() ? "" : ", ", name, grouped(valid->second.samples));
+    larger += fmt::format("{}{} ({})", larger.empty() ? "" : ", ", name, with_commas(valid->second.samples));
   }
   if (larger.empty()) return "";
   return fmt::format(
       "evaluations take {} samples of valid, the same ones each time and spread over the split, of {}; "
       "run.eval_samples = 0 takes all",
-      grouped(static_cast<std::uint64_t>(samples)), larger);
+      with_commas(samples), larger);
 }
 
 }  // namespace polyhead

@@ -6,6 +6,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "core/base/at.h"
 #include "distributed/description/statistics.h"
 #include "distributed/planning/workload.h"
 
@@ -37,9 +38,9 @@ TaskReaders open_readers(const TrainOptions& options, const Manifest& manifest, 
   if (whole.verify == Verify::blocks) whole.verify = Verify::open;
   TaskReaders readers;
   for (const int task : tasks.held) {
-    const TrainedTask& trained = description.tasks[static_cast<std::size_t>(task)];
+    const TrainedTask& trained = at(description.tasks, task);
     const TaskInfo& info = manifest.task(trained.name);
-    const std::vector<int>& group = tasks.placement.groups[static_cast<std::size_t>(task)];
+    const std::vector<int>& group = at(tasks.placement.groups, task);
     const auto parts = static_cast<int>(group.size()),
                member = static_cast<int>(std::ranges::find(group, rank) - group.begin());
     // Parts turn with the task, so that small quotas do not all fall to the first members.
@@ -57,15 +58,13 @@ void share_statistics(ModelDescription& description, const TaskReaders& readers,
   nlohmann::json mine = nlohmann::json::object();
   for (const LoaderTask& held : readers.train)
     if (tasks.leads(held.task))
-      mine[std::to_string(held.task)] =
-          to_json(train_statistics(description.tasks[static_cast<std::size_t>(held.task)], *held.reader));
+      mine[std::to_string(held.task)] = to_json(train_statistics(at(description.tasks, held.task), *held.reader));
   for (const std::string& text : world.all_gather_strings("statistics", mine.dump())) {
     const auto theirs = nlohmann::json::parse(text);
     for (const auto& task : theirs.items())
       description.tasks.at(std::stoul(task.key())).statistics = statistics_from_json(task.value().get<std::string>());
   }
-  for (const auto& [task, reader] : readers.valid)
-    check_input(description.tasks[static_cast<std::size_t>(task)], "valid", *reader);
+  for (const auto& [task, reader] : readers.valid) check_input(at(description.tasks, task), "valid", *reader);
 }
 
 }  // namespace polyhead

@@ -8,8 +8,10 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "core/base/at.h"
 #include "core/base/error.h"
 #include "core/base/hash.h"
+#include "core/base/text.h"
 #include "distributed/checkpoint/load.h"
 #include "distributed/checkpoint/store.h"
 #include "distributed/checkpoint/trained.h"
@@ -55,11 +57,6 @@ void check_same(const char* what, const std::vector<std::string>& there, const s
       fmt::format("{} was trained with other {}: number {} is {} there and {} here ({} there, {} here); the same are "
                   "needed, in the same order",
                   who, what, at + 1, shown(there), shown(here), there.size(), here.size()));
-}
-
-std::string input_name(const TrainedTask& task) {
-  const std::int64_t width = task.statistics.feature_width;
-  return width == 0 ? "tokens" : fmt::format("vectors of {} numbers", width);
 }
 
 }  // namespace
@@ -133,13 +130,13 @@ Teachers::Teachers(const std::map<int, TeacherOptions>& of, const ModelDescripti
     for (const int task : tasks) {
       const TeacherOptions& options = of.at(task);
       const int index = trained.description.task(options.task);
-      const TrainedTask &here = student.tasks[static_cast<std::size_t>(task)],
-                        &there = trained.description.tasks[static_cast<std::size_t>(index)];
+      const TrainedTask &here = at(student.tasks, task), &there = at(trained.description.tasks, index);
       if (here.statistics.feature_width != there.statistics.feature_width)
         throw Error(Exit::config,
                     fmt::format("task {}: its teacher {} reads {}, but the data set has {}; give a teacher of the same "
                                 "input",
-                                here.name, options.run_dir.string(), input_name(there), input_name(here)));
+                                here.name, options.run_dir.string(), describe_input(there.statistics.feature_width),
+                                describe_input(here.statistics.feature_width)));
       teacher.pupils[task] = {index, options.share, options.temperature};
     }
     teachers_.push_back(std::move(teacher));

@@ -16,6 +16,7 @@
 #include "core/base/files.h"
 #include "core/base/hash.h"
 #include "core/base/names.h"
+#include "core/base/text.h"
 #include "core/kinds/registry.h"
 #include "core/model/device.h"
 #include "distributed/checkpoint/trained.h"

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdlib>
 
+#include "core/base/host.h"
 #include "launch/commands/commands.h"
 #include "launch/doctor/doctor.h"
 #include "launch/run_options.h"

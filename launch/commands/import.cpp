@@ -9,6 +9,7 @@
 
 #include "core/base/error.h"
 #include "core/base/numbers.h"
+#include "core/base/text.h"
 #include "datasets/reading/field_names.h"
 #include "datasets/reading/input_files.h"
 #include "launch/commands/commands.h"

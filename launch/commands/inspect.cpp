@@ -11,6 +11,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/base/error.h"
+#include "core/base/text.h"
 #include "core/metrics/utf8.h"
 #include "launch/commands/commands.h"
 #include "launch/nearest.h"
@@ -31,7 +32,7 @@ std::size_t columns() {
 }
 
 std::string number(std::uint64_t n) {
-  return with_commas(static_cast<std::int64_t>(n));
+  return with_commas(n);
 }
 
 // Returns one line of text, with spaces for control characters, cut to `width` characters.

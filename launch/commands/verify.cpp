@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/base/error.h"
+#include "core/base/text.h"
 #include "distributed/checkpoint/files.h"
 #include "distributed/checkpoint/store.h"
 #include "launch/commands/commands.h"
@@ -32,7 +33,7 @@ class Progress {
     const auto now = std::chrono::steady_clock::now();
     if (now - shown_ < (terminal_ ? std::chrono::milliseconds(200) : std::chrono::seconds(5))) return;
     shown_ = now;
-    const auto mib = [](std::uint64_t b) { return with_commas(static_cast<std::int64_t>(b >> 20)); };
+    const auto mib = [](std::uint64_t b) { return with_commas(b >> 20); };
     say("{}verified {} of {} MiB{}", terminal_ ? "\r" : "", mib(bytes), mib(of_bytes), terminal_ ? "" : "\n");
     line_ = terminal_;
   }
@@ -68,7 +69,7 @@ std::vector<SplitResult> by_split(const VerifyReport& report) {
 
 std::string table_of(const VerifyReport& report) {
   std::vector<std::vector<std::string>> rows;
-  const auto number = [](std::uint64_t n) { return with_commas(static_cast<std::int64_t>(n)); };
+  const auto number = [](std::uint64_t n) { return with_commas(n); };
   for (const SplitResult& one : by_split(report))
     rows.push_back({printable(one.task), one.split, number(one.shards), number(one.samples), number(one.input_tokens),
                     number(one.target_tokens), number(one.bytes),

@@ -9,6 +9,7 @@
 #include <chrono>
 #include <cstring>
 
+#include "core/base/host.h"
 #include "launch/doctor/doctor.h"
 
 namespace polyhead {

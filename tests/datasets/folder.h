@@ -2,7 +2,6 @@
 #pragma once
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <filesystem>
 #include <functional>
@@ -10,17 +9,14 @@
 #include <vector>
 
 #include "core/base/error.h"
+#include "core/base/temporary_folder.h"
 
 namespace polyhead {
 
-class FolderTest : public testing::Test {
+class FolderTest : public ::testing::Test {
  protected:
-  FolderTest() {
-    std::string name = (std::filesystem::temp_directory_path() / "polyhead-test-XXXXXX").string();
-    folder_ = ::mkdtemp(name.data());
-  }
-  ~FolderTest() override { std::filesystem::remove_all(folder_); }
-  std::filesystem::path folder_;
+  const TemporaryFolder temporary_{"test"};
+  std::filesystem::path folder_ = temporary_.path();
 };
 
 inline void expect_error(Exit code, const std::vector<std::string>& words, const std::function<void()>& call) {

@@ -17,7 +17,9 @@
 #include <optional>
 #include <utility>
 
+#include "core/base/at.h"
 #include "core/base/counter_random.h"
+#include "core/base/descriptor.h"
 #include "core/base/error.h"
 #include "distributed/communicator/mpi/check.h"
 #include "distributed/communicator/reduction.h"
@@ -43,16 +45,6 @@ void reduce_slice(const std::vector<T*>& parts, std::size_t begin, std::size_t e
     for (T* part : parts) std::copy_n(result.data(), n, part + first);
   }
 }
-
-struct File {
-  explicit File(int descriptor) : number(descriptor) {}
-  ~File() {
-    if (number >= 0) close(number);
-  }
-  File(const File&) = delete;
-  File& operator=(const File&) = delete;
-  const int number;
-};
 
 }  // namespace
 
@@ -88,13 +80,13 @@ std::unique_ptr<SharedWindow> SharedWindow::make(MPI_Comm group, std::size_t byt
   const std::size_t size = kPage + (bytes + kPage - 1) / kPage * kPage;
 
   // Memory without a name: nothing is left behind however the process ends. Reserved now, not at the first touch.
-  File mine(memfd_create("polyhead", MFD_CLOEXEC));
-  int good = mine.number >= 0 && posix_fallocate(mine.number, 0, static_cast<off_t>(size)) == 0;
+  const Descriptor mine(memfd_create("polyhead", MFD_CLOEXEC));
+  int good = mine.get() >= 0 && posix_fallocate(mine.get(), 0, static_cast<off_t>(size)) == 0;
   std::optional<Part> own;
   const auto nonce = derive(static_cast<std::uint64_t>(getpid()),
                             static_cast<std::uint64_t>(std::chrono::steady_clock::now().time_since_epoch().count()));
   if (good) {
-    own.emplace(mine.number, size);
+    own.emplace(mine.get(), size);
     good = own->good();
     if (good) (new (own->base) Control)->nonce = nonce;
   }
@@ -104,7 +96,7 @@ std::unique_ptr<SharedWindow> SharedWindow::make(MPI_Comm group, std::size_t byt
     std::int64_t process, file;
     std::uint64_t nonce;
   };
-  const Address address{getpid(), good ? mine.number : -1, nonce};
+  const Address address{getpid(), good ? mine.get() : -1, nonce};
   std::vector<Address> addresses(static_cast<std::size_t>(members));
   POLYHEAD_MPI_CHECK(
       MPI_Allgather(&address, sizeof(Address), MPI_BYTE, addresses.data(), sizeof(Address), MPI_BYTE, group));
@@ -114,11 +106,12 @@ std::unique_ptr<SharedWindow> SharedWindow::make(MPI_Comm group, std::size_t byt
       parts.push_back(std::move(*own));
       continue;
     }
-    const Address& at = addresses[static_cast<std::size_t>(member)];
-    const File file(at.file < 0 ? -1
-                                : open(fmt::format("/proc/{}/fd/{}", at.process, at.file).c_str(), O_RDWR | O_CLOEXEC));
-    parts.emplace_back(file.number, size);
-    good = parts.back().good() && parts.back().control()->nonce == at.nonce;
+    const Address& theirs = at(addresses, member);
+    const Descriptor file(
+        theirs.file < 0 ? -1
+                        : open(fmt::format("/proc/{}/fd/{}", theirs.process, theirs.file).c_str(), O_RDWR | O_CLOEXEC));
+    parts.emplace_back(file.get(), size);
+    good = parts.back().good() && parts.back().control()->nonce == theirs.nonce;
   }
   // Also keeps our file open until all have mapped it.
   POLYHEAD_MPI_CHECK(MPI_Allreduce(MPI_IN_PLACE, &good, 1, MPI_INT, MPI_MIN, group));
@@ -127,7 +120,7 @@ std::unique_ptr<SharedWindow> SharedWindow::make(MPI_Comm group, std::size_t byt
 }
 
 SharedWindow::SharedWindow(std::vector<Part> parts, int rank, std::size_t bytes, std::shared_ptr<Registry> registry)
-    : SharedBuffer(parts[static_cast<std::size_t>(rank)].data(), bytes, true),
+    : SharedBuffer(at(parts, rank).data(), bytes, true),
       parts_(std::move(parts)),
       rank_(static_cast<std::size_t>(rank)),
       // Spinning with more members than cores would keep the awaited one from running.

@@ -5,21 +5,16 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <link.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <map>
 
 #include "core/base/error.h"
+#include "core/base/host.h"
 #include "distributed/communicator/nccl/check.h"
 
 namespace polyhead {
 namespace {
-
-std::string host_of_this_process() {
-  char name[256] = {};
-  return gethostname(name, sizeof name - 1) == 0 ? name : "?";
-}
 
 // Throws the first complaint of any member, on all of them. Collective.
 void agree(Communicator& host, const std::string& name, const std::string& complaint) {
@@ -95,15 +90,14 @@ void check_devices(Communicator& host, int device) {
       complaint = fmt::format(
           "its CUDA device would be number {}, but {} has {}; start at most one worker a device, and look at "
           "CUDA_VISIBLE_DEVICES and nvidia-smi",
-          device, host_of_this_process(), devices);
+          device, host_name(), devices);
     } else {
       char bus[32] = {};
       POLYHEAD_CUDA_CHECK(cudaDeviceGetPCIBusId(bus, sizeof bus, device));
-      place = fmt::format("{} of {}", bus, host_of_this_process());
+      place = fmt::format("{} of {}", bus, host_name());
     }
   } catch (const Error& error) {
-    complaint =
-        fmt::format("{}; nvidia-smi shows whether {} has a driver and devices", error.what(), host_of_this_process());
+    complaint = fmt::format("{}; nvidia-smi shows whether {} has a driver and devices", error.what(), host_name());
   }
   agree(host, "nccl.devices", complaint);
   const std::vector<std::string> places = host.all_gather_strings("nccl.places", place);

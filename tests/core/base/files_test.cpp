@@ -8,21 +8,14 @@
 #include "core/base/error.h"
 #include "core/base/hash.h"
 #include "core/base/regular_file.h"
+#include "tests/datasets/folder.h"
 
 namespace polyhead {
 namespace {
 
 namespace fs = std::filesystem;
 
-class Files : public testing::Test {
- protected:
-  Files() {
-    std::string name = (fs::temp_directory_path() / "polyhead-files-XXXXXX").string();
-    folder_ = ::mkdtemp(name.data());
-  }
-  ~Files() override { fs::remove_all(folder_); }
-  fs::path folder_;
-};
+using Files = FolderTest;
 
 Exit code_of(const std::function<void()>& call, const std::string& word) {
   try {

@@ -2,7 +2,6 @@
 #include "core/base/safetensors.h"
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <array>
 #include <chrono>
@@ -11,21 +10,15 @@
 #include "core/base/error.h"
 #include "core/base/files.h"
 #include "core/base/hash.h"
+#include "tests/datasets/folder.h"
 
 namespace polyhead {
 namespace {
 
 namespace fs = std::filesystem;
 
-class Safetensors : public testing::Test {
+class Safetensors : public FolderTest {
  protected:
-  Safetensors() {
-    std::string name = (fs::temp_directory_path() / "polyhead-safetensors-XXXXXX").string();
-    folder_ = ::mkdtemp(name.data());
-    file_ = folder_ / "x.safetensors";
-  }
-  ~Safetensors() override { fs::remove_all(folder_); }
-
   // A file of this header and so many bytes of data.
   void put(const std::string& header, std::size_t data) const {
     std::string bytes(8, '\0');
@@ -42,7 +35,7 @@ class Safetensors : public testing::Test {
       EXPECT_NE(std::string(error.what()).find(file_.string()), std::string::npos) << error.what();
     }
   }
-  fs::path folder_, file_;
+  const fs::path file_ = folder_ / "x.safetensors";
 };
 
 TEST_F(Safetensors, HoldsWhatWasWritten) {

@@ -16,6 +16,7 @@
 #include "distributed/communicator/local/local.h"
 #include "distributed/communicator/mpi/mpi.h"
 #include "tests/distributed/world.h"
+#include "tests/launch/helpers.h"
 
 namespace polyhead {
 namespace {
@@ -57,17 +58,6 @@ bool same_on_all(Communicator& group, const void* data, std::size_t bytes) {
   for (const std::string& theirs : group.all_gather_strings("bits", mine))
     if (theirs != mine) return false;
   return true;
-}
-
-std::string message_of(const std::function<void()>& call, Exit code) {
-  try {
-    call();
-  } catch (const Error& error) {
-    EXPECT_EQ(error.code(), code);
-    return error.what();
-  }
-  ADD_FAILURE() << "no error";
-  return "";
 }
 
 template <class T>
@@ -308,7 +298,7 @@ TEST(Communicator, RecordsNumbersNamesAndTimes) {
 TEST(Communicator, RootOutsideOfTheGroup) {
   int value = 0;
   const std::string message =
-      message_of([&] { world().broadcast("weights", &value, 1, DType::i32, world().size()); }, Exit::internal);
+      testing::error_of(Exit::internal, [&] { world().broadcast("weights", &value, 1, DType::i32, world().size()); });
   EXPECT_NE(message.find("broadcast \"weights\""), std::string::npos) << message;
   EXPECT_NE(message.find("root"), std::string::npos) << message;
   EXPECT_EQ(world().record().back().left, 0);  // never left
@@ -324,7 +314,7 @@ TEST(Communicator, DifferentCountsAreReportedInMpisWords) {
     return;
   }
   const std::string message =
-      message_of([&] { pair->broadcast("labels", values.data(), 2, DType::i32, 0); }, Exit::internal);
+      testing::error_of(Exit::internal, [&] { pair->broadcast("labels", values.data(), 2, DType::i32, 0); });
   for (const char* part : {"broadcast \"labels\"", "rank 1 of 2", "MPI_ERR_TRUNCATE", "different counts", "mpi.cpp:"})
     EXPECT_NE(message.find(part), std::string::npos) << message;
 }
@@ -341,13 +331,13 @@ TEST(Communicator, SeveralRangesInOneCall) {
 TEST(Communicator, AllToAllNeedsARangeForEachMember) {
   std::vector<double> values(4);
   const std::vector<Range> too_many(static_cast<std::size_t>(world().size()) + 1);
-  EXPECT_NE(message_of([&] { world().all_to_all("slices", too_many, too_many, DType::f64); }, Exit::internal)
+  EXPECT_NE(testing::error_of(Exit::internal, [&] { world().all_to_all("slices", too_many, too_many, DType::f64); })
                 .find("but the group has"),
             std::string::npos);
   std::vector<Range> send(static_cast<std::size_t>(world().size())), receive(send);
   send[static_cast<std::size_t>(world().rank())] = {values.data(), 2};
   receive[static_cast<std::size_t>(world().rank())] = {values.data(), 1};
-  EXPECT_NE(message_of([&] { world().all_to_all("slices", send, receive, DType::f64); }, Exit::internal)
+  EXPECT_NE(testing::error_of(Exit::internal, [&] { world().all_to_all("slices", send, receive, DType::f64); })
                 .find("2 elements to send to itself, 1 to receive"),
             std::string::npos);
 }
@@ -397,9 +387,9 @@ TEST(SharedBuffer, MembersAtDifferentPlacesAllFail) {
   const auto buffer = world().allocate("buffer", 64 * sizeof(float));
   float* const data = static_cast<float*>(buffer->data());
   if (world().size() < 2) return world().all_reduce("gradient", data, 8, DType::f32, Reduce::sum);
-  const std::string message = message_of(
-      [&] { world().all_reduce("gradient", data + (world().rank() == 1 ? 8 : 0), 8, DType::f32, Reduce::sum); },
-      Exit::internal);
+  const std::string message = testing::error_of(Exit::internal, [&] {
+    world().all_reduce("gradient", data + (world().rank() == 1 ? 8 : 0), 8, DType::f32, Reduce::sum);
+  });
   EXPECT_NE(message.find("all_reduce \"gradient\""), std::string::npos) << message;
   EXPECT_NE(message.find("rank 1 of the group reduces another range"), std::string::npos) << message;
   data[0] = 1;
@@ -460,8 +450,8 @@ TEST(LocalCommunicator, IsAWorldOfOne) {
 
 TEST(MpiCommunicator, SeveralWorldsShareOneMpi) {
   if (!mpi_available()) {
-    EXPECT_NE(message_of([] { make_mpi_communicator(nullptr, nullptr); }, Exit::config).find("without MPI"),
-              std::string::npos);
+    testing::expect_contains(testing::error_of(Exit::config, [] { make_mpi_communicator(nullptr, nullptr); }),
+                             "without MPI");
     return;
   }
   auto second = make_mpi_communicator(nullptr, nullptr);
