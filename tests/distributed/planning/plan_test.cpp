@@ -56,7 +56,7 @@ TEST(Plan, EverySampleIsSomebodys) {
     std::vector<std::int64_t> samples(plan.tasks.size());
     for (const PlannedWorker& worker : plan.workers)
       for (std::size_t i = 0; i < worker.tasks.size(); ++i)
-        samples[static_cast<std::size_t>(worker.tasks[i])] += worker.samples[i];
+        samples[worker.tasks[i]] += worker.samples[i];
     std::int64_t batch = 0;
     for (std::size_t t = 0; t < samples.size(); ++t) {
       EXPECT_EQ(samples[t], plan.tasks[t].samples) << workers;
@@ -78,7 +78,7 @@ TEST(Plan, ParametersAreTheModels) {
   EXPECT_EQ(plan.tasks[4].parameters, 2 * 16 * 17 + 17);
   for (const PlannedWorker& worker : plan.workers) {
     std::int64_t held = plan.encoder_parameters;
-    for (const int t : worker.tasks) held += plan.tasks[static_cast<std::size_t>(t)].parameters;
+    for (const std::size_t t : worker.tasks) held += plan.tasks[t].parameters;
     EXPECT_GE(worker.parameters, 4.0 * static_cast<double>(held));
     EXPECT_LE(worker.parameters, 4.1 * static_cast<double>(held) + 4 * 16 * 100);  // each tensor is padded
     EXPECT_EQ(worker.gradients, worker.parameters);
