@@ -14,6 +14,7 @@
 #include <thread>
 
 #include "core/base/files.h"
+#include "core/base/host.h"
 #include "launch/launcher.h"
 #include "launch/run_lock.h"
 #include "tests/launch/helpers.h"

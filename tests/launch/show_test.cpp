@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include "core/base/files.h"
+#include "core/base/text.h"
 #include "launch/progress.h"
 #include "launch/table.h"
 #include "tests/launch/helpers.h"

@@ -55,8 +55,7 @@ TEST(Plan, EverySampleIsSomebodys) {
     ASSERT_EQ(plan.workers.size(), static_cast<std::size_t>(workers));
     std::vector<std::int64_t> samples(plan.tasks.size());
     for (const PlannedWorker& worker : plan.workers)
-      for (std::size_t i = 0; i < worker.tasks.size(); ++i)
-        samples[worker.tasks[i]] += worker.samples[i];
+      for (std::size_t i = 0; i < worker.tasks.size(); ++i) samples[worker.tasks[i]] += worker.samples[i];
     std::int64_t batch = 0;
     for (std::size_t t = 0; t < samples.size(); ++t) {
       EXPECT_EQ(samples[t], plan.tasks[t].samples) << workers;
