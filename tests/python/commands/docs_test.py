@@ -2,6 +2,8 @@
 
 import functools
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -10,7 +12,7 @@ from program import run
 
 CONFIGURATION = SOURCE / "docs" / "configuration.md"  # generated from the program's help, which cli_test.py compares
 SECTIONS = "run|encoder|attention|optimizer|mixture|balance|dataset|task"
-LONGEST_LINE, LONGEST_README, MOST_MARKS = 120, 130, 14
+LONGEST_LINE, LONGEST_README, MOST_NOT_RUN = 120, 130, 12
 # Papers and tools that the pages cite. Other hosts, such as mirrors and package registries, are not named.
 HOSTS = {"arxiv.org", "doi.org", "ui.perfetto.dev"}
 
@@ -264,7 +266,29 @@ def test_a_right_page_passes(text):
 def test_few_blocks_are_not_run():
     marked = [f"{name_of(page)}, line {block['line']}: {block['marks']['not run']}"
               for page in PAGES for block in read(page).blocks if "not run" in block["marks"]]
-    assert len(marked) <= MOST_MARKS, "\n".join(marked)
+    assert len(marked) <= MOST_NOT_RUN, "\n".join(marked)
+
+
+def scripts_not_run():
+    """(page, line, script, its words) of the commands of scripts in blocks that are not run."""
+    for page in PAGES:
+        for block in read(page).blocks:
+            if block["language"] == "sh" and "not run" in block["marks"]:
+                for part in re.split(r"\n|&&|\|", "\n".join(re.sub(r"(^|\s)#.*", "", line) for line in block["lines"])):
+                    if found := re.match(r"\s*(?:\S*python3?\s+)?(?:\./)?((?:launch|bench|examples|tests)/\S+)(.*)", part):
+                        yield name_of(page), block["line"], found[1], found[2].split()
+
+
+def test_scripts_that_are_not_run_have_the_options():
+    found = list(scripts_not_run())
+    assert len(found) >= 10
+    for page, line, script, words in found:
+        assert (SOURCE / script).is_file(), f"{page}, the block of line {line}: there is no {script}"
+        options = {word for word in words if word.startswith("--")}
+        if options:
+            command = [sys.executable] if script.endswith(".py") else []
+            done = subprocess.run([*command, SOURCE / script, "--help"], capture_output=True, encoding="utf-8", timeout=60)
+            assert done.returncode == 0 and options <= set(re.findall(r"--[a-z-]+", done.stdout)), (page, line, script, done.stderr)
 
 
 @pytest.mark.parametrize("shown, right", [
