@@ -27,7 +27,9 @@ bool PlainLoss::wanted() {
 }
 
 void PlainLoss::report(const torch::Tensor& sum) {
-  if (listener != nullptr) listener->sum_ = sum.detach();
+  if (listener == nullptr) return;
+  torch::Tensor& all = listener->sum_;
+  all = all.defined() ? all + sum.detach() : sum.detach();
 }
 
 }  // namespace polyhead

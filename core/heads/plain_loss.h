@@ -14,7 +14,7 @@ class PlainLoss {
   PlainLoss(const PlainLoss&) = delete;
   PlainLoss& operator=(const PlainLoss&) = delete;
 
-  // Returns the sum reported since the last call, a scalar without a gradient; undefined if there was none.
+  // Returns the sum of all reports since the last call, a scalar without a gradient; undefined if there was none.
   torch::Tensor take();
 
   // For heads: whether a PlainLoss exists on this thread, and the report of a sum.
