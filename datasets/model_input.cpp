@@ -59,7 +59,7 @@ ModelInput encode_sample(const Tokenizer& tokenizer, const TokenizerInfo& info, 
     EncodedWords words = encode_words(tokenizer, info, sample.words, rules.max_length);
     out.tokens = std::move(words.tokens);
     out.first_piece = std::move(words.first_piece);
-    out.cut = out.first_piece.size() < sample.words.size();
+    out.cut = words.cut;
     return out;
   }
   std::vector<std::int64_t> text = encode_text(tokenizer, info, rules, sample.text);

@@ -130,8 +130,14 @@ EncodedWords encode_words(const Tokenizer& tokenizer, const TokenizerInfo& info,
   EncodedWords out;
   out.tokens.push_back(info.bos);
   for (std::vector<std::int64_t>& pieces : all) {
-    if (pieces.size() > kLongWord) pieces.resize(std::min(pieces.size(), most));
-    if (out.tokens.size() + pieces.size() + 1 > max_length) break;
+    if (pieces.size() > std::max(kLongWord, most)) {
+      pieces.resize(most);
+      out.cut = true;
+    }
+    if (out.tokens.size() + pieces.size() + 1 > max_length) {
+      out.cut = true;
+      break;
+    }
     out.first_piece.push_back(static_cast<std::int64_t>(out.tokens.size()));
     out.tokens.insert(out.tokens.end(), pieces.begin(), pieces.end());
   }

@@ -56,6 +56,7 @@ EncodedPair encode_pair(const Tokenizer& tokenizer, const TokenizerInfo& info, s
 struct EncodedWords {
   std::vector<std::int64_t> tokens;
   std::vector<std::int64_t> first_piece;  // one per word that was kept, in order
+  bool cut = false;                       // whether pieces were removed
 };
 EncodedWords encode_words(const Tokenizer& tokenizer, const TokenizerInfo& info, std::span<const std::string> words,
                           std::size_t max_length);

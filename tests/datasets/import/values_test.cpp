@@ -163,6 +163,10 @@ TEST_F(ValuesTest, WhatMaxLengthCutsIsSaid) {
        R"({"words": ["a", "b", "a", "b"], "tags": ["O", "O", "O", "O"]})"
        "\n");
   has(warnings(), {"1 of 1 samples are longer", "(first: t.jsonl line 1)"});
+  only(Kind::tagging, "t.jsonl",
+       R"({"words": ["a", "bbbbbbbbbbbb"], "tags": ["O", "O"]})"
+       "\n");
+  has(warnings(), {"1 of 1 samples are longer", "(first: t.jsonl line 1)"});
   only(Kind::classification, "t.csv", "text,label\na b a,p\nb a,p\n");
   EXPECT_EQ(warnings().find("longer than"), std::string::npos);
 }
@@ -189,6 +193,7 @@ TEST_F(ValuesTest, LongWordsAreCutInThemselves) {
   const EncodedWords cut = encode_words(*t, info, words, 25);  // 23: 3 short words, 10 pieces of each long one
   EXPECT_EQ(cut.first_piece, (Ids{1, 11, 12, 13, 23}));
   EXPECT_EQ(cut.tokens.size(), 25U);
+  EXPECT_TRUE(cut.cut && !fits.cut);  // although every word is there
   // So many short words that the long one is not to blame: it keeps a quarter of the room.
   std::vector<std::string> many(100, "a");
   many.insert(many.begin(), address);

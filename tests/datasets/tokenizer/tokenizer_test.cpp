@@ -158,6 +158,7 @@ TEST_F(TokenizerTest, SequencesAreCut) {
   const EncodedWords cut = encode_words(*t, info_, words, 4);
   EXPECT_EQ(cut.tokens, (Ids{2, 5, 3}));  // "bc" would not fit whole
   EXPECT_EQ(cut.first_piece, (Ids{1}));
+  EXPECT_TRUE(cut.cut && !whole.cut);
 }
 
 }  // namespace
