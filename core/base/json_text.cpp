@@ -43,6 +43,10 @@ class Builder {
   bool binary(typename Json::binary_t&) { return false; }  // not in JSON texts
   bool start_object(std::size_t) { return open(Json::object()); }
   bool key(std::string& name) {
+    if (open_.back()->contains(name)) {
+      error_ = fmt::format("has the key '{}' twice in one object, and only one of them can count", name);
+      return false;
+    }
     key_ = std::move(name);
     return true;
   }

@@ -27,8 +27,8 @@ enum class Numbers {
 
 // Parses `text`, which must be a single JSON value. Json is nlohmann::json or nlohmann::ordered_json.
 // - A number that keeps its characters becomes a binary value: read it with number_of(), write it with dump_exactly().
-// - Throws JsonError for anything else than one JSON value, for a zero byte, for a number that does not fit into a
-//   64-bit float, and for a depth above kMaxJsonDepth.
+// - Throws JsonError for anything else than one JSON value, for a zero byte, for a key that an object has twice, for a
+//   number that does not fit into a 64-bit float, and for a depth above kMaxJsonDepth.
 template <class Json>
 Json parse_json(std::string_view text, Numbers numbers = Numbers::rounded);
 

@@ -50,6 +50,14 @@ TEST(JsonTextTest, RefusesWhatIsNotOneValue) {
   EXPECT_LT(refusal("\"" + std::string(100'000, 'a')).size(), 400U);
 }
 
+TEST(JsonTextTest, RefusesAKeyThatAnObjectHasTwice) {
+  for (const char* text : {R"({"b":1,"a":2,"b":1})", R"({"x":{"c":[{"b":1,"b":null}]}})", R"({"b":{"b":1},"b":2})"}) {
+    EXPECT_EQ(refusal(text), "has the key 'b' twice in one object, and only one of them can count") << text;
+    EXPECT_THROW(parse_json<ordered_json>(text), JsonError);
+  }
+  EXPECT_EQ(again(R"({"a":{"a":[{"a":1},{"a":1}]}})"), R"({"a":{"a":[{"a":1},{"a":1}]}})");
+}
+
 TEST(JsonTextTest, DepthIsBounded) {
   const auto nested = [](std::size_t depth) { return std::string(depth, '[') + std::string(depth, ']'); };
   EXPECT_EQ(again(nested(kMaxJsonDepth)), nested(kMaxJsonDepth));

@@ -41,6 +41,9 @@ def ask(run_dir, lines):
     ("nan", '{"text": "red", "label": "a", "x": NaN}', "is not JSON"),
     ("boolean", '{"text": "red", "label": true}', "boolean"),
     ("control", '{"text": "red", "label": "\\u001b[31m', "is not JSON"),
+    ("twice", '{"text": "red", "label": "a", "label": "b"}', "has the key 'label' twice"),
+    ("twice-other", '{"id": 1, "text": "red", "label": "a", "id": 2}', "has the key 'id' twice"),
+    ("twice-inner", '{"text": "red", "label": "a", "about": [{"x": 1, "x": 1}]}', "has the key 'x' twice"),
     ("deep", '{"text": "red", "label": "a", "x": ' + "[" * 100000 + "]" * 100000 + "}", "at most 4096"),
 ], ids=lambda value: value[:12])
 def test_a_bad_line_is_named(name, line, says, tmp_path):
