@@ -56,13 +56,18 @@ void OutputFile::open_beside(const fs::path& given) {
 
 OutputFile::~OutputFile() {
   if (descriptor_ >= 0) ::close(descriptor_);
+  if (!committed_) abandon();
+}
+
+fs::path OutputFile::abandon() const {
   std::error_code ignored;
-  if (!beside_.empty() && !committed_ && !written_) fs::remove(beside_, ignored);
+  if (!beside_.empty() && !written_) fs::remove(beside_, ignored);
+  return partial();
 }
 
 void OutputFile::write(std::string_view text) {
   const char* what = "the predictions cannot be written: the output is closed or the disk is full";
-  written_ = written_ || !text.empty();
+  if (!text.empty()) written_ = true;
   if (descriptor_ < 0) {
     std::fwrite(text.data(), 1, text.size(), stdout);
     if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) throw Error(Exit::cannot_write, what);

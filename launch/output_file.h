@@ -2,6 +2,7 @@
 // may read the previous file, and a command that fails leaves it unchanged.
 #pragma once
 
+#include <atomic>
 #include <filesystem>
 #include <optional>
 #include <string_view>
@@ -24,13 +25,16 @@ class OutputFile {
   void commit();
   // Returns the file that holds the lines until commit(); "" if there are none or they are written directly.
   std::filesystem::path partial() const { return written_ ? beside_ : std::filesystem::path(); }
+  // For a process that ends now, from any thread: removes the temporary file if it is empty, and returns partial().
+  std::filesystem::path abandon() const;
 
  private:
   void open_beside(const std::filesystem::path& given);
 
   std::filesystem::path target_, beside_;
   int descriptor_ = -1;  // of the file
-  bool written_ = false, committed_ = false;
+  std::atomic<bool> written_ = false;
+  bool committed_ = false;
 };
 
 }  // namespace polyhead

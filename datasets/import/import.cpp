@@ -241,7 +241,8 @@ class Moved {
   std::vector<fs::path> done_;
 };
 
-void append(const ImportOptions& given, const fs::path& folder, const fs::path& out, const Progress& progress) {
+void append(const ImportOptions& given, Staging& staging, const fs::path& out, const Progress& progress) {
+  const fs::path& folder = staging.folder();
   Manifest manifest = read_target(given, out);
   ImportOptions options = given;
   if (manifest.max_length > 0) options.max_length = static_cast<std::int64_t>(manifest.max_length);
@@ -280,10 +281,12 @@ void append(const ImportOptions& given, const fs::path& folder, const fs::path& 
                           [&](const TaskInfo& task) { return task.name == added.name; }),
             added);
   }
-  Moved moved(out);
-  for (const fs::path& file : files) moved.move(folder, file);
-  write_manifest(out, manifest);
-  moved.keep();
+  staging.publish([&] {
+    Moved moved(out);
+    for (const fs::path& file : files) moved.move(folder, file);
+    write_manifest(out, manifest);
+    moved.keep();
+  });
 }
 
 }  // namespace
@@ -316,8 +319,8 @@ void import_dataset(const ImportOptions& options, const fs::path& out, const Pro
   try {
     if (options.append) {
       read_manifest(target);  // before anything is created there
-      const Staging staging(target / ".importing", target);
-      append(options, staging.folder(), target, progress);
+      Staging staging(target / ".importing", target);
+      append(options, staging, target, progress);
       return;
     }
     refuse_full(target);

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <mutex>
 #include <system_error>
 #include <vector>
 
@@ -27,6 +28,18 @@ bool counts(const fs::path& entry) {
   return entry.filename() != kInside && entry.filename() != "lost+found";
 }
 
+// Returns `path`, or the first of PATH-2, PATH-3, … that does not exist.
+fs::path unused_name(const fs::path& path) {
+  fs::path name = path;
+  for (int n = 2; fs::exists(name); ++n) name = fmt::format("{}-{}", path.string(), n);
+  return name;
+}
+
+// The import of this process, for discard_import(). The lock is held while an import is published or discarded.
+std::mutex g_publishing;
+const Staging* g_staging = nullptr;
+bool g_published = false;
+
 bool is_mounted(const fs::path& folder) {
   struct statx about {};
   if (::statx(AT_FDCWD, folder.c_str(), 0, STATX_INO, &about) == 0 &&
@@ -41,6 +54,7 @@ bool is_mounted(const fs::path& folder) {
 }  // namespace
 
 Staging::Staging(const fs::path& folder, const fs::path& target) : folder_(folder), target_(target) {
+  const std::lock_guard lock(g_publishing);
   fs::create_directories(folder);
   descriptor_ = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   // Some network file systems cannot lock folders; then other imports are not excluded.
@@ -59,9 +73,13 @@ Staging::Staging(const fs::path& folder, const fs::path& target) : folder_(folde
   }
   for (const auto& left : fs::directory_iterator(folder))
     fs::remove_all(left.path());  // left by an import that was killed
+  g_staging = this;
+  g_published = false;
 }
 
 Staging::~Staging() {
+  const std::lock_guard lock(g_publishing);
+  g_staging = nullptr;
   std::error_code ignored;
   if (!renamed_) fs::remove_all(folder_, ignored);
   close();
@@ -73,6 +91,16 @@ void Staging::close() {
 }
 
 void Staging::publish() {
+  publish([this] { move(); });
+}
+
+void Staging::publish(const std::function<void()>& move) {
+  const std::lock_guard lock(g_publishing);
+  move();
+  g_published = true;
+}
+
+void Staging::move() {
   if (folder_.parent_path() == target_) {
     move_entries();
     return;
@@ -101,6 +129,20 @@ void Staging::move_entries() {
   }
 }
 
+bool discard_import() {
+  g_publishing.lock();
+  if (g_published) {
+    g_publishing.unlock();
+    return false;
+  }
+  // Other threads may still create files there; they fail as soon as the folder is gone.
+  std::error_code code;
+  constexpr int kTries = 1000;
+  for (int i = 0; g_staging != nullptr && i < kTries && fs::exists(g_staging->folder(), code); ++i)
+    fs::remove_all(g_staging->folder(), code);
+  return true;
+}
+
 fs::path target_of(const fs::path& out) {
   fs::path target = out.has_filename() ? out : out.parent_path();
   std::error_code ignored;
@@ -122,9 +164,18 @@ void refuse_full(const fs::path& target) {
   if (folder && std::none_of(fs::directory_iterator(target), fs::directory_iterator(),
                              [](const fs::directory_entry& entry) { return counts(entry.path()); }))
     return;
-  throw Error(Exit::cannot_write, fmt::format("cannot import to {}: it exists and is not an empty folder; remove it, "
-                                              "choose another --out, or add to a data set with --append",
-                                              target.string()));
+  std::string found = "is a file";
+  fs::path other = target;
+  if (folder && fs::exists(target / "dataset.json")) {
+    found = "holds a data set, to which --append adds";
+  } else if (folder) {
+    found = "is not empty";
+    other /= "data";
+  }
+  throw Error(Exit::cannot_write,
+              fmt::format("cannot import to {}: it {}; import writes to a folder that is new or empty, for example "
+                          "--out {}",
+                          target.string(), found, unused_name(other).string()));
 }
 
 Staging staging_beside(const fs::path& target) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 
 namespace polyhead {
 
@@ -17,15 +18,23 @@ class Staging {
   // Makes the content of the folder the data set `target`: renames the folder to it, or, if the folder is inside of it,
   // moves its entries there, dataset.json last.
   void publish();
+  // The same with another way to move the files. Until `move` returns, discard_import() waits.
+  void publish(const std::function<void()>& move);
 
  private:
   void close();
+  void move();
   void move_entries();
 
   std::filesystem::path folder_, target_;
   int descriptor_ = -1;
   bool renamed_ = false;
 };
+
+// For a process that ends during an import, from any thread: removes the staging folder of the import and returns true.
+// After that, the import waits forever where it would publish or report an error, so the caller must end the process.
+// Returns false if the data set is complete already.
+bool discard_import();
 
 // Returns the folder of a data set: without a trailing '/', and for a symbolic link the folder that it points to.
 // Throws Error(cannot_write) for a link to itself.

@@ -140,9 +140,9 @@ TEST_F(ImportTest, NamesMissingFilesAndBadOptions) {
 
   fs::create_directory(folder_ / "full");
   write_file_atomically(folder_ / "full" / "x", "");
-  expect_error(Exit::cannot_write, {"full", "not an empty folder", "--out"},
+  expect_error(Exit::cannot_write, {"full: it is not empty", "--out " + (folder_ / "full/data").string()},
                [&] { import_dataset(good, folder_ / "full", kQuiet); });
-  expect_error(Exit::cannot_write, {"vocab.txt", "not an empty folder"},
+  expect_error(Exit::cannot_write, {"vocab.txt: it is a file", "--out " + (folder_ / "vocab.txt-2").string()},
                [&] { import_dataset(good, folder_ / "vocab.txt", kQuiet); });
   expect_error(Exit::cannot_write, {"cannot write the data set", "vocab.txt/out"},
                [&] { import_dataset(good, folder_ / "vocab.txt" / "out", kQuiet); });
