@@ -47,7 +47,7 @@ JsonLine::JsonLine(std::string text, const std::string& where) : text_(std::move
   try {
     if (!parse_json<json>(text_).is_object()) fail("expected a JSON object such as {\"text\": \"…\"}");
   } catch (const JsonError& error) {
-    fail(fmt::format("this line {}; expected an object such as {{\"text\": \"…\"}}", error.what()));
+    fail(fmt::format("this line {}; expected one object, such as {{\"text\": \"…\"}}", error.what()));
   }
   text_.erase(text_.rfind('}'));
   find_members();
@@ -74,13 +74,32 @@ bool JsonLine::has(std::string_view key) const {
   return std::ranges::any_of(members_, [&](const Member& member) { return member.key == key; });
 }
 
-std::optional<json> JsonLine::value(std::string_view key) const {
-  for (auto member = members_.rbegin(); member != members_.rend(); ++member) {
-    if (member->key != key) continue;
-    json value = json::parse(text_.substr(member->begin, member->end - member->begin));
-    return value.is_null() ? std::nullopt : std::optional(std::move(value));
+json JsonLine::parsed(const Member& member) const {
+  return json::parse(text_.substr(member.begin, member.end - member.begin));
+}
+
+std::vector<std::string> JsonLine::names() const {
+  std::vector<std::string> names;
+  for (const Member& member : members_) {
+    if (text_[member.begin] != '{') {
+      names.push_back(member.key);
+      continue;
+    }
+    for (const auto& [inner, unused] : parsed(member).items()) names.push_back(fmt::format("{}.{}", member.key, inner));
   }
-  return std::nullopt;
+  return names;
+}
+
+std::optional<json> JsonLine::value(std::string_view key) const {
+  const auto of = [&](std::string_view name) {
+    const auto found = std::ranges::find_if(members_, [&](const Member& member) { return member.key == name; });
+    return found == members_.end() ? json() : parsed(*found);
+  };
+  json value = of(key);
+  if (const std::size_t dot = key.find('.'); value.is_null() && dot != std::string_view::npos)
+    if (const json outer = of(key.substr(0, dot)); outer.is_object())
+      value = outer.value(std::string(key.substr(dot + 1)), json());
+  return value.is_null() ? std::nullopt : std::optional(std::move(value));
 }
 
 std::string JsonLine::with(const nlohmann::ordered_json& members, const std::string& name) const {

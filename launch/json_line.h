@@ -17,8 +17,10 @@ class JsonLine {
   JsonLine(std::string text, const std::string& where);
 
   bool has(std::string_view key) const;
-  // Returns the value of a key, or nullopt if it is missing or null. For a duplicate key this is the last value, as in
-  // JSON parsers.
+  // Returns the keys in their order, as names: those inside an object as "translation.en".
+  std::vector<std::string> names() const;
+  // Returns the value of a key, or nullopt if it is missing or null. "translation.en" is the key of this name, or the
+  // key "en" inside the object "translation".
   std::optional<nlohmann::json> value(std::string_view key) const;
 
   // Returns the line with the members of an object appended to its own. If the line already has one of their keys, all
@@ -31,6 +33,7 @@ class JsonLine {
     std::size_t begin, end;  // range of its value in text_
   };
   void find_members();
+  nlohmann::json parsed(const Member& member) const;
 
   std::string text_;  // without the closing brace
   std::vector<Member> members_;

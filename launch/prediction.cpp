@@ -21,14 +21,17 @@ constexpr std::size_t kUsualLength =
 // The values of a line, with the same checks as in import.
 class Fields {
  public:
-  Fields(const JsonLine& line, const std::string& where) : line_(line), where_(where) {}
+  Fields(const JsonLine& line, const InputNames::Keys& keys, const std::string& where)
+      : line_(line), keys_(keys), where_(where) {}
   [[noreturn]] void fail(const std::string& what) const {
     throw Error(Exit::data, fmt::format("{}: {}", where_, what));
   }
-  std::optional<json> get(const char* key) const { return line_.value(key); }
+  const std::string& key(Part part) const { return keys_.of(part); }
+  std::optional<json> get(Part part) const { return line_.value(key(part)); }
   // Returns a text that is not blank.
-  std::string text(const char* key) const {
-    const std::optional<json> value = get(key);
+  std::string text(Part part) const {
+    const std::optional<json> value = get(part);
+    const std::string& key = this->key(part);
     if (!value || !value->is_string()) fail(fmt::format("expected the key \"{}\" with a string", key));
     auto text = value->get<std::string>();
     if (blank(text)) fail(fmt::format("\"{}\" is empty; leave the line out", key));
@@ -36,54 +39,60 @@ class Fields {
   }
   // As in import, null, "" and white space are not a second text.
   std::optional<std::string> second() const {
-    const std::optional<json> value = get("second");
+    const std::optional<json> value = get(Part::second);
     if (!value) return std::nullopt;
-    if (!value->is_string()) fail(fmt::format("has a \"second\" of type {}, expected a string", value->type_name()));
+    if (!value->is_string())
+      fail(fmt::format("has a \"{}\" of type {}, expected a string", key(Part::second), value->type_name()));
     auto text = value->get<std::string>();
     return blank(text) ? std::nullopt : std::optional(std::move(text));
   }
 
  private:
   const JsonLine& line_;
+  const InputNames::Keys& keys_;
   const std::string& where_;
 };
 
 std::vector<std::string> read_words(const Fields& fields) {
   std::vector<std::string> words;
-  if (const auto list = fields.get("words")) {
-    if (!list->is_array()) fields.fail("\"words\" must be a list of strings");
+  const std::string& key = fields.key(Part::words);
+  if (const auto list = fields.get(Part::words)) {
+    if (!list->is_array()) fields.fail(fmt::format("\"{}\" must be a list of strings", key));
     for (const json& word : *list) {
-      if (!word.is_string()) fields.fail("\"words\" must hold strings");
+      if (!word.is_string()) fields.fail(fmt::format("\"{}\" must hold strings", key));
       words.push_back(word.get<std::string>());
       if (words.back().empty() || words.back().find_first_of(kBlanks) != std::string::npos)
-        fields.fail(fmt::format("has '{}' in \"words\", which is empty or holds white space; split it or take it out",
-                                words.back()));
+        fields.fail(fmt::format("has '{}' in \"{}\", which is empty or holds white space; split it or take it out",
+                                words.back(), key));
     }
-  } else if (const auto text = fields.get("text"); text && text->is_string()) {
+  } else if (const auto text = fields.get(Part::text); text && text->is_string()) {
     std::istringstream in(text->get<std::string>());
     for (std::string word; in >> word;) words.push_back(word);
   } else {
-    fields.fail("expected \"words\": a list of words, or \"text\": words separated by spaces");
+    fields.fail(fmt::format("expected \"{}\": a list of words, or \"{}\": words separated by spaces", key,
+                            fields.key(Part::text)));
   }
   if (words.empty()) fields.fail("there is no word to tag");
   return words;
 }
 
 void read_vectors(const Fields& fields, std::size_t width, Sample& sample) {
-  const auto list = fields.get("features");
+  const std::string& key = fields.key(Part::features);
+  const auto list = fields.get(Part::features);
   if (!list || !list->is_array() || list->empty())
-    fields.fail(fmt::format("expected the key \"features\": a list of vectors of {} numbers", width));
-  for (const char* key : {"text", "words"})
-    if (fields.get(key))
-      fields.fail(
-          fmt::format("has both \"features\" and \"{}\"; an input is one of them, so leave the other out", key));
+    fields.fail(fmt::format("expected the key \"{}\": a list of vectors of {} numbers", key, width));
+  for (const Part part : {Part::text, Part::words})
+    if (fields.get(part))
+      fields.fail(fmt::format("has both \"{}\" and \"{}\"; an input is one of them, so leave the other out", key,
+                              fields.key(part)));
   for (const json& vector : *list) {
     if (!vector.is_array() || vector.size() != width)
-      fields.fail(fmt::format("\"features\" must hold vectors of {} numbers, as the task was trained with", width));
+      fields.fail(fmt::format("\"{}\" must hold vectors of {} numbers, as the task was trained with", key, width));
     for (const json& value : vector) {
-      if (!value.is_number()) fields.fail("\"features\" must hold numbers");
+      if (!value.is_number()) fields.fail(fmt::format("\"{}\" must hold numbers", key));
       sample.features.push_back(value.get<float>());
-      if (!std::isfinite(sample.features.back())) fields.fail("\"features\" holds a number beyond 32-bit floats");
+      if (!std::isfinite(sample.features.back()))
+        fields.fail(fmt::format("\"{}\" holds a number beyond 32-bit floats", key));
     }
   }
   sample.width = width;
@@ -92,34 +101,36 @@ void read_vectors(const Fields& fields, std::size_t width, Sample& sample) {
 }  // namespace
 
 Predictor::Predictor(const TrainedModel& trained, const std::string& task, std::size_t max_length,
-                     const SearchOptions& search, bool attention)
+                     const SearchOptions& search, bool attention, std::map<std::string, std::string> columns)
     : trained_(trained),
       index_(trained.description.task(task)),
       task_(trained.description.tasks[static_cast<std::size_t>(index_)]),
       max_length_(max_length),
       search_(search),
-      attention_(attention) {}
+      attention_(attention),
+      names_(task_.kind, task_.statistics.feature_width > 0, task_.statistics.pairs, std::move(columns)) {}
 
-Sample Predictor::sample_of(const JsonLine& line, const std::string& where) const {
-  const Fields fields(line, where);
+Sample Predictor::sample_of(const JsonLine& line, const InputNames::Keys& keys, const std::string& where) const {
+  const Fields fields(line, keys, where);
   const TrainStatistics& trained = task_.statistics;
   const KindTraits& kind = task_kind(task_.kind).traits();
   Sample sample;
   if (trained.feature_width > 0)
     read_vectors(fields, static_cast<std::size_t>(trained.feature_width), sample);
-  else if (fields.get("features"))
+  else if (fields.get(Part::features))
     fields.fail("has \"features\", but the task was trained on text; leave them out, or choose another --task");
   else if (kind.reads_words)
     sample.words = read_words(fields);
   else
-    sample.text = fields.text("text");
+    sample.text = fields.text(Part::text);
   const bool text = sample.width == 0 && !kind.reads_words;
   if (text && trained.pairs)
     sample.second = fields.second();
-  else if (fields.get("second"))
+  else if (fields.get(Part::second))
     fields.fail(
-        "has a \"second\" text, but no sample that the task was trained on has one; leave the key out or "
-        "rename it");
+        fmt::format("has a \"{}\" text, but no sample that the task was trained on has one; leave the key out or "
+                    "rename it{}",
+                    keys.of(Part::second), keys.found.empty() ? "" : ", or say which key is the text with --columns"));
   if (text && trained.only_pairs && !sample.second)
     fields.fail("has no \"second\" text, but every sample that the task was trained on has one; add it");
   return sample;
@@ -140,8 +151,11 @@ std::size_t Predictor::cut(const Sample& sample, const std::string& where) const
 }
 
 PredictionLine Predictor::read(std::string text, const std::string& where) const {
-  PredictionLine line{JsonLine(std::move(text), where), {}, {}, 0};
-  const Sample sample = sample_of(line.json, where);
+  PredictionLine line{JsonLine(std::move(text), where), {}, {}, 0, {}};
+  const auto fail = [&](const std::string& what) { throw Error(Exit::data, fmt::format("{}: {}", where, what)); };
+  const InputNames::Keys keys = names_.keys(line.json, fail);
+  line.found = keys.found;
+  const Sample sample = sample_of(line.json, keys, where);
   line.text = sample.text;
   if (sample.second) line.text += " " + *sample.second;
   for (const std::string& word : sample.words) line.text += word + " ";
@@ -149,7 +163,7 @@ PredictionLine Predictor::read(std::string text, const std::string& where) const
   line.input = encode_sample(
       *trained_.tokenizer, trained_.description.tokenizer,
       {.kind = task_.kind, .max_length = cut(sample, where), .mask_marks = task_kind(task_.kind).traits().fills_masks},
-      sample, [&](const std::string& what) { throw Error(Exit::data, fmt::format("{}: {}", where, what)); });
+      sample, fail);
   return line;
 }
 
@@ -158,7 +172,7 @@ std::vector<std::string> Predictor::predict(std::span<const PredictionLine> line
   batch.offsets = {0};
   TaskSlice slice;
   slice.task = index_;
-  for (const auto& [json, input, text, words] : lines) {
+  for (const auto& [json, input, text, words, found] : lines) {
     batch.tokens.insert(batch.tokens.end(), input.tokens.begin(), input.tokens.end());
     batch.offsets.push_back(static_cast<std::int64_t>(batch.tokens.size()));
     batch.keys.push_back(0);

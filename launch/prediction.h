@@ -1,6 +1,7 @@
 // Predicts lines of JSON: it reads an input as import would, and adds the predictions of the model.
 #pragma once
 
+#include <map>
 #include <span>
 #include <string>
 #include <vector>
@@ -8,6 +9,7 @@
 #include "core/model/options.h"
 #include "datasets/model_input.h"
 #include "distributed/checkpoint/trained.h"
+#include "launch/input_names.h"
 #include "launch/json_line.h"
 
 namespace polyhead {
@@ -18,14 +20,15 @@ struct PredictionLine {
   ModelInput input;
   std::string text;       // text of the tokens
   std::size_t words = 0;  // tagging: number of words or vectors in the line; the last ones may be truncated
+  std::string found;      // keys that were recognised by a common name, such as "text:sentence"; "" if there are none
 };
 
 class Predictor {
  public:
   // `trained` must hold the task's head and outlive the predictor. max_length: in tokens or vectors; 0: not known, so
-  // vectors are not truncated, and texts are truncated at 128 tokens.
+  // vectors are not truncated, and texts are truncated at 128 tokens. columns: part -> key, from names_of_parts().
   Predictor(const TrainedModel& trained, const std::string& task, std::size_t max_length, const SearchOptions& search,
-            bool attention);
+            bool attention, std::map<std::string, std::string> columns);
 
   // Throws Error(data), whose message begins with `where`, for a line that import would reject too.
   PredictionLine read(std::string text, const std::string& where) const;
@@ -33,7 +36,7 @@ class Predictor {
   std::vector<std::string> predict(std::span<const PredictionLine> lines) const;
 
  private:
-  Sample sample_of(const JsonLine& json, const std::string& where) const;
+  Sample sample_of(const JsonLine& json, const InputNames::Keys& keys, const std::string& where) const;
   std::size_t cut(const Sample& sample, const std::string& where) const;
   nlohmann::ordered_json members(const PredictionLine& line, const Predicted& predicted, std::size_t i) const;
   nlohmann::ordered_json attention(const PredictionLine& line, const std::vector<double>& weights,
@@ -45,6 +48,7 @@ class Predictor {
   std::size_t max_length_;
   SearchOptions search_;
   bool attention_;
+  InputNames names_;
 };
 
 }  // namespace polyhead

@@ -32,9 +32,10 @@ constexpr std::array<std::pair<std::string_view, std::string_view>, 12> kPairs =
 }};
 
 const Names& usual_names(Part part, Kind kind) {
-  static const Names texts = {"sentence",     "review",    "review_text", "reviewtext", "content",  "comment",
-                              "comment_text", "tweet",     "post",        "document",   "article",  "body",
-                              "message",      "utterance", "question",    "query",      "headline", "sentence_text"};
+  static const Names texts = {"sentence", "review",  "review_text",  "reviewtext",   "review_body",
+                              "content",  "comment", "comment_text", "tweet",        "post",
+                              "document", "article", "body",         "message",      "utterance",
+                              "question", "query",   "headline",     "sentence_text"};
   static const Names sources = {"source",   "src",     "source_text", "source_sentence", "input",   "sentence",
                                 "document", "article", "question",    "dialogue",        "content", "review"};
   static const Names labels = {"gold_label", "category",     "class",    "class_label", "class index",
@@ -91,10 +92,7 @@ bool has(const std::vector<std::string>& names, std::string_view name) {
   return std::find(names.begin(), names.end(), name) != names.end();
 }
 
-// A candidate for a part. For the text it may include the second text.
-struct Candidate {
-  std::string name, second;
-};
+using Candidate = NameCandidate;
 
 std::vector<Candidate> single_candidates(const SampleFile& file, Part part, const std::vector<std::string>& names) {
   std::vector<Candidate> all;
@@ -144,33 +142,58 @@ void ask_for_languages(const SampleFile& file, std::uint64_t line, const std::ve
 }
 
 [[noreturn]] void ask(const SampleFile& file, std::uint64_t line, Part part, const std::vector<Candidate>& fits) {
-  std::vector<std::string> names;
-  for (const Candidate& one : fits)
-    names.push_back(one.second.empty() ? fmt::format("'{}'", one.name)
-                                       : fmt::format("'{}' with '{}'", one.name, one.second));
   const std::string second = fits[0].second.empty() ? "" : fmt::format(", second:{}", fits[0].second);
   file.fail(line, fmt::format("{} fit '{}'; say which one it is: add for example 'columns = {}:{}{}' to the task's "
                               "section",
-                              fmt::join(names, " and "), name_of(part), name_of(part), fits[0].name, second));
+                              in_words(fits), name_of(part), name_of(part), fits[0].name, second));
 }
 
-[[noreturn]] void fail_missing(const SampleFile& file, std::uint64_t line, Part part,
+// missing: the parts that no name of the file fits.
+[[noreturn]] void fail_missing(const SampleFile& file, std::uint64_t line, const std::vector<Part>& missing,
                                const std::vector<std::string>& names, std::string_view what) {
+  std::vector<std::string> quoted, pairs;
+  for (const Part part : missing) {
+    quoted.push_back(fmt::format("'{}'", name_of(part)));
+    pairs.push_back(fmt::format("{}:{}", name_of(part), what == "key" ? "KEY" : "NAME"));
+  }
+  const std::string columns = fmt::format("'columns = {}'", fmt::join(pairs, ", "));
+  const std::string kind(polyhead::name_of(file.kind));
+  if (what == "key")
+    file.fail(line,
+              fmt::format("lacks the key {}, which a {} task needs; the keys are {}. Add it to the line, or if the "
+                          "file uses other names, add {} to the task's section",
+                          fmt::join(quoted, " and the key "), kind, fmt::join(names, ", "), columns));
   std::vector<std::string_view> ours;
   for (const Part one : needed_parts(file.kind)) ours.push_back(name_of(one));
-  if (what == "key")
-    file.fail(line, fmt::format("lacks the key '{}', which a {} task needs; the keys are {}. Add it, or where one of "
-                                "them stands for it, add 'columns = {}:KEY' to the task's section",
-                                name_of(part), polyhead::name_of(file.kind), fmt::join(names, ", "), name_of(part)));
-  file.fail(line,
-            fmt::format("there is no column '{}', which a {} task needs; the columns are {}. Where one of them stands "
-                        "for it, add 'columns = {}:NAME' to the task's section; where the file's first line is a "
-                        "sample and holds no names, write 'columns = {}' in the order of the file",
-                        name_of(part), polyhead::name_of(file.kind), fmt::join(names, ", "), name_of(part),
-                        fmt::join(ours, ", ")));
+  if (file.kind != Kind::tagging && file.kind != Kind::translation && names.size() == ours.size() + 1)
+    ours.insert(ours.begin() + 1, name_of(Part::second));
+  file.fail(
+      line,
+      fmt::format("there is no column {}, which a {} task needs; the columns are {}. If the file uses other "
+                  "names, add {} to the task's section; if the file's first line is a sample and holds no names, "
+                  "list the columns in the order of the file, for example 'columns = {}'",
+                  fmt::join(quoted, " and no column "), kind, fmt::join(names, ", "), columns, fmt::join(ours, ", ")));
 }
 
 }  // namespace
+
+std::vector<NameCandidate> usual_candidates(const SampleFile& file, Part part, const std::vector<std::string>& names) {
+  return part == Part::text ? text_candidates(file, names) : single_candidates(file, part, names);
+}
+
+std::string usual_names_of(Part part, Kind kind) {
+  const std::string all = fmt::format("{}", fmt::join(usual_names(part, kind), ", "));
+  const bool pairs = part == Part::text && kind != Kind::translation && kind != Kind::tagging;
+  return all + (pairs ? ", or a pair such as premise with hypothesis" : "");
+}
+
+std::string in_words(const std::vector<NameCandidate>& candidates) {
+  std::vector<std::string> names;
+  for (const NameCandidate& one : candidates)
+    names.push_back(one.second.empty() ? fmt::format("'{}'", one.name)
+                                       : fmt::format("'{}' with '{}'", one.name, one.second));
+  return fmt::format("{}", fmt::join(names, " and "));
+}
 
 std::vector<Part> needed_parts(Kind kind) {
   switch (kind) {
@@ -214,20 +237,24 @@ FieldNames::FieldNames(const SampleFile& file, std::uint64_t line, const std::ve
 void FieldNames::find_usual(const SampleFile& file, std::uint64_t line, const std::vector<std::string>& names,
                             std::string_view what) {
   const bool vectors = !of(Part::features).empty();
+  std::vector<Part> missing;
   for (const Part part : needed_parts(file.kind)) {
     if (!of(part).empty() || (vectors && (part == Part::text || part == Part::words))) continue;
-    std::vector<Candidate> fits =
-        part == Part::text ? text_candidates(file, names) : single_candidates(file, part, names);
+    std::vector<Candidate> fits = usual_candidates(file, part, names);
     std::erase_if(fits, [&](const Candidate& one) {
       return std::any_of(theirs_.begin(), theirs_.end(), [&](const std::string& taken) { return taken == one.name; });
     });
     if (fits.empty() && file.kind == Kind::translation) ask_for_languages(file, line, names);
-    if (fits.empty()) fail_missing(file, line, part, names, what);
+    if (fits.empty()) {
+      missing.push_back(part);
+      continue;
+    }
     if (fits.size() > 1) ask(file, line, part, fits);
     at(part) = fits[0].name;
     if (part == Part::text && of(Part::second).empty()) at(Part::second) = fits[0].second;
     usual_ = true;
   }
+  if (!missing.empty()) fail_missing(file, line, missing, names, what);
 }
 
 void FieldNames::say(const SampleFile& file) const {

@@ -21,6 +21,17 @@ inline constexpr std::array<std::string_view, 9> kPartNames = {"text",   "second
 // Returns the parts that a kind of task requires if its inputs are text.
 std::vector<Part> needed_parts(Kind kind);
 
+// A name of the file that fits a part. For Part::text, `second` may name the second text of a pair.
+struct NameCandidate {
+  std::string name, second;
+};
+// Returns the names of a file that are common for a part of the kind and languages of `file`.
+std::vector<NameCandidate> usual_candidates(const SampleFile& file, Part part, const std::vector<std::string>& names);
+// Returns the common names that usual_candidates() looks for, such as "sentence, review, …", for messages.
+std::string usual_names_of(Part part, Kind kind);
+// Returns "'premise' with 'hypothesis' and 'review'", for messages.
+std::string in_words(const std::vector<NameCandidate>& candidates);
+
 class FieldNames {
  public:
   // Assigns the names of a file to parts.

@@ -9,11 +9,13 @@
 
 #include "core/base/error.h"
 #include "core/base/numbers.h"
-#include "core/base/text.h"
+#include "datasets/import/staging.h"
 #include "datasets/reading/field_names.h"
 #include "datasets/reading/input_files.h"
+#include "launch/columns.h"
 #include "launch/commands/commands.h"
 #include "launch/effects.h"
+#include "launch/end_on_signal.h"
 #include "launch/nearest.h"
 #include "launch/threads.h"
 
@@ -23,32 +25,16 @@ namespace {
 // 'columns = text:sentence' maps the names of the file to parts of a sample; 'columns = text, label' lists the columns
 // in the order of the file.
 void read_columns(const Config& config, const std::string& key, ImportTask& task) {
-  const auto fail = [&](const std::string& what) {
-    throw Error(Exit::config, fmt::format("{}: {} = {}: {}", config.origin(key), key, config.text(key), what));
-  };
   const std::vector<std::string> given = config.list(key);
   const bool pairs = std::ranges::any_of(given, [](const std::string& one) { return one.find(':') != one.npos; });
-  if (!pairs) task.columns = given;
-  for (const std::string& one : given) {
-    if (!pairs) break;
-    const std::size_t colon = std::min(one.find(':'), one.size());
-    const std::string ours(trim(one.substr(0, colon)));
-    const std::string theirs = colon == one.size() ? ours : std::string(trim(one.substr(colon + 1)));
-    const std::vector<std::string> parts(kPartNames.begin(), kPartNames.end());
-    if (std::ranges::find(parts, ours) == parts.end())
-      fail(fmt::format("a sample has no part '{}'{}; write ours:theirs, as in text:sentence; the parts are {}", ours,
-                       did_you_mean(ours, parts), fmt::join(parts, ", ")));
-    if (theirs.empty())
-      fail(fmt::format("'{}' lacks the name that the file uses; write for example text:sentence", one));
-    if (!task.fields.emplace(ours, theirs).second) fail(fmt::format("'{}' is given twice; keep one of them", ours));
+  if (!pairs) {
+    task.columns = given;
+    return;
   }
   std::vector<Part> useful = needed_parts(task.kind);
   useful.push_back(Part::features);
   if (task.kind != Kind::tagging) useful.push_back(Part::second);
-  for (const auto& [ours, theirs] : task.fields)
-    if (std::ranges::none_of(
-            useful, [&, ours = ours](Part part) { return kPartNames[static_cast<std::size_t>(part)] == ours; }))
-      fail(fmt::format("'{}' has no effect, as {} does not read it; take it out", ours, name_of(task.kind)));
+  task.fields = names_of_parts(config, key, useful, fmt::format("{} does not read it", name_of(task.kind)));
 }
 
 void read_reading(const Config& config, const std::string& name, ImportTask& task) {
@@ -256,6 +242,11 @@ int run_import(const Config& config, Communicator&) {
   TaskKinds kinds;
   for (const ImportTask& task : options.tasks) kinds[task.name] = task.kind;
   require_effects(config, kinds);
+  const EndOnSignal signals("polyhead import", [&] {
+    return discard_import()
+               ? fmt::format("nothing was {} {}", options.append ? "added to" : "imported to", out.string())
+               : "";
+  });
   import_dataset(options, out, [](const std::string& line) { std::fprintf(stderr, "%s\n", line.c_str()); });
   return 0;
 }

@@ -6,7 +6,9 @@
 
 #include "core/base/error.h"
 #include "datasets/import/unknown_tokens.h"
+#include "launch/columns.h"
 #include "launch/commands/commands.h"
+#include "launch/end_on_signal.h"
 #include "launch/input_lines.h"
 #include "launch/output_file.h"
 #include "launch/prediction.h"
@@ -26,6 +28,11 @@ std::size_t length_option(const Config& config, const ModelDescription& descript
   check_length(description.encoder, length, fmt::format("--max-length {}", length),
                fmt::format("give --max-length {} or less", description.encoder.positions));
   return length;
+}
+
+std::map<std::string, std::string> columns_option(const Config& config, const TrainedTask& task) {
+  const auto parts = InputNames::parts(task.kind, task.statistics.feature_width > 0, task.statistics.pairs);
+  return names_of_parts(config, "columns", parts, fmt::format("task {} does not read it", task.name));
 }
 
 // Reads lines, and predicts when there are --batch of them or when the input has to be waited for.
@@ -58,6 +65,9 @@ class Answering {
                   fmt::format("{}. The predictions for the lines before it are in {}", error.what(), partial));
     }
     const PredictionLine& line = lines_.back();
+    if (!line.found.empty() && line.found != found_)
+      say("polyhead predict: took columns = {} from line {} on; --columns chooses others\n", line.found, in_.number());
+    if (!line.found.empty()) found_ = line.found;
     if (line.input.features.empty())
       unknown_.add(*model_.tokenizer, model_.description.tokenizer, line.input.tokens, line.text,
                    fmt::format("line {}", in_.number()));
@@ -77,6 +87,7 @@ class Answering {
   OutputFile& out_;
   std::vector<PredictionLine> lines_;
   UnknownTokens unknown_;
+  std::string found_;  // the keys that were reported last
 };
 
 }  // namespace
@@ -86,8 +97,9 @@ int run_predict(const Config& config, Communicator& world) {
     if (!config.has(name)) throw Error(Exit::usage, fmt::format("--{} is not given", name));
   const std::string task = config.text("task");
   const TrainedModel trained = load_run("predict", config, {task}, world);
+  const TrainedTask& about = trained.description.tasks[static_cast<std::size_t>(trained.description.task(task))];
   const Predictor predictor(trained, task, length_option(config, trained.description), search_options(config),
-                            config.flag("attention"));
+                            config.flag("attention"), columns_option(config, about));
   InputLines in(file_option(config, "in"));
   if (!config.has("out") && in.is_file_of(STDOUT_FILENO))
     throw Error(Exit::usage,
@@ -96,7 +108,14 @@ int run_predict(const Config& config, Communicator& world) {
                             in.name()));
   OutputFile out(file_option(config, "out"));
   Answering answering(predictor, trained, static_cast<std::size_t>(config.integer("batch")), in, out);
+  std::optional<EndOnSignal> signals;
+  if (config.has("out"))
+    signals.emplace("polyhead predict", [&] {
+      const std::string partial = out.abandon().string();
+      return partial.empty() ? std::string("nothing was predicted") : "the predictions so far are in " + partial;
+    });
   answering.run();
+  signals.reset();
   out.commit();
   // One or two tokens of a short text do not say anything about the vocabulary.
   constexpr std::uint64_t kFew = 2;

@@ -62,6 +62,10 @@ std::span<const Option> predict_options() {
       {"", "out", path, "",
        "The JSONL file to write. It may be the file that is read, because a temporary file is written and renamed at "
        "the end. If not given, standard output is used."},
+      {"", "columns", list, "",
+       "Keys that the input uses for the parts of a sample, such as text:sentence, second:sentence2. If not given, it "
+       "is "
+       "text, second, words or features, or a common name as in import if exactly one fits."},
       {"", "attention", flag, "",
        "Add \"attention\" to each line: its words (pieces), and the weight of each word for every task."},
       {"", "batch", integer, "32",

@@ -69,6 +69,12 @@ def wait_for(condition, process, seconds=30):
         time.sleep(0.005)
 
 
+def handles(pid, which):
+    """Whether the process has a handler for the signal."""
+    caught = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("SigCgt:"))
+    return bool(int(caught.split()[1], 16) >> (which - 1) & 1)
+
+
 def survivors(folder, tries=20):
     """Processes that still use this folder shortly after the launcher has ended."""
     for _ in range(tries):

@@ -5,13 +5,14 @@ import json
 import os
 import select
 import shutil
+import signal
 import stat
 import subprocess
 import time
 
 import pytest
 
-from program import ROOT, command, environment, fails, lines, run, train
+from program import ROOT, command, environment, fails, handles, lines, run, train, wait_for
 
 WORDS = "the a red green blue apple pear plum sweet sour warm cold good bad rain sun"
 
@@ -257,6 +258,97 @@ def test_import_does_not_delete_what_it_reads(folder, tmp_path):
     (tmp_path / "d.ini").write_text("[dataset]\nname = x\nvocab_size = 30\n[task.t]\nkind = classification\ntrain = data.importing/single.jsonl\n")
     done = run("import", "-c", tmp_path / "d.ini", "--out", tmp_path / "data")
     assert (staging / "single.jsonl").read_bytes() == (folder / "single.jsonl").read_bytes(), done.stderr
+
+
+# Names of keys
+
+
+def answer(folder, task, rows, *more):
+    """-> the predictions without the line's own keys, stderr"""
+    done = run("predict", "--run-dir", folder / "run", "--task", task, *more, input="".join(json.dumps(row) + "\n" for row in rows))
+    assert done.returncode == 0, done.stderr
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    return [{key: value for key, value in one.items() if key not in row} for one, row in zip(found, rows)], done.stderr
+
+
+@pytest.mark.parametrize("task, ours, theirs, took", [
+    ("single", {"text": "red apple"}, {"id": 4, "sentence": "red apple"}, "text:sentence"),
+    ("single", {"text": "red apple"}, {"Content": "red apple"}, "text:Content"),
+    ("pair", {"text": "red apple", "second": "the sun"}, {"premise": "red apple", "hypothesis": "the sun"}, "text:premise,second:hypothesis"),
+    ("mixed", {"text": "red apple", "second": "the sun"}, {"sentence1": "red apple", "sentence2": "the sun"}, "text:sentence1,second:sentence2"),
+    ("mixed", {"text": "red apple"}, {"review": "red apple"}, "text:review"),
+    ("words", {"words": ["red", "apple"]}, {"tokens": ["red", "apple"]}, "words:tokens"),
+    ("words", {"text": "red apple"}, {"sentence": "red apple"}, "text:sentence"),
+    ("gaps", {"text": "red <mask>"}, {"sentence": "red <mask>"}, "text:sentence"),
+])
+def test_the_names_that_import_knows_are_read_and_said(folder, task, ours, theirs, took):
+    (want, again), silent = answer(folder, task, [ours, ours])
+    (got, other), said = answer(folder, task, [theirs, theirs])
+    assert want == got == again == other and silent == ""
+    assert said == f"polyhead predict: took columns = {took} from line 1 on; --columns chooses others\n"
+
+
+@pytest.mark.parametrize("task, ours, theirs, columns", [
+    ("single", {"text": "red apple"}, {"x": "red apple", "sentence": "cold", "review": "cold"}, "text:x"),
+    ("single", {"text": "red apple"}, {"a": {"b": "red apple"}, "text": "cold"}, "text:a.b"),
+    ("pair", {"text": "red apple", "second": "the sun"}, {"x": "red apple", "y": "the sun"}, "text:x, second:y"),
+    ("mixed", {"text": "red apple", "second": "the sun"}, {"text": "red apple", "y": "the sun"}, "second:y"),
+    ("words", {"words": ["red", "apple"]}, {"forms": ["red", "apple"], "words": 3}, "words:forms"),
+    ("vectors", {"features": [[1, 2]]}, {"mfcc": [[1, 2]]}, "features:mfcc"),
+])
+def test_names_by_option(folder, task, ours, theirs, columns):
+    assert answer(folder, task, [theirs], "--columns", columns) == answer(folder, task, [ours])
+
+
+def test_keys_that_are_not_known_are_listed_with_those_expected(folder):
+    errors = predict(folder, "single", [{"text": "red"}, {"id": 1, "satz": "red", "deep": {"x": 1}}], code=65)
+    for part in ("standard input:2: ", "the keys are id, satz, deep.x", '"text"', "sentence, review", "--columns text:KEY"):
+        assert part in errors
+    errors = predict(folder, "words", [{"satz": ["red"]}], code=65)
+    assert "the keys are satz" in errors and '"words" or "text"' in errors and "tokens" in errors and "--columns words:KEY" in errors
+    errors = predict(folder, "single", [{"sentence": "red", "review": "cold"}], code=65)
+    assert "'sentence' and 'review' fit" in errors and "--columns text:sentence" in errors
+    errors = predict(folder, "single", [{"text": "red"}], "--columns", "text:satz", code=65)
+    assert 'has no key "satz", which --columns text:satz names; the keys are text' in errors
+    for columns, says in (("label:x", "has no effect"), ("second:x", "has no effect"), ("text", 'the keys are'), ("texts:x", "did you mean text"), ("text:", "lacks the name")):
+        done = run("predict", "--run-dir", folder / "run", "--task", "single", "--columns", columns, input='{"a": 1}\n')
+        assert done.returncode in (2, 65) and says in done.stderr, done.stderr
+
+
+def test_other_names_are_answered_line_by_line(folder):
+    process = subprocess.Popen(command("predict", "--run-dir", folder / "run", "--task", "single"), env=environment(), stdin=subprocess.PIPE,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    for key in ("sentence", "text", "review"):
+        process.stdin.write(json.dumps({key: "red apple"}).encode() + b"\n")
+        process.stdin.flush()
+        assert select.select([process.stdout], [], [], 30)[0], "no answer"
+        assert json.loads(process.stdout.readline())[key] == "red apple"
+    out, errors = process.communicate(timeout=30)
+    assert (process.returncode, out) == (0, b""), errors
+    assert [line.split(" = ")[1].split(";")[0] for line in errors.decode().splitlines()] == ["text:sentence from line 1 on", "text:review from line 3 on"]
+
+
+def test_a_key_that_is_there_twice_is_refused(folder):
+    for line in ('{"text": "red", "text": "cold"}', '{"text": "red", "about": {"a": 1, "a": 2}}'):
+        errors = predict(folder, "single", [{"text": "red"}, line + "\n"], code=65)
+        assert "standard input:2" in errors and "twice in one object" in errors
+
+
+@pytest.mark.parametrize("which", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("count", [0, 1])
+def test_a_signal_says_where_the_predictions_are(folder, which, count, tmp_path):
+    process = subprocess.Popen(command("predict", "--run-dir", folder / "run", "--task", "single", "--out", tmp_path / "out.jsonl"), env=environment(),
+                               stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdin.write(b'{"text": "red apple"}\n' * count)
+    process.stdin.flush()
+    wait_for(lambda: handles(process.pid, which), process)
+    wait_for(lambda: any(file.stat().st_size > 0 or not count for file in tmp_path.glob("out.jsonl.partial-*")), process)
+    process.send_signal(which)
+    errors = process.communicate(timeout=30)[1].decode()
+    assert process.returncode == -which
+    left = [str(file) for file in tmp_path.iterdir()]
+    assert len(left) == count
+    assert errors == f"polyhead predict: {which.name}: " + (f"the predictions so far are in {left[0]}.\n" if count else "nothing was predicted.\n")
 
 
 # Who waits is answered

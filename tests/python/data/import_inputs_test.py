@@ -273,6 +273,19 @@ def test_usual_names_are_found(tmp_path, kind, sample, took):
     assert shard_bytes(tmp_path, "csv") == shard_bytes(tmp_path)
 
 
+@pytest.mark.parametrize("name, content, says", [
+    ("a.csv", "Id,Remark,Verdict\n1,good soup,yes\n", ["no column 'text' and no column 'label'", "the columns are Id, Remark, Verdict", "'columns = text:NAME, label:NAME'"]),
+    ("a.csv", "Id,Remark,label\n1,good soup,yes\n", ["no column 'text', which", "'columns = text:NAME'"]),
+    ("a.tsv", "good soup\tyes\n", ["first line is a sample", "for example 'columns = text, label'"]),
+    ("a.tsv", "good soup\tit was warm\tyes\n", ["first line is a sample", "for example 'columns = text, second, label'"]),
+    ("a.jsonl", '{"Remark": "good soup", "Verdict": "yes"}\n', ["lacks the key 'text' and the key 'label'", "the keys are Remark, Verdict", "'columns = text:KEY, label:KEY'"]),
+])
+def test_all_names_that_are_missing_are_said_at_once(tmp_path, name, content, says):
+    (tmp_path / name).write_text(content)
+    write(tmp_path, {"t": {"kind": "classification", "train": name}})
+    fails(65, "import", "-c", tmp_path / "d.ini", "--out", tmp_path / "data", says=says)
+
+
 def test_where_two_names_fit_import_asks(tmp_path):
     def refused(kind, sample, *says, **more):
         (tmp_path / "t.jsonl").write_text(json.dumps(sample) + "\n")

@@ -4,13 +4,14 @@ the same time, or have no room."""
 import json
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import time
 
 import pytest
 
-from program import command, environment, fails, log, run, start, step_count, train, wait_for
+from program import command, environment, fails, handles, log, run, start, step_count, train, wait_for
 
 ROWS = [("red apple", "a"), ("blue pear", "b"), ("warm sun", "a"), ("cold rain", "b")] * 3
 FILES = {
@@ -124,11 +125,11 @@ def left(folder):
     return sorted(entry.name for entry in folder.iterdir() if entry.name not in ("x.jsonl", "d.ini", "vocab.txt"))
 
 
-def begin(words, out):
+def begin(words, out, staging=None):
     process = subprocess.Popen(command(*words, out), env=environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                encoding="utf-8")
     end = time.monotonic() + 30
-    while not is_taken(out.with_name(out.name + ".importing")):
+    while not is_taken(staging or out.with_name(out.name + ".importing")):
         assert process.poll() is None and time.monotonic() < end
         time.sleep(0.002)
     return process
@@ -152,6 +153,40 @@ def test_a_killed_import_leaves_no_data_set_and_the_next_one_works(large):
     assert left(folder) == ["data"] and run("verify", "--data", folder / "data").returncode == 0
 
 
+@pytest.mark.parametrize("which", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("out", ["data", "beside", "inside"])
+def test_an_interrupted_import_cleans_up_and_says_so(which, out, large):
+    """data: a new folder; beside: an empty folder; inside: a data set that --append adds to."""
+    folder, words = large
+    target = folder / out
+    if out == "beside":
+        target.mkdir()
+    if out == "inside":
+        small = describe(folder.parent / "small", {"x.jsonl": FILES["jsonl"]}, train="x.jsonl")[:-1]
+        assert run(*small, target).returncode == 0
+        words = [*words[:-1], "--append", words[-1]]
+    before = {file: file.read_bytes() for file in target.rglob("*.*") if file.is_file()}
+    process = begin(words, target, target / ".importing" if out == "inside" else None)
+    wait_for(lambda: handles(process.pid, which), process)
+    process.send_signal(which)
+    errors = process.communicate(timeout=60)[1]
+    assert process.returncode == -which  # 130 for a shell that started it, if it is SIGINT
+    said = f"polyhead import: {which.name}: nothing was {'added to' if out == 'inside' else 'imported to'} {target}.\n"
+    assert errors.endswith(said), errors
+    assert left(folder) == ([] if out == "data" else [out])
+    assert {file: file.read_bytes() for file in target.rglob("*.*") if file.is_file()} == before
+    if target.exists():
+        shutil.rmtree(target)
+
+
+def test_signals_that_a_shell_ignores_stay_ignored(large):
+    folder, words = large
+    done = subprocess.run(["sh", "-c", 'trap "" INT; "$@" & for i in 1 2 3 4 5; do sleep 0.05; kill -INT $! 2>/dev/null; done; wait $!', "sh", *command(*words, folder / "nohup")],
+                          env=environment(), stdin=subprocess.DEVNULL, capture_output=True, encoding="utf-8", timeout=60)
+    assert done.returncode == 0 and (folder / "nohup" / "dataset.json").exists(), done.stderr
+    shutil.rmtree(folder / "nohup")
+
+
 def test_two_imports_into_one_folder_at_once(large):
     folder, words = large
     first = begin(words, folder / "both")
@@ -164,9 +199,12 @@ def test_two_imports_into_one_folder_at_once(large):
 
 def test_out_in_the_folder_of_the_files(tmp_path):
     words = describe(tmp_path / "x", {"x.jsonl": FILES["jsonl"]}, train="x.jsonl")[:-1]
-    fails(73, *words, tmp_path / "x", says=["not an empty folder"])
-    assert left(tmp_path / "x") == [] and (tmp_path / "x" / "x.jsonl").read_text() == FILES["jsonl"]
-    assert run(*words, tmp_path / "x" / "new" / "data").returncode == 0
+    for used in range(1, 3):  # the advice names a folder that works, also when it is followed twice
+        said = fails(73, *words, tmp_path / "x", says=["x: it is not empty; import writes to a folder that is new or empty, for example --out "])
+        assert left(tmp_path / "x") == ["data", "data-2"][:used - 1] and (tmp_path / "x" / "x.jsonl").read_text() == FILES["jsonl"]
+        assert run(*words, said.rsplit("--out ", 1)[1]).returncode == 0
+    fails(73, *words, tmp_path / "x" / "data", says=["holds a data set, to which --append adds", f"--out {tmp_path}/x/data-3"])
+    fails(73, *words, tmp_path / "x" / "d.ini", says=["d.ini: it is a file", f"--out {tmp_path}/x/d.ini-2"])
 
 
 def test_a_full_disk(large, tmp_path):
