@@ -45,20 +45,6 @@ bool has_checkpoint(const fs::path& run_dir) {
   return fs::exists(run_dir / "checkpoints" / "latest", code);
 }
 
-// Called before config.ini is written again, because the run would otherwise be bound to an end that it has already
-// passed. Only rank 0 checks it.
-void check_steps(const Config& config, const fs::path& run_dir, const Communicator& world) {
-  const fs::path latest = run_dir / "checkpoints" / "latest";
-  std::error_code code;
-  if (world.rank() != 0 || !fs::is_regular_file(latest, code)) return;
-  const std::string text = read_file(latest), prefix = "step-";
-  const std::string_view name = trim(std::string_view(text).substr(0, text.find('\n')));
-  const auto made = name.starts_with(prefix) ? parse_integer(name.substr(prefix.size())) : std::nullopt;
-  if (made && *made > config.integer("run.steps"))
-    throw Error(Exit::config, fmt::format("{}: the run has made {} steps already; give {} or more",
-                                          config.quote("run.steps"), *made, *made));
-}
-
 void take(Config& config, const Config& from, const std::string& name) {
   if (config.given(name) == nullptr && from.given(name) != nullptr) config.set(name, *from.given(name));
 }
@@ -83,6 +69,32 @@ bool gives_identity(const Config& config) {
 bool same_folder(const fs::path& a, const fs::path& b) {
   std::error_code code;
   return fs::weakly_canonical(a, code) == fs::weakly_canonical(b, code);
+}
+
+// Compares run.steps with what the run has made, before config.ini is written again, because the run would otherwise be
+// bound to an end that it has already passed. Collective.
+// - A configuration file that is used again may give fewer steps than an option has given since then. If the run has
+//   made all of those, it is complete, which is a note. They apply instead of the file's.
+// - Fewer steps on the command line, and a run that is not complete, are an error.
+void check_steps(Config& config, Inherited& inherited, const fs::path& run_dir, Communicator& world) {
+  const auto text = read_together(run_dir / "checkpoints" / "latest", "launch.latest", world);
+  const std::string prefix = "step-";
+  const std::string_view name = text ? trim(std::string_view(*text).substr(0, text->find('\n'))) : std::string_view();
+  const auto made = name.starts_with(prefix) ? parse_integer(name.substr(prefix.size())) : std::nullopt;
+  if (!made || *made < config.integer("run.steps")) return;
+  const std::int64_t last = inherited.before->integer("run.steps");
+  std::string fewer;
+  if (*made > config.integer("run.steps")) {
+    if (config.origin("run.steps") == "command line" || *made < last)
+      throw Error(Exit::config, fmt::format("{}: the run has made {} steps already{}; give --run.steps {} or more",
+                                            config.quote("run.steps"), *made,
+                                            *made < last ? fmt::format(" of the {} that it was given last", last) : "",
+                                            std::max(*made, last)));
+    fewer = fmt::format("; {} is passed over, as the run was given more steps later", config.quote("run.steps"));
+    config.set("run.steps", *inherited.before->given("run.steps"));
+  }
+  inherited.notes.push_back(fmt::format(
+      "this run is complete: {} steps{}; --run.steps with a larger number trains it further", *made, fewer));
 }
 
 void inherit_from_source(Config& config, const Config& source, Inherited& inherited) {
@@ -131,7 +143,7 @@ Inherited inherit(Config& config, Communicator& world) {
       inherited.notes.push_back(fmt::format("options that are not given here are taken from {}", own.string()));
     }
     inherit_start(config, *inherited.before);
-    check_steps(config, run_dir, world);
+    check_steps(config, inherited, run_dir, world);
   }
   const bool starts_from = config.has("run.init_from") && !inherited.before;
   const fs::path source = starts_from ? config.path("run.init_from") : fs::path();

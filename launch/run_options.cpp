@@ -384,6 +384,17 @@ void resolve_initial(Config& config, TrainOptions& options, const Manifest& mani
   config.resolve("run.init_hash", initial.hash, "run.init_from");
 }
 
+Manifest read_data_set(const Config& config) {
+  const std::filesystem::path data = config.path("run.data");
+  const std::string origin = config.origin("run.data");
+  std::error_code code;
+  if (origin != "command line" && !std::filesystem::exists(data / "dataset.json", code))
+    throw Error(Exit::data, fmt::format("there is no data set in {}, the place that {} gives as run.data; if it has "
+                                        "moved, give the new place with --data DIR",
+                                        data.string(), origin));
+  return read_manifest(data);
+}
+
 TaskKinds kinds_of(const Manifest& manifest) {
   TaskKinds kinds;
   for (const TaskInfo& task : manifest.tasks) kinds[task.name] = task.kind;

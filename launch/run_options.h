@@ -22,6 +22,10 @@ TrainOptions train_options_of(Config& config, const Manifest& manifest);
 // resolve_initial_weights(), and Error(config) if they have changed since the run began.
 void resolve_initial(Config& config, TrainOptions& options, const Manifest& manifest, bool has_weights);
 
+// Reads the manifest of the data set in run.data. Throws as read_manifest(); for a folder without a data set whose
+// place comes from a file, such as config.ini of a run, it says from which, and how to give another.
+Manifest read_data_set(const Config& config);
+
 TaskKinds kinds_of(const Manifest& manifest);
 // Throws Error(config) for an option that the user gave and that has no effect (launch/effects.h). before: the
 // configuration of the run that is resumed, whose values are accepted; may be null.

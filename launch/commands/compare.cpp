@@ -27,6 +27,7 @@
 #include "launch/effects.h"
 #include "launch/inherit.h"
 #include "launch/launcher.h"
+#include "launch/notes.h"
 #include "launch/run_folder.h"
 #include "launch/run_options.h"
 #include "launch/run_status.h"
@@ -73,6 +74,12 @@ Config other_configuration(const Config& config, const Config& mine) {
                             "--data DIR",
                             mine.quote("run.data"), other.quote("run.data")));
   return other;
+}
+
+// Prints notes about the options once, rather than for each run.
+void print_notes(Config config, const Manifest& manifest) {
+  const TrainOptions options = train_options_of(config, manifest);
+  for (const std::string& note : notes_of_options(config, options, manifest)) say("{}\n", note);
 }
 
 void check_runs_end(const Config& config) {
@@ -351,8 +358,9 @@ int run_compare(const Config& config, Communicator& world) {
   const Config mine = configuration(config);
   if (!mine.has("run.data"))
     throw Error(Exit::config, "run.data is not given; add --data DIR, or run.data to the configuration file");
-  const Manifest manifest = read_manifest(mine.path("run.data"));
+  const Manifest manifest = read_data_set(mine);
   check_runs_end(mine);
+  print_notes(mine, manifest);
   Plan plan;
   for (std::int64_t i = 0; i < config.integer("seeds"); ++i)
     plan.seeds.push_back(static_cast<std::uint64_t>(mine.integer("run.seed") + i));

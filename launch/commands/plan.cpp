@@ -162,7 +162,7 @@ struct Run {
 Run read_run(Config& config) {
   if (!config.has("run.data"))
     throw Error(Exit::config, "run.data is not given; add --data DIR, or run.data to the configuration file");
-  Run run{.manifest = read_manifest(config.path("run.data")), .options = {}};
+  Run run{.manifest = read_data_set(config), .options = {}};
   run.options = train_options_of(config, run.manifest);
   require_effects_of(config, run.manifest, nullptr);
   return run;

@@ -22,6 +22,7 @@
 #include "launch/handshake.h"
 #include "launch/inherit.h"
 #include "launch/launcher.h"
+#include "launch/notes.h"
 #include "launch/run_folder.h"
 #include "launch/run_lock.h"
 #include "launch/run_logs.h"
@@ -115,7 +116,7 @@ int run_train(const Config& given, Communicator& world) {
   Config config = given;
   const Inherited inherited = inherit(config, world);
   require(config, "run.data", "--data");
-  const Manifest manifest = read_manifest(config.path("run.data"));
+  const Manifest manifest = read_data_set(config);
   TrainOptions options = train_options_of(config, manifest);
   const Config* before = inherited.before ? &*inherited.before : nullptr;
   require_effects_of(config, manifest, before);
@@ -140,6 +141,7 @@ int run_train(const Config& given, Communicator& world) {
   if (world.rank() == 0) {
     agreed[0] = check_run_folder(config) == FolderState::holds_run;
     for (const std::string& note : notes_of_start(inherited, given, config, options, manifest)) say("{}\n", note);
+    for (const std::string& note : notes_of_options(config, options, manifest)) say("{}\n", note);
     lock.emplace(options.run_dir, lock_options());
     fence() = {.check = [&lock] { lock->check(); }, .token = lock->token()};
     begin_run_folder(config);

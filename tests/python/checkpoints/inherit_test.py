@@ -48,6 +48,30 @@ def test_more_steps_and_fewer(data, whole, tmp_path):
     assert status(tmp_path / "run")["step"] == 9
 
 
+def test_a_configuration_file_with_fewer_steps_than_the_run_was_given_later(data, tmp_path):
+    """The file says 4 and the run went to 8 by an option: the file's command has nothing left to do, and says so."""
+    (tmp_path / "c.ini").write_text(f"[run]\ndata = {data}\nrun_dir = run\ntasks = topic, style\nsteps = 4\nseed = 3\ncheckpoint_every = 2\n"
+                                    "[optimizer]\nwarmup = 1\n[encoder]\nlayers = 1\ndim = 32\nffn = 64\n[mixture]\nbatch = 20\n")
+    words = ["train", "-c", tmp_path / "c.ini", "--run.threads", 1]
+    first = ok(*words)
+    assert "complete" not in first.stderr
+    assert "this run is complete: 4 steps; --run.steps with a larger number trains it further\n" in ok(*words).stderr
+    # Interrupted on the way to 8, the file's command cannot know which end is meant.
+    ok(*words, "--run.steps", 8, "--run.stop_at", 6)
+    fails(78, *words, says=[f"run.steps = 4 ({tmp_path}/c.ini:5): the run has made 6 steps already of the 8 that it was given last; give --run.steps 8 or more"])
+    ok(*words, "--run.steps", 8)
+    before = files(tmp_path / "run")
+    for workers in (1, 2):
+        done = ok(*words, workers=workers)
+        assert (f"this run is complete: 8 steps; run.steps = 4 ({tmp_path}/c.ini:5) is passed over, as the run was given more steps later; "
+                "--run.steps with a larger number trains it further\n") in done.stderr
+    assert files(tmp_path / "run") == before and status(tmp_path / "run")["step"] == 8 and status(tmp_path / "run")["state"] == "done"
+    assert "steps = 8\n" in (tmp_path / "run" / "config.ini").read_text()
+    # A mistake stays one: fewer steps on the command line, another configuration.
+    fails(78, *words, "--run.steps", 4, says=["run.steps = 4 (command line)", "has made 8 steps already; give --run.steps 8 or more"])
+    fails(78, *words, "--run.seed", 4, says=["another configuration", "run.seed"])
+
+
 @pytest.mark.parametrize("change, says", [
     (["--run.keep", 5, "--run.checkpoint_every", 1, "--run.prefetch", 0], "run.keep: 2 before, 5 now\n"),
     (["--run.eval_every", 2, "--run.eval_samples", 9], "run.eval_samples: 500 before, 9 now\n"),
@@ -76,7 +100,15 @@ def test_the_data_set_has_moved(data, whole, tmp_path):
     shutil.copytree(data, tmp_path / "data")
     train(tmp_path / "run", tmp_path / "data", *OPTIONS, "--run.stop_at", 3)
     (tmp_path / "data").rename(tmp_path / "moved")
-    fails(65, "train", "--run-dir", tmp_path / "run", says=[str(tmp_path / "data")])
+    config = f"{tmp_path}/run/config.ini:"
+    fails(65, "train", "--run-dir", tmp_path / "run", says=[f"there is no data set in {tmp_path}/data, the place that {config}", "--data DIR"])
+    fails(65, "evaluate", "--run-dir", tmp_path / "run", "--split", "valid", says=[f"in {tmp_path}/data, where the run {tmp_path}/run was trained", "--data DIR"])
+    fails(65, "train", "--run-dir", tmp_path / "run", "--data", tmp_path / "data", says=[f"{tmp_path}/data has no dataset.json"])
+    (tmp_path / "c.ini").write_text(f"[run]\ndata = data\nrun_dir = new\n")
+    for command in ("train", "plan", "compare"):
+        more = ["--out", tmp_path / "out"] if command == "compare" else []
+        fails(65, command, "-c", tmp_path / "c.ini", *more, says=[f"the place that {tmp_path}/c.ini:2 gives as run.data", "--data DIR"])
+    ok("evaluate", "--run-dir", tmp_path / "run", "--split", "valid", "--data", tmp_path / "moved", "--json")
     ok("train", "--run-dir", tmp_path / "run", "--data", tmp_path / "moved")
     assert parameter_hash(tmp_path / "run") == parameter_hash(whole(OPTIONS, 1))
 

@@ -272,6 +272,7 @@ def test_tasks_without_test_samples_are_trained_and_not_compared(data, tmp_path)
     done = compare(ini, other, "--json")
     assert list(json.loads(done.stdout)["tasks"]) == ["topic"]
     assert "tags: is not compared" in done.stderr
+    assert done.stderr.count("warning: optimizer.warmup = 5 ") == 1  # once for all runs
     assert {folder.name for folder in (tmp_path / "out").iterdir()} == {f"{name}-seed{seed}" for name in ("joint", "single-topic") for seed in (1, 2)}
     assert set(status(tmp_path / "out" / "joint-seed1" / "run")["epochs"]) == {"topic", "tags"}
     (tmp_path / "alone.ini").write_text((tmp_path / "run.ini").read_text().replace("topic, tags", "tags"))

@@ -133,3 +133,30 @@ def test_evaluate_and_predict_take_the_average_when_asked(averaged, tmp_path):
             for run_dir, more in ((averaged, ["--weights", "average"]), (swapped, []), (averaged, []))]
     assert said[0] == said[1] != said[2] and "label" in said[0]
     fails(78, "evaluate", "--run-dir", swapped, "--weights", "average", says=["no averaged weights", "optimizer.ema"])
+
+
+# Options that do less than they seem to
+
+
+@pytest.mark.parametrize("warmup, steps_given, share", [(5, 5, "100"), (9, 3, "33.3"), (4, 5, None), (0, 1, None)])
+def test_a_warmup_as_long_as_the_run_is_warned_of(warmup, steps_given, share, data, tmp_path):
+    done = train(tmp_path / "run", data, "--run.tasks", "topic", "--run.steps", steps_given, "--optimizer.warmup", warmup)
+    said = (f"warning: optimizer.warmup = {warmup} (command line) is not less than run.steps = {steps_given} (command line): "
+            f"the learning rate only rises, up to {share} % of optimizer.lr in the last step")
+    assert (said in done.stderr) == (share is not None) and ("warm-up" in done.stderr) == (share is not None)
+    if share:
+        assert steps(tmp_path / "run")[-1]["lr"] == pytest.approx(1e-3 * steps_given / warmup)
+
+
+@pytest.mark.parametrize("tasks, without, verb, them", [("one,two,three", "one, three", "have", "them"), ("one,two", "one", "has", "it"), ("two", "", "", "")])
+def test_tasks_without_a_valid_split_are_named_where_evaluations_are_asked_for(tasks, without, verb, them, tmp_path):
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps({"text": f"red apple {i % 7}", "label": "ab"[i % 2]}) + "\n" for i in range(40)))
+    (tmp_path / "d.ini").write_text("[dataset]\nname = x\nvocab_size = 20\n" + "".join(
+        f"[task.{task}]\nkind = classification\ntrain = a.jsonl\n" + "valid = a.jsonl\n" * (task == "two") for task in ("one", "two", "three")))
+    assert run("import", "-c", tmp_path / "d.ini", "--out", tmp_path / "data").returncode == 0
+    words = ["--run.tasks", tasks, "--run.steps", 6]
+    assert "valid" not in train(tmp_path / "quiet", tmp_path / "data", *words).stderr
+    done = train(tmp_path / "run", tmp_path / "data", *words, "--run.eval_every", 3)
+    said = (f"warning: run.eval_every = 3 (command line) does not evaluate {without}, which {verb} no valid split; import {them} with "
+            "'valid = FILE', or with 'valid_share = 0.1' to take it from train\n")
+    assert (said in done.stderr) == bool(without) and ("valid split" in done.stderr) == bool(without)
