@@ -59,13 +59,22 @@ std::vector<std::string> heads_of(Kind kind) {
   return names;
 }
 
-OwnOptions::OwnOptions(const HeadSpec& spec, std::vector<std::string> known) : spec_(spec) {
+namespace {
+
+// Throws Error(config) if an option is given that the head does not know.
+void check_own_options(const HeadSpec& spec, const std::vector<std::string>& known) {
   for (const auto& [key, value] : spec.options.own)
     if (std::ranges::count(known, key) == 0)
       throw Error(Exit::config,
                   fmt::format("task.{}.head_options: the head {} has no option {} (of value {}); it has {}", spec.task,
                               spec.options.head.empty() ? name_of(spec.kind) : spec.options.head, key, value,
                               known.empty() ? "none" : fmt::format("{}", fmt::join(known, ", "))));
+}
+
+}  // namespace
+
+OwnOptions::OwnOptions(const HeadSpec& spec, const std::vector<std::string>& known) : spec_(spec) {
+  check_own_options(spec, known);
 }
 
 std::string OwnOptions::text(const std::string& key, const std::string& otherwise) const {
@@ -102,7 +111,7 @@ std::unique_ptr<Head> make_head(const HeadSpec& spec) {
                 fmt::format("task.{}.head = {}: this program has no such head for {}, but {}; choose one of them, or "
                             "use the program that registers it",
                             spec.task, name, name_of(spec.kind), fmt::join(heads_of(spec.kind), ", ")));
-  if (name == name_of(spec.kind)) const OwnOptions none(spec, {});
+  if (name == name_of(spec.kind)) check_own_options(spec, {});
   return found->make(spec);
 }
 

@@ -67,7 +67,6 @@ std::int64_t Arena::layout() {
       parameter.offset = offset;
       offset += padded(parameter.size());
     }
-    if (decay) decayed_ = offset;
   }
   return elements_ = offset;
 }

@@ -62,7 +62,6 @@ class Arena {
 
   torch::Tensor values() const { return values_; }
   torch::Tensor gradients() const { return gradients_; }
-  std::int64_t decayed() const { return decayed_; }  // number of elements with weight decay: [0, decayed) of the buffer
 
   // Throws std::logic_error when autograd has replaced the memory of a gradient (create_graph, or a gradient set to
   // undefined).
@@ -74,7 +73,7 @@ class Arena {
   Parameter* add(Parameter parameter);
 
   std::deque<Parameter> parameters_;
-  std::int64_t elements_ = 0, decayed_ = 0, depth_ = 0;
+  std::int64_t elements_ = 0, depth_ = 0;
   torch::Tensor values_, gradients_;
   std::function<void(std::size_t)> listener_;
 };

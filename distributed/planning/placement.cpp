@@ -155,13 +155,6 @@ std::vector<int> first_members(const Placement& start, int workers) {
 
 }  // namespace
 
-std::vector<std::size_t> Placement::tasks_of(int worker) const {
-  std::vector<std::size_t> tasks;
-  for (std::size_t t = 0; t < groups.size(); ++t)
-    if (std::binary_search(groups[t].begin(), groups[t].end(), worker)) tasks.push_back(t);
-  return tasks;
-}
-
 std::vector<std::vector<std::size_t>> Placement::tasks_by_worker() const {
   std::vector<std::vector<std::size_t>> held(load.size());
   for (std::size_t t = 0; t < groups.size(); ++t)

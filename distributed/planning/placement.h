@@ -12,7 +12,6 @@ struct Placement {
   std::vector<std::vector<int>> groups;  // [tasks]
   std::vector<double> load;              // [workers], in the unit of cost
 
-  std::vector<std::size_t> tasks_of(int worker) const;            // ascending
   std::vector<std::vector<std::size_t>> tasks_by_worker() const;  // [workers], each ascending
 };
 

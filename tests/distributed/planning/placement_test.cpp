@@ -37,8 +37,9 @@ void check(const Placement& placement, const std::vector<double>& cost, int work
       load[static_cast<std::size_t>(group[i])] += cost[t] / static_cast<double>(group.size());
     }
   }
+  const auto held = placement.tasks_by_worker();
   for (int worker = 0; worker < workers; ++worker) {
-    EXPECT_FALSE(placement.tasks_of(worker).empty()) << "worker " << worker << " is idle";
+    EXPECT_FALSE(held[static_cast<std::size_t>(worker)].empty()) << "worker " << worker << " is idle";
     EXPECT_NEAR(placement.load[static_cast<std::size_t>(worker)], load[static_cast<std::size_t>(worker)],
                 1e-12 * (1 + load[static_cast<std::size_t>(worker)]));
   }
@@ -73,7 +74,7 @@ double best_by_brute_force(const std::vector<double>& cost, int workers) {
 TEST(Placement, OneWorkerHoldsEverything) {
   const Placement placement = place({3, 1, 2}, 1);
   check(placement, {3, 1, 2}, 1);
-  EXPECT_EQ(placement.tasks_of(0), (std::vector<std::size_t>{0, 1, 2}));
+  EXPECT_EQ(placement.tasks_by_worker(), (std::vector<std::vector<std::size_t>>{{0, 1, 2}}));
 }
 
 TEST(Placement, MoreTasksThanWorkers) {
