@@ -9,6 +9,7 @@
 
 #include "core/base/error.h"
 #include "core/heads/plain_loss.h"
+#include "core/model/staging.h"
 #include "core/model/task_attention.h"
 
 namespace polyhead {
@@ -64,7 +65,7 @@ struct TiedCrossEntropy : torch::autograd::Function<TiedCrossEntropy> {
 }  // namespace
 
 Head::Head(HeadSpec spec) : spec_(std::move(spec)) {
-  if (spec_.encoder.share != Sharing::hard) layers_ = std::make_unique<TaskLayers>(arena_, spec_.encoder);
+  if (const auto extension = make_extension(spec_.encoder)) encoder_parts_ = extension->add_task_parts(arena_);
 }
 
 torch::Tensor Head::outputs(const HeadInput& /*input*/, const TaskSlice& /*slice*/) const {

@@ -15,9 +15,9 @@
 #include "core/kinds/scorer.h"
 #include "core/model/arena.h"
 #include "core/model/encoder.h"
-#include "core/model/operations.h"
 #include "core/model/options.h"
-#include "core/model/sharing.h"
+#include "core/model/segments.h"
+#include "core/model/sharing/block_extension.h"
 
 namespace polyhead {
 
@@ -57,8 +57,8 @@ class Head {
   const HeadSpec& spec() const { return spec_; }
   Arena& arena() { return arena_; }
   const Arena& arena() const { return arena_; }
-  // The parts of the encoder's blocks that the task owns; null if there are none (share = hard).
-  const TaskLayers* layers() const { return layers_.get(); }
+  // What the task owns of the encoder's blocks; null if it owns nothing (share = hard).
+  const TaskParts* encoder_parts() const { return encoder_parts_.get(); }
 
   // Returns the sum of the losses over the slice's valid targets, a scalar.
   virtual torch::Tensor loss(const HeadInput& input, const TaskSlice& slice) const = 0;
@@ -79,7 +79,7 @@ class Head {
   Arena arena_;
 
  private:
-  std::unique_ptr<TaskLayers> layers_;
+  std::unique_ptr<TaskParts> encoder_parts_;
 };
 
 using HeadMaker = std::unique_ptr<Head> (*)(const HeadSpec&);
@@ -103,7 +103,7 @@ std::unique_ptr<Head> make_head(const HeadSpec& spec);
 // Error(config), which names the task, if another one is given. `spec` must outlive this object.
 class OwnOptions {
  public:
-  OwnOptions(const HeadSpec& spec, std::vector<std::string> known);
+  OwnOptions(const HeadSpec& spec, const std::vector<std::string>& known);
   std::string text(const std::string& key, const std::string& otherwise) const;
   double number(const std::string& key, double otherwise) const;  // throws Error(config) if it is not a number
 

@@ -48,7 +48,7 @@ std::vector<TaskRows> Model::task_rows(const Batch& batch) const {
     const auto first = static_cast<std::size_t>(slice.first_sequence);
     tasks.push_back({slice.task,
                      batch.offsets[first + static_cast<std::size_t>(slice.sequences)] - batch.offsets[first],
-                     head->second->layers()});
+                     head->second->encoder_parts()});
   }
   return tasks;
 }
@@ -60,10 +60,8 @@ std::vector<HeadInput> Model::forward(const Batch& batch, bool training) const {
   const Segments segments = Segments::from(batch.offsets, tokens.device());
   const DropoutKeys keys =
       training ? DropoutKeys(segments, batch.keys, 0, encoder_.dropout_sites(), tokens.device()) : DropoutKeys();
-  const bool hard = encoder_.options().share == Sharing::hard;
-  return head_inputs(encoder_,
-                     encoder_.forward(input, segments, keys, hard ? std::vector<TaskRows>() : task_rows(batch)), tokens,
-                     batch, training);
+  const std::vector<TaskRows> tasks = encoder_.needs_tasks() ? task_rows(batch) : std::vector<TaskRows>();
+  return head_inputs(encoder_, encoder_.forward(input, segments, keys, tasks), tokens, batch, training);
 }
 
 }  // namespace polyhead

@@ -10,6 +10,7 @@
 
 #include "core/base/error.h"
 #include "core/heads/beam_search.h"
+#include "core/model/packed_attention.h"
 #include "core/model/task_attention.h"
 
 namespace polyhead {
@@ -86,18 +87,25 @@ torch::Tensor TranslationHead::decode(const HeadInput& input, const TaskSlice& s
                         1 + (attention_dropout > 0 ? 5 : 3) * spec_.options.decoder_layers, input.states.device());
   const Memory memory = this->memory(input);
   torch::Tensor x = dropout_add(embed(input, to_device(shifted, input.states)), {}, keys, 0, dropout);
-  const Rotary rotary = Rotary::at(targets.positions, dim / heads, x.scalar_type());
+  const BlockContext context{.segments = targets,
+                             .rotary = Rotary::at(targets.positions, dim / heads, x.scalar_type()),
+                             .causal = true,
+                             .keys = keys,
+                             .dropout = dropout,
+                             .attention_dropout = attention_dropout,
+                             .sites = {},
+                             .tasks = {}};
   const Rotary source = Rotary::at(memory.segments.positions, dim / heads, x.scalar_type());
   std::int64_t site = 1, attention_site = 1 + 3 * spec_.options.decoder_layers;
-  const auto next_attention = [&] { return keys.attention(attention_site++, attention_dropout); };
   for (const Layer& layer : layers_) {
-    x = layer.self(x, targets, rotary, true, keys, site++, dropout, next_attention());
+    x = layer.self(x, context, {.branch = site++, .weights = attention_site++});
     const torch::Tensor q = layer.query(layer.norm(x)).view({-1, heads, dim / heads});
     const auto kv = layer.key_value(memory.states).view({-1, 2, heads, dim / heads}).unbind(1);
-    const torch::Tensor read = packed_attention(rotate(q, rotary), rotate(kv[0], source), kv[1], memory.bias, targets,
-                                                memory.segments, false, next_attention());
+    const torch::Tensor read =
+        packed_attention(rotate(q, context.rotary), rotate(kv[0], source), kv[1], memory.bias, targets, memory.segments,
+                         false, keys.attention(attention_site++, attention_dropout));
     x = dropout_add(layer.out(read.view({-1, dim})), x, keys, site++, dropout);
-    x = layer.feed_forward(x, keys, site++, dropout);
+    x = layer.feed_forward(x, context, {.branch = site++});
   }
   return norm_(x);
 }
@@ -161,7 +169,7 @@ Predicted TranslationHead::generate(const HeadInput& input, const SearchOptions&
       const torch::Tensor q = rotate(layer.query(layer.norm(x)).view({rows, heads, width}), rotary);
       const torch::Tensor read =
           packed_attention(q, cache.cross_k, cache.cross_v, memory.bias, prefixes, memory.segments, false);
-      x = layer.feed_forward(x + layer.out(read.view({rows, dim})), {}, 0, 0);
+      x = layer.feed_forward(x + layer.out(read.view({rows, dim})), BlockContext());
     }
     const torch::Tensor logits = at::addmm(bias_->tensor, norm_(x), input.embedding.t());
     const std::int64_t most = std::min(options.beam, logits.size(1));

@@ -15,8 +15,7 @@ namespace polyhead {
 
 Encoder::Encoder(const EncoderOptions& options, const AttentionOptions& attention, std::int64_t vocab_size,
                  std::int64_t tasks, const InputOptions& inputs)
-    : options_(options), attention_(attention), tasks_(tasks) {
-  check(options);
+    : options_(options), attention_(attention), extension_(make_extension(options)), tasks_(tasks) {
   check(attention, options.dim);
   const double dim = static_cast<double>(options.dim);
   constexpr double kBertDeviation = 0.02;
@@ -43,13 +42,8 @@ Encoder::Encoder(const EncoderOptions& options, const AttentionOptions& attentio
     arena_.set_depth(options.layers - i);
     Block block;
     block.attention = SelfAttention(arena_, name + ".attention", options.dim, options.heads, form);
-    block.with_experts = i >= first_expert_layer(options);
-    if (block.with_experts) {
-      block.experts_residual = Residual(arena_, name + ".experts", options.dim, form);
-      block.mixture = MixtureOfExperts(arena_, name + ".experts", tasks, i + 1 == options.layers, options);
-    } else {
+    if (!extension_ || !extension_->replace_feed_forward(arena_, i, tasks, form))
       block.feed_forward = FeedForward(arena_, name + ".ffn", options.dim, options.ffn, form);
-    }
     blocks_.push_back(block);
   }
   arena_.set_depth(0);
@@ -113,50 +107,33 @@ torch::Tensor Encoder::embed(const Input& input, const Segments& segments) const
   return x;
 }
 
-torch::Tensor Encoder::run_block(std::size_t i, const torch::Tensor& states, const Segments& segments,
-                                 const Rotary& rotary, const DropoutKeys& keys,
-                                 const std::vector<TaskRows>& tasks) const {
-  const Block& block = blocks_[i];
-  const double dropout = options_.dropout;
-  const double drop_path = i + 1 == blocks_.size()
-                               ? options_.drop_path
-                               : options_.drop_path * static_cast<double>(i) / static_cast<double>(blocks_.size() - 1);
-  const auto site = static_cast<std::int64_t>(1 + 2 * i);
-  const auto path = [&](std::int64_t at) { return keys.path(at, drop_path, segments, states.scalar_type()); };
-  torch::Tensor x = states, beside;  // beside: the features of mtan, or the shared path of ple
+double Encoder::drop_path(std::int64_t block) const {
+  return block + 1 == options_.layers
+             ? options_.drop_path
+             : options_.drop_path * static_cast<double>(block) / static_cast<double>(options_.layers - 1);
+}
+
+torch::Tensor Encoder::run_block(const torch::Tensor& states, const BlockContext& context) const {
+  const Block& block = blocks_[static_cast<std::size_t>(context.block)];
+  BlockState state{.x = states, .second = {}};
   if (states.size(1) > options_.dim) {
     const auto both = states.split(options_.dim, 1);
-    x = both[0];
-    beside = both[1];
+    state = {.x = both[0], .second = both[1]};
   }
-  const auto attend = [&](const torch::Tensor& from, std::int64_t at, std::int64_t weights_at) {
-    return block.attention(from, segments, rotary, false, keys, at, dropout,
-                           keys.attention(attention_site(weights_at), options_.attention_dropout), path(site));
-  };
-  const auto number = static_cast<std::int64_t>(i);
-  x = attend(x, site, number);
-  if (block.with_experts) {
-    const Residual& residual = block.experts_residual;
-    const std::int64_t level = number - first_expert_layer(options_), shared_site = 1 + 2 * (options_.layers + level);
-    const torch::Tensor shared = beside.defined() ? attend(beside, shared_site, options_.layers + level) : x;
-    const torch::Tensor n = residual.input(x);
-    const auto [own_sum, shared_sum] = block.mixture(n, beside.defined() ? residual.input(shared) : n, tasks, i);
-    x = residual.join(own_sum, x, keys, site + 1, dropout, path(site + 1));
-    beside = shared_sum.defined() ? residual.join(shared_sum, shared, keys, shared_site + 1, dropout, path(site + 1))
-                                  : torch::Tensor();
-  } else {
-    x = block.feed_forward(x, keys, site + 1, dropout, path(site + 1));
-  }
-  if (options_.share == Sharing::adapters) x = adapted(x, tasks, i);
-  if (options_.share == Sharing::mtan) beside = masked_features(x, beside, tasks, i);
-  return beside.defined() ? torch::cat({x, beside}, 1) : x;
+  state.x = block.attention(state.x, context, context.sites.attention(context.block));
+  if (block.feed_forward)
+    state.x = (*block.feed_forward)(state.x, context, context.sites.feed_forward(context.block));
+  else
+    extension_->feed_forward(state, block.attention, context);
+  if (extension_) extension_->after_block(state, context);
+  return state.second.defined() ? torch::cat({state.x, state.second}, 1) : state.x;
 }
 
 Encoder::Output Encoder::forward(const Input& input, const Segments& segments, const DropoutKeys& keys,
                                  const std::vector<TaskRows>& tasks) const {
   const auto rows = std::accumulate(tasks.begin(), tasks.end(), std::int64_t{0},
                                     [](std::int64_t sum, const TaskRows& task) { return sum + task.rows; });
-  if (options_.share != Sharing::hard && rows != segments.tokens())
+  if (needs_tasks() && rows != segments.tokens())
     throw Error(Exit::internal, fmt::format("the encoder has the tasks of {} of {} rows; encoder.share = {} "
                                             "needs all",
                                             rows, segments.tokens(), name_of(options_.share)));
@@ -166,16 +143,23 @@ Encoder::Output Encoder::forward(const Input& input, const Segments& segments, c
   check_length(options_, static_cast<std::uint64_t>(longest), fmt::format("an input has {} tokens or vectors", longest),
                "cut it, or train with a larger encoder.positions");
   torch::Tensor x = dropout_add(embed(input, segments), {}, keys, 0, options_.dropout);
-  const Rotary rotary =
-      bert() ? Rotary() : Rotary::at(segments.positions, options_.dim / options_.heads, x.scalar_type());
-  for (std::size_t i = 0; i < blocks_.size(); ++i) {
+  BlockContext context{.segments = segments,
+                       .rotary = {},
+                       .keys = keys,
+                       .dropout = options_.dropout,
+                       .attention_dropout = options_.attention_dropout,
+                       .sites = sites(),
+                       .tasks = tasks,
+                       .extension = extension_.get()};
+  if (!bert()) context.rotary = Rotary::at(segments.positions, options_.dim / options_.heads, x.scalar_type());
+  for (std::int64_t i = 0; i < options_.layers; ++i) {
+    context.block = i;
+    context.drop_path = drop_path(i);
     // Captured by value, because backward may call it again.
-    const auto run = [this, i, segments, rotary, keys, tasks](const torch::Tensor& states) {
-      return run_block(i, states, segments, rotary, keys, tasks);
-    };
+    const auto run = [this, context](const torch::Tensor& states) { return run_block(states, context); };
     x = options_.activation_checkpointing && torch::GradMode::is_enabled() ? checkpointed(run, x) : run(x);
   }
-  if (options_.share == Sharing::mtan) x = x.narrow(1, 0, options_.dim) + x.narrow(1, options_.dim, options_.dim);
+  if (extension_) x = extension_->result(x);
   const torch::Tensor states = bert() ? x : norm_(x);
   return {states, weights(states, segments)};
 }

@@ -4,13 +4,15 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
+#include <optional>
 #include <vector>
 
 #include "core/model/arena.h"
+#include "core/model/block_context.h"
 #include "core/model/layers.h"
-#include "core/model/operations.h"
 #include "core/model/options.h"
-#include "core/model/sharing.h"
+#include "core/model/sharing/block_extension.h"
 
 namespace polyhead {
 
@@ -23,6 +25,8 @@ class Encoder {
   Arena& arena() { return arena_; }
   const Arena& arena() const { return arena_; }
   const EncoderOptions& options() const { return options_; }
+  // Whether forward() must be given the tasks of all rows.
+  bool needs_tasks() const { return extension_ != nullptr; }
 
   struct Output {
     torch::Tensor states;   // [tokens, dim], normalised
@@ -40,15 +44,12 @@ class Encoder {
     torch::Tensor pair_rows, second;  // [rows of pairs] i64: the row; 1 in the second text, 0 in the first. Undefined:
                                       // no pairs. Ignored by an encoder that was built without pairs.
   };
-  // tasks: the tasks of all rows, in their order, with the parts of the encoder that these tasks own; ignored if tasks
-  // own no parts (share = hard). Throws Error(config) for a sequence that is longer than the positions of the form
-  // bert.
+  // tasks: the tasks of all rows, in their order, with the parts of the blocks that these tasks own; ignored unless
+  // needs_tasks(). Throws Error(config) for a sequence that is longer than the positions of the form bert.
   Output forward(const Input& input, const Segments& segments, const DropoutKeys& keys,
                  const std::vector<TaskRows>& tasks = {}) const;
   // Number of places where dropout happens: the sites that `keys` needs.
-  std::int64_t dropout_sites() const {
-    return attention_site(options_.attention_dropout > 0 ? options_.layers + shared_path_blocks(options_) : 0);
-  }
+  std::int64_t dropout_sites() const { return sites().count(options_.attention_dropout > 0); }
 
   // Returns the token table, [vocabulary, dim]. Heads that predict words use it as their output layer.
   torch::Tensor embedding() const { return embedding_->tensor; }
@@ -62,10 +63,10 @@ class Encoder {
 
  private:
   bool bert() const { return options_.form == EncoderForm::bert; }
-  // Site of attention dropout in block i. The sites of the shared path follow those of all blocks.
-  std::int64_t attention_site(std::int64_t block) const {
-    return 1 + 2 * (options_.layers + shared_path_blocks(options_)) + block;
+  EncoderSites sites() const {
+    return {.blocks = options_.layers + (extension_ ? extension_->second_path_blocks() : 0)};
   }
+  double drop_path(std::int64_t block) const;                               // probability of stochastic depth
   torch::Tensor embed(const Input& input, const Segments& segments) const;  // [tokens, dim]
   torch::Tensor importance_logits() const;                                  // b: [tasks + 1]
   torch::Tensor weights(const torch::Tensor& states, const Segments& segments) const;
@@ -87,17 +88,13 @@ class Encoder {
   LayerNorm embedding_norm_;        // only in the form bert
   struct Block {
     SelfAttention attention;
-    FeedForward feed_forward;
-    // Replace feed_forward in blocks with experts:
-    Residual experts_residual;
-    MixtureOfExperts mixture;
-    bool with_experts = false;
+    std::optional<FeedForward> feed_forward;  // without a value where the extension replaces it
   };
-  // x is [tokens, dim], or [tokens, 2 dim] where a shared path runs next to it. Input and output have the same layout.
-  torch::Tensor run_block(std::size_t i, const torch::Tensor& x, const Segments& segments, const Rotary& rotary,
-                          const DropoutKeys& keys, const std::vector<TaskRows>& tasks) const;
+  // Runs block context.block. states: [tokens, dim], or [tokens, 2 dim] with the second part of BlockState.
+  torch::Tensor run_block(const torch::Tensor& states, const BlockContext& context) const;
   std::vector<Block> blocks_;
-  LayerNorm norm_;  // not in the form bert
+  std::unique_ptr<BlockExtension> extension_;  // null: all tasks share the blocks as they are
+  LayerNorm norm_;                             // not in the form bert
   std::int64_t tasks_;
   // Null if the mode does not have them.
   Parameter *task_key_ = nullptr, *task_queries_ = nullptr, *task_importance_ = nullptr;

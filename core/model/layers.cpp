@@ -3,11 +3,19 @@
 
 #include <cmath>
 
+#include "core/model/packed_attention.h"
+#include "core/model/sharing/block_extension.h"
+
 namespace polyhead {
 namespace {
 
 double xavier(std::int64_t in, std::int64_t out) {
   return std::sqrt(2.0 / static_cast<double>(in + out));
+}
+
+torch::Tensor extended(const Linear& linear, BlockLinear layer, const torch::Tensor& x, const BlockContext& context) {
+  const torch::Tensor value = linear(x);
+  return context.extension ? context.extension->linear(layer, x, value, context) : value;
 }
 
 }  // namespace
@@ -40,14 +48,14 @@ Residual::Residual(Arena& arena, const std::string& name, std::int64_t dim, cons
     : norm(arena, name + ".norm", dim, form.post_norm ? 1e-12 : 1e-5), post_norm(form.post_norm) {}
 
 torch::Tensor Residual::operator()(const torch::Tensor& x, const std::function<torch::Tensor(const torch::Tensor&)>& f,
-                                   const DropoutKeys& keys, std::int64_t site, double dropout,
-                                   const torch::Tensor& path) const {
-  return join(f(input(x)), x, keys, site, dropout, path);
+                                   const BlockContext& context, const BranchSites& sites) const {
+  return join(f(input(x)), x, context, sites);
 }
 
-torch::Tensor Residual::join(const torch::Tensor& branch, const torch::Tensor& x, const DropoutKeys& keys,
-                             std::int64_t site, double dropout, const torch::Tensor& path) const {
-  const torch::Tensor sum = dropout_add(branch, x, keys, site, dropout, path);
+torch::Tensor Residual::join(const torch::Tensor& value, const torch::Tensor& x, const BlockContext& context,
+                             const BranchSites& sites) const {
+  const torch::Tensor path = context.keys.path(sites.path, context.drop_path, context.segments, x.scalar_type());
+  const torch::Tensor sum = dropout_add(value, x, context.keys, sites.branch, context.dropout, path);
   return post_norm ? norm(sum) : sum;
 }
 
@@ -57,10 +65,13 @@ FeedForward::FeedForward(Arena& arena, const std::string& name, std::int64_t dim
       up(arena, name + ".up", dim, ffn, form, false),
       down(arena, name + ".down", ffn, dim, form, true) {}
 
-torch::Tensor FeedForward::operator()(const torch::Tensor& x, const DropoutKeys& keys, std::int64_t site,
-                                      double dropout, const torch::Tensor& path) const {
-  return residual(
-      x, [&](const torch::Tensor& in) { return down(at::gelu(up(in))); }, keys, site, dropout, path);
+torch::Tensor FeedForward::operator()(const torch::Tensor& x, const BlockContext& context,
+                                      const BranchSites& sites) const {
+  const auto network = [&](const torch::Tensor& in) {
+    const torch::Tensor hidden = at::gelu(extended(up, BlockLinear::up, in, context));
+    return extended(down, BlockLinear::down, hidden, context);
+  };
+  return residual(x, network, context, sites);
 }
 
 SelfAttention::SelfAttention(Arena& arena, const std::string& name, std::int64_t dim, std::int64_t heads,
@@ -70,18 +81,18 @@ SelfAttention::SelfAttention(Arena& arena, const std::string& name, std::int64_t
       out(arena, name + ".out", dim, dim, form, true),
       heads(heads) {}
 
-torch::Tensor SelfAttention::operator()(const torch::Tensor& x, const Segments& segments, const Rotary& rotary,
-                                        bool causal, const DropoutKeys& keys, std::int64_t site, double dropout,
-                                        const AttentionDropout& weights, const torch::Tensor& path) const {
+torch::Tensor SelfAttention::operator()(const torch::Tensor& x, const BlockContext& context,
+                                        const BranchSites& sites) const {
   const auto attention = [&](const torch::Tensor& in) {
     const std::int64_t dim = in.size(1);
     // unbind instead of three slices, because its backward is a single pass.
-    const auto parts = qkv(in).view({in.size(0), 3, heads, dim / heads}).unbind(1);
-    const torch::Tensor read = packed_attention(rotate(parts[0], rotary), rotate(parts[1], rotary), parts[2], {},
-                                                segments, segments, causal, weights);
-    return out(read.view({in.size(0), dim}));
+    const auto parts = extended(qkv, BlockLinear::qkv, in, context).view({in.size(0), 3, heads, dim / heads}).unbind(1);
+    const torch::Tensor read = packed_attention(rotate(parts[0], context.rotary), rotate(parts[1], context.rotary),
+                                                parts[2], {}, context.segments, context.segments, context.causal,
+                                                context.keys.attention(sites.weights, context.attention_dropout));
+    return extended(out, BlockLinear::attention_out, read.view({in.size(0), dim}), context);
   };
-  return residual(x, attention, keys, site, dropout, path);
+  return residual(x, attention, context, sites);
 }
 
 }  // namespace polyhead

@@ -5,7 +5,8 @@
 #include <string>
 
 #include "core/model/arena.h"
-#include "core/model/operations.h"
+#include "core/model/block_context.h"
+#include "core/model/torch.h"
 
 namespace polyhead {
 
@@ -36,19 +37,22 @@ struct LayerNorm {
   torch::Tensor operator()(const torch::Tensor& x) const;
 };
 
+// The linear layers of a block that a method of sharing may change, see BlockExtension::linear().
+enum class BlockLinear { qkv, attention_out, up, down };
+
 // A branch f of a block with its norm: x + path * dropout(f(norm(x))), or norm(x + path * dropout(f(x))). path: see
-// DropoutKeys::path; undefined: 1.
+// DropoutKeys::path.
 struct Residual {
   LayerNorm norm;
   bool post_norm = false;
   Residual() = default;
   Residual(Arena& arena, const std::string& name, std::int64_t dim, const BlockForm& form);
   torch::Tensor operator()(const torch::Tensor& x, const std::function<torch::Tensor(const torch::Tensor&)>& f,
-                           const DropoutKeys& keys, std::int64_t site, double dropout, const torch::Tensor& path) const;
+                           const BlockContext& context, const BranchSites& sites) const;
   // The two halves of it: the input of f, and what joins the value of f to x.
   torch::Tensor input(const torch::Tensor& x) const { return post_norm ? x : norm(x); }
-  torch::Tensor join(const torch::Tensor& branch, const torch::Tensor& x, const DropoutKeys& keys, std::int64_t site,
-                     double dropout, const torch::Tensor& path) const;
+  torch::Tensor join(const torch::Tensor& value, const torch::Tensor& x, const BlockContext& context,
+                     const BranchSites& sites) const;
 };
 
 // The branch down(gelu(up(x))).
@@ -57,20 +61,17 @@ struct FeedForward {
   Linear up, down;
   FeedForward() = default;
   FeedForward(Arena& arena, const std::string& name, std::int64_t dim, std::int64_t ffn, const BlockForm& form);
-  torch::Tensor operator()(const torch::Tensor& x, const DropoutKeys& keys, std::int64_t site, double dropout,
-                           const torch::Tensor& path = {}) const;
+  torch::Tensor operator()(const torch::Tensor& x, const BlockContext& context, const BranchSites& sites = {}) const;
 };
 
-// The branch out(attention(x)) over packed sequences, with rotary positions if `rotary` has any.
+// The branch out(attention(x)) over the sequences of the context.
 struct SelfAttention {
   Residual residual;
   Linear qkv, out;
   std::int64_t heads = 1;
   SelfAttention() = default;
   SelfAttention(Arena& arena, const std::string& name, std::int64_t dim, std::int64_t heads, const BlockForm& form);
-  torch::Tensor operator()(const torch::Tensor& x, const Segments& segments, const Rotary& rotary, bool causal,
-                           const DropoutKeys& keys, std::int64_t site, double dropout,
-                           const AttentionDropout& weights = {}, const torch::Tensor& path = {}) const;
+  torch::Tensor operator()(const torch::Tensor& x, const BlockContext& context, const BranchSites& sites = {}) const;
 };
 
 }  // namespace polyhead

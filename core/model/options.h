@@ -19,7 +19,7 @@ constexpr std::array<std::string_view, 2> choices(EncoderForm) {
   return {"pre_norm", "bert"};
 }
 
-// How tasks share the encoder's blocks, see core/model/sharing.h.
+// How tasks share the encoder's blocks, see core/model/sharing/.
 enum class Sharing { hard, adapters, mtan, mmoe, ple };
 constexpr std::array<std::string_view, 5> choices(Sharing) {
   return {"hard", "adapters", "mtan", "mmoe", "ple"};

@@ -15,8 +15,8 @@
 //   per word: h_i + w_it V_t h_i; cross-attention of a decoder: + log w_it
 #pragma once
 
-#include "core/model/operations.h"
 #include "core/model/options.h"
+#include "core/model/segments.h"
 #include "core/model/torch.h"
 
 namespace polyhead {

@@ -10,7 +10,7 @@
 
 #include "core/base/error.h"
 #include "core/kinds/registry.h"
-#include "core/model/sharing.h"
+#include "core/model/sharing/block_extension.h"
 
 namespace polyhead {
 namespace {
@@ -23,32 +23,20 @@ std::array<double, sizeof...(Numbers)> as_doubles(Numbers... numbers) {
   return {static_cast<double>(numbers)...};
 }
 
-// Of a word, what encoder.share keeps besides: inner layers, and what each gate or product reads and writes. The
-// experts of mmoe are the plain feed-forward in parts.
-double sharing_kept(const EncoderOptions& e) {
-  const auto [d, ffn, layers, bottleneck, blocks, experts, task_experts] =
-      as_doubles(e.dim, e.ffn, e.layers, e.adapter_dim, e.expert_layers, e.experts, e.task_experts);
-  if (e.share == Sharing::adapters) return layers * (2 * d + 2 * bottleneck);
-  if (e.share == Sharing::mtan) return layers * (6 * d + 2 * bottleneck);
-  if (e.share == Sharing::mmoe) return blocks * (d + 2 * experts + ffn);
-  if (e.share != Sharing::ple) return 0;
-  const double own = task_experts * ffn / experts;
-  return blocks * (2 * d + 2 * (experts + task_experts) + ffn + 3 * own) + (blocks - 1) * (10 * d + 2 * ffn + own);
-}
-
 Work encoder_work(const EncoderOptions& e, const AttentionOptions& attention, double length, double features,
                   double tasks) {
   const auto [d, ffn, layers, heads, task_heads] = as_doubles(e.dim, e.ffn, e.layers, e.heads, attention.heads);
   const double slots = (tasks + 1) * task_heads;
   const bool learned = has_queries(attention.mode);
+  const SharingCost sharing = sharing_cost(e);
   const double block = 4 * d * d + 2 * d * ffn + 2 * length * d;  // of attention: scores and values
   // States before and after each norm, q, k, v, q and k rotated, what attention read, the wide layer twice.
   const double inside = 10 * d + 2 * ffn + heads * length;
   const double again = e.activation_checkpointing ? 4.0 / 3 : 1;  // forward of the blocks twice
-  return {
-      length * (layers * block * again + sharing_work(e) * again + features * d + (learned ? d * d + slots * d : 0)),
-      length *
-          (2 * d + 2 * slots + (e.activation_checkpointing ? layers * d + inside : layers * inside + sharing_kept(e)))};
+  return {length * (layers * block * again + sharing.multiplications * again + features * d +
+                    (learned ? d * d + slots * d : 0)),
+          length * (2 * d + 2 * slots +
+                    (e.activation_checkpointing ? layers * d + inside : layers * inside + sharing.kept))};
 }
 
 }  // namespace

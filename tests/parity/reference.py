@@ -1,4 +1,4 @@
-"""The model in PyTorch, written from its formulas only (core/model/task_attention.h, core/model/sharing.h, docs/concepts.md): padded batches, one task at a time,
+"""The model in PyTorch, written from its formulas only (core/model/task_attention.h, core/model/sharing/, docs/concepts.md): padded batches, one task at a time,
 autograd. `reference.py FOLDER` writes for each case CASE.json (description, batch), CASE.parameters.safetensors and
 CASE.expected.safetensors: states, weights over tasks, losses, and the gradient of every parameter, in float64; for a case with a
 teacher, whose heads it follows, CASE.teacher.safetensors too."""

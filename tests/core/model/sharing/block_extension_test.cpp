@@ -1,6 +1,6 @@
-// Forms of sharing: which parts a task owns, initial values, and errors. tests/python/training/parity_test.py compares
-// them with their formulas; gradients are tested in gradients_test.cpp.
-#include "core/model/sharing.h"
+// Methods of sharing: which parts a task owns, initial values, costs, and errors. tests/python/training/parity_test.py
+// compares them with their formulas; gradients are tested in gradients_test.cpp.
+#include "core/model/sharing/block_extension.h"
 
 #include <gtest/gtest.h>
 
@@ -55,7 +55,7 @@ std::set<std::string> added(const Arena& more, const Arena& less) {
 
 TEST(Sharing, EachPartIsWithItsOwner) {
   const auto hard = fresh_model(shared_as(Sharing::hard));
-  EXPECT_EQ(hard->head(0).layers(), nullptr);
+  EXPECT_EQ(hard->head(0).encoder_parts(), nullptr);
   const auto names = [&](Sharing share) {
     const auto model = fresh_model(shared_as(share));
     const auto owned = added(model->head(3).arena(), hard->head(3).arena());  // a decoder has "layers" of its own
@@ -137,9 +137,9 @@ TEST_P(SharingForms, CostIsThatOfTheMatricesOfATask) {
   for (const Parameter& parameter : model->head(0).arena().parameters())
     if (parameter.name.starts_with("encoder.") && parameter.shape.size() == 2 && !parameter.name.ends_with(".bias"))
       products += static_cast<double>(parameter.size());
-  EXPECT_EQ(sharing_work(options.encoder), products);
-  EXPECT_EQ(sharing_work(EncoderOptions()), 0);
-  EXPECT_EQ(sharing_work(shared_as(GetParam(), 2).encoder) > 2 * products, GetParam() == Sharing::ple);
+  EXPECT_EQ(sharing_cost(options.encoder).multiplications, products);
+  EXPECT_EQ(sharing_cost(EncoderOptions()).multiplications, 0);
+  EXPECT_EQ(sharing_cost(shared_as(GetParam(), 2).encoder).multiplications > 2 * products, GetParam() == Sharing::ple);
 }
 
 TEST_P(SharingForms, EveryRowNeedsItsTask) {
@@ -154,7 +154,59 @@ TEST_P(SharingForms, EveryRowNeedsItsTask) {
   const Segments segments = Segments::from({0, 4}, torch::kCPU);
   const Encoder::Input input{
       .tokens = torch::full({4}, 7, torch::kInt64), .vectors = {}, .pair_rows = {}, .second = {}};
-  expect_error([&] { model.encoder().forward(input, segments, {}); }, Exit::internal, {"0 rows out of 4"});
+  expect_error([&] { model.encoder().forward(input, segments, {}); }, Exit::internal, {"0 of 4 rows"});
+}
+
+// What one word keeps for backward: the inputs of matrices, norms, activations and products.
+TEST(Sharing, KeptElementsAreThoseOfTheFormulas) {
+  const auto kept = [](Sharing share) {
+    return sharing_cost({.layers = 3, .dim = 16, .ffn = 24, .share = share, .adapter_dim = 5, .expert_layers = 2}).kept;
+  };
+  EXPECT_EQ(kept(Sharing::hard), 0);
+  EXPECT_EQ(kept(Sharing::adapters), 3 * (2 * 16 + 2 * 5));
+  EXPECT_EQ(kept(Sharing::mtan), 3 * (6 * 16 + 2 * 5));
+  EXPECT_EQ(kept(Sharing::mmoe), 2 * (16 + 2 * 4 + 24));
+  EXPECT_EQ(kept(Sharing::ple), 2 * (2 * 16 + 2 * (4 + 1) + 24 + 3 * 6) + 10 * 16 + 2 * 24 + 6);
+}
+
+// A method that triples what the linear layers of a block give, as LoRA adds to it.
+struct Triple : BlockExtension {
+  std::unique_ptr<TaskParts> add_task_parts(Arena& /*head*/) const override { return nullptr; }
+  SharingCost cost() const override { return {}; }
+  torch::Tensor linear(BlockLinear layer, const torch::Tensor& /*input*/, const torch::Tensor& value,
+                       const BlockContext& context) const override {
+    EXPECT_EQ(context.block, 7);
+    seen.push_back(layer);
+    return 3 * value;
+  }
+  mutable std::vector<BlockLinear> seen;
+};
+
+TEST(Sharing, AMethodCanChangeTheLinearLayersOfABlock) {
+  Arena arena;
+  SelfAttention attention(arena, "attention", 8, 2, {});
+  FeedForward feed_forward(arena, "ffn", 8, 12, {});
+  arena.finish("encoder", 1, torch::kFloat64);
+  const torch::NoGradGuard guard;
+  const torch::Tensor x = random_tensor({5, 8}, 1);
+  const auto run = [&](const BlockExtension* extension) {
+    const BlockContext context{.segments = Segments::from({0, 2, 5}, torch::kCPU),
+                               .rotary = {},
+                               .keys = {},
+                               .block = 7,
+                               .sites = {},
+                               .tasks = {},
+                               .extension = extension};
+    return feed_forward(attention(x, context), context);
+  };
+  const Triple triple;
+  const torch::Tensor found = run(&triple);
+  using enum BlockLinear;
+  EXPECT_EQ(triple.seen, (std::vector<BlockLinear>{qkv, attention_out, up, down}));
+  EXPECT_FALSE(found.allclose(run(nullptr)));
+  for (Linear* linear : {&attention.qkv, &attention.out, &feed_forward.up, &feed_forward.down})
+    for (const Parameter* parameter : {linear->weight, linear->bias}) parameter->tensor.mul_(3);
+  EXPECT_LT(relative_difference(found, run(nullptr)), 1e-12);
 }
 
 TEST(Sharing, OutOfRangeIsAnErrorOfAHeadToo) {
