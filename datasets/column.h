@@ -1,12 +1,14 @@
 // A dataset of a shard, read in place. Each block is checked when it is first read.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "datasets/file_pool.h"
@@ -15,6 +17,12 @@ namespace polyhead {
 
 enum class Access { automatic, map, pread };
 enum class Verify { blocks, open, off };
+constexpr std::array<std::string_view, 3> choices(Access) {
+  return {"auto", "map", "pread"};
+}
+constexpr std::array<std::string_view, 3> choices(Verify) {
+  return {"blocks", "open", "off"};
+}
 
 struct ReadOptions {
   // automatic: pread on network file systems, where a memory map could stall or end the process (SIGBUS); map

@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "core/balancing/balancer.h"
+#include "core/base/field.h"
 #include "core/model/options.h"
 #include "datasets/column.h"
 #include "datasets/sampling/mixture.h"
@@ -31,6 +33,40 @@ struct InitialWeights {
   std::vector<std::string> warnings = {};  // damaged checkpoints that were skipped
 };
 
+// [run]
+inline std::vector<Field> fields(InitialWeights& options) {
+  return {
+      {.name = "init_from",
+       .member = &options.run_dir,
+       .help = "The folder of a run whose weights this run starts from: the encoder, and the heads of the tasks that "
+               "both runs have. Options that are not given are taken from that run's configuration: all of them if "
+               "run.data is not given, otherwise those that define the encoder, attention.mode and attention.heads.",
+       .identity = false,
+       .alias = "init-from",
+       .after = "tasks"},
+      {.name = "init_checkpoint",
+       .member = &options.weights.checkpoint,
+       .help = "The checkpoint to start from: latest (the default), best (by that run's run.best), or the step of an "
+               "existing checkpoint.",
+       .needs = "run.init_from",
+       .resolved = true,
+       .after = "init_from"},
+      {.name = "init_weights",
+       .member = NamedMember(&options.weights.average, "last", "average"),
+       .help = "Whether to start from the weights after the last update (last, the default) or from their moving "
+               "average (average).",
+       .needs = "run.init_from",
+       .resolved = true,
+       .after = "init_checkpoint"},
+      {.name = "init_hash",
+       .member = &options.hash,
+       .help = "Hash (xxh3-64) of the weights that the run started from. It is computed at the start of the run and "
+               "checked on resuming.",
+       .needs = "run.init_from",
+       .after = "init_weights"},
+  };
+}
+
 // A task's teacher: a task of another run.
 struct TeacherOptions {
   std::filesystem::path run_dir;  // empty: no teacher
@@ -41,7 +77,54 @@ struct TeacherOptions {
   std::vector<std::string> warnings = {};  // damaged checkpoints that were skipped
 };
 
+// [task.NAME]
+inline std::vector<Field> fields(TeacherOptions& options) {
+  return {
+      {.name = "teacher",
+       .member = &options.run_dir,
+       .help = "Knowledge distillation: the folder of the run that holds the teacher of this task's head. If not "
+               "given, the task has no teacher.",
+       .identity = false},
+      {.name = "teacher_checkpoint",
+       .member = &options.weights.checkpoint,
+       .help = "The teacher's checkpoint: latest (the default), best (by that run's run.best), or the step of an "
+               "existing checkpoint. It does not change when the run is resumed.",
+       .needs = "teacher",
+       .resolved = true},
+      {.name = "teacher_weights",
+       .member = NamedMember(&options.weights.average, "last", "average"),
+       .help = "Whether to use the teacher's weights after its last update (last, the default) or their moving average "
+               "(average).",
+       .needs = "teacher",
+       .resolved = true},
+      {.name = "teacher_task",
+       .member = &options.task,
+       .help = "The task of the teacher's run to learn from. If not given, it is the task with the same name, or else "
+               "the only task of the same kind.",
+       .needs = "teacher"},
+      {.name = "teacher_hash",
+       .member = &options.hash,
+       .help = "Hash (xxh3-64) of the teacher's encoder and head. It is computed at the start of the run and checked "
+               "on resuming.",
+       .needs = "teacher"},
+      {.name = "distill",
+       .member = &options.share,
+       .help = "Weight of the distance from the teacher in the loss; the task's own loss has the rest. If not given, "
+               "it is 0.5.",
+       .range = ">=0,<=1",
+       .needs = "teacher",
+       .resolved = true},
+      {.name = "distill_temperature",
+       .member = &options.temperature,
+       .help = "Temperature at which probabilities are compared with the teacher's. If not given, it is 2.",
+       .range = ">0",
+       .needs = "teacher and kind!=regression",
+       .resolved = true},
+  };
+}
+
 struct TaskOptions {
+  double importance = 1;   // see AttentionOptions::importances
   double weight = 1;       // with balance.method = static
   MaskingOptions masking;  // masked_lm
   HeadOptions head;
@@ -49,6 +132,35 @@ struct TaskOptions {
   double cost = 0;           // seconds that a worker needs to train on one sample; 0: estimate it
   std::vector<int> workers;  // ranks of the task's group, ascending; empty: placed by cost
 };
+
+// [task.NAME]
+inline std::vector<Field> fields(TaskOptions& options) {
+  return {
+      {.name = "importance",
+       .member = &options.importance,
+       .help = "Importance of the task, relative to those of the other tasks and to 1 for \"no task\". Learned "
+               "importances start at this value.",
+       .range = ">0",
+       .needs = "attention.mode=competitive"},
+      {.name = "weight",
+       .member = &options.weight,
+       .help = "Relative weight of the task's loss.",
+       .range = ">0",
+       .needs = "balance.method=static"},
+      {.name = "cost",
+       .member = &options.cost,
+       .help = "Seconds that a worker needs to train on one sample. Tasks are placed on workers by it. Give it for all "
+               "tasks or for none; if not given, it is estimated. polyhead plan --calibrate measures it.",
+       .range = ">0",
+       .identity = false,
+       .resolved = true},
+      {.name = "workers",
+       .member = &options.workers,
+       .help = "Ranks of the workers that hold the task's head, such as 0, 2, 4-7. If not given, the task is placed by "
+               "its cost.",
+       .identity = false},
+  };
+}
 
 // Early stopping and the best checkpoint.
 struct ValidationOptions {
@@ -64,6 +176,23 @@ struct ValidationOptions {
 
   bool used() const;  // whether any decision depends on evaluations
 };
+
+// [task.NAME]
+inline std::vector<Field> fields(ValidationOptions::Task& options) {
+  return {
+      {.name = "patience",
+       .member = &options.patience,
+       .help = "The same as run.task_patience, for this task only. If not given, run.task_patience is used.",
+       .range = ">=0",
+       .identity = false,
+       .needs = "run.eval_every!=0",
+       .resolved = true},
+      {.name = "metric",
+       .member = &options.metric,
+       .help = "The metric on the valid split that early stopping of the task and run.best = mean use.",
+       .needs = "run.best=mean or patience!=0"},
+  };
+}
 
 struct TrainOptions {
   std::filesystem::path data;  // folder of the data set
@@ -105,5 +234,117 @@ struct TrainOptions {
   std::int64_t trace_first = 0, trace_last = 0;  // steps to trace into run_dir/trace/; 0: none
   std::string host;                              // name of this worker's host, for the trace
 };
+
+// [run], unless a section is given
+inline std::vector<Field> fields(TrainOptions& options) {
+  return {
+      {.name = "data",
+       .member = &options.data,
+       .help = "The data set's folder, as written by polyhead import.",
+       .identity = false,
+       .alias = "data"},
+      {.name = "run_dir",
+       .member = &options.run_dir,
+       .help = "The run's folder, for its configuration, checkpoints, metrics and logs.",
+       .identity = false,
+       .alias = "run-dir"},
+      {.name = "seed",
+       .member = &options.seed,
+       .help = "Random seed for initial weights, sampling, dropout and masking.",
+       .range = ">=0"},
+      {.name = "steps",
+       .member = &options.steps,
+       .help = "Number of training steps. The learning rate schedule ends at this step.",
+       .range = ">=1",
+       .identity = false},
+      {.name = "eval_every",
+       .member = &options.eval_every,
+       .help = "Number of steps between evaluations on the valid split. 0 evaluates only at the end.",
+       .range = ">=0",
+       .identity = false},
+      {.name = "eval_samples",
+       .member = &options.eval_samples,
+       .help = "Maximum number of samples of the valid split per task and evaluation. They are spread over the split "
+               "and are the same in every evaluation. 0 uses all of them.",
+       .range = ">=0",
+       .identity = false},
+      {.name = "patience",
+       .member = &options.validation.patience,
+       .help = "Early stopping: number of evaluations without an improvement of run.best after which training ends. 0 "
+               "disables it.",
+       .range = ">=0",
+       .identity = false,
+       .needs = "run.best and run.eval_every!=0"},
+      {.name = "best",
+       .member = &options.validation.best,
+       .help = "The value that early stopping and the best checkpoint use: TASK:METRIC on the valid split, or mean, "
+               "which is the mean of all tasks' task.NAME.metric (negated where lower is better). If empty, no best "
+               "checkpoint is kept.",
+       .needs = "run.eval_every!=0"},
+      {.name = "checkpoint_every",
+       .member = &options.checkpoint_every,
+       .help = "Number of steps between checkpoints. 0 disables it. A checkpoint is also saved at the end, on an "
+               "interrupt and when run.best improves.",
+       .range = ">=0",
+       .identity = false},
+      {.name = "checkpoint_seconds",
+       .member = &options.checkpoint_seconds,
+       .help = "Maximum number of seconds between checkpoints. 0 disables it.",
+       .range = ">=0",
+       .identity = false},
+      {.name = "keep",
+       .member = &options.keep,
+       .help = "Number of most recent checkpoints to keep. The best checkpoint is kept in addition.",
+       .range = ">=1",
+       .identity = false},
+      {.name = "stop_at",
+       .member = &options.stop_at,
+       .help = "Save a checkpoint and stop after this step, as on an interrupt. The run can be resumed. 0 disables it.",
+       .range = ">=0",
+       .identity = false},
+      {.name = "init_timeout",
+       .member = &options.init_timeout,
+       .help = "Number of seconds that workers wait for each other at the start. After that, the run names the missing "
+               "workers and ends with exit code 71. 0 waits forever.",
+       .range = ">=0",
+       .identity = false},
+      {.name = "data_access",
+       .member = &options.read.access,
+       .help = "How shards are read: memory-mapped (map), or by pread. auto uses pread on network file systems and map "
+               "elsewhere.",
+       .identity = false},
+      {.name = "verify_data",
+       .member = &options.read.verify,
+       .help = "When the checksums of the data are verified: per block when it is first read (blocks), for all data at "
+               "the start (open), or never (off).",
+       .identity = false},
+      {.name = "prefetch",
+       .member = &options.prefetch,
+       .help =
+           "Number of steps whose batches a separate thread prepares ahead. 0 prepares them in the training thread.",
+       .range = ">=0",
+       .identity = false},
+      {.name = "accumulate",
+       .member = &options.accumulate,
+       .help = "Gradient accumulation: number of micro-batches into which a worker splits its samples of a step. They "
+               "are processed one after another before a single update. This needs less memory and gives the same "
+               "update up to rounding.",
+       .range = ">=1"},
+      {.name = "dtype",
+       .member = NamedMember(&options.dtype, {"float32", "float64"}),
+       .help = "The data type of parameters and arithmetic."},
+      {.name = "shard",
+       .member = NamedMember(&options.shard_optimizer, "none", "world"),
+       .help = "Whether each worker stores the optimizer state of the whole encoder (none), or only of its own part "
+               "(world, as ZeRO stage 1). world needs less memory per worker if there are several, and gives bitwise "
+               "equal results.",
+       .identity = false,
+       .section = "optimizer"},
+      {.name = "method",
+       .member = NamedMember(&options.balance, balancer_names()),
+       .help = "How the tasks' losses are weighted: equally (equal), or by task.NAME.weight (static).",
+       .section = "balance"},
+  };
+}
 
 }  // namespace polyhead

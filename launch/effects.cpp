@@ -5,6 +5,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <optional>
 
 #include "core/base/error.h"
 #include "core/base/numbers.h"
@@ -12,7 +13,7 @@
 namespace polyhead {
 namespace {
 
-std::vector<std::string> split(std::string_view text, std::string_view separator) {
+std::vector<std::string> parts_of(std::string_view text, std::string_view separator) {
   std::vector<std::string> parts;
   while (true) {
     const std::size_t end = text.find(separator);
@@ -27,23 +28,17 @@ struct Condition {
   std::vector<std::string> values;
 };
 
-struct Needs {
-  std::vector<std::vector<Condition>> alternatives;
-  std::string unless;
-};
+using Needs = std::vector<std::vector<Condition>>;  // alternatives
 
 Needs parse_needs(std::string_view text) {
   Needs needs;
-  if (const std::size_t unless = text.find(" unless "); unless != std::string_view::npos) {
-    needs.unless = text.substr(unless + 8);
-    text = text.substr(0, unless);
-  }
-  for (const std::string& alternative : split(text, " or ")) {
-    auto& conditions = needs.alternatives.emplace_back();
-    for (const std::string& one : split(alternative, " and ")) {
+  if (text.empty()) return needs;
+  for (const std::string& alternative : parts_of(text, " or ")) {
+    auto& conditions = needs.emplace_back();
+    for (const std::string& one : parts_of(alternative, " and ")) {
       const std::size_t at = std::min(one.find_first_of("!=~"), one.size());
       const std::size_t end = std::min(at < one.size() && one[at] == '!' ? at + 2 : at + 1, one.size());
-      conditions.push_back({one.substr(0, at), one.substr(at, end - at), split(one.substr(end), "|")});
+      conditions.push_back({one.substr(0, at), one.substr(at, end - at), parts_of(one.substr(end), "|")});
     }
   }
   return needs;
@@ -67,7 +62,7 @@ std::string in_words(const Condition& condition, const std::string& name) {
 template <class Words>
 std::string in_words(const Needs& needs, Words words) {
   std::string text;
-  for (const auto& alternative : needs.alternatives) {
+  for (const auto& alternative : needs) {
     if (!text.empty()) text += ", or ";
     for (std::size_t i = 0; i < alternative.size(); ++i) text += (i == 0 ? "" : " and ") + words(alternative[i]);
   }
@@ -84,16 +79,46 @@ std::string task_of(const std::string& name) {
   return name.substr(5, name.rfind('.') - 5);
 }
 
+// Returns the kind of a task whose options are known; nullopt if its kind is not known, and for a head that is not part
+// of Polyhead, which may use all options.
+std::optional<Kind> kind_of(const std::string& task, const Config& config, const TaskKinds& kinds) {
+  const auto found = kinds.find(task);
+  if (found == kinds.end()) return std::nullopt;
+  const std::string head = "task." + task + ".head";
+  if (config.knows("task.head") && config.has(head) && config.text(head) != name_of(found->second)) return std::nullopt;
+  return found->second;
+}
+
+bool kind_has(const std::string& name, const Config& config, const TaskKinds& kinds) {
+  const Option& option = config.option(name);
+  if (option.kinds.empty()) return true;
+  const auto kind = kind_of(task_of(name), config, kinds);
+  return !kind || std::ranges::count(option.kinds, *kind) > 0;
+}
+
+std::vector<std::string_view> names_of(const std::vector<Kind>& kinds) {
+  std::vector<std::string_view> names;
+  for (const Kind kind : kinds) names.push_back(name_of(kind));
+  return names;
+}
+
+// Throws Error(config) for an option that the kind of its task does not have.
+[[noreturn]] void refuse_kind(const Config& config, const TaskKinds& kinds, const std::string& name) {
+  const std::string task = task_of(name);
+  const std::vector<Kind>& having = config.option(name).kinds;
+  throw Error(Exit::config,
+              fmt::format("{}: task {} is of the kind {}, which does not have this option; {} {} it. Leave {} out",
+                          config.quote(name), task, name_of(kinds.at(task)), fmt::join(names_of(having), " and "),
+                          having.size() == 1 ? "has" : "have", name));
+}
+
 bool holds(const Condition& condition, const std::string& of, const Config& config, const TaskKinds& kinds) {
   const auto among = [&](const std::string& value) {
     return std::ranges::any_of(condition.values, [&](const std::string& one) { return same_value(one, value); });
   };
   if (condition.name == "kind") {
-    const std::string task = task_of(of);
-    const auto kind = kinds.find(task);
-    // A head that is not part of Polyhead may use all options.
-    const bool known = kind != kinds.end() && !(config.knows("task.head") && config.has("task." + task + ".head"));
-    return !known || among(std::string(name_of(kind->second))) == (condition.sign == "=");
+    const auto kind = kind_of(task_of(of), config, kinds);
+    return !kind || among(std::string(name_of(*kind))) == (condition.sign == "=");
   }
   const std::string name = full_name(condition, of);
   const std::string value = config.has(name) ? config.text(name) : "";
@@ -106,10 +131,13 @@ bool holds(const Condition& condition, const std::string& of, const Config& conf
 }  // namespace
 
 std::string needs_in_words(const Option& option) {
-  return in_words(parse_needs(option.needs), [&](const Condition& condition) {
-    const bool bare = option.section.empty();  // written as on the command line
-    return in_words(condition, bare ? "--" + condition.name : condition.name);
-  });
+  const std::string kind =
+      option.kinds.empty() ? "" : fmt::format("kind = {}", fmt::join(names_of(option.kinds), " or "));
+  if (option.needs.empty()) return kind;
+  return (kind.empty() ? "" : kind + " and ") + in_words(parse_needs(option.needs), [&](const Condition& condition) {
+           const bool bare = option.section.empty();  // written as on the command line
+           return in_words(condition, bare ? "--" + condition.name : condition.name);
+         });
 }
 
 std::vector<std::string> without_effect(const Config& config, const TaskKinds& kinds) {
@@ -117,21 +145,22 @@ std::vector<std::string> without_effect(const Config& config, const TaskKinds& k
   for (const std::string& name : config.names_given()) {
     const Option& option = config.option(name);
     const Given* given = config.given(name);
-    if (option.needs.empty() || given == nullptr || given->value.empty() ||
-        same_value(given->value, std::string(option.value)))
+    if (given == nullptr || given->value.empty() || same_value(given->value, option.value) ||
+        same_value(given->value, option.idle))
       continue;
     const Needs needs = parse_needs(option.needs);
-    if (!needs.unless.empty() && same_value(given->value, needs.unless)) continue;
-    const bool effective = std::ranges::any_of(needs.alternatives, [&](const auto& conditions) {
-      return std::ranges::all_of(conditions,
-                                 [&](const Condition& condition) { return holds(condition, name, config, kinds); });
-    });
-    if (!effective) names.push_back(name);
+    const bool met = needs.empty() || std::ranges::any_of(needs, [&](const auto& conditions) {
+                       return std::ranges::all_of(conditions, [&](const Condition& condition) {
+                         return holds(condition, name, config, kinds);
+                       });
+                     });
+    if (!met || !kind_has(name, config, kinds)) names.push_back(name);
   }
   return names;
 }
 
 void refuse_without_effect(const Config& config, const TaskKinds& kinds, const std::string& name) {
+  if (!kind_has(name, config, kinds)) refuse_kind(config, kinds, name);
   const Option& option = config.option(name);
   const bool bare = option.section.empty();  // written as on the command line
   std::string found;

@@ -33,10 +33,14 @@ constexpr std::array kFigures = {
 };
 
 std::vector<Option> table() {
-  std::vector<Option> options = {{"machine", "slots", OptionType::integer, "",
-                                  "number of workers that can compute on a node at the same time", false, ">=1"}};
+  std::vector<Option> options = {{.section = "machine",
+                                  .key = "slots",
+                                  .type = OptionType::integer,
+                                  .help = "number of workers that can compute on a node at the same time",
+                                  .allowed = ">=1"}};
   for (const Figure& figure : kFigures)
-    options.push_back({"machine", figure.key, OptionType::number, "", figure.help, false, ">0"});
+    options.push_back(
+        {.section = "machine", .key = figure.key, .type = OptionType::number, .help = figure.help, .allowed = ">0"});
   return options;
 }
 

@@ -23,7 +23,7 @@ bool parse(std::string_view text, Number& value) {
 
 // Parses "2000 uniform", "4000 temperature 5" or "6000 explicit section=2 en-it=1". `where` begins the messages.
 MixturePhase parse_phase(const std::string& text, const std::string& where, const std::vector<std::string>& tasks,
-                         double cap) {
+                         std::int64_t cap) {
   const std::vector<std::string> kinds = {"proportional", "uniform", "temperature", "explicit"};
   const auto fail = [&](const std::string& what) { throw Error(Exit::config, where + what); };
   std::istringstream stream(text);
@@ -70,23 +70,23 @@ MixturePhase parse_phase(const std::string& text, const std::string& where, cons
 
 Mixture first_mixture(const Config& config, const std::vector<std::string>& tasks) {
   Mixture mixture;
-  mixture.kind = config.text("mixture.kind");
-  mixture.temperature = config.number("mixture.temperature");
-  mixture.cap = static_cast<double>(config.integer("mixture.cap"));
-  for (const std::string& task : tasks)
-    if (const std::string rate = fmt::format("task.{}.rate", task); config.has(rate))
-      mixture.rates[task] = config.number(rate);
+  read_into(mixture, config, "mixture");
+  for (const std::string& name : tasks) {
+    LaunchTaskOptions task;
+    read_into(task, config, "task." + name);
+    if (task.rate) mixture.rates[name] = *task.rate;
+  }
   return mixture;
 }
 
 }  // namespace
 
-MixtureOptions mixture_options(const Config& config, const std::vector<std::string>& tasks) {
+MixtureOptions mixture_options(const Config& config, const std::vector<std::string>& tasks, const std::string& phases) {
   MixtureOptions options;
-  options.batch = config.integer("mixture.batch");
+  read_into(options, config, "mixture");
   options.phases = {{1, first_mixture(config, tasks)}};
-  if (config.has("mixture.phases")) {
-    std::istringstream stream(config.text("mixture.phases"));
+  if (!phases.empty()) {
+    std::istringstream stream(phases);
     for (std::string text; std::getline(stream, text, ',');) {
       text = trim(text);
       const std::string where = fmt::format("{}: the phase '{}' ", config.quote("mixture.phases"), text);

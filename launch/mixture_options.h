@@ -9,8 +9,8 @@
 
 namespace polyhead {
 
-// tasks: those of the run. Throws Error(config), which names the key, the phase and the cure. phase_quotas() checks the
-// rest.
-MixtureOptions mixture_options(const Config& config, const std::vector<std::string>& tasks);
+// tasks: those of the run; phases: the value of mixture.phases. Throws Error(config), which names the key, the phase
+// and the cure. phase_quotas() checks the rest.
+MixtureOptions mixture_options(const Config& config, const std::vector<std::string>& tasks, const std::string& phases);
 
 }  // namespace polyhead

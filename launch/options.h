@@ -1,6 +1,6 @@
-// Options are declared once in a table. The command line, the INI file, --help, --print-config and a run's config.ini
-// follow from it. Section [run], key steps in a file is --run.steps on the command line. The command line overrides the
-// file, and the file overrides the default.
+// The values of options. The command line, the INI file, --help, --print-config and a run's config.ini follow from the
+// table of options (launch/option_table.h). Section [run], key steps in a file is --run.steps on the command line. The
+// command line overrides the file, and the file overrides the default.
 #pragma once
 
 #include <cstdint>
@@ -13,22 +13,10 @@
 #include <vector>
 
 #include "launch/ini.h"
+#include "launch/option_table.h"
+#include "launch/train_options.h"
 
 namespace polyhead {
-
-enum class OptionType { integer, number, text, choice, list, path, bytes, flag };
-
-struct Option {
-  std::string_view section;  // "run"; "task" for keys of [task.NAME]; "" for options of the command line only
-  std::string_view key;
-  OptionType type = OptionType::text;
-  std::string_view value;         // the default; "": none
-  std::string_view help;          // one or more sentences
-  bool identity = false;          // whether a run can only be resumed with the same value
-  std::string_view allowed = {};  // choice: "auto|never"; integer and number: bounds, ">=0,<1"
-  std::string_view alias = {};    // another name on the command line: "data" for --data, "c" for -c
-  std::string_view needs = {};    // condition without which it has no effect (launch/effects.h); "": none
-};
 
 // A value, and where it came from: "default", "FILE:LINE", "command line", or the origin passed to resolve().
 struct Given {
@@ -113,6 +101,14 @@ class Config {
   std::vector<std::string> warnings_;
 };
 
+// Sets the members of a struct to the values of its options in `section`, which is "task.NAME" for those of a task. A
+// member whose option has no value does not change. Throws Error(config) for a list that cannot be read.
+void read_fields(const Config& config, std::string_view section, const std::vector<Field>& fields);
+template <class Options>
+void read_into(Options& options, const Config& config, std::string_view section) {
+  read_fields(config, section, fields(options));
+}
+
 // Reads the command line (the words after the subcommand) and, if the table has the option `config` and it is given,
 // that INI file. command: name of the subcommand, for messages.
 // - Throws Error(config) for an unknown key in the file, a duplicate key and an invalid value.
@@ -122,15 +118,5 @@ Config parse_options(std::string_view command, std::span<const Option> table, co
 // Reads only an INI file.
 Config read_config(std::span<const Option> table, const std::filesystem::path& file);
 Config read_config(std::span<const Option> table, const IniFile& ini);
-
-// Returns the text of `polyhead COMMAND --help`: the options by section with their help, allowed values, conditions and
-// defaults.
-std::string help_text(std::string_view command, std::string_view summary, std::span<const Option> table);
-
-// Converts "64MiB", "1GiB" or "4096" to bytes; returns -1 for anything else.
-std::int64_t parse_bytes(std::string_view text);
-
-// The options of a training run. Their sections are those of a configuration file.
-std::span<const Option> train_options();
 
 }  // namespace polyhead

@@ -3,10 +3,8 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-#include <sched.h>
 
 #include <algorithm>
-#include <charconv>
 #include <cstdio>
 
 #include "core/base/error.h"
@@ -16,7 +14,6 @@
 #include "core/base/names.h"
 #include "core/heads/registry.h"
 #include "core/kinds/registry.h"
-#include "core/model/device.h"
 #include "distributed/evaluation/early_stopping.h"
 #include "distributed/planning/workload.h"
 #include "distributed/worker/initial_weights.h"
@@ -24,7 +21,6 @@
 #include "launch/launcher.h"
 #include "launch/mixture_options.h"
 #include "launch/nearest.h"
-#include "launch/threads.h"
 
 namespace polyhead {
 namespace {
@@ -48,103 +44,6 @@ void check_task(const std::string& name, const std::string& where, const Manifes
                      did_you_mean(name, names), fmt::join(names, ", ")));
 }
 
-// The value of a choice; the table of options has the names of its enum.
-template <Choice E>
-E choice(const Config& config, const std::string& name) {
-  return choice_from<E>(config.text(name)).value();
-}
-
-EncoderOptions encoder_options(const Config& config) {
-  EncoderOptions encoder;
-  encoder.form = choice<EncoderForm>(config, "encoder.form");
-  encoder.layers = config.integer("encoder.layers");
-  encoder.dim = config.integer("encoder.dim");
-  encoder.heads = config.integer("encoder.heads");
-  encoder.ffn = config.integer("encoder.ffn");
-  encoder.positions = config.integer("encoder.positions");
-  encoder.dropout = config.number("encoder.dropout");
-  encoder.attention_dropout = config.number("encoder.attention_dropout");
-  encoder.drop_path = config.number("encoder.drop_path");
-  encoder.activation_checkpointing = config.text("encoder.activation_checkpointing") == "blocks";
-  encoder.share = choice<Sharing>(config, "encoder.share");
-  encoder.adapter_dim = config.integer("encoder.adapter_dim");
-  encoder.experts = config.integer("encoder.experts");
-  encoder.expert_layers = config.integer("encoder.expert_layers");
-  encoder.task_experts = config.integer("encoder.task_experts");
-  check(encoder);
-  return encoder;
-}
-
-AttentionOptions attention_options(const Config& config, const std::vector<std::string>& tasks) {
-  AttentionOptions attention;
-  attention.mode = choice<AttentionMode>(config, "attention.mode");
-  attention.importance = choice<Importance>(config, "attention.importance");
-  attention.entropy_bonus = config.number("attention.entropy_bonus");
-  for (const std::string& task : tasks)
-    attention.importances.push_back(config.number(fmt::format("task.{}.importance", task)));
-  if (std::ranges::count(attention.importances, 1) == std::ssize(tasks)) attention.importances.clear();
-  attention.heads = config.integer("attention.heads");
-  attention.temperature = config.number("attention.temperature");
-  attention.floor = config.number("attention.floor");
-  check(attention, config.integer("encoder.dim"));
-  return attention;
-}
-
-OptimizerOptions optimizer_options(const Config& config) {
-  OptimizerOptions optimizer;
-  optimizer.lr = config.number("optimizer.lr");
-  optimizer.warmup = config.integer("optimizer.warmup");
-  optimizer.schedule = choice<Schedule>(config, "optimizer.schedule");
-  optimizer.layer_decay = config.number("optimizer.layer_decay");
-  optimizer.weight_decay = config.number("optimizer.weight_decay");
-  optimizer.beta1 = config.number("optimizer.beta1");
-  optimizer.beta2 = config.number("optimizer.beta2");
-  optimizer.epsilon = config.number("optimizer.epsilon");
-  optimizer.clip = config.number("optimizer.clip");
-  optimizer.head_clip = config.number("optimizer.head_clip");
-  optimizer.ema = config.number("optimizer.ema");
-  return optimizer;
-}
-
-// Parses "KEY=VALUE, KEY=VALUE".
-std::map<std::string, std::string> own_options(const Config& config, const std::string& option) {
-  const auto trimmed = [](const std::string& text) {
-    const std::size_t first = text.find_first_not_of(' ');
-    return first == std::string::npos ? "" : text.substr(first, text.find_last_not_of(' ') - first + 1);
-  };
-  std::map<std::string, std::string> own;
-  for (const std::string& entry : config.list(option)) {
-    const std::size_t equals = std::min(entry.find('='), entry.size());
-    const std::string key = trimmed(entry.substr(0, equals)),
-                      value = equals < entry.size() ? trimmed(entry.substr(equals + 1)) : "";
-    if (key.empty() || value.empty()) fail(fmt::format("{}: '{}' is not KEY=VALUE", config.quote(option), entry));
-    if (!own.emplace(key, value).second)
-      fail(fmt::format("{}: {} is given twice; keep one", config.quote(option), key));
-  }
-  return own;
-}
-
-// Converts "0, 2, 4-7" to ranks, ascending.
-std::vector<int> pinned_workers(const Config& config, const std::string& key) {
-  std::vector<int> workers;
-  for (const std::string& text : config.list(key)) {
-    constexpr int kMost = 1'000'000;
-    int first = -1, last = -1;
-    const char* const end = text.data() + text.size();
-    auto read = std::from_chars(text.data(), end, first);
-    last = first;
-    if (read.ec == std::errc() && read.ptr != end && *read.ptr == '-') read = std::from_chars(read.ptr + 1, end, last);
-    if (read.ec != std::errc() || read.ptr != end || first < 0 || last < first || last >= kMost)
-      fail(fmt::format("{}: '{}' is not a worker; workers are numbered from 0 and listed as in 0, 2, 4-7",
-                       config.quote(key), text));
-    for (int worker = first; worker <= last; ++worker) workers.push_back(worker);
-  }
-  std::ranges::sort(workers);
-  if (const auto twice = std::ranges::adjacent_find(workers); twice != workers.end())
-    fail(fmt::format("{}: worker {} is listed twice; keep one", config.quote(key), *twice));
-  return workers;
-}
-
 // Costs must be given for all tasks or for none, because measured and estimated costs cannot be compared.
 void check_costs(const Config& config, const std::vector<std::string>& tasks) {
   std::string given, missing;
@@ -159,35 +58,22 @@ void check_costs(const Config& config, const std::vector<std::string>& tasks) {
 }
 
 TaskOptions task_options(Config& config, const TaskInfo& info) {
-  const auto key = [&](std::string_view name) { return fmt::format("task.{}.{}", info.name, name); };
+  const std::string section = "task." + info.name;
+  const auto key = [&](std::string_view name) { return fmt::format("{}.{}", section, name); };
   if (!config.has(key("dropout"))) config.resolve(key("dropout"), config.text("encoder.dropout"), "encoder.dropout");
   if (!config.has(key("label_smoothing")))
     config.resolve(key("label_smoothing"), fmt::format("{}", task_kind(info.kind).traits().label_smoothing), "default");
   TaskOptions task;
-  task.weight = config.number(key("weight"));
-  if (config.has(key("cost"))) task.cost = config.number(key("cost"));
-  task.workers = pinned_workers(config, key("workers"));
-  task.masking.share = config.number(key("mask_share"));
-  task.masking.mask = config.number(key("mask_token"));
-  task.masking.random = config.number(key("mask_random"));
+  read_into(task, config, section);
+  read_into(task.masking, config, section);
+  read_into(task.head, config, section);
   if (task.masking.mask + task.masking.random > 1)
     fail(fmt::format("{} and {}: the two shares together must be at most 1", config.quote(key("mask_token")),
                      config.quote(key("mask_random"))));
-  if (config.has(key("head"))) {
-    task.head.head = config.text(key("head"));
+  if (config.has(key("head")))
     if (const auto heads = heads_of(info.kind); std::ranges::count(heads, task.head.head) == 0)
       fail(fmt::format("{}: this program has no such head for {}{}; it has {}", config.quote(key("head")),
                        name_of(info.kind), did_you_mean(task.head.head, heads), fmt::join(heads, ", ")));
-  }
-  task.head.own = own_options(config, key("head_options"));
-  task.head.dropout = config.number(key("dropout"));
-  task.head.label_smoothing = config.number(key("label_smoothing"));
-  task.head.class_weights = choice<ClassWeights>(config, key("class_weights"));
-  task.head.focal_gamma = config.number(key("focal_gamma"));
-  task.head.loss = choice<RegressionLoss>(config, key("loss"));
-  task.head.delta = config.number(key("delta"));
-  task.head.decoder_layers = config.integer(key("decoder_layers"));
-  task.head.max_target = config.integer(key("max_target"));
   return task;
 }
 
@@ -210,11 +96,7 @@ TeacherOptions teacher_options(Config& config, const TaskInfo& info, const Manif
   fill_in("teacher_weights", "last");
   fill_in("distill", fmt::format("{}", teacher.share));
   fill_in("distill_temperature", fmt::format("{}", teacher.temperature));
-  teacher.run_dir = config.path(key("teacher"));
-  teacher.weights = {config.text(key("teacher_checkpoint")), config.text(key("teacher_weights")) == "average"};
-  if (config.has(key("teacher_task"))) teacher.task = config.text(key("teacher_task"));
-  teacher.share = config.number(key("distill"));
-  teacher.temperature = config.number(key("distill_temperature"));
+  read_into(teacher, config, "task." + info.name);
   resolve_teacher(teacher, info, manifest, run_dir);
   if (config.has(key("teacher_hash")) && config.text(key("teacher_hash")) != teacher.hash)
     fail(fmt::format(
@@ -228,15 +110,14 @@ TeacherOptions teacher_options(Config& config, const TaskInfo& info, const Manif
   return teacher;
 }
 
-ValidationOptions validation_options(Config& config, const std::vector<std::string>& tasks, const Manifest& manifest) {
-  ValidationOptions validation;
-  if (config.has("run.best")) validation.best = config.text("run.best");
-  validation.patience = config.integer("run.patience");
+// Reads the options of validation that tasks have, and checks all of them.
+void complete_validation(ValidationOptions& validation, Config& config, const std::vector<std::string>& tasks,
+                         const Manifest& manifest) {
   std::map<std::string, ValidatedTask> with_valid;
   for (const std::string& name : tasks) {
     const std::string patience = fmt::format("task.{}.patience", name);
     if (!config.has(patience)) config.resolve(patience, config.text("run.task_patience"), "run.task_patience");
-    validation.tasks[name] = {config.text(fmt::format("task.{}.metric", name)), config.integer(patience)};
+    read_into(validation.tasks[name], config, "task." + name);
     const TaskInfo& info = manifest.task(name);
     const auto valid = info.splits.find("valid");
     if (valid == info.splits.end() || valid->second.samples == 0) continue;
@@ -248,13 +129,11 @@ ValidationOptions validation_options(Config& config, const std::vector<std::stri
   if (validation.used() && config.integer("run.eval_every") == 0)
     fail(fmt::format("{}: early stopping and run.best need evaluations during training: give run.eval_every",
                      config.quote("run.eval_every")));
-  return validation;
 }
 
-void trace_steps(const Config& config, TrainOptions& options) {
+void read_trace(const Config& config, const std::string& text, TrainOptions& options) {
   long long first = 0, last = 0;
   int read = 0;
-  const std::string text = config.text("run.trace");
   const int found = std::sscanf(text.c_str(), "steps %lld-%lld%n", &first, &last, &read);
   if (found != 2 || static_cast<std::size_t>(read) != text.size() || first < 1 || last < first)
     fail(fmt::format("{}: expected the first and the last step, as in 'steps 10-20'", config.quote("run.trace")));
@@ -285,6 +164,48 @@ void resolve_data_hash(Config& config, const std::string& hash) {
   config.resolve("run.data_hash", hash, "data set");
 }
 
+// Fills in run.tasks, and removes the options of other tasks.
+void resolve_tasks(Config& config, TrainOptions& options, const Manifest& manifest) {
+  for (const TaskMention& task : config.tasks()) check_task(task.name, task.origin, manifest);
+  options.tasks = chosen_tasks(config, "run.tasks", manifest);
+  if (options.tasks.empty())
+    throw Error(Exit::data, fmt::format("the data set {} in {} has no task", manifest.name, options.data.string()));
+  config.resolve("run.tasks", fmt::format("{}", fmt::join(options.tasks, ", ")),
+                 config.has("run.tasks") ? config.origin("run.tasks") : "data set");
+  config.keep_tasks(options.tasks);
+}
+
+void reproduce_world(const Config& config, const LaunchOptions& launch, TrainOptions& options) {
+  options.micro_batch = launch.micro_batch;
+  if (options.accumulate > 1)
+    fail(
+        fmt::format("{}: with run.reproducible = world every {} samples of a task are a micro-batch anyway; leave it "
+                    "out, or choose run.micro_batch",
+                    config.quote("run.accumulate"), options.micro_batch));
+  if (options.device == "cuda")
+    fail(fmt::format("{}: run.reproducible = world computes on CPUs; leave it out", config.quote("run.device")));
+  options.device = "cpu";
+}
+
+// Reads the options of the encoder, task attention, heads and the optimizer.
+void read_model_options(Config& config, TrainOptions& options, const Manifest& manifest) {
+  read_into(options.encoder, config, "encoder");
+  check(options.encoder);
+  check_length(options.encoder, manifest.max_length,
+               fmt::format("the data set {} was imported with max_length = {}", manifest.name, manifest.max_length),
+               fmt::format("give encoder.positions = {}, or import with dataset.max_length = {} or less",
+                           manifest.max_length, options.encoder.positions));
+  read_into(options.attention, config, "attention");
+  for (const std::string& name : options.tasks) {
+    options.task_options[name] = task_options(config, manifest.task(name));
+    options.attention.importances.push_back(options.task_options[name].importance);
+  }
+  auto& importances = options.attention.importances;
+  if (std::ranges::count(importances, 1) == std::ssize(importances)) importances.clear();
+  check(options.attention, options.encoder.dim);
+  read_into(options.optimizer, config, "optimizer");
+}
+
 }  // namespace
 
 std::vector<std::string> chosen_tasks(const Config& config, const std::string& option, const Manifest& manifest) {
@@ -303,64 +224,23 @@ std::vector<std::string> chosen_tasks(const Config& config, const std::string& o
 
 TrainOptions train_options_of(Config& config, const Manifest& manifest) {
   TrainOptions options;
-  options.data = config.path("run.data");
-  if (config.has("run.run_dir")) options.run_dir = config.path("run.run_dir");  // --print-config needs none
-  for (const TaskMention& task : config.tasks()) check_task(task.name, task.origin, manifest);
-  options.tasks = chosen_tasks(config, "run.tasks", manifest);
-  if (options.tasks.empty())
-    throw Error(Exit::data, fmt::format("the data set {} in {} has no task", manifest.name, options.data.string()));
-  config.resolve("run.tasks", fmt::format("{}", fmt::join(options.tasks, ", ")),
-                 config.has("run.tasks") ? config.origin("run.tasks") : "data set");
-  config.keep_tasks(options.tasks);
+  LaunchOptions launch;
+  read_into(options, config, "run");
+  read_into(launch, config, "run");
+  resolve_tasks(config, options, manifest);
   resolve_data_hash(config, data_hash(manifest, options.tasks));
 
-  options.seed = static_cast<std::uint64_t>(config.integer("run.seed"));
-  options.steps = config.integer("run.steps");
-  options.eval_every = config.integer("run.eval_every");
-  options.eval_samples = config.integer("run.eval_samples");
-  options.checkpoint_every = config.integer("run.checkpoint_every");
-  options.checkpoint_seconds = config.number("run.checkpoint_seconds");
-  options.keep = config.integer("run.keep");
-  options.stop_at = config.integer("run.stop_at");
-  options.init_timeout = config.number("run.init_timeout");
   if (options.init_timeout == 0) options.init_timeout = kForEver;
-  if (config.has("run.trace")) trace_steps(config, options);
+  if (!launch.trace.empty()) read_trace(config, launch.trace, options);
   options.host = host_name();
-  options.dtype = config.text("run.dtype");
-  const std::string access = config.text("run.data_access"), verify = config.text("run.verify_data");
-  options.read.access = access == "map" ? Access::map : access == "pread" ? Access::pread : Access::automatic;
-  options.read.verify = verify == "open" ? Verify::open : verify == "off" ? Verify::off : Verify::blocks;
-  options.device = config.text("run.device");
-  options.threads = static_cast<int>(config.integer("run.threads"));
-  options.prefetch = config.integer("run.prefetch");
-  options.accumulate = config.integer("run.accumulate");
-  if (config.text("run.reproducible") == "world") {
-    options.micro_batch = config.integer("run.micro_batch");
-    if (options.accumulate > 1)
-      fail(
-          fmt::format("{}: with run.reproducible = world every {} samples of a task are a micro-batch anyway; leave it "
-                      "out, or choose run.micro_batch",
-                      config.quote("run.accumulate"), options.micro_batch));
-    if (options.device == "cuda")
-      fail(fmt::format("{}: run.reproducible = world computes on CPUs; leave it out", config.quote("run.device")));
-    options.device = "cpu";
-  }
-  options.encoder = encoder_options(config);
-  check_length(options.encoder, manifest.max_length,
-               fmt::format("the data set {} was imported with max_length = {}", manifest.name, manifest.max_length),
-               fmt::format("give encoder.positions = {}, or import with dataset.max_length = {} or less",
-                           manifest.max_length, options.encoder.positions));
-  options.attention = attention_options(config, options.tasks);
-  options.optimizer = optimizer_options(config);
-  options.shard_optimizer = config.text("optimizer.shard") == "world";
-  options.mixture = mixture_options(config, options.tasks);
-  options.balance = config.text("balance.method");
-  options.validation = validation_options(config, options.tasks, manifest);
-  for (const std::string& name : options.tasks) {
-    const TaskInfo& info = manifest.task(name);
-    options.task_options[name] = task_options(config, info);
-    options.task_options[name].teacher = teacher_options(config, info, manifest, options.run_dir);
-  }
+  options.device = launch.device;
+  options.threads = launch.threads;
+  if (launch.reproducible_world) reproduce_world(config, launch, options);
+  read_model_options(config, options, manifest);
+  options.mixture = mixture_options(config, options.tasks, launch.phases);
+  complete_validation(options.validation, config, options.tasks, manifest);
+  for (const std::string& name : options.tasks)
+    options.task_options[name].teacher = teacher_options(config, manifest.task(name), manifest, options.run_dir);
   check_costs(config, options.tasks);
   // Throws before the run folder is created.
   phase_quotas(options.mixture, options.tasks, train_samples(manifest, options.tasks));
@@ -370,9 +250,7 @@ TrainOptions train_options_of(Config& config, const Manifest& manifest) {
 void resolve_initial(Config& config, TrainOptions& options, const Manifest& manifest, bool has_weights) {
   if (!config.has("run.init_from") || (has_weights && config.has("run.init_hash"))) return;
   InitialWeights& initial = options.initial;
-  initial.run_dir = config.path("run.init_from");
-  if (config.has("run.init_checkpoint")) initial.weights.checkpoint = config.text("run.init_checkpoint");
-  initial.weights.average = config.has("run.init_weights") && config.text("run.init_weights") == "average";
+  read_into(initial, config, "run");
   resolve_initial_weights(initial, describe_model(options, manifest));
   if (config.has("run.init_hash") && config.text("run.init_hash") != initial.hash)
     fail(
@@ -403,32 +281,6 @@ TaskKinds kinds_of(const Manifest& manifest) {
 
 void require_effects_of(const Config& config, const Manifest& manifest, const Config* before) {
   require_effects(config, kinds_of(manifest), before);
-}
-
-CpuShare cpus_from_affinity(Communicator& world) {
-  cpu_set_t mask;
-  CPU_ZERO(&mask);
-  // If there are more CPUs than a cpu_set_t holds, their number is not known, and one thread is used.
-  if (sched_getaffinity(0, sizeof mask, &mask) != 0) CPU_SET(0, &mask);
-  std::string mine = host_name() + " ";
-  for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) mine += CPU_ISSET(cpu, &mask) ? '1' : '0';
-  const std::vector<std::string> all = world.all_gather_strings("launch.affinity", mine);
-  return {CPU_COUNT(&mask), static_cast<int>(std::ranges::count(all, mine))};
-}
-
-void resolve_host(TrainOptions& options, const CpuShare& cpus, Communicator& world) {
-  if (options.threads == 0 && options.micro_batch > 0) options.threads = 1;
-  if (options.threads == 0) options.threads = threads_of_environment();
-  if (options.threads == 0) options.threads = cpus.threads();
-  options.device = resolve_device(options.device);
-  const std::vector<std::string> hosts = world.all_gather_strings("launch.hosts", host_name());
-  for (int rank = 0; rank < world.rank(); ++rank)
-    options.local_rank += hosts[static_cast<std::size_t>(rank)] == hosts[static_cast<std::size_t>(world.rank())];
-  options.worker_threads.clear();
-  for (const std::string& threads : world.all_gather_strings("launch.threads", std::to_string(options.threads)))
-    options.worker_threads.push_back(std::stoi(threads));
-  if (std::ranges::count(options.worker_threads, options.worker_threads.front()) == world.size())
-    options.worker_threads.resize(1);
 }
 
 }  // namespace polyhead

@@ -2,7 +2,6 @@
 #pragma once
 
 #include "datasets/manifest.h"
-#include "distributed/communicator/communicator.h"
 #include "distributed/trainer.h"
 #include "launch/effects.h"
 #include "launch/options.h"
@@ -34,19 +33,5 @@ void require_effects_of(const Config& config, const Manifest& manifest, const Co
 // Returns the tasks that run.tasks (or another list option) names, in the order of the data set; all tasks if it is
 // empty. Throws Error(config) for an unknown or repeated name.
 std::vector<std::string> chosen_tasks(const Config& config, const std::string& option, const Manifest& manifest);
-
-// The number of CPUs in this process's affinity mask, and of workers on this host with the same mask.
-struct CpuShare {
-  int cpus = 1, workers = 1;
-  int threads() const { return cpus > workers ? cpus / workers : 1; }  // compute threads per worker
-};
-// Collective.
-CpuShare cpus_from_affinity(Communicator& world);
-
-// Fills in what depends on the host of this worker. Collective; throws as resolve_device().
-// - threads, if 0 is given: 1 with run.reproducible = world, whose bits depend on it; otherwise OMP_NUM_THREADS, or
-//   this worker's share of the CPUs.
-// - device, if auto is given; local_rank and worker_threads.
-void resolve_host(TrainOptions& options, const CpuShare& cpus, Communicator& world);
 
 }  // namespace polyhead

@@ -3,7 +3,8 @@
 
 #include <string>
 
-#include "launch/run_options.h"
+#include "launch/host.h"
+#include "launch/options.h"
 
 namespace polyhead {
 

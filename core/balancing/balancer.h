@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace polyhead {
@@ -41,6 +42,8 @@ std::unique_ptr<Balancer> make_equal();
 // Weights proportional to the static weights, so that those of the active tasks sum to 1.
 std::unique_ptr<Balancer> make_static();
 
+// Returns the names of all balancers.
+std::vector<std::string_view> balancer_names();
 // Returns the balancer of this name. Throws Error(config), which lists the known names.
 std::unique_ptr<Balancer> make_balancer(const std::string& method);
 

@@ -24,14 +24,17 @@ void Balancer::restore(const std::string& state) {
     throw Error(Exit::data, fmt::format("a state '{}' was saved for a balancer that keeps none", state.substr(0, 40)));
 }
 
-std::unique_ptr<Balancer> make_balancer(const std::string& method) {
+std::vector<std::string_view> balancer_names() {
   std::vector<std::string_view> names;
-  for (const auto& [name, make] : kBalancers) {
+  for (const auto& [name, make] : kBalancers) names.push_back(name);
+  return names;
+}
+
+std::unique_ptr<Balancer> make_balancer(const std::string& method) {
+  for (const auto& [name, make] : kBalancers)
     if (name == method) return make();
-    names.push_back(name);
-  }
   throw Error(Exit::config, fmt::format("balance.method = {}: there is no such balancer; there are {}", method,
-                                        fmt::join(names, ", ")));
+                                        fmt::join(balancer_names(), ", ")));
 }
 
 }  // namespace polyhead

@@ -93,16 +93,8 @@ double OwnOptions::number(const std::string& key, double otherwise) const {
 }
 
 std::unique_ptr<Head> make_head(const HeadSpec& spec) {
-  const auto check = [&](bool good, const std::string& key, const auto& value, const char* expected) {
-    if (!good) throw Error(Exit::config, fmt::format("task.{}.{} = {}: it must {}", spec.task, key, value, expected));
-  };
   const HeadOptions& o = spec.options;
-  check(o.dropout >= 0 && o.dropout < 1, "dropout", o.dropout, "lie in [0, 1)");
-  check(o.label_smoothing >= 0 && o.label_smoothing < 1, "label_smoothing", o.label_smoothing, "lie in [0, 1)");
-  check(o.focal_gamma >= 0, "focal_gamma", o.focal_gamma, "be at least 0");
-  check(o.delta > 0, "delta", o.delta, "be above 0");
-  check(o.decoder_layers >= 1, "decoder_layers", o.decoder_layers, "be at least 1");
-  check(o.max_target >= 1, "max_target", o.max_target, "be at least 1");
+  check_ranges("task." + spec.task, o);
   const std::string name = o.head.empty() ? std::string(name_of(spec.kind)) : o.head;
   const auto found = std::ranges::find_if(
       registry(), [&](const Entry& entry) { return entry.name == name && entry.kind == spec.kind; });

@@ -1,4 +1,5 @@
-// Options of the encoder, task attention, heads, search and optimizer, as plain structs.
+// Options of the encoder, task attention, heads, search and optimizer: plain structs, and next to each the declaration
+// of its options.
 #pragma once
 
 #include <array>
@@ -9,6 +10,7 @@
 #include <vector>
 
 #include "core/base/choice.h"
+#include "core/base/field.h"
 
 namespace polyhead {
 
@@ -64,20 +66,93 @@ struct EncoderOptions {
   std::int64_t dim = 256;
   std::int64_t heads = 4;  // with rotary positions dim / heads must be even, because they rotate pairs of channels
   std::int64_t ffn = 1024;
-  std::int64_t positions = 512;  // bert: maximum length of a sequence
-  double dropout = 0.1;          // after the embedding and after both branches of a block
-  double attention_dropout = 0;  // of the weights of self-attention, and of the attention in a translation decoder
-  double drop_path = 0;  // stochastic depth: probability in the last block; it grows linearly from 0 at the first
-  // Discards the activations inside a block after its forward pass and recomputes them in backward: less memory, more
-  // time, the same bits. It is not part of the model's identity.
+  std::int64_t positions = 512;
+  double dropout = 0.1;  // after the embedding and after both branches of a block
+  double attention_dropout = 0;
+  double drop_path = 0;
   bool activation_checkpointing = false;
-  Sharing share = Sharing::hard;  // of the options below, those that the method does not have are ignored
-  std::int64_t adapter_dim = 32;  // adapters, mtan: width of the hidden layer
-  std::int64_t experts =
-      4;  // mmoe, ple: number of shared experts in each of the top `expert_layers` blocks; must divide ffn
+  // Of the options that follow, those that the method of sharing does not have are ignored.
+  Sharing share = Sharing::hard;
+  std::int64_t adapter_dim = 32;
+  std::int64_t experts = 4;
   std::int64_t expert_layers = 1;
-  std::int64_t task_experts = 1;  // ple: number of experts per task, in the same blocks
+  std::int64_t task_experts = 1;
 };
+
+// [encoder]
+inline std::vector<Field> fields(EncoderOptions& options) {
+  return {
+      {.name = "form",
+       .member = &options.form,
+       .help = "The form of the encoder. pre_norm has pre-norm blocks and rotary positions; bert is BERT's form with "
+               "post-norm blocks, learned positions and token types."},
+      {.name = "layers",
+       .member = &options.layers,
+       .help = "Number of transformer blocks.",
+       .range = ">=1",
+       .largest = 10'000},
+      {.name = "dim",
+       .member = &options.dim,
+       .help = "Width of a token's hidden state. It must be a multiple of encoder.heads, and of twice that with form = "
+               "pre_norm.",
+       .range = ">=2"},
+      {.name = "heads", .member = &options.heads, .help = "Number of heads of self-attention.", .range = ">=1"},
+      {.name = "ffn",
+       .member = &options.ffn,
+       .help = "Width of the hidden layer of the feed-forward network.",
+       .range = ">=1",
+       .largest = 10'000'000},
+      {.name = "positions",
+       .member = &options.positions,
+       .help = "Maximum input length in tokens.",
+       .range = ">=1",
+       .needs = "encoder.form=bert"},
+      {.name = "dropout", .member = &options.dropout, .help = "Dropout probability.", .range = ">=0,<1"},
+      {.name = "attention_dropout",
+       .member = &options.attention_dropout,
+       .help = "Dropout probability of the weights of self-attention, and of the attention weights in a translation "
+               "task's decoder.",
+       .range = ">=0,<1"},
+      {.name = "drop_path",
+       .member = &options.drop_path,
+       .help = "Stochastic depth: the probability with which a sample skips a branch (attention, feed-forward) of the "
+               "last block. The probability grows linearly from 0 at the first block.",
+       .range = ">=0,<1"},
+      {.name = "activation_checkpointing",
+       .member = NamedMember(&options.activation_checkpointing, "off", "blocks"),
+       .help = "Whether backward recomputes the activations inside each block (blocks) instead of storing them. This "
+               "saves memory, takes about a third more time in the encoder, and gives bitwise equal results.",
+       .identity = false},
+      {.name = "share",
+       .member = &options.share,
+       .help = "How tasks share the encoder's blocks. hard: they share everything. adapters: each task has an adapter "
+               "after every block. mtan: each task has a mask over the states of every block. mmoe and ple: in the top "
+               "blocks, experts that a gate of each task mixes replace the feed-forward network; all experts are "
+               "shared (mmoe), or some belong to a single task (ple)."},
+      {.name = "adapter_dim",
+       .member = &options.adapter_dim,
+       .help = "Width of the hidden layer of an adapter or mask.",
+       .range = ">=1",
+       .needs = "encoder.share=adapters|mtan"},
+      {.name = "experts",
+       .member = &options.experts,
+       .help = "Number of shared experts per block. Each is ffn / experts wide, so the number must divide encoder.ffn.",
+       .range = ">=1",
+       .needs = "encoder.share=mmoe|ple",
+       .largest = 100'000},
+      {.name = "expert_layers",
+       .member = &options.expert_layers,
+       .help = "Number of top blocks that have experts.",
+       .range = ">=1",
+       .needs = "encoder.share=mmoe|ple",
+       .largest = 10'000},
+      {.name = "task_experts",
+       .member = &options.task_experts,
+       .help = "Number of experts of its own that each task has in such a block. They are as wide as the shared ones.",
+       .range = ">=1",
+       .needs = "encoder.share=ple"},
+  };
+}
 
 // Inputs of the encoder other than tokens.
 struct InputOptions {
@@ -88,50 +163,207 @@ struct InputOptions {
 // Options of task attention (core/model/task_attention.h).
 struct AttentionOptions {
   AttentionMode mode = AttentionMode::competitive;
-  std::int64_t heads = 1;  // attention heads; must divide dim
-  double temperature = 1;  // tau > 0
-  double floor = 0;        // epsilon in [0, 1): the fraction of a word's weight that is spread evenly
-  // beta >= 0. Task t's loss becomes L_t - beta B_t, where B_t is the mean of task_entropy, in nats, over all words of
-  // its samples in the step.
+  std::int64_t heads = 1;  // must divide the encoder's dim
+  double temperature = 1;  // tau
+  double floor = 0;        // epsilon
+  // beta. Task t's loss becomes L_t - beta B_t, where B_t is the mean of task_entropy, in nats, over all words of its
+  // samples in the step.
   double entropy_bonus = 0;
-  Importance importance = Importance::learned;  // only in the mode competitive
-  std::vector<double> importances =
-      {};  // by task: a > 0, relative to the other tasks and to 1 for "no task"; empty: all 1
+  Importance importance = Importance::learned;
+  std::vector<double> importances = {};  // by task (task.NAME.importance): a > 0; empty: all 1
 };
 
+// [attention]
+inline std::vector<Field> fields(AttentionOptions& options) {
+  return {
+      {.name = "mode",
+       .member = &options.mode,
+       .help =
+           "How words are weighted for a task. competitive: tasks compete for a share of each word. independent: a "
+           "softmax over the words of the text. mean: all words have equal weight. first: only the first word counts."},
+      {.name = "heads",
+       .member = &options.heads,
+       .help = "Number of heads of the task attention.",
+       .range = ">=1",
+       .needs = "attention.mode=competitive|independent"},
+      {.name = "temperature",
+       .member = &options.temperature,
+       .help = "Temperature of the softmax that gives words their weights: over tasks (competitive) or over words "
+               "(independent).",
+       .range = ">0",
+       .needs = "attention.mode=competitive|independent"},
+      {.name = "floor",
+       .member = &options.floor,
+       .help = "Epsilon: the fraction of a word's weight that is spread evenly over tasks and \"no task\" "
+               "(competitive), or over words (independent).",
+       .range = ">=0,<1",
+       .needs = "attention.mode=competitive|independent"},
+      {.name = "entropy_bonus",
+       .member = &options.entropy_bonus,
+       .help = "Factor of the entropy bonus: each task's loss is reduced by this factor times the mean entropy (in "
+               "nats) of its words' weights over tasks. 0 disables it.",
+       .range = ">=0",
+       .needs = "attention.mode=competitive|independent"},
+      {.name = "importance",
+       .member = &options.importance,
+       .help = "Whether the tasks' importances are learned, or fixed at task.NAME.importance.",
+       .needs = "attention.mode=competitive"},
+  };
+}
+
+// Options of a task's head. Each kind of task has those whose `kinds` name it.
 struct HeadOptions {
-  std::string head = {};  // name of a head of the task's kind (core/heads/head.h); empty: the kind's default head
-  std::map<std::string, std::string> own =
-      {};  // options of a head that is not part of Polyhead; the head interprets them
+  std::string head = {};                        // a head of the task's kind (core/heads/head.h)
+  std::map<std::string, std::string> own = {};  // the head interprets them
   double dropout = 0.1;
-  double label_smoothing = 0;                       // classification, translation; in [0, 1)
-  ClassWeights class_weights = ClassWeights::none;  // classification
-  double focal_gamma = 0;                           // classification: (1 - p)^gamma multiplies the loss of a sample
-  RegressionLoss loss = RegressionLoss::mse;        // regression
-  double delta = 1;  // huber: error at which the loss becomes linear, in standard deviations of the target
-  std::int64_t decoder_layers = 2;  // translation
-  std::int64_t max_target = 128;    // translation: maximum number of tokens that search generates, "eos" included
+  double label_smoothing = 0;
+  ClassWeights class_weights = ClassWeights::none;
+  double focal_gamma = 0;
+  RegressionLoss loss = RegressionLoss::mse;
+  double delta = 1;
+  std::int64_t decoder_layers = 2;
+  std::int64_t max_target = 128;  // "eos" included
 };
+
+// [task.NAME]
+inline std::vector<Field> fields(HeadOptions& options) {
+  return {
+      {.name = "head",
+       .member = &options.head,
+       .help = "Name of the head, out of those that the program registers for the task's kind. If empty, the default "
+               "head of the kind is used."},
+      {.name = "head_options",
+       .member = &options.own,
+       .help = "Options of a head that is not part of Polyhead: KEY=VALUE, separated by commas.",
+       .needs = "head",
+       .stored = "own"},
+      {.name = "dropout",
+       .member = &options.dropout,
+       .help = "Dropout probability of the head. If not given, encoder.dropout is used.",
+       .range = ">=0,<1",
+       .resolved = true},
+      {.name = "label_smoothing",
+       .member = &options.label_smoothing,
+       .help = "Label smoothing. If not given, it is 0.1 for translation and 0 otherwise.",
+       .range = ">=0,<1",
+       .kinds = {Kind::classification, Kind::translation},
+       .resolved = true},
+      {.name = "class_weights",
+       .member = &options.class_weights,
+       .help = "Weights of the classes in the loss. With balanced, the loss of a sample is multiplied by samples / "
+               "(classes x samples of its class), counted in the train split.",
+       .kinds = {Kind::classification}},
+      {.name = "focal_gamma",
+       .member = &options.focal_gamma,
+       .help = "Gamma of the focal loss, which multiplies the loss of a sample by (1 - p)^gamma. 0 disables it.",
+       .range = ">=0",
+       .kinds = {Kind::classification}},
+      {.name = "loss",
+       .member = &options.loss,
+       .help = "The loss of standardised values: mean squared error (mse) or Huber loss (huber).",
+       .kinds = {Kind::regression}},
+      {.name = "delta",
+       .member = &options.delta,
+       .help = "Delta of the Huber loss: the error, in standard deviations of the target, above which the loss grows "
+               "linearly.",
+       .range = ">0",
+       .kinds = {Kind::regression},
+       .needs = "loss=huber"},
+      {.name = "decoder_layers",
+       .member = &options.decoder_layers,
+       .help = "Number of blocks of the decoder.",
+       .range = ">=1",
+       .kinds = {Kind::translation},
+       .largest = 10'000},
+      {.name = "max_target",
+       .member = &options.max_target,
+       .help = "Maximum number of tokens that search generates.",
+       .range = ">=1",
+       .kinds = {Kind::translation},
+       .largest = 1'000'000'000},
+  };
+}
 
 // Options of the search for a sequence (core/heads/beam_search.h).
 struct SearchOptions {
-  std::int64_t beam = 1;        // number of prefixes that compete in each step; 1: greedy
-  double length_penalty = 0.6;  // at least 0; the default is that of Vaswani et al., 2017, for a beam of 4
+  std::int64_t beam = 1;        // number of prefixes that compete in each step
+  double length_penalty = 0.6;  // the default is that of Vaswani et al., 2017, for a beam of 4
 };
+
+// On the command line of evaluate and predict.
+inline std::vector<Field> fields(SearchOptions& options) {
+  return {
+      {.name = "beam",
+       .member = &options.beam,
+       .help = "Beam size of the search (translation only). 1 searches greedily.",
+       .range = ">=1"},
+      {.name = "length-penalty",
+       .member = &options.length_penalty,
+       .help = "Length penalty alpha of beam search: log-probabilities are divided by ((5 + length) / 6)^alpha. 0 "
+               "disables it.",
+       .range = ">=0",
+       .needs = "beam!=1"},
+  };
+}
 
 struct OptimizerOptions {
   double lr = 5e-4;
-  std::int64_t warmup = 100;  // steps of linear warm-up
+  std::int64_t warmup = 100;
   Schedule schedule = Schedule::cosine;
-  double layer_decay = 1;      // factor of the encoder's learning rate per block, from the top down
-  double weight_decay = 0.01;  // of matrices only: not of biases, norms, task queries and importances
+  double layer_decay = 1;
+  double weight_decay = 0.01;
   double beta1 = 0.9;
   double beta2 = 0.98;
   double epsilon = 1e-8;
-  double clip = 1;       // maximum norm of the encoder's gradient; 0: no limit
-  double head_clip = 1;  // maximum norm of each head's gradient; 0: no limit
-  double ema = 0;        // decay of the moving average of the weights; 0: no average is kept
+  double clip = 1;
+  double head_clip = 1;
+  double ema = 0;
 };
+
+// [optimizer]
+inline std::vector<Field> fields(OptimizerOptions& options) {
+  return {
+      {.name = "lr", .member = &options.lr, .help = "The maximum learning rate.", .range = ">0"},
+      {.name = "warmup",
+       .member = &options.warmup,
+       .help = "Number of linear warm-up steps after which optimizer.lr is reached.",
+       .range = ">=0"},
+      {.name = "schedule",
+       .member = &options.schedule,
+       .help = "The learning rate after the warm-up. cosine and linear decay to 0 at run.steps, inverse_sqrt decays "
+               "with the inverse square root of the step, constant does not decay."},
+      {.name = "layer_decay",
+       .member = &options.layer_decay,
+       .help = "Layer-wise learning rate decay: the learning rate is multiplied by this factor once for the encoder's "
+               "top block, twice for the block below it, and so on down to the embedding. Heads and task attention are "
+               "not affected.",
+       .range = ">0,<=1"},
+      {.name = "weight_decay",
+       .member = &options.weight_decay,
+       .help =
+           "Coefficient of decoupled weight decay. It does not apply to norms, biases, task queries and importances.",
+       .range = ">=0"},
+      {.name = "beta1", .member = &options.beta1, .help = "Decay rate of the first moment.", .range = ">=0,<1"},
+      {.name = "beta2", .member = &options.beta2, .help = "Decay rate of the second moment.", .range = ">=0,<1"},
+      {.name = "epsilon",
+       .member = &options.epsilon,
+       .help = "Term added to the square root of the second moment for numerical stability.",
+       .range = ">0"},
+      {.name = "clip",
+       .member = &options.clip,
+       .help = "Maximum norm of the encoder's gradient. 0 disables clipping.",
+       .range = ">=0"},
+      {.name = "head_clip",
+       .member = &options.head_clip,
+       .help = "Maximum norm of each head's gradient. 0 disables clipping.",
+       .range = ">=0"},
+      {.name = "ema",
+       .member = &options.ema,
+       .help = "Decay of an exponential moving average of the weights, which is saved with each checkpoint (see "
+               "--weights average of evaluate and predict). In step n it is at most (1 + n) / (10 + n). 0 disables it.",
+       .range = ">=0,<1"},
+  };
+}
 
 // Each throws Error(config), naming the key that is out of range or incompatible with another. dim: the encoder's
 // width.

@@ -20,7 +20,7 @@ std::vector<double> shares(const Mixture& mixture, const std::vector<std::string
     throw Error(Exit::config, fmt::format("mixture.temperature is {}, expected a number above 0 (1 is proportional, a "
                                           "large one nearly uniform)",
                                           mixture.temperature));
-  if (mixture.cap != 0 && !above_zero(mixture.cap))
+  if (mixture.cap < 0)
     throw Error(Exit::config,
                 fmt::format("mixture.cap is {}, expected a number of samples above 0, or 0 for none", mixture.cap));
   std::vector<double> rates;
@@ -36,7 +36,8 @@ std::vector<double> shares(const Mixture& mixture, const std::vector<std::string
     } else if (mixture.kind == "uniform") {
       rates.push_back(1);
     } else if (mixture.kind == "temperature") {
-      rates.push_back(std::pow(mixture.cap > 0 ? std::min(size, mixture.cap) : size, 1 / mixture.temperature));
+      const double counted = mixture.cap > 0 ? std::min(size, static_cast<double>(mixture.cap)) : size;
+      rates.push_back(std::pow(counted, 1 / mixture.temperature));
     } else if (mixture.kind == "explicit") {
       const auto rate = mixture.rates.find(tasks[t]);
       if (rate == mixture.rates.end())

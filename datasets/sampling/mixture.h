@@ -7,16 +7,36 @@
 #include <string>
 #include <vector>
 
+#include "core/base/field.h"
 #include "datasets/manifest.h"
 
 namespace polyhead {
 
 struct Mixture {
-  std::string kind = "temperature";     // proportional | uniform | temperature | explicit
-  double temperature = 2;               // rate ~ min(samples, cap)^(1/temperature)
-  double cap = 0;                       // 0: no cap
+  std::string kind = "temperature";
+  double temperature = 2;  // rate ~ min(samples, cap)^(1/temperature)
+  std::int64_t cap = 0;
   std::map<std::string, double> rates;  // explicit: relative rate of every task; 0: the task takes no part
 };
+
+// [mixture]
+inline std::vector<Field> fields(Mixture& options) {
+  return {
+      {.name = "kind",
+       .member = NamedMember(&options.kind, {"proportional", "uniform", "temperature", "explicit"}),
+       .help = "How the samples of a step are divided among tasks."},
+      {.name = "temperature",
+       .member = &options.temperature,
+       .help = "Temperature: a task's share is proportional to samples^(1/temperature).",
+       .range = ">0",
+       .needs = "mixture.kind=temperature"},
+      {.name = "cap",
+       .member = &options.cap,
+       .help = "Maximum number of samples that a task counts as when shares are computed. 0 disables it.",
+       .range = ">=0",
+       .needs = "mixture.kind=temperature or mixture.phases~temperature"},
+  };
+}
 
 // "temperature 2, cap 10000"
 std::string describe(const Mixture& mixture);
@@ -30,6 +50,16 @@ struct MixtureOptions {
   std::int64_t batch = 64;                              // samples per step over all tasks and workers
   std::vector<MixturePhase> phases = {MixturePhase{}};  // with ascending steps, of which the first is 1
 };
+
+// [mixture]
+inline std::vector<Field> fields(MixtureOptions& options) {
+  return {
+      {.name = "batch",
+       .member = &options.batch,
+       .help = "Number of samples per step over all tasks and workers.",
+       .range = ">=1"},
+  };
+}
 
 struct TaskQuota {
   double requested = 0;      // share of the batch before rounding

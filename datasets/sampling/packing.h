@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/base/batch.h"
+#include "core/base/field.h"
 #include "datasets/dataset.h"
 
 namespace polyhead {
@@ -15,6 +16,30 @@ struct MaskingOptions {
   double mask = 0.8;    // fraction of those that become <mask>
   double random = 0.1;  // fraction of those that become a random token that is not special; the others do not change
 };
+
+// [task.NAME]
+inline std::vector<Field> fields(MaskingOptions& options) {
+  return {
+      {.name = "mask_share",
+       .member = &options.share,
+       .help = "Fraction of tokens to predict.",
+       .range = ">0,<=1",
+       .kinds = {Kind::masked_lm},
+       .stored = "share"},
+      {.name = "mask_token",
+       .member = &options.mask,
+       .help = "Fraction of the tokens to predict that are replaced by the mask token.",
+       .range = ">=0,<=1",
+       .kinds = {Kind::masked_lm},
+       .stored = "mask"},
+      {.name = "mask_random",
+       .member = &options.random,
+       .help = "Fraction of the tokens to predict that are replaced by a random token.",
+       .range = ">=0,<=1",
+       .kinds = {Kind::masked_lm},
+       .stored = "random"},
+  };
+}
 
 // Appends a sample to the batch, as the last sequence of the task's slice; a new slice is opened if the last one is of
 // another task. key: determines dropout and masks; derive(task_key, stream position) in training, and evaluation_key()

@@ -12,8 +12,8 @@
 #include <nlohmann/json.hpp>
 
 #include "core/base/at.h"
-#include "core/base/choice.h"
 #include "core/base/error.h"
+#include "core/base/field.h"
 #include "core/base/names.h"
 #include "core/metrics/utf8.h"
 
@@ -21,30 +21,89 @@ namespace polyhead {
 
 using nlohmann::json;
 
-// Choices by name. A name that is not known is an error.
-template <Choice E>
-void to_json(json& out, const E& value) {
-  out = name_of(value);
-}
-template <Choice E>
-void from_json(const json& in, E& value) {
-  const auto name = in.get<std::string>();
-  const auto found = choice_from<E>(name);
-  if (!found) throw std::invalid_argument(fmt::format("'{}' is found, expected one of {}", name, all_choices<E>(", ")));
-  value = *found;
+namespace {
+
+struct ToJson {
+  json operator()(const NamedMember& value) const { return value.text(); }
+  json operator()(const std::filesystem::path* value) const { return value->string(); }
+  template <class Value>
+  json operator()(const std::optional<Value>* value) const {
+    return *value ? json(**value) : json();
+  }
+  template <class Value>
+  json operator()(const Value* value) const {
+    return *value;
+  }
+};
+
+std::string shown(const json& in) {
+  return in.is_structured() ? "no number" : in.dump();
 }
 
-// What is missing has its default: runs of earlier versions can be read.
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(EncoderOptions, form, layers, dim, heads, ffn, positions, dropout,
-                                                attention_dropout, drop_path, share, adapter_dim, experts,
-                                                expert_layers, task_experts)
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(AttentionOptions, mode, heads, temperature, floor, entropy_bonus,
-                                                importance, importances)
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(HeadOptions, head, own, dropout, label_smoothing, class_weights,
-                                                focal_gamma, loss, delta, decoder_layers, max_target)
+// Reads `in`, whose name is for messages, to the member of a field. Throws std::invalid_argument for a value that no
+// model can have.
+struct FromJson {
+  const json& in;
+  const Field& field;
+  const std::string& name;
+
+  void operator()(const NamedMember& member) const {
+    const auto text = in.get<std::string>();
+    if (!member.set(text))
+      throw std::invalid_argument(
+          fmt::format("{} is '{}', expected one of {}", name, text, fmt::join(member.names(), ", ")));
+  }
+  void operator()(std::int64_t* member) const {
+    const bool whole =
+        in.is_number_integer() && (!in.is_number_unsigned() || in.get<std::uint64_t>() <= std::uint64_t{1} << 62);
+    if (!whole || in.get<std::int64_t>() > field.largest ||
+        !within(static_cast<double>(in.get<std::int64_t>()), field.range))
+      throw std::invalid_argument(fmt::format("{} is {}, expected {} and <= {}", name, shown(in),
+                                              in_words("a whole number", field.range), field.largest));
+    *member = in.get<std::int64_t>();
+  }
+  void operator()(std::filesystem::path* member) const { *member = in.get<std::string>(); }
+  template <class Value>
+  void operator()(std::optional<Value>* member) const {
+    if (!in.is_null()) *member = in.get<Value>();
+  }
+  template <class Value>
+  void operator()(Value* member) const {
+    in.get_to(*member);
+  }
+};
+
+std::string_view stored_name(const Field& field) {
+  return field.stored.empty() ? field.name : field.stored;
+}
+
+// A description has the options that a run is bound to.
+template <class Options>
+json to_stored(const Options& options) {
+  Options copy = options;
+  json out = json::object();
+  for (const Field& field : fields(copy))
+    if (field.identity) out[std::string(stored_name(field))] = std::visit(ToJson(), field.member);
+  return out;
+}
+
+// What is missing has its default, so that runs of earlier versions can be read.
+template <class Options>
+Options from_stored(const json& in, const std::string& name) {
+  Options options;
+  for (const Field& field : fields(options)) {
+    const auto found = in.find(stored_name(field));
+    if (!field.identity || found == in.end()) continue;
+    const std::string full = fmt::format("{}.{}", name, stored_name(field));
+    std::visit(FromJson{*found, field, full}, field.member);
+  }
+  return options;
+}
+
+}  // namespace
+
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(TrainStatistics, mean, deviation, class_weights, feature_width, pairs,
                                                 only_pairs)
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(MaskingOptions, share, mask, random)
 
 void to_json(json& out, const TokenizerInfo& info) {
   out = {{"kind", info.kind}, {"file", info.file}, {"sha256", info.sha256}, {"vocab_size", info.vocab_size},
@@ -67,25 +126,53 @@ void from_json(const json& in, TokenizerInfo& info) {
 }
 
 void to_json(json& out, const TrainedTask& task) {
-  out = {{"name", task.name}, {"kind", name_of(task.kind)}, {"labels", task.labels},        {"outputs", task.outputs},
-         {"head", task.head}, {"masking", task.masking},    {"statistics", task.statistics}};
+  out = {{"name", task.name},
+         {"kind", name_of(task.kind)},
+         {"labels", task.labels},
+         {"outputs", task.outputs},
+         {"head", to_stored(task.head)},
+         {"masking", to_stored(task.masking)},
+         {"statistics", task.statistics}};
   if (!task.label_type.empty()) out["label_type"] = task.label_type;
 }
 
+// All but its options, which ModelDescription reads because their messages name the index of the task.
 void from_json(const json& in, TrainedTask& task) {
   in.at("name").get_to(task.name);
   const auto kind = kind_from(in.at("kind").get<std::string>());
   if (!kind) throw std::invalid_argument("unknown kind of task " + task.name);
   task.kind = *kind;
   in.at("labels").get_to(task.labels);
-  in.at("head").get_to(task.head);
-  in.at("masking").get_to(task.masking);
   task.label_type = in.value("label_type", task.label_type);
   task.outputs = in.value("outputs", task.outputs);
   task.statistics = in.value("statistics", task.statistics);
 }
 
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ModelDescription, encoder, attention, tokenizer, tasks, dtype, data)
+void to_json(json& out, const ModelDescription& description) {
+  out = {{"encoder", to_stored(description.encoder)},
+         {"attention", to_stored(description.attention)},
+         {"tokenizer", description.tokenizer},
+         {"tasks", description.tasks},
+         {"dtype", description.dtype},
+         {"data", description.data}};
+  out["attention"]["importances"] = description.attention.importances;
+}
+
+void from_json(const json& in, ModelDescription& description) {
+  description.encoder = from_stored<EncoderOptions>(in.at("encoder"), "model.encoder");
+  description.attention = from_stored<AttentionOptions>(in.at("attention"), "model.attention");
+  description.attention.importances = in.at("attention").value("importances", description.attention.importances);
+  in.at("tokenizer").get_to(description.tokenizer);
+  in.at("tasks").get_to(description.tasks);
+  for (std::size_t i = 0; i < description.tasks.size(); ++i) {
+    const json& task = in.at("tasks")[i];
+    const std::string name = fmt::format("model.tasks[{}]", i);
+    description.tasks[i].head = from_stored<HeadOptions>(task.at("head"), name + ".head");
+    description.tasks[i].masking = from_stored<MaskingOptions>(task.at("masking"), name + ".masking");
+  }
+  in.at("dtype").get_to(description.dtype);
+  in.at("data").get_to(description.data);
+}
 
 namespace {
 
@@ -95,14 +182,9 @@ struct Bound {
 };
 
 constexpr std::int64_t kMillion = 1'000'000;
-constexpr Bound kEncoder[] = {{"layers", 1, 10'000},     {"dim", 1, kMillion},         {"heads", 1, kMillion},
-                              {"ffn", 1, 10 * kMillion}, {"positions", 1, kMillion},   {"adapter_dim", 1, kMillion},
-                              {"experts", 1, 100'000},   {"expert_layers", 1, 10'000}, {"task_experts", 1, 100'000}};
-constexpr Bound kAttention[] = {{"heads", 1, kMillion}};
 constexpr Bound kTokenizer[] = {{"vocab_size", 1, 100 * kMillion}, {"pad", -1, 100 * kMillion},
                                 {"unk", -1, 100 * kMillion},       {"bos", -1, 100 * kMillion},
                                 {"eos", -1, 100 * kMillion},       {"mask", -1, 100 * kMillion}};
-constexpr Bound kHead[] = {{"decoder_layers", 1, 10'000}, {"max_target", 1, 1'000 * kMillion}};
 constexpr Bound kStatistics[] = {{"feature_width", 0, 100 * kMillion}};
 constexpr Bound kModel[] = {{"max_length", 0, 1'000 * kMillion}};
 
@@ -115,20 +197,16 @@ void check_bounds(const json& in, const std::string& name, std::span<const Bound
                        (!found->is_number_unsigned() || found->get<std::uint64_t>() <= std::uint64_t{1} << 62);
     if (!whole || found->get<std::int64_t>() < bound.low || found->get<std::int64_t>() > bound.high)
       throw std::invalid_argument(fmt::format("{}.{} is {}, expected a whole number from {} to {}", name, bound.key,
-                                              found->is_structured() ? "no number" : found->dump(), bound.low,
-                                              bound.high));
+                                              shown(*found), bound.low, bound.high));
   }
 }
 
 void check_bounds(const json& in) {
   check_bounds(in, "model", kModel);
-  check_bounds(in.at("encoder"), "model.encoder", kEncoder);
-  check_bounds(in.at("attention"), "model.attention", kAttention);
   check_bounds(in.at("tokenizer"), "model.tokenizer", kTokenizer);
   std::size_t index = 0;
   for (const json& task : in.at("tasks")) {
     const std::string name = fmt::format("model.tasks[{}]", index++);
-    check_bounds(task.at("head"), name + ".head", kHead);
     if (task.contains("statistics")) check_bounds(task.at("statistics"), name + ".statistics", kStatistics);
   }
 }

@@ -25,6 +25,7 @@
 #include "launch/commands/commands.h"
 #include "launch/comparison.h"
 #include "launch/effects.h"
+#include "launch/host.h"
 #include "launch/inherit.h"
 #include "launch/launcher.h"
 #include "launch/notes.h"
@@ -325,20 +326,33 @@ std::span<const Option> compare_options() {
   using enum OptionType;
   static const std::vector<Option> table = [] {
     std::vector<Option> all = {
-        {"", "config", path, "", "The configuration file (INI), as for polyhead train.", false, {}, "c"},
-        {"", "out", path, "",
-         "The folder of all runs. Runs in it that are finished are not repeated; unfinished ones are resumed."},
-        {"", "against", path, "",
-         "Another configuration file to compare with, instead of training each task alone. Section options on the "
-         "command line apply to both configurations."},
-        {"", "seeds", integer, "3", "Number of seeds per configuration: run.seed and the seeds that follow it.", false,
-         ">=1"},
-        {"", "launcher", text, "",
-         "Command that starts the workers of a run, such as 'mpirun -n 4' or 'srun --mpi=pmix -n 4'. If not given, a "
-         "run has one worker."},
-        {"", "split", choice, "test", "The split to compare on.", false, "train|valid|test"},
-        {"", "draws", integer, "10000", "Number of draws of the paired bootstrap.", false, ">=100"},
-        {"", "json", flag, "", "Print one JSON object instead of a table."},
+        {.key = "config", .type = path, .help = "The configuration file (INI), as for polyhead train.", .alias = "c"},
+        {.key = "out",
+         .type = path,
+         .help = "The folder of all runs. Runs in it that are finished are not repeated; unfinished ones are resumed."},
+        {.key = "against",
+         .type = path,
+         .help = "Another configuration file to compare with, instead of training each task alone. Section options on "
+                 "the command line apply to both configurations."},
+        {.key = "seeds",
+         .type = integer,
+         .value = "3",
+         .help = "Number of seeds per configuration: run.seed and the seeds that follow it.",
+         .allowed = ">=1"},
+        {.key = "launcher",
+         .help = "Command that starts the workers of a run, such as 'mpirun -n 4' or 'srun --mpi=pmix -n 4'. If not "
+                 "given, a run has one worker."},
+        {.key = "split",
+         .type = choice,
+         .value = "test",
+         .help = "The split to compare on.",
+         .allowed = "train|valid|test"},
+        {.key = "draws",
+         .type = integer,
+         .value = "10000",
+         .help = "Number of draws of the paired bootstrap.",
+         .allowed = ">=100"},
+        {.key = "json", .type = flag, .help = "Print one JSON object instead of a table."},
     };
     std::ranges::copy_if(train_options(), std::back_inserter(all),
                          [](const Option& option) { return !option.section.empty(); });

@@ -8,6 +8,7 @@
 #include "core/base/host.h"
 #include "launch/commands/commands.h"
 #include "launch/doctor/doctor.h"
+#include "launch/host.h"
 #include "launch/run_options.h"
 #include "launch/table.h"
 
@@ -134,10 +135,11 @@ std::span<const Option> doctor_options() {
   using enum OptionType;
   static const std::vector<Option> table = [] {
     std::vector<Option> own = {
-        {"", "json", flag, "false", "Print one JSON object instead of a table."},
-        {"", "calibrate", path, "",
-         "If there is no fault, run polyhead plan --calibrate with this file afterwards, which needs a configuration "
-         "and a data set. The report is then printed to standard error."},
+        {.key = "json", .type = flag, .value = "false", .help = "Print one JSON object instead of a table."},
+        {.key = "calibrate",
+         .type = path,
+         .help = "If there is no fault, run polyhead plan --calibrate with this file afterwards, which needs a "
+                 "configuration and a data set. The report is then printed to standard error."},
     };
     const std::span<const Option> train = train_options();
     own.insert(own.end(), train.begin(), train.end());

@@ -166,13 +166,21 @@ json json_of(const SplitInfo& info, const SplitSummary* summary, Kind kind) {
 std::span<const Option> inspect_options() {
   using enum OptionType;
   static const std::vector<Option> table = {
-      {"", "data", path, "", "The data set's folder."},
-      {"", "task", list, "", "Names of the tasks to show, separated by commas. If empty, all tasks are shown."},
-      {"", "split", choice, "train", "The split whose samples are read. The table of counts always has all splits.",
-       false, "train|valid|test|all"},
-      {"", "samples", integer, "2",
-       "Number of samples of a split to show as text. They are spread evenly over the split.", false, ">=0,<=100000"},
-      {"", "json", flag, "false", "Print one JSON object instead of tables."},
+      {.key = "data", .type = path, .help = "The data set's folder."},
+      {.key = "task",
+       .type = list,
+       .help = "Names of the tasks to show, separated by commas. If empty, all tasks are shown."},
+      {.key = "split",
+       .type = choice,
+       .value = "train",
+       .help = "The split whose samples are read. The table of counts always has all splits.",
+       .allowed = "train|valid|test|all"},
+      {.key = "samples",
+       .type = integer,
+       .value = "2",
+       .help = "Number of samples of a split to show as text. They are spread evenly over the split.",
+       .allowed = ">=0,<=100000"},
+      {.key = "json", .type = flag, .value = "false", .help = "Print one JSON object instead of tables."},
   };
   return table;
 }

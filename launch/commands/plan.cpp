@@ -13,6 +13,7 @@
 #include "core/base/text.h"
 #include "launch/commands/commands.h"
 #include "launch/handshake.h"
+#include "launch/host.h"
 #include "launch/machine.h"
 #include "launch/run_options.h"
 #include "launch/say.h"
@@ -174,19 +175,27 @@ std::span<const Option> plan_options() {
   using enum OptionType;
   static const std::vector<Option> table = [] {
     std::vector<Option> own = {
-        {"", "workers", integer, "", "Number of workers to plan for.", false, ">=1"},
-        {"", "per-node", integer, "", "Number of workers per node. If not given, it is the number of slots of a node.",
-         false, ">=1"},
-        {"", "machine", path, "", "File with the machine's figures, as written by --calibrate."},
-        {"", "device-flops", number, "", "Floating-point operations per second of one worker during training.", false,
-         ">0"},
-        {"", "bandwidth", number, "", "Bandwidth into and out of a node, in bytes per second.", false, ">0"},
-        {"", "latency", number, "", "Latency of a message between nodes, in seconds.", false, ">0"},
-        {"", "step", integer, "1", "The step whose mixture is used.", false, ">=1"},
-        {"", "json", flag, "", "Print one JSON object instead of a table."},
-        {"", "calibrate", path, "",
-         "Measure instead of planning: train a few steps, write the machine's figures to this file, and print "
-         "task.NAME.cost. Start it under mpirun with as many workers as a node has slots."},
+        {.key = "workers", .type = integer, .help = "Number of workers to plan for.", .allowed = ">=1"},
+        {.key = "per-node",
+         .type = integer,
+         .help = "Number of workers per node. If not given, it is the number of slots of a node.",
+         .allowed = ">=1"},
+        {.key = "machine", .type = path, .help = "File with the machine's figures, as written by --calibrate."},
+        {.key = "device-flops",
+         .type = number,
+         .help = "Floating-point operations per second of one worker during training.",
+         .allowed = ">0"},
+        {.key = "bandwidth",
+         .type = number,
+         .help = "Bandwidth into and out of a node, in bytes per second.",
+         .allowed = ">0"},
+        {.key = "latency", .type = number, .help = "Latency of a message between nodes, in seconds.", .allowed = ">0"},
+        {.key = "step", .type = integer, .value = "1", .help = "The step whose mixture is used.", .allowed = ">=1"},
+        {.key = "json", .type = flag, .help = "Print one JSON object instead of a table."},
+        {.key = "calibrate",
+         .type = path,
+         .help = "Measure instead of planning: train a few steps, write the machine's figures to this file, and print "
+                 "task.NAME.cost. Start it under mpirun with as many workers as a node has slots."},
     };
     const std::span<const Option> train = train_options();
     own.insert(own.end(), train.begin(), train.end());

@@ -10,11 +10,15 @@ namespace polyhead {
 std::span<const Option> synthetic_options() {
   using enum OptionType;
   static const std::vector<Option> table = {
-      {"", "out", path, "", "The folder to write TASK.SPLIT.jsonl and synthetic.ini to."},
-      {"", "seed", integer, "1", "Random seed. The same seed gives the same bytes.", false, ">=0"},
-      {"", "train", integer, "2000", "Number of train samples per task.", false, ">=1"},
-      {"", "valid", integer, "200", "Number of valid samples per task.", false, ">=1"},
-      {"", "test", integer, "200", "Number of test samples per task.", false, ">=1"},
+      {.key = "out", .type = path, .help = "The folder to write TASK.SPLIT.jsonl and synthetic.ini to."},
+      {.key = "seed",
+       .type = integer,
+       .value = "1",
+       .help = "Random seed. The same seed gives the same bytes.",
+       .allowed = ">=0"},
+      {.key = "train", .type = integer, .value = "2000", .help = "Number of train samples per task.", .allowed = ">=1"},
+      {.key = "valid", .type = integer, .value = "200", .help = "Number of valid samples per task.", .allowed = ">=1"},
+      {.key = "test", .type = integer, .value = "200", .help = "Number of test samples per task.", .allowed = ">=1"},
   };
   return table;
 }

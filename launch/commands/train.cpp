@@ -20,6 +20,7 @@
 #include "launch/failure.h"
 #include "launch/fingerprint.h"
 #include "launch/handshake.h"
+#include "launch/host.h"
 #include "launch/inherit.h"
 #include "launch/launcher.h"
 #include "launch/notes.h"

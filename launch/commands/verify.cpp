@@ -13,6 +13,7 @@
 #include "distributed/checkpoint/files.h"
 #include "distributed/checkpoint/store.h"
 #include "launch/commands/commands.h"
+#include "launch/host.h"
 #include "launch/run_options.h"
 #include "launch/run_status.h"
 #include "launch/say.h"
@@ -164,15 +165,21 @@ std::vector<std::string> verify_run(const std::filesystem::path& run_dir, json* 
 std::span<const Option> verify_options() {
   using enum OptionType;
   static const std::vector<Option> table = {
-      {"", "data", path, "", "The folder of a data set. Its manifest, its tokenizer and every shard are verified."},
-      {"", "run-dir", path, "", "The folder of a run. Its checkpoints are verified."},
-      {"", "rehash", flag, "false",
-       "If everything else is correct, update the shards' bytes and sha256 in dataset.json."},
-      {"", "threads", integer, "0",
-       "Number of shards that are verified at the same time, each in a process of its own. 0 uses OMP_NUM_THREADS if "
-       "it is set, otherwise the number of cores.",
-       false, ">=0"},
-      {"", "json", flag, "false", "Print one JSON object instead of a table."},
+      {.key = "data",
+       .type = path,
+       .help = "The folder of a data set. Its manifest, its tokenizer and every shard are verified."},
+      {.key = "run-dir", .type = path, .help = "The folder of a run. Its checkpoints are verified."},
+      {.key = "rehash",
+       .type = flag,
+       .value = "false",
+       .help = "If everything else is correct, update the shards' bytes and sha256 in dataset.json."},
+      {.key = "threads",
+       .type = integer,
+       .value = "0",
+       .help = "Number of shards that are verified at the same time, each in a process of its own. 0 uses "
+               "OMP_NUM_THREADS if it is set, otherwise the number of cores.",
+       .allowed = ">=0"},
+      {.key = "json", .type = flag, .value = "false", .help = "Print one JSON object instead of a table."},
   };
   return table;
 }

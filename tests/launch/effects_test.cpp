@@ -70,6 +70,26 @@ TEST(Effects, WhatIsOfOneKindHasNoneOnAnother) {
     EXPECT_EQ(idle({fmt::format("--task.c.{}", option), "5"}).size(), 1U) << option;
 }
 
+TEST(Effects, AnOptionThatAKindDoesNotHaveIsRefused) {
+  const auto message = [](const std::vector<std::string>& words, const Config* before = nullptr) {
+    return error_of(Exit::config, [&] { require_effects(train(words), kKinds, before); });
+  };
+  EXPECT_EQ(message({"--task.t.focal_gamma", "2"}),
+            "task.t.focal_gamma = 2 (command line): task t is of the kind tagging, which does not have this option; "
+            "classification has it. Leave task.t.focal_gamma out");
+  expect_contains(message({"--task.r.label_smoothing", "0.1"}),
+                  "task r is of the kind regression, which does not have this option; classification and translation "
+                  "have it");
+  // The kind is named even if another condition is not met either.
+  expect_contains(message({"--task.c.delta", "2"}), "task c is of the kind classification");
+  expect_contains(message({"--task.c.mask_share", "0.5", "--task.c.head", "classification"}), "masked_lm has it");
+  // What holds for all tasks is accepted, whatever their kinds.
+  require_effects(
+      train({"--encoder.dropout", "0.3", "--task.c.focal_gamma", "2", "--task.c.dropout", "0.2", "--task.t.dropout",
+             "0.2", "--task.r.dropout", "0.2", "--run.eval_every", "5", "--run.task_patience", "2"}),
+      kKinds);
+}
+
 TEST(Effects, TheDefaultIsNoComplaint) {
   EXPECT_TRUE(idle({"--task.c.weight", "1.0", "--encoder.experts", "4", "--task.t.label_smoothing", "0",
                     "--task.c.patience", "0", "--run.patience", "0", "--task.t.loss", "mse"})
@@ -88,8 +108,6 @@ TEST(Effects, TheErrorNamesWhatIsNeededAndWhatWasFound) {
   expect_contains(message({"--task.c.weight", "3"}),
                   "task.c.weight = 3 (command line): it has no effect without balance.method = static, but there is "
                   "balance.method = equal (default); give that too, or leave task.c.weight out");
-  expect_contains(message({"--task.t.focal_gamma", "2"}),
-                  "without the kind of task t = classification, but the kind of task t is tagging");
   expect_contains(message({"--task.r.delta", "2"}), "task.r.loss = huber, but there is task.r.loss = mse (default)");
   expect_contains(message({"--task.c.distill", "0.1"}), "without task.c.teacher, but task.c.teacher is not given");
   expect_contains(message({"--encoder.experts", "8"}), "without encoder.share = mmoe or ple, but");

@@ -1,5 +1,6 @@
 // From options to structs: what follows from the data set, and the checks.
 #include "launch/run_options.h"
+#include "launch/host.h"
 
 #include "distributed/communicator/local/local.h"
 #include "tests/launch/helpers.h"

@@ -25,7 +25,7 @@ std::vector<std::int64_t> shares(const Mixture& mixture, std::int64_t batch,
 
 using Quotas = std::vector<std::int64_t>;
 
-Mixture mixture(const std::string& kind, double temperature = 2, double cap = 0) {
+Mixture mixture(const std::string& kind, double temperature = 2, std::int64_t cap = 0) {
   return {.kind = kind, .temperature = temperature, .cap = cap, .rates = {}};
 }
 Mixture rates(const std::map<std::string, double>& rates) {
@@ -112,10 +112,9 @@ TEST(Quotas, Errors) {
     fails(rates({{"a", 1}, {"b", rate}}), 4, {"a", "b"}, {1, 1}, Exit::config, "the rate of task 'b' is");
   fails(rates({{"a", 0}, {"b", 0}}), 4, {"a", "b"}, {1, 1}, Exit::config, "the rates of all tasks are 0");
   fails(rates({{"a", 1e308}, {"b", 1e308}}), 4, {"a", "b"}, {1, 1}, Exit::config, "too large to add");
-  for (const double value : {-2.0, std::nan(""), HUGE_VAL}) {
+  for (const double value : {-2.0, std::nan(""), HUGE_VAL})
     fails(mixture("temperature", value), 4, {"a"}, {1}, Exit::config, "mixture.temperature is");
-    fails(mixture("temperature", 2, value), 4, {"a"}, {1}, Exit::config, "mixture.cap is");
-  }
+  fails(mixture("temperature", 2, -2), 4, {"a"}, {1}, Exit::config, "mixture.cap is");
   fails(mixture("temperature", 0), 4, {"a"}, {1}, Exit::config, "mixture.temperature is");
   fails(mixture("temperature", 1e-3), 4, {"a"}, {1000}, Exit::config, "too large to add");
 }

@@ -158,7 +158,7 @@ TEST(CheckpointState, EachFieldHasBounds) {
       {"/model/encoder/layers", 1'000'000'000, "model.encoder.layers is 1000000000"},
       {"/model/encoder/layers", -1, "model.encoder.layers is -1"},
       {"/model/encoder/heads", 0, "model.encoder.heads is 0"},
-      {"/model/encoder/share", "soft", "'soft' is found, expected one of hard, adapters, mtan, mmoe, ple"},
+      {"/model/encoder/share", "soft", "model.encoder.share is 'soft', expected one of hard"},
       {"/model/tokenizer/vocab_size", 1'000'000'000, "model.tokenizer.vocab_size is 1000000000"},
       {"/model/tokenizer/vocab_size", std::uint64_t{1} << 63, "model.tokenizer.vocab_size"},
       {"/model/tokenizer/file", "/dev/zero", "model.tokenizer.file is '/dev/zero'"},
