@@ -89,8 +89,8 @@ Failure out_of_memory(const std::string& text, std::string_view command) {
   words += " on " + host_name() + ": " + what_failed(text);
   if (batch_sizes.sequences > 0)
     words += fmt::format("; the batch being computed had {} sequences of {} tokens together, the longest of {} tokens",
-                         with_commas(batch_sizes.sequences), with_commas(batch_sizes.tokens),
-                         with_commas(batch_sizes.longest));
+                         with_commas(batch_sizes.sequences.load()), with_commas(batch_sizes.tokens.load()),
+                         with_commas(batch_sizes.longest.load()));
   words += fmt::format(". {}. Less memory is needed with {}", memory_in_use(), cure_for(command));
   if (batch_sizes.longest > 2048)
     words += "; attention takes memory in proportion to the square of the longest sequence";
