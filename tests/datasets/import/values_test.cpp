@@ -164,7 +164,7 @@ TEST_F(ValuesTest, WhatMaxLengthCutsIsSaid) {
        "\n");
   has(warnings(), {"1 of 1 samples are longer", "(first: t.jsonl line 1)"});
   only(Kind::tagging, "t.jsonl",
-       R"({"words": ["a", "bbbbbbbbbbbb"], "tags": ["O", "O"]})"
+       R"({"words": ["a", "cccccccccccc"], "tags": ["O", "O"]})"
        "\n");
   has(warnings(), {"1 of 1 samples are longer", "(first: t.jsonl line 1)"});
   only(Kind::classification, "t.csv", "text,label\na b a,p\nb a,p\n");

@@ -155,7 +155,7 @@ def test_tasks_without_a_valid_split_are_named_where_evaluations_are_asked_for(t
         f"[task.{task}]\nkind = classification\ntrain = a.jsonl\n" + "valid = a.jsonl\n" * (task == "two") for task in ("one", "two", "three")))
     assert run("import", "-c", tmp_path / "d.ini", "--out", tmp_path / "data").returncode == 0
     words = ["--run.tasks", tasks, "--run.steps", 6]
-    assert "valid" not in train(tmp_path / "quiet", tmp_path / "data", *words).stderr
+    assert "valid split" not in train(tmp_path / "quiet", tmp_path / "data", *words).stderr
     done = train(tmp_path / "run", tmp_path / "data", *words, "--run.eval_every", 3)
     said = (f"warning: run.eval_every = 3 (command line) does not evaluate {without}, which {verb} no valid split; import {them} with "
             "'valid = FILE', or with 'valid_share = 0.1' to take it from train\n")
