@@ -5,7 +5,8 @@ A block of a page is one of these, by its language:
 - `sh`: commands. They run, in the order of the page, in one folder, and must succeed.
 - `text`: what the block of `sh` before it prints. Its lines must be among those that were printed, in the same order;
   numbers may differ, as they depend on the machine, and `…` stands for any text.
-- `ini`, `json`: the content of files. docs_test.py compares their keys with those that the program has.
+- `ini`, `json`, `cpp`: the content of files. docs_test.py compares keys of ini with those that the program has, and
+  docs_commands_test.py those of json.
 - no language: a drawing, without commands.
 
 Comments on the line before a block, which readers do not see:
@@ -29,7 +30,7 @@ SOURCE = Path(os.environ.get("POLYHEAD_SOURCE", ROOT)).resolve()
 PAGES = sorted(path for path in SOURCE.rglob("*.md")
                if not any(part == "build" or part.startswith(".") for part in path.relative_to(SOURCE).parts))
 MARK = re.compile(r"<!-- (not run|run by|given): (.+) -->")
-LANGUAGES = ("sh", "text", "ini", "json", "")
+LANGUAGES = ("sh", "text", "ini", "json", "cpp", "")
 
 
 def name_of(page):
