@@ -2,29 +2,37 @@
 #include "core/kinds/registry.h"
 
 #include <algorithm>
-#include <array>
 #include <stdexcept>
 
 #include <fmt/format.h>
 
+#include "core/base/error.h"
 #include "core/base/grid.h"
+
+// One line for each kind.
+#define POLYHEAD_KINDS(KIND) \
+  KIND(classification)       \
+  KIND(multilabel)           \
+  KIND(regression)           \
+  KIND(tagging)              \
+  KIND(masked_lm)            \
+  KIND(translation)
 
 namespace polyhead {
 
 // Each is defined in the file of its kind.
-const TaskKind& classification_kind();
-const TaskKind& multilabel_kind();
-const TaskKind& regression_kind();
-const TaskKind& tagging_kind();
-const TaskKind& masked_lm_kind();
-const TaskKind& translation_kind();
+#define POLYHEAD_DECLARE(kind) const TaskKind& kind##_kind();
+POLYHEAD_KINDS(POLYHEAD_DECLARE)
 
 namespace {
 
-// In the order of the enumerators.
-constexpr std::array<const TaskKind& (*)(), kKindNames.size()> kKinds = {
-    classification_kind, multilabel_kind, regression_kind, tagging_kind, masked_lm_kind, translation_kind,
+struct Entry {
+  Kind kind;
+  const TaskKind& (*get)();
 };
+
+#define POLYHEAD_ENTRY(kind) Entry{Kind::kind, kind##_kind},
+constexpr Entry kKinds[] = {POLYHEAD_KINDS(POLYHEAD_ENTRY)};
 
 std::map<std::string, std::vector<OwnMetric>>& own_metrics() {
   static std::map<std::string, std::vector<OwnMetric>> by_head;
@@ -46,8 +54,8 @@ template <class Use>
 void each_metric(const Use& use) {
   // An entity's tags, so that a kind whose metrics depend on the labels has all of them.
   const std::vector<std::string> labels = {"B"}, outputs;
-  for (const auto& kind : kKinds)
-    for (const Metric& metric : kind().metrics({labels, outputs})) use(metric);
+  for (const Entry& entry : kKinds)
+    for (const Metric& metric : entry.get().metrics({labels, outputs})) use(metric);
   for (const auto& [head, metrics] : own_metrics())
     for (const OwnMetric& metric : metrics) use(described(metric));
 }
@@ -90,7 +98,9 @@ class WithOwnMetrics : public Scorer {
 }  // namespace
 
 const TaskKind& task_kind(Kind kind) {
-  return kKinds.at(static_cast<std::size_t>(kind))();
+  for (const Entry& entry : kKinds)
+    if (entry.kind == kind) return entry.get();
+  throw Error(Exit::internal, fmt::format("core/kinds has no file for {}", name_of(kind)));
 }
 
 void register_metrics(const std::string& head, Kind kind, const std::vector<OwnMetric>& metrics) {
