@@ -85,7 +85,8 @@ std::vector<std::string> JsonLine::names() const {
       names.push_back(member.key);
       continue;
     }
-    for (const auto& [inner, unused] : parsed(member).items()) names.push_back(fmt::format("{}.{}", member.key, inner));
+    const json inner = parsed(member);
+    for (const auto& [key, unused] : inner.items()) names.push_back(fmt::format("{}.{}", member.key, key));
   }
   return names;
 }
