@@ -121,9 +121,8 @@ std::string in_words(std::string_view what, std::string_view range) {
 void check_ranges(std::string_view section, const std::vector<Field>& fields) {
   for (const Field& field : fields) {
     const auto fail = [&](const std::string& expected) {
-      throw Error(Exit::config,
-                  fmt::format("{}.{} is '{}', expected {}", field.section.empty() ? section : field.section, field.name,
-                              text_of(field.member), expected));
+      throw Error(Exit::config, fmt::format("{}.{} = {}: expected {}", field.section.empty() ? section : field.section,
+                                            field.name, text_of(field.member), expected));
     };
     if (const auto* choice = std::get_if<NamedMember>(&field.member);
         choice != nullptr && std::ranges::count(choice->names(), choice->text()) == 0)

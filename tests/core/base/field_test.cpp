@@ -76,8 +76,8 @@ TEST(Field, ChoicesAreSetByName) {
 
 TEST(Field, NumbersOutsideTheirRangeAreRefusedByName) {
   EXPECT_EQ(error_of({}), "");
-  EXPECT_EQ(error_of({.layers = 0}), "paint.layers is '0', expected a whole number >= 1");
-  EXPECT_EQ(error_of({.share = 0}), "paint.share is '0', expected a number > 0 and <= 1");
+  EXPECT_EQ(error_of({.layers = 0}), "paint.layers = 0: expected a whole number >= 1");
+  EXPECT_EQ(error_of({.share = 0}), "paint.share = 0: expected a number > 0 and <= 1");
   EXPECT_EQ(error_of({.share = 1}), "");
   for (const double value : {1.5, std::nan(""), HUGE_VAL, -HUGE_VAL})
     EXPECT_NE(error_of({.share = value}), "") << value;

@@ -311,17 +311,18 @@ TEST(HeadOptions, OutOfRangeIsAnErrorThatNamesTheTask) {
     return [spec] { make_head(spec); };
   };
   EXPECT_NO_THROW(with([](HeadSpec&) {})());
-  expect_error(with([](HeadSpec& s) { s.options.dropout = 1; }), Exit::config, {"task.news.dropout = 1", "[0, 1)"});
+  expect_error(with([](HeadSpec& s) { s.options.dropout = 1; }), Exit::config,
+               {"task.news.dropout = 1", ">= 0 and < 1"});
   expect_error(with([](HeadSpec& s) { s.options.dropout = -0.1; }), Exit::config, {"task.news.dropout"});
   expect_error(with([](HeadSpec& s) { s.options.label_smoothing = 1; }), Exit::config,
                {"task.news.label_smoothing = 1"});
   expect_error(with([](HeadSpec& s) { s.options.label_smoothing = std::nan(""); }), Exit::config,
                {"task.news.label_smoothing"});
   expect_error(with([](HeadSpec& s) { s.options.focal_gamma = -1; }), Exit::config, {"task.news.focal_gamma = -1"});
-  expect_error(with([](HeadSpec& s) { s.options.delta = 0; }), Exit::config, {"task.news.delta = 0", "above 0"});
+  expect_error(with([](HeadSpec& s) { s.options.delta = 0; }), Exit::config, {"task.news.delta = 0", "> 0"});
   expect_error(with([](HeadSpec& s) { s.kind = Kind::regression; }), Exit::data, {"news", "1 outputs", "0 means"});
   expect_error(with([](HeadSpec& s) { s.options.decoder_layers = 0; }), Exit::config,
-               {"task.news.decoder_layers = 0", "at least 1"});
+               {"task.news.decoder_layers = 0", ">= 1"});
   expect_error(with([](HeadSpec& s) { s.options.max_target = 0; }), Exit::config, {"task.news.max_target = 0"});
   expect_error(with([](HeadSpec& s) {
                  s.kind = Kind::translation;
@@ -346,10 +347,11 @@ TEST(EncoderOptions, OutOfRangeIsAnErrorThatNamesTheKey) {
   expect_error(with([](O& o) { o.ffn = 0; }), Exit::config, {"encoder.ffn = 0"});
   expect_error(with([](O& o) { o.dim = 255; }), Exit::config, {"encoder.dim = 255", "encoder.heads = 4", "even"});
   expect_error(with([](O& o) { o.dim = 12; }), Exit::config, {"encoder.dim = 12"});  // 3 channels a head: odd
-  expect_error(with([](O& o) { o.dropout = 1; }), Exit::config, {"encoder.dropout = 1", "[0, 1)"});
+  expect_error(with([](O& o) { o.dropout = 1; }), Exit::config, {"encoder.dropout = 1", ">= 0 and < 1"});
   expect_error(with([](O& o) { o.dropout = std::nan(""); }), Exit::config, {"encoder.dropout"});
-  expect_error(with([](O& o) { o.drop_path = 1; }), Exit::config, {"encoder.drop_path = 1", "[0, 1)"});
-  expect_error(with([](O& o) { o.attention_dropout = 1; }), Exit::config, {"encoder.attention_dropout = 1", "[0, 1)"});
+  expect_error(with([](O& o) { o.drop_path = 1; }), Exit::config, {"encoder.drop_path = 1", ">= 0 and < 1"});
+  expect_error(with([](O& o) { o.attention_dropout = 1; }), Exit::config,
+               {"encoder.attention_dropout = 1", ">= 0 and < 1"});
   expect_error(with([](O& o) { o.positions = 0; }), Exit::config, {"encoder.positions = 0"});
   EXPECT_NO_THROW(check(EncoderOptions{.form = EncoderForm::bert, .dim = 12}));  // an odd head needs no rotary pairs
   expect_error(with([](O& o) {
@@ -375,11 +377,11 @@ TEST(AttentionOptions, OutOfRangeIsAnErrorThatNamesTheKey) {
   const auto with = [](const AttentionOptions& options) { return [options] { check(options, 16); }; };
   expect_error(with({.heads = 3}), Exit::config, {"attention.heads = 3", "encoder.dim = 16"});
   expect_error(with({.heads = 0}), Exit::config, {"attention.heads = 0"});
-  expect_error(with({.temperature = 0}), Exit::config, {"attention.temperature = 0", "above 0"});
+  expect_error(with({.temperature = 0}), Exit::config, {"attention.temperature = 0", "> 0"});
   expect_error(with({.temperature = std::nan("")}), Exit::config, {"attention.temperature"});
-  expect_error(with({.floor = 1}), Exit::config, {"attention.floor = 1", "[0, 1)"});
+  expect_error(with({.floor = 1}), Exit::config, {"attention.floor = 1", ">= 0 and < 1"});
   expect_error(with({.floor = -0.1}), Exit::config, {"attention.floor"});
-  expect_error(with({.entropy_bonus = -1}), Exit::config, {"attention.entropy_bonus = -1", "at least 0"});
+  expect_error(with({.entropy_bonus = -1}), Exit::config, {"attention.entropy_bonus = -1", ">= 0"});
   expect_error(with({.mode = AttentionMode::first, .entropy_bonus = 0.1}), Exit::config,
                {"attention.entropy_bonus = 0.1", "attention.mode = first", "competitive or independent"});
   expect_error(with({.importances = {1, 0}}), Exit::config, {"task.NAME.importance = 0", "above 0"});

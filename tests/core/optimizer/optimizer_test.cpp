@@ -255,18 +255,18 @@ TEST(OptimizerOptions, OutOfRangeIsAnError) {
     return [options] { check(options); };
   };
   using O = OptimizerOptions;
-  expect_error(with([](O& o) { o.lr = 0; }), Exit::config, {"optimizer.lr = 0", "above 0"});
+  expect_error(with([](O& o) { o.lr = 0; }), Exit::config, {"optimizer.lr = 0", "> 0"});
   expect_error(with([](O& o) { o.lr = std::numeric_limits<double>::infinity(); }), Exit::config, {"optimizer.lr"});
   expect_error(with([](O& o) { o.lr = std::nan(""); }), Exit::config, {"optimizer.lr"});
-  expect_error(with([](O& o) { o.warmup = -1; }), Exit::config, {"optimizer.warmup = -1", "at least 0"});
-  expect_error(with([](O& o) { o.layer_decay = 0; }), Exit::config, {"optimizer.layer_decay = 0", "(0, 1]"});
+  expect_error(with([](O& o) { o.warmup = -1; }), Exit::config, {"optimizer.warmup = -1", ">= 0"});
+  expect_error(with([](O& o) { o.layer_decay = 0; }), Exit::config, {"optimizer.layer_decay = 0", "> 0 and <= 1"});
   expect_error(with([](O& o) { o.layer_decay = 1.1; }), Exit::config, {"optimizer.layer_decay = 1.1"});
-  expect_error(with([](O& o) { o.ema = 1; }), Exit::config, {"optimizer.ema = 1", "[0, 1)"});
+  expect_error(with([](O& o) { o.ema = 1; }), Exit::config, {"optimizer.ema = 1", ">= 0 and < 1"});
   expect_error(with([](O& o) { o.weight_decay = -0.1; }), Exit::config, {"optimizer.weight_decay = -0.1"});
-  expect_error(with([](O& o) { o.beta1 = 1; }), Exit::config, {"optimizer.beta1 = 1", "[0, 1)"});
-  expect_error(with([](O& o) { o.beta2 = -0.5; }), Exit::config, {"optimizer.beta2 = -0.5", "[0, 1)"});
+  expect_error(with([](O& o) { o.beta1 = 1; }), Exit::config, {"optimizer.beta1 = 1", ">= 0 and < 1"});
+  expect_error(with([](O& o) { o.beta2 = -0.5; }), Exit::config, {"optimizer.beta2 = -0.5", ">= 0 and < 1"});
   expect_error(with([](O& o) { o.epsilon = 0; }), Exit::config, {"optimizer.epsilon = 0"});
-  expect_error(with([](O& o) { o.clip = -1; }), Exit::config, {"optimizer.clip = -1", "no bound"});
+  expect_error(with([](O& o) { o.clip = -1; }), Exit::config, {"optimizer.clip = -1", ">= 0"});
   expect_error(with([](O& o) { o.head_clip = -1; }), Exit::config, {"optimizer.head_clip = -1"});
 }
 
