@@ -150,21 +150,21 @@ Column::~Column() {
   if (id_ > 0 && checked_ != nullptr) DecodedPieces::shared().forget(id_);
 }
 
-const std::byte* Column::raw(std::uint64_t first, std::uint64_t count, Scratch& scratch) const {
-  if (!source_.direct) return decoded(first, count, scratch);
+const std::byte* Column::raw(std::uint64_t first, std::uint64_t count, ReadBuffer& buffer) const {
+  if (!source_.direct) return decoded(first, count, buffer);
   const std::uint64_t at = source_.offset + first * source_.element, bytes = count * source_.element;
   std::shared_ptr<const OpenFile> open = source_.file->pin();
   if (open->map() != nullptr) {
     const std::byte* data = open->map() + at;
-    scratch.pin = std::move(open);
+    buffer.pin = std::move(open);
     return data;
   }
-  scratch.buffer.resize(bytes);
-  open->read(at, bytes, scratch.buffer.data());
-  return scratch.buffer.data();
+  buffer.bytes.resize(bytes);
+  open->read(at, bytes, buffer.bytes.data());
+  return buffer.bytes.data();
 }
 
-const std::byte* Column::decoded(std::uint64_t first, std::uint64_t count, Scratch& scratch) const {
+const std::byte* Column::decoded(std::uint64_t first, std::uint64_t count, ReadBuffer& buffer) const {
   const std::uint64_t width = std::max<std::uint64_t>(source_.width, 1), elements = rows_at_once_ * width,
                       rows = source_.size / width;
   const auto piece_of = [&](std::uint64_t piece) {
@@ -180,18 +180,18 @@ const std::byte* Column::decoded(std::uint64_t first, std::uint64_t count, Scrat
   const std::uint64_t from = first / elements, to = (first + count - 1) / elements;
   if (from == to) {
     const Bytes piece = piece_of(from);
-    scratch.pin = piece;
+    buffer.pin = piece;
     return piece->data() + (first - from * elements) * source_.element;
   }
-  scratch.buffer.resize(count * source_.element);
+  buffer.bytes.resize(count * source_.element);
   for (std::uint64_t piece = from; piece <= to; ++piece) {
     const Bytes data = piece_of(piece);
     const std::uint64_t begin = std::max(first, piece * elements),
                         end = std::min(first + count, (piece + 1) * elements);
-    std::memcpy(scratch.buffer.data() + (begin - first) * source_.element,
+    std::memcpy(buffer.bytes.data() + (begin - first) * source_.element,
                 data->data() + (begin - piece * elements) * source_.element, (end - begin) * source_.element);
   }
-  return scratch.buffer.data();
+  return buffer.bytes.data();
 }
 
 void Column::check_all() const {
@@ -203,8 +203,8 @@ void Column::check_block(std::uint64_t block) const {
   const std::uint64_t in_block = kBlock / source_.element, first = block * in_block,
                       count = std::min(in_block, source_.size - first);
   note_progress();
-  Scratch scratch;
-  const std::byte* data = raw(first, count, scratch);
+  ReadBuffer buffer;
+  const std::byte* data = raw(first, count, buffer);
   if (!hashes_.empty() && hash_bytes(data, count * source_.element) != hashes_[block])
     fail_shard(source_.file->path(),
                fmt::format("/{} differs from its checksum in block {} of 1 MiB", source_.path, block));

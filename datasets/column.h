@@ -52,9 +52,9 @@ struct Rule {
 };
 
 // Owns the memory that view() returns. Use one per thread; reuse saves allocations.
-struct Scratch {
+struct ReadBuffer {
   std::shared_ptr<const void> pin;
-  std::vector<std::byte> buffer;
+  std::vector<std::byte> bytes;
 };
 
 // Elements [first, last) of a column.
@@ -92,23 +92,23 @@ class Column {
   const std::string& path() const { return source_.path; }
 
   // Returns elements [first, first + count), little endian and not aligned. count > 0, and all elements must exist. The
-  // pointer is valid until `scratch` is used again. Throws Error(data), which names shard, dataset and block, when a
+  // pointer is valid until `buffer` is used again. Throws Error(data), which names shard, dataset and block, when a
   // block is read for the first time and is damaged or breaks a rule.
-  const std::byte* view(std::uint64_t first, std::uint64_t count, Scratch& scratch) const {
+  const std::byte* view(std::uint64_t first, std::uint64_t count, ReadBuffer& buffer) const {
     const std::uint64_t begin = first * source_.element, end = begin + count * source_.element;
     for (std::uint64_t block = begin / kBlock; block <= (end - 1) / kBlock; ++block)
       if (checked_[block].load(std::memory_order_relaxed) == 0) check_block(block);
     if (source_.direct)
       if (const std::byte* map = source_.file->resident_map()) return map + source_.offset + begin;
-    return raw(first, count, scratch);
+    return raw(first, count, buffer);
   }
   template <class T>
-  T at(std::uint64_t i, Scratch& scratch) const {
-    return load<T>(view(i, 1, scratch), 0);
+  T at(std::uint64_t i, ReadBuffer& buffer) const {
+    return load<T>(view(i, 1, buffer), 0);
   }
   // Returns a token, stored as u16 or u32.
-  std::uint32_t token(std::uint64_t i, Scratch& scratch) const {
-    return element() == 2 ? at<std::uint16_t>(i, scratch) : at<std::uint32_t>(i, scratch);
+  std::uint32_t token(std::uint64_t i, ReadBuffer& buffer) const {
+    return element() == 2 ? at<std::uint16_t>(i, buffer) : at<std::uint32_t>(i, buffer);
   }
   // Returns the address of element i, unchecked, for a prefetch instruction; null if it is not mapped.
   const std::byte* address(std::uint64_t i) const {
@@ -131,8 +131,8 @@ class Column {
 
   std::uint64_t blocks() const { return (source_.size * source_.element + kBlock - 1) / kBlock; }
   // The same as view(), without checks.
-  const std::byte* raw(std::uint64_t first, std::uint64_t count, Scratch& scratch) const;
-  const std::byte* decoded(std::uint64_t first, std::uint64_t count, Scratch& scratch) const;
+  const std::byte* raw(std::uint64_t first, std::uint64_t count, ReadBuffer& buffer) const;
+  const std::byte* decoded(std::uint64_t first, std::uint64_t count, ReadBuffer& buffer) const;
   void check_block(std::uint64_t block) const;
   void check_rule(const std::byte* data, std::uint64_t first, std::uint64_t count, std::uint64_t block) const;
 

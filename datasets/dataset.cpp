@@ -54,7 +54,7 @@ struct SplitReader::Implementation {
 
 namespace {
 
-thread_local Scratch t_scratch;
+thread_local ReadBuffer t_buffer;
 
 // Number of samples that a thread takes between two checks of a shard. It is a prime, so that the checks reach all
 // tasks of a step.
@@ -78,7 +78,7 @@ using Widen = void (*)(const std::byte*, std::uint64_t, std::int64_t*);
 void append(const Column& column, const Extent& where, Widen widen, std::vector<std::int64_t>& out) {
   const std::size_t before = out.size();
   out.resize(before + where.size());
-  widen(column.view(where.first, where.size(), t_scratch), where.size(), out.data() + before);
+  widen(column.view(where.first, where.size(), t_buffer), where.size(), out.data() + before);
 }
 
 void append_tokens(const Column& tokens, const Extent& where, std::vector<std::int64_t>& out) {
@@ -87,9 +87,9 @@ void append_tokens(const Column& tokens, const Extent& where, std::vector<std::i
 
 std::optional<std::string> text_of(const Shard& shard, const Column& text, const Column& offsets, std::uint64_t i) {
   if (!text.present()) return std::nullopt;
-  const Extent where = shard.range(offsets, text.size(), i, t_scratch);
+  const Extent where = shard.range(offsets, text.size(), i, t_buffer);
   if (where.size() == 0) return "";
-  return std::string(reinterpret_cast<const char*>(text.view(where.first, where.size(), t_scratch)), where.size());
+  return std::string(reinterpret_cast<const char*>(text.view(where.first, where.size(), t_buffer)), where.size());
 }
 
 // Returns the number of elements per row.
@@ -147,7 +147,7 @@ std::uint64_t SplitReader::feature_width() const {
 bool SplitReader::pairs() const {
   return std::ranges::any_of(implementation_->shards, [](const auto& shard) {
     for (std::uint64_t i = 0; i < shard->second.size(); ++i)
-      if (shard->second.template at<std::uint32_t>(i, t_scratch) > 0) return true;
+      if (shard->second.template at<std::uint32_t>(i, t_buffer) > 0) return true;
     return false;
   });
 }
@@ -168,8 +168,8 @@ void SplitReader::prefetch_place(std::uint64_t index) const {
 }
 
 StoredSample::StoredSample(const Shard& shard, std::uint64_t row, std::uint64_t index)
-    : shard_(&shard), row_(row), index_(index), input_(shard.input_range(row, t_scratch)) {
-  if (shard.target.present()) target_ = shard.target_range(row, t_scratch);
+    : shard_(&shard), row_(row), index_(index), input_(shard.input_range(row, t_buffer)) {
+  if (shard.target.present()) target_ = shard.target_range(row, t_buffer);
 }
 
 void StoredSample::prefetch() const {
@@ -185,7 +185,7 @@ std::uint64_t StoredSample::feature_width() const {
 }
 
 std::uint64_t StoredSample::second() const {
-  return shard_->second_of(row_, input_.size(), t_scratch);
+  return shard_->second_of(row_, input_.size(), t_buffer);
 }
 
 void StoredSample::input_tokens(std::vector<std::int64_t>& out) const {
@@ -197,8 +197,7 @@ void StoredSample::features(std::vector<float>& out) const {
   const std::uint64_t width = width_of(shard_->features), count = input_.size() * width;
   const std::size_t before = out.size();
   out.resize(before + count);
-  std::memcpy(out.data() + before, shard_->features.view(input_.first * width, count, t_scratch),
-              count * sizeof(float));
+  std::memcpy(out.data() + before, shard_->features.view(input_.first * width, count, t_buffer), count * sizeof(float));
 }
 
 void StoredSample::target_tokens(std::vector<std::int64_t>& out) const {
@@ -210,20 +209,20 @@ void StoredSample::tags(std::vector<std::int64_t>& out) const {
 }
 
 std::int64_t StoredSample::label() const {
-  return shard_->label.present() ? shard_->label.at<std::uint32_t>(row_, t_scratch) : kIgnore;
+  return shard_->label.present() ? shard_->label.at<std::uint32_t>(row_, t_buffer) : kIgnore;
 }
 
 void StoredSample::labels(std::vector<std::int64_t>& out) const {
   const std::uint64_t classes = shard_->labels.width();
   if (classes == 0) return;
-  const std::byte* row = shard_->labels.view(row_ * classes, classes, t_scratch);
+  const std::byte* row = shard_->labels.view(row_ * classes, classes, t_buffer);
   for (std::uint64_t c = 0; c < classes; ++c) out.push_back(Column::load<std::uint8_t>(row, c));
 }
 
 void StoredSample::values(std::vector<double>& out) const {
   if (!shard_->value.present()) return;
   const std::uint64_t outputs = width_of(shard_->value);
-  const std::byte* row = shard_->value.view(row_ * outputs, outputs, t_scratch);
+  const std::byte* row = shard_->value.view(row_ * outputs, outputs, t_buffer);
   for (std::uint64_t k = 0; k < outputs; ++k) out.push_back(Column::load<float>(row, k));
 }
 

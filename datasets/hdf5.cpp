@@ -6,7 +6,6 @@
 
 #include <fmt/format.h>
 
-#include "core/base/error.h"
 #include "core/base/progress.h"
 
 namespace polyhead::hdf5 {
@@ -44,8 +43,8 @@ void fail(const char* expression, const char* file, int line) {
   }
   if (reasons == "Too many open files")
     reasons += "; allow this process more open files before the program starts (ulimit -n 1024)";
-  throw Error(Exit::data, fmt::format("HDF5 refused {} ({}:{}): {}", expression, file, line,
-                                      reasons.empty() ? "no reason given" : reasons));
+  throw LibraryError(Exit::data, fmt::format("HDF5 refused {} ({}:{}): {}", expression, file, line,
+                                             reasons.empty() ? "no reason given" : reasons));
 }
 
 Handle open_file(const std::filesystem::path& file) {

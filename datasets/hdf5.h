@@ -8,6 +8,8 @@
 #include <string>
 #include <utility>
 
+#include "core/base/error.h"
+
 namespace polyhead::hdf5 {
 
 // Must exist during any use of HDF5, including destructors of handles, because it depends on the build whether HDF5 has
@@ -43,7 +45,13 @@ class Handle {
   Close close_ = nullptr;
 };
 
-// Throws Error(data) with the expression, the place in the source code and the library's error stack.
+// An error of the library itself, rather than of the content of a file.
+class LibraryError : public Error {
+ public:
+  using Error::Error;
+};
+
+// Throws LibraryError(data) with the expression, the place in the source code and the library's error stack.
 [[noreturn]] void fail(const char* expression, const char* file, int line);
 
 template <class Result>

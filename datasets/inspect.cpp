@@ -7,40 +7,21 @@
 #include <span>
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include "core/base/batch.h"
 #include "core/base/text.h"
+#include "datasets/kinds/target.h"
 
 namespace polyhead {
 namespace {
 
 constexpr std::size_t kBins = 40;
 
-std::string label_name(const TaskInfo& task, std::int64_t label) {
-  return task.labels.at(static_cast<std::size_t>(label));
-}
-
-// Converts tokens to "word/TAG …". A scored piece begins a word.
-std::string decode_tags(const std::vector<std::int64_t>& tokens, const std::vector<std::int64_t>& tags,
-                        const TaskInfo& task, const Tokenizer& tokenizer) {
-  std::vector<std::string> words;
-  for (std::size_t i = 0; i < tokens.size();) {
-    std::size_t end = i + 1;
-    while (end < tokens.size() && tags[end] == kIgnore) ++end;
-    if (tags[i] != kIgnore)
-      words.push_back(tokenizer.decode(std::span(tokens).subspan(i, end - i)) + "/" + label_name(task, tags[i]));
-    i = end;
-  }
-  return fmt::format("{}", fmt::join(words, " "));
-}
-
 SampleText decode(const SplitReader& reader, const TaskInfo& task, const Tokenizer& tokenizer, std::uint64_t index) {
   SampleText text;
   text.index = index;
   const StoredSample sample = reader.sample(index);
-  std::vector<std::int64_t> tokens, more;
-  std::vector<double> values;
+  std::vector<std::int64_t> tokens;
   if (reader.feature_width() == 0) sample.input_tokens(tokens);
   const std::span<const std::int64_t> all(tokens);
   const auto second = static_cast<std::size_t>(sample.second());
@@ -49,33 +30,7 @@ SampleText decode(const SplitReader& reader, const TaskInfo& task, const Tokeniz
   else
     text.input = tokenizer.decode(second > 0 ? all.first(second) : all);
   if (second > 0 && reader.feature_width() == 0) text.second = tokenizer.decode(all.subspan(second));
-  switch (task.kind) {
-    case Kind::classification:
-      text.target = label_name(task, sample.label());
-      break;
-    case Kind::multilabel: {
-      sample.labels(more);
-      std::vector<std::string> names;
-      for (std::size_t c = 0; c < more.size(); ++c)
-        if (more[c] != 0) names.push_back(task.labels[c]);
-      text.target = fmt::format("{}", fmt::join(names, ", "));
-      break;
-    }
-    case Kind::regression:
-      sample.values(values);
-      text.target = fmt::format("{:.4g}", fmt::join(values, ", "));
-      break;
-    case Kind::tagging:
-      sample.tags(more);
-      if (reader.feature_width() == 0) text.target = decode_tags(tokens, more, task, tokenizer);
-      break;
-    case Kind::translation:
-      sample.target_tokens(more);
-      text.target = tokenizer.decode(more);
-      break;
-    case Kind::masked_lm:
-      break;
-  }
+  text.target = target_of(task.kind).show(sample, task, tokenizer, all);
   return text;
 }
 
@@ -116,6 +71,7 @@ Lengths summarize_lengths(std::vector<std::uint64_t>& lengths, std::size_t bins)
 
 SplitSummary inspect_split(const SplitReader& reader, const TaskInfo& task, const Tokenizer& tokenizer,
                            std::uint64_t at_most, std::uint64_t texts) {
+  const Target& kind = target_of(task.kind);
   SplitSummary out;
   out.samples = reader.size();
   out.looked_at = std::min(at_most, out.samples);
@@ -125,25 +81,21 @@ SplitSummary inspect_split(const SplitReader& reader, const TaskInfo& task, cons
                                       static_cast<double>(n));
   };
   std::vector<std::uint64_t> inputs, targets, counts(task.labels.size());
-  std::vector<Moments> moments(task.kind == Kind::regression ? std::max<std::size_t>(task.outputs.size(), 1) : 0);
+  std::vector<Moments> moments;
   std::vector<std::int64_t> some;
   std::vector<double> values;
   for (std::uint64_t i = 0; i < out.looked_at; ++i) {
     const std::uint64_t index = spread(i, out.looked_at);
     const StoredSample sample = reader.sample(index);
     inputs.push_back(sample.input_length());
-    if (task.kind == Kind::translation) targets.push_back(sample.target_length());
+    if (sample.target_length() > 0) targets.push_back(sample.target_length());
     out.pairs += sample.second() > 0;
     some.clear(), values.clear();
-    if (task.kind == Kind::classification) some.push_back(sample.label());
-    if (task.kind == Kind::tagging) sample.tags(some);
-    if (task.kind == Kind::multilabel) {
-      sample.labels(some);
-      for (std::size_t c = 0; c < some.size(); ++c) some[c] = some[c] != 0 ? static_cast<std::int64_t>(c) : kIgnore;
-    }
+    kind.classes(sample, some);
     for (const std::int64_t label : some)
       if (label != kIgnore) ++counts[static_cast<std::size_t>(label)];
     sample.values(values);
+    moments.resize(std::max(moments.size(), values.size()));
     for (std::size_t k = 0; k < values.size(); ++k) moments[k].add(values[k]);
   }
   out.input = summarize_lengths(inputs, kBins);

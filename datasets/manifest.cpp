@@ -11,6 +11,7 @@
 
 #include "core/base/error.h"
 #include "core/base/files.h"
+#include "datasets/kinds/target.h"
 
 namespace polyhead {
 namespace {
@@ -142,10 +143,10 @@ TaskInfo read_task(const Node& node) {
   const auto kind = kind_from(node.text("kind"));
   if (!kind) node.fail(fmt::format("has the kind '{}'; known are {}", node.text("kind"), fmt::join(kKindNames, ", ")));
   info.kind = *kind;
-  if (*kind == Kind::classification || *kind == Kind::multilabel || *kind == Kind::tagging) {
+  if (const LabelRules* rules = target_of(*kind).labels()) {
     info.labels = node.texts("labels");
     if (info.labels.empty()) node.fail("has no labels");
-    if (*kind == Kind::tagging && info.labels.size() >= 65535) node.fail("has more than 65534 labels");
+    if (info.labels.size() > rules->most) node.fail(fmt::format("has more than {} labels", rules->most));
   }
   info.label_type = node.text_or_empty("label_type");
   if (!info.label_type.empty() && info.label_type != "integer" && info.label_type != "boolean")

@@ -8,6 +8,7 @@
 #include <span>
 
 #include "core/base/batch.h"
+#include "datasets/kinds/target.h"
 
 namespace polyhead {
 namespace {
@@ -55,7 +56,7 @@ ModelInput encode_sample(const Tokenizer& tokenizer, const TokenizerInfo& info, 
     encode_vectors(rules, sample, out);
     return out;
   }
-  if (rules.kind == Kind::tagging) {
+  if (target_of(rules.kind).input_form() == InputForm::words) {
     EncodedWords words = encode_words(tokenizer, info, sample.words, rules.max_length);
     out.tokens = std::move(words.tokens);
     out.first_piece = std::move(words.first_piece);

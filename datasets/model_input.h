@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "core/base/kind.h"
-#include "datasets/reading/samples.h"
+#include "datasets/samples.h"
 #include "datasets/tokenizer/tokenizer.h"
 
 namespace polyhead {

@@ -26,6 +26,8 @@ struct ShardExpectation {
 ShardExpectation shard_expectation(const Manifest& manifest, const TaskInfo& task, const std::string& split,
                                    const ShardInfo& info);
 
+class ShardReader;
+
 // An open shard.
 // - The constructor checks its metadata against the format and the manifest, and with Verify::open all of its data.
 //   Otherwise a block of a column is checked when it is first read. Both throw Error(data), which names file and place.
@@ -41,22 +43,25 @@ class Shard {
   const std::filesystem::path& path() const { return file_.path(); }
   std::uint64_t feature_width() const { return feature_width_; }  // k of /input/features; 0: the inputs are tokens
 
+  std::uint64_t input_rows() const { return input_rows_; }  // tokens, or rows of features, of all samples
+
   // Returns the elements of a sample among `rows`. It always checks that they are in range.
-  Extent range(const Column& offsets, std::uint64_t rows, std::uint64_t sample, Scratch& scratch) const;
+  Extent range(const Column& offsets, std::uint64_t rows, std::uint64_t sample, ReadBuffer& buffer) const;
   // Returns the range of a sample's input: tokens, or rows of features.
-  Extent input_range(std::uint64_t sample, Scratch& scratch) const {
-    return filled(input_offsets, input_rows_, sample, scratch);
+  Extent input_range(std::uint64_t sample, ReadBuffer& buffer) const {
+    return filled(input_offsets, input_rows_, sample, buffer);
   }
-  Extent target_range(std::uint64_t sample, Scratch& scratch) const {
-    return filled(target_offsets, target.size(), sample, scratch);
+  Extent target_range(std::uint64_t sample, ReadBuffer& buffer) const {
+    return filled(target_offsets, target.size(), sample, buffer);
   }
 
   // Returns the index where the second text of a sample begins, in an input of `length` tokens; 0: there is none.
-  std::uint64_t second_of(std::uint64_t sample, std::uint64_t length, Scratch& scratch) const;
+  std::uint64_t second_of(std::uint64_t sample, std::uint64_t length, ReadBuffer& buffer) const;
 
  private:
+  void open_columns(const ShardReader& in, const ShardExpectation& expected);
   void check_everything() const;
-  Extent filled(const Column& offsets, std::uint64_t rows, std::uint64_t sample, Scratch& scratch) const;
+  Extent filled(const Column& offsets, std::uint64_t rows, std::uint64_t sample, ReadBuffer& buffer) const;
 
   PooledFile file_;  // read by the columns
   std::uint64_t samples_ = 0, feature_width_ = 0, input_rows_ = 0;
@@ -64,9 +69,6 @@ class Shard {
  public:
   Column input, features, input_offsets, second, input_text, input_text_offsets;
   Column label, labels, value, tags, target, target_offsets, target_text, target_text_offsets;
-
- private:
-  friend class ShardReader;
 };
 
 // Checks a whole shard: its SHA-256 and size if given, every checksum and every rule of the format, including those

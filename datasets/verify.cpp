@@ -34,13 +34,13 @@ ChildLimits limits_of(const fs::path& file) {
 
 // Checks that sequences include their special tokens.
 void check_special_tokens(const TokenizerInfo& tokenizer, const Shard& shard, ShardReport& report) {
-  Scratch scratch;
+  ReadBuffer buffer;
   const auto odd = [&](const Column& tokens, const Column& offsets, bool begins) {
     std::uint64_t count = 0;
     for (std::uint64_t i = 0; tokens.present() && i < shard.samples(); ++i) {
-      const auto [first, last] = shard.range(offsets, tokens.size(), i, scratch);
+      const auto [first, last] = shard.range(offsets, tokens.size(), i, buffer);
       count +=
-          (begins && tokens.token(first, scratch) != tokenizer.bos) || tokens.token(last - 1, scratch) != tokenizer.eos;
+          (begins && tokens.token(first, buffer) != tokenizer.bos) || tokens.token(last - 1, buffer) != tokenizer.eos;
     }
     return count;
   };

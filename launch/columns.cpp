@@ -8,12 +8,13 @@
 
 #include "core/base/error.h"
 #include "core/base/text.h"
+#include "datasets/kinds/target.h"
 #include "launch/nearest.h"
 
 namespace polyhead {
 
 std::map<std::string, std::string> names_of_parts(const Config& config, const std::string& key,
-                                                  std::span<const Part> useful, const std::string& unused) {
+                                                  std::span<const std::string_view> useful, const std::string& unused) {
   const bool of_command = config.option(key).section.empty();
   const auto fail = [&](const std::string& what) {
     throw Error(of_command ? Exit::usage : Exit::config,
@@ -25,7 +26,7 @@ std::map<std::string, std::string> names_of_parts(const Config& config, const st
     const std::size_t colon = std::min(one.find(':'), one.size());
     const std::string ours(trim(one.substr(0, colon)));
     const std::string theirs = colon == one.size() ? ours : std::string(trim(one.substr(colon + 1)));
-    const std::vector<std::string> parts(kPartNames.begin(), kPartNames.end());
+    const std::vector<std::string> parts(part_names().begin(), part_names().end());
     const auto part = std::ranges::find(parts, ours);
     if (part == parts.end())
       fail(fmt::format("a sample has no part '{}'{}; write ours:theirs, as in text:sentence; the parts are {}", ours,
@@ -33,7 +34,7 @@ std::map<std::string, std::string> names_of_parts(const Config& config, const st
     if (theirs.empty())
       fail(fmt::format("'{}' lacks the name that the file uses; write for example text:sentence", one));
     if (!names.emplace(ours, theirs).second) fail(fmt::format("'{}' is given twice; keep one of them", ours));
-    if (std::ranges::count(useful, static_cast<Part>(part - parts.begin())) == 0)
+    if (std::ranges::count(useful, *part) == 0)
       fail(fmt::format("'{}' has no effect, as {}; take it out", ours, unused));
   }
   return names;

@@ -14,6 +14,6 @@ namespace polyhead {
 // Error(config), or Error(usage) for an option of the command line only: for an unknown part, a part that is given
 // twice, and a part that is not in `useful`. unused: why those have no effect, such as "tagging does not read it".
 std::map<std::string, std::string> names_of_parts(const Config& config, const std::string& key,
-                                                  std::span<const Part> useful, const std::string& unused);
+                                                  std::span<const std::string_view> useful, const std::string& unused);
 
 }  // namespace polyhead

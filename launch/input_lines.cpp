@@ -11,7 +11,7 @@
 #include <cstring>
 
 #include "core/base/error.h"
-#include "datasets/reading/samples.h"
+#include "datasets/reading/sample_source.h"
 
 namespace polyhead {
 namespace {

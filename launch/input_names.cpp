@@ -8,20 +8,17 @@
 #include <utility>
 
 #include "core/kinds/registry.h"
+#include "datasets/kinds/target.h"
 
 namespace polyhead {
 namespace {
-
-std::string_view name_of(Part part) {
-  return kPartNames[static_cast<std::size_t>(part)];
-}
 
 bool reads_words(Kind kind) {
   return task_kind(kind).traits().reads_words;
 }
 
 // Returns the keys of a line that may hold `part`, which has no key of its own name.
-std::vector<NameCandidate> candidates(Kind kind, Part part, const std::vector<std::string>& names) {
+std::vector<NameCandidate> candidates(Kind kind, std::string_view part, const std::vector<std::string>& names) {
   SampleFile file;
   file.kind = kind;
   std::vector<NameCandidate> all = usual_candidates(file, part, names);
@@ -37,46 +34,45 @@ std::vector<NameCandidate> candidates(Kind kind, Part part, const std::vector<st
 InputNames::InputNames(Kind kind, bool vectors, bool pairs, std::map<std::string, std::string> given)
     : kind_(kind), vectors_(vectors), pairs_(pairs), given_(std::move(given)) {}
 
-std::vector<Part> InputNames::parts(Kind kind, bool vectors, bool pairs) {
-  if (vectors) return {Part::features};
-  if (reads_words(kind)) return {Part::words, Part::text};
-  return pairs ? std::vector<Part>{Part::text, Part::second} : std::vector<Part>{Part::text};
+std::vector<std::string_view> InputNames::parts(Kind kind, bool vectors, bool pairs) {
+  if (vectors) return {"features"};
+  if (reads_words(kind)) return {"words", "text"};
+  return pairs ? std::vector<std::string_view>{"text", "second"} : std::vector<std::string_view>{"text"};
 }
 
 InputNames::Keys InputNames::keys(const JsonLine& line, const std::function<void(const std::string&)>& fail) const {
   Keys keys;
-  std::ranges::copy(kPartNames, keys.names.begin());
-  for (const Part part : parts(kind_, vectors_, pairs_))
-    if (const auto given = given_.find(std::string(name_of(part))); given != given_.end()) {
-      keys.names[static_cast<std::size_t>(part)] = given->second;
-      if (part != Part::second && !line.value(given->second))
+  for (const std::string_view part : part_names()) keys.names[part] = part;
+  for (const std::string_view part : parts(kind_, vectors_, pairs_))
+    if (const auto given = given_.find(std::string(part)); given != given_.end()) {
+      keys.names[part] = given->second;
+      if (part != "second" && !line.value(given->second))
         fail(fmt::format("has no key \"{}\", which --columns {}:{} names; the keys are {}", given->second, given->first,
                          given->second, fmt::join(line.names(), ", ")));
     }
-  const auto there = [&](Part part) { return given_.contains(std::string(name_of(part))) || line.has(name_of(part)); };
-  if (vectors_ || there(Part::text) || (reads_words(kind_) && there(Part::words))) return keys;
+  const auto there = [&](std::string_view part) { return given_.contains(std::string(part)) || line.has(part); };
+  if (vectors_ || there("text") || (reads_words(kind_) && there("words"))) return keys;
   const std::vector<std::string> names = line.names();
-  Part part = reads_words(kind_) ? Part::words : Part::text;
+  std::string_view part = reads_words(kind_) ? "words" : "text";
   std::vector<NameCandidate> fits = candidates(kind_, part, names);
-  if (fits.empty() && part == Part::words) {
-    part = Part::text;
+  if (fits.empty() && part == "words") {
+    part = "text";
     fits = candidates(kind_, part, names);
   }
-  const Part wanted = reads_words(kind_) ? Part::words : Part::text;
+  const std::string_view wanted = reads_words(kind_) ? "words" : "text";
   if (fits.empty())
-    fail(fmt::format(
-        "no key holds the input: the keys are {}; expected {}, or a common name ({}); or say which key it "
-        "is with --columns {}:KEY",
-        names.empty() ? "none" : fmt::format("{}", fmt::join(names, ", ")),
-        wanted == Part::words ? "\"words\" or \"text\"" : "\"text\"", usual_names_of(wanted, kind_), name_of(wanted)));
+    fail(
+        fmt::format("no key holds the input: the keys are {}; expected {}, or a common name ({}); or say which key it "
+                    "is with --columns {}:KEY",
+                    names.empty() ? "none" : fmt::format("{}", fmt::join(names, ", ")),
+                    wanted == "words" ? "\"words\" or \"text\"" : "\"text\"", usual_names_of(wanted, kind_), wanted));
   if (fits.size() > 1)
-    fail(fmt::format("{} fit \"{}\"; say which one it is, for example with --columns {}:{}{}", in_words(fits),
-                     name_of(part), name_of(part), fits[0].name,
-                     fits[0].second.empty() ? "" : ",second:" + fits[0].second));
-  keys.names[static_cast<std::size_t>(part)] = fits[0].name;
-  keys.found = fmt::format("{}:{}", name_of(part), fits[0].name);
+    fail(fmt::format("{} fit \"{}\"; say which one it is, for example with --columns {}:{}{}", in_words(fits), part,
+                     part, fits[0].name, fits[0].second.empty() ? "" : ",second:" + fits[0].second));
+  keys.names[part] = fits[0].name;
+  keys.found = fmt::format("{}:{}", part, fits[0].name);
   if (fits[0].second.empty() || given_.contains("second")) return keys;
-  keys.names[static_cast<std::size_t>(Part::second)] = fits[0].second;
+  keys.names["second"] = fits[0].second;
   keys.found += fmt::format(",second:{}", fits[0].second);
   return keys;
 }

@@ -2,10 +2,11 @@
 // are common elsewhere, as import does.
 #pragma once
 
-#include <array>
 #include <functional>
 #include <map>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "core/base/kind.h"
 #include "datasets/reading/field_names.h"
@@ -20,13 +21,13 @@ class InputNames {
   InputNames(Kind kind, bool vectors, bool pairs, std::map<std::string, std::string> given);
 
   // The parts that a task of this kind reads.
-  static std::vector<Part> parts(Kind kind, bool vectors, bool pairs);
+  static std::vector<std::string_view> parts(Kind kind, bool vectors, bool pairs);
 
   // The key of each part in one line.
   struct Keys {
-    std::array<std::string, kPartNames.size()> names;
+    std::map<std::string_view, std::string> names;  // of all parts
     std::string found;  // "text:sentence" for keys that are neither given nor Polyhead's own; "" if there are none
-    const std::string& of(Part part) const { return names[static_cast<std::size_t>(part)]; }
+    const std::string& of(std::string_view part) const { return names.at(part); }
   };
   // fail: called with the problem if no key of the line holds the input, or if several fit; it must throw. The message
   // lists the line's keys and the expected ones.

@@ -26,10 +26,10 @@ class Fields {
   [[noreturn]] void fail(const std::string& what) const {
     throw Error(Exit::data, fmt::format("{}: {}", where_, what));
   }
-  const std::string& key(Part part) const { return keys_.of(part); }
-  std::optional<json> get(Part part) const { return line_.value(key(part)); }
+  const std::string& key(std::string_view part) const { return keys_.of(part); }
+  std::optional<json> get(std::string_view part) const { return line_.value(key(part)); }
   // Returns a text that is not blank.
-  std::string text(Part part) const {
+  std::string text(std::string_view part) const {
     const std::optional<json> value = get(part);
     const std::string& key = this->key(part);
     if (!value || !value->is_string()) fail(fmt::format("expected the key \"{}\" with a string", key));
@@ -39,10 +39,10 @@ class Fields {
   }
   // As in import, null, "" and white space are not a second text.
   std::optional<std::string> second() const {
-    const std::optional<json> value = get(Part::second);
+    const std::optional<json> value = get("second");
     if (!value) return std::nullopt;
     if (!value->is_string())
-      fail(fmt::format("has a \"{}\" of type {}, expected a string", key(Part::second), value->type_name()));
+      fail(fmt::format("has a \"{}\" of type {}, expected a string", key("second"), value->type_name()));
     auto text = value->get<std::string>();
     return blank(text) ? std::nullopt : std::optional(std::move(text));
   }
@@ -55,8 +55,8 @@ class Fields {
 
 std::vector<std::string> read_words(const Fields& fields) {
   std::vector<std::string> words;
-  const std::string& key = fields.key(Part::words);
-  if (const auto list = fields.get(Part::words)) {
+  const std::string& key = fields.key("words");
+  if (const auto list = fields.get("words")) {
     if (!list->is_array()) fields.fail(fmt::format("\"{}\" must be a list of strings", key));
     for (const json& word : *list) {
       if (!word.is_string()) fields.fail(fmt::format("\"{}\" must hold strings", key));
@@ -65,23 +65,23 @@ std::vector<std::string> read_words(const Fields& fields) {
         fields.fail(fmt::format("has '{}' in \"{}\", which is empty or holds white space; split it or take it out",
                                 words.back(), key));
     }
-  } else if (const auto text = fields.get(Part::text); text && text->is_string()) {
+  } else if (const auto text = fields.get("text"); text && text->is_string()) {
     std::istringstream in(text->get<std::string>());
     for (std::string word; in >> word;) words.push_back(word);
   } else {
-    fields.fail(fmt::format("expected \"{}\": a list of words, or \"{}\": words separated by spaces", key,
-                            fields.key(Part::text)));
+    fields.fail(
+        fmt::format("expected \"{}\": a list of words, or \"{}\": words separated by spaces", key, fields.key("text")));
   }
   if (words.empty()) fields.fail("there is no word to tag");
   return words;
 }
 
 void read_vectors(const Fields& fields, std::size_t width, Sample& sample) {
-  const std::string& key = fields.key(Part::features);
-  const auto list = fields.get(Part::features);
+  const std::string& key = fields.key("features");
+  const auto list = fields.get("features");
   if (!list || !list->is_array() || list->empty())
     fields.fail(fmt::format("expected the key \"{}\": a list of vectors of {} numbers", key, width));
-  for (const Part part : {Part::text, Part::words})
+  for (const std::string_view part : {"text", "words"})
     if (fields.get(part))
       fields.fail(fmt::format("has both \"{}\" and \"{}\"; an input is one of them, so leave the other out", key,
                               fields.key(part)));
@@ -117,20 +117,20 @@ Sample Predictor::sample_of(const JsonLine& line, const InputNames::Keys& keys, 
   Sample sample;
   if (trained.feature_width > 0)
     read_vectors(fields, static_cast<std::size_t>(trained.feature_width), sample);
-  else if (fields.get(Part::features))
+  else if (fields.get("features"))
     fields.fail("has \"features\", but the task was trained on text; leave them out, or choose another --task");
   else if (kind.reads_words)
     sample.words = read_words(fields);
   else
-    sample.text = fields.text(Part::text);
+    sample.text = fields.text("text");
   const bool text = sample.width == 0 && !kind.reads_words;
   if (text && trained.pairs)
     sample.second = fields.second();
-  else if (fields.get(Part::second))
+  else if (fields.get("second"))
     fields.fail(
         fmt::format("has a \"{}\" text, but no sample that the task was trained on has one; leave the key out or "
                     "rename it{}",
-                    keys.of(Part::second), keys.found.empty() ? "" : ", or say which key is the text with --columns"));
+                    keys.of("second"), keys.found.empty() ? "" : ", or say which key is the text with --columns"));
   if (text && trained.only_pairs && !sample.second)
     fields.fail("has no \"second\" text, but every sample that the task was trained on has one; add it");
   return sample;

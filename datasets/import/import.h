@@ -12,7 +12,7 @@
 
 #include "core/base/kind.h"
 #include "datasets/import/target_forms.h"
-#include "datasets/reading/samples.h"
+#include "datasets/reading/sample_source.h"
 #include "datasets/shard_writer.h"
 
 namespace polyhead {

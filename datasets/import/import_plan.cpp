@@ -11,13 +11,13 @@
 
 #include "core/base/error.h"
 #include "core/base/text.h"
-#include "datasets/import/labels.h"
 #include "datasets/import/overlap.h"
+#include "datasets/import/sample_files.h"
 #include "datasets/import/target_precision.h"
+#include "datasets/kinds/labels.h"
+#include "datasets/kinds/target.h"
 #include "datasets/reading/first_lines.h"
 #include "datasets/reading/record_blocks.h"
-#include "datasets/reading/sample_files.h"
-#include "datasets/shard.h"
 #include "datasets/tokenizer/unicode.h"
 
 namespace polyhead {
@@ -25,13 +25,6 @@ namespace {
 
 [[noreturn]] void fail(const ImportTask& task, const std::string& what) {
   throw Error(Exit::data, fmt::format("task '{}' {}", task.name, what));
-}
-
-const std::vector<std::string>& labels_of(const Sample& sample, Kind kind, std::vector<std::string>& one) {
-  if (kind == Kind::multilabel) return sample.labels;
-  if (kind == Kind::tagging) return sample.tags;
-  if (kind == Kind::classification) one = {sample.label};
-  return one;
 }
 
 // Counts over all files of a task, for warnings.
@@ -46,7 +39,12 @@ struct Census {
 class Scan {
  public:
   Scan(ImportPlan& plan, const SampleFile& file, TextSample& texts, Census& census)
-      : plan_(plan), file_(file), texts_(texts), census_(census), defines_(file.split == "train" && !plan.added_to) {}
+      : plan_(plan),
+        file_(file),
+        target_(target_of(file.kind)),
+        texts_(texts),
+        census_(census),
+        defines_(file.split == "train" && !plan.added_to) {}
 
   // Returns the number of samples by split: a single split, or several if shares are drawn from the train files.
   std::map<std::string, std::uint64_t, std::less<>> read(unsigned threads) {
@@ -110,11 +108,10 @@ class Scan {
     if (sample.width != plan_.info.features)
       SampleFile::fail(place, fmt::format("has {}, the task's other inputs have {}; a task's inputs are all alike",
                                           describe(sample.width), describe(plan_.info.features)));
-    if (file_.kind == Kind::regression && sample.value.size() != plan_.outputs)
+    if (!sample.value.empty() && sample.value.size() != plan_.outputs)
       SampleFile::fail(
           place, fmt::format("has {} values, the task's other samples have {}", sample.value.size(), plan_.outputs));
-    std::vector<std::string> one;
-    const std::vector<std::string>& labels = labels_of(sample, file_.kind, one);
+    const std::span<const std::string> labels = target_.labels_of(sample);
     if (defines_)
       census_.labels.add(place, sample.label_form, labels);
     else
@@ -134,7 +131,7 @@ class Scan {
 
   void check_label(const std::string& label, const Place& place) {
     if (plan_.index.contains(label)) return;
-    const char* what = file_.kind == Kind::tagging ? "tag" : "label";
+    const std::string_view what = target_.labels()->one;
     if (plan_.added_to)
       SampleFile::fail(
           place,
@@ -160,16 +157,15 @@ class Scan {
   }
 
   void number_labels() {
-    const bool named =
-        file_.kind == Kind::multilabel || file_.kind == Kind::classification || file_.kind == Kind::tagging;
+    const LabelRules* rules = target_.labels();
     const auto& labels = census_.labels.entries();
-    if (named && labels.empty())
+    if (rules != nullptr && labels.empty())
       throw Error(Exit::data,
                   fmt::format("task '{}': no line of its train file {} has a label; give at least one a label",
                               file_.task, file_.file.string()));
-    if (file_.kind == Kind::tagging && labels.size() >= kNotScored)
-      throw Error(Exit::data, fmt::format("task '{}': its train file {} has {} tags; at most 65,534 are possible",
-                                          file_.task, file_.file.string(), labels.size()));
+    if (rules != nullptr && labels.size() > rules->most)
+      throw Error(Exit::data, fmt::format("task '{}': its train file {} has {} {}; at most {} are possible", file_.task,
+                                          file_.file.string(), labels.size(), rules->many, with_commas(rules->most)));
     if (file_.label_names.empty())
       for (const auto& [label, entry] : labels) plan_.info.labels.push_back(label);
     else
@@ -178,12 +174,13 @@ class Scan {
     plan_.info.label_type = census_.labels.type();
     for (const std::string& label : plan_.info.labels)
       plan_.index.emplace(label, static_cast<std::uint32_t>(plan_.index.size()));
-    if (file_.kind == Kind::regression && plan_.outputs > 1)
+    if (plan_.outputs > 1)
       for (std::uint64_t k = 0; k < plan_.outputs; ++k) plan_.info.outputs.push_back(std::to_string(k));
   }
 
   ImportPlan& plan_;
   const SampleFile& file_;
+  const Target& target_;
   TextSample& texts_;
   Census& census_;
   bool defines_ = false, first_ = false;
@@ -247,7 +244,7 @@ ImportPlan make_plan(const ImportTask& task, const TaskInfo* before, const std::
     counts += fmt::format("{}{} {}", counts.empty() ? "" : ", ", file.split, with_commas(number));
   }
   if (!plan.info.labels.empty())
-    counts += fmt::format(", {} {}", plan.info.labels.size(), task.kind == Kind::tagging ? "tags" : "labels");
+    counts += fmt::format(", {} {}", plan.info.labels.size(), target_of(task.kind).labels()->many);
   progress(fmt::format("read {}: {}", task.name, counts));
   for (const auto& warnings : {census.labels.warnings(plan.files.front()), census.precision.warnings(task.name),
                                census.overlap.warnings(task.name)})

@@ -13,7 +13,7 @@
 #include "datasets/import/text_sample.h"
 #include "datasets/manifest.h"
 #include "datasets/reading/input_files.h"
-#include "datasets/reading/samples.h"
+#include "datasets/reading/sample_source.h"
 
 namespace polyhead {
 

@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include "datasets/reading/samples.h"
+#include "datasets/reading/sample_source.h"
 
 namespace polyhead {
 

@@ -8,9 +8,8 @@
 
 #include "core/base/files.h"
 #include "core/base/text.h"
-#include "datasets/model_input.h"
+#include "datasets/kinds/target.h"
 #include "datasets/reading/record_blocks.h"
-#include "datasets/shard.h"
 #include "datasets/shard_writer.h"
 
 namespace polyhead {
@@ -18,31 +17,6 @@ namespace {
 
 namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
-
-// The ids and tags of a sample, computed on any thread.
-struct Encoded {
-  Sample sample;
-  std::vector<std::int64_t> input, target;
-  std::size_t second = 0;
-  std::vector<std::uint16_t> tags;
-  bool altered = false;  // translation: the tokens of the target give another text
-  bool cut = false;      // the input or the target is longer than max_length
-};
-
-// Whether the texts are equal except for white space.
-bool same_text(std::string_view a, std::string_view b) {
-  const auto next = [](std::string_view& text) {
-    text.remove_prefix(std::min(text.find_first_not_of(kBlanks), text.size()));
-    const std::string_view word = text.substr(0, text.find_first_of(kBlanks));
-    text.remove_prefix(word.size());
-    return word;
-  };
-  for (;;) {
-    const std::string_view here = next(a), there = next(b);
-    if (here != there) return false;
-    if (here.empty()) return true;
-  }
-}
 
 class SplitWriter {
  public:
@@ -52,11 +26,12 @@ class SplitWriter {
         folder_(folder),
         plan_(plan),
         file_(file),
+        target_(target_of(file.kind)),
         tokenizer_(tokenizer),
         tokenizer_info_(info),
         first_(first),
         census_(census) {
-    has_texts_ = file.split != "train" && (file.kind == Kind::translation || file.kind == Kind::tagging);
+    has_texts_ = file.split != "train" && target_.keeps_texts();
     start_shard();
   }
 
@@ -64,7 +39,7 @@ class SplitWriter {
     auto reported = Clock::now();
     each_record(
         file_, threads, [&](Sample&& sample, const Place& place) { return encode(std::move(sample), place); },
-        [&](Encoded&& one, const Place& place) {
+        [&](EncodedSample&& one, const Place& place) {
           count(one, place);
           append(one, place);
           if (info_.samples % 4096 != 0 || Clock::now() - reported < std::chrono::seconds(5)) return;
@@ -77,45 +52,31 @@ class SplitWriter {
   }
 
  private:
-  Encoded encode(Sample&& sample, const Place& place) const {
+  EncodedSample encode(Sample&& sample, const Place& place) const {
     const auto length = static_cast<std::size_t>(options_.max_length);
-    Encoded out;
+    EncodedSample out;
     out.sample = std::move(sample);
     if (out.sample.width != plan_.info.features ||
-        (file_.kind == Kind::regression && out.sample.value.size() != plan_.outputs))
+        (!out.sample.value.empty() && out.sample.value.size() != plan_.outputs))
       fail_changed(*place.file, fmt::format("line {} has another number of values", place.line));
-    const auto number_of = [&](const std::string& tag) {
-      return static_cast<std::uint16_t>(plan_.number_of(tag, place));
-    };
     const auto fail = [&](const std::string& what) { SampleFile::fail(place, what); };
     ModelInput input =
         encode_sample(tokenizer_, tokenizer_info_, {.kind = file_.kind, .max_length = length}, out.sample, fail);
-    if (const std::size_t width = out.sample.width; width > 0) {
-      out.sample.features = std::move(input.features);
-      if (file_.kind == Kind::tagging)
-        for (const std::int64_t row : input.first_piece)
-          out.tags.push_back(number_of(out.sample.tags[static_cast<std::size_t>(row)]));
-    } else if (file_.kind == Kind::tagging) {
-      out.tags.assign(input.tokens.size(), kNotScored);
-      for (std::size_t w = 0; w < input.first_piece.size(); ++w)
-        out.tags[static_cast<std::size_t>(input.first_piece[w])] = number_of(out.sample.tags[w]);
-    }
-    if (out.sample.width == 0) out.input = std::move(input.tokens);
     out.second = input.second;
     out.cut = input.cut;
-    if (file_.kind == Kind::translation) {
-      out.target = tokenizer_.encode(out.sample.target);
-      if (out.target.empty()) fail(nothing_kept("target"));
-      out.altered =
-          tokenizer_info_.kind == "sentencepiece" && !same_text(tokenizer_.decode(out.target), out.sample.target);
-      out.cut = out.cut || out.target.size() > length - 1;
-      out.target.resize(std::min(out.target.size(), length - 1));
-      out.target.push_back(tokenizer_info_.eos);
-    }
+    target_.encode({tokenizer_, tokenizer_info_, input, length, numbers(place), fail}, out);
+    if (out.sample.width > 0)
+      out.sample.features = std::move(input.features);
+    else
+      out.input = std::move(input.tokens);
     return out;
   }
 
-  void count(const Encoded& one, const Place& place) {
+  NumberOf numbers(const Place& place) const {
+    return [this, &place](const std::string& label) { return plan_.number_of(label, place); };
+  }
+
+  void count(const EncodedSample& one, const Place& place) {
     const std::string where = fmt::format("{} line {}", place.file->file.filename().string(), place.line);
     std::string text = one.sample.text;
     if (one.sample.second) text += " " + *one.sample.second;
@@ -135,7 +96,7 @@ class SplitWriter {
     content_.split = file_.split;
     content_.kind = file_.kind;
     content_.vocab_size = static_cast<std::uint64_t>(tokenizer_info_.vocab_size);
-    content_.width = file_.kind == Kind::multilabel ? plan_.info.labels.size() : plan_.outputs;
+    content_.width = target_.width(plan_.info);
     content_.feature_width = plan_.info.features;
     if (has_texts_) {
       content_.target_text.emplace();
@@ -145,7 +106,7 @@ class SplitWriter {
     any_second_ = false;
   }
 
-  void append(const Encoded& one, const Place& place) {
+  void append(const EncodedSample& one, const Place& place) {
     const Sample& sample = one.sample;
     std::uint64_t length = one.input.size();
     if (sample.width > 0) {
@@ -157,36 +118,11 @@ class SplitWriter {
     }
     content_.second.push_back(static_cast<std::uint32_t>(one.second));
     any_second_ = any_second_ || one.second > 0;
-    switch (file_.kind) {
-      case Kind::classification:
-        content_.label.push_back(plan_.number_of(sample.label, place));
-        break;
-      case Kind::multilabel: {
-        const std::size_t row = content_.labels.size();
-        content_.labels.resize(row + content_.width);
-        for (const std::string& label : sample.labels) content_.labels[row + plan_.number_of(label, place)] = 1;
-        bytes_ += content_.width;
-        break;
-      }
-      case Kind::regression:
-        content_.value.insert(content_.value.end(), sample.value.begin(), sample.value.end());
-        break;
-      case Kind::tagging:
-        content_.tags.insert(content_.tags.end(), one.tags.begin(), one.tags.end());
-        break;
-      case Kind::translation:
-        content_.target.push(one.target);
-        break;
-      case Kind::masked_lm:
-        break;
-    }
+    bytes_ += target_.append(one, numbers(place), content_);
     if (has_texts_) {
-      std::string tags;
-      for (const std::string& tag : sample.tags) tags += (tags.empty() ? "" : " ") + tag;
-      const std::string& target = file_.kind == Kind::tagging ? tags : sample.target;
+      const std::string target = target_.target_text(sample);
       content_.target_text->push(target);
-      if (content_.input_text)
-        content_.input_text->push(sample.second ? sample.text + " " + *sample.second : sample.text);
+      if (content_.input_text) content_.input_text->push(target_.input_text(sample));
       bytes_ += target.size() + sample.text.size();
     }
     ++info_.samples;
@@ -224,6 +160,7 @@ class SplitWriter {
   const fs::path& folder_;
   const ImportPlan& plan_;
   const SampleFile& file_;
+  const Target& target_;
   const Tokenizer& tokenizer_;
   const TokenizerInfo& tokenizer_info_;
   std::size_t first_ = 0;

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "datasets/reading/samples.h"
+#include "datasets/reading/sample_source.h"
 
 namespace polyhead {
 

@@ -8,7 +8,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include "datasets/reading/samples.h"
+#include "datasets/reading/sample_source.h"
 #include "datasets/tokenizer/unicode.h"
 
 namespace polyhead {

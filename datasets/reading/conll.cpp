@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "datasets/kinds/tagging.h"
 #include "datasets/reading/line_reader.h"
 
 namespace polyhead {

@@ -5,8 +5,9 @@
 
 #include <fmt/format.h>
 
+#include "datasets/kinds/tagging.h"
 #include "datasets/reading/line_reader.h"
-#include "datasets/reading/samples.h"
+#include "datasets/reading/sample_source.h"
 
 namespace polyhead {
 namespace {

@@ -2,16 +2,18 @@
 // commas, doubled quotes and line breaks. In TSV only tabs and line ends have a meaning.
 #include <algorithm>
 #include <cmath>
+#include <map>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
 #include "core/base/error.h"
 #include "core/base/numbers.h"
+#include "datasets/kinds/target.h"
 #include "datasets/reading/field_names.h"
 #include "datasets/reading/input_files.h"
 #include "datasets/reading/line_reader.h"
-#include "datasets/reading/samples.h"
+#include "datasets/reading/sample_source.h"
 
 namespace polyhead {
 namespace {
@@ -25,6 +27,69 @@ std::vector<std::string> split(std::string_view list, char separator) {
   }
   return parts;
 }
+
+// Part -> index of its field.
+using Places = std::map<std::string_view, std::size_t>;
+
+// A row of a table.
+class Row : public SampleParts {
+ public:
+  // header_cure: what to do if the row holds the names of columns; "" if it cannot.
+  Row(const SampleFile& file, std::uint64_t line, const std::vector<std::string>& fields, const Places& places,
+      const FieldNames& names, std::string header_cure)
+      : SampleParts(file, line),
+        fields_(fields),
+        places_(places),
+        names_(names),
+        header_cure_(std::move(header_cure)) {}
+
+  bool has(std::string_view part) const override {
+    const std::string* field = find(part);
+    return field != nullptr && !blank(*field);
+  }
+  bool has_vectors() const override { return false; }
+  void input(Sample& sample) const override {
+    sample.text = text("text");
+    if (has("second")) sample.second = text("second");
+  }
+  std::string text(std::string_view part) const override {
+    const std::string* field = find(part);
+    if (field == nullptr) fail(fmt::format("has no column '{}', which a {} task needs", part, name_of(file().kind)));
+    check_text(file(), line(), names_.of(part), *field);
+    return *field;
+  }
+  std::vector<std::string> texts(std::string_view part) const override { return {text(part)}; }
+  std::vector<std::string> words(std::string_view part) const override { return split(text(part), ' '); }
+  std::string label(std::string_view part, Sample&) const override { return text(part); }
+  std::vector<std::string> word_labels(std::string_view part, Sample&) const override { return words(part); }
+  std::vector<std::string> label_set(std::string_view part, Sample&) const override {
+    return has(part) ? split(text(part), '|') : std::vector<std::string>();
+  }
+  void numbers(std::string_view part, Sample& sample) const override {
+    for (const std::string& one : words(part)) {
+      double exact = 0;
+      float number = 0;
+      if (read_number(one, exact) != NumberProblem::none || read_number(one, number) != NumberProblem::none)
+        fail(
+            fmt::format("has '{}' in '{}', which is not a number that a 32-bit float can hold; write 0.5, or several "
+                        "numbers separated by spaces{}",
+                        one, part, header_cure_));
+      sample.value.push_back(number);
+      sample.exact.push_back(exact);
+    }
+  }
+
+ private:
+  const std::string* find(std::string_view part) const {
+    const auto found = places_.find(part);
+    return found == places_.end() ? nullptr : &fields_[found->second];
+  }
+
+  const std::vector<std::string>& fields_;
+  const Places& places_;
+  const FieldNames& names_;
+  std::string header_cure_;
+};
 
 class Delimited : public SampleSource {
  public:
@@ -60,42 +125,23 @@ class Delimited : public SampleSource {
   }
 
   Sample parse(const Record& record) const override {
-    std::vector<std::string> all = fields(record);
+    const std::vector<std::string> all = fields(record);
     if (all.size() != columns_)
       file_.fail(record.line, fmt::format("has {} fields, expected {}; {}", all.size(), columns_,
                                           quoted_ ? "put fields that hold a comma in quotes"
                                                   : "a field may hold no tab and no line break"));
-    const auto take = [&](Part part) {
-      std::string& field = all[place(part)];
-      check_text(file_, record.line, names_.of(part).c_str(), field);
-      return std::move(field);
-    };
     Sample sample;
     if (group_ != kNone) sample.group = all[group_];
-    if (file_.kind == Kind::tagging) {
-      sample.words = split(take(Part::words), ' ');
-      sample.tags = split(take(Part::tags), ' ');
-      check_words(file_, record.line, sample);
-      return sample;
-    }
-    if (file_.kind == Kind::classification && names_.marks_no_label(file_, all[place(Part::label)])) {
-      sample.left_out = true;
-      return sample;
-    }
-    sample.text = take(Part::text);
-    if (place(Part::second) != kNone && !blank(all[place(Part::second)])) sample.second = take(Part::second);
-    if (file_.kind == Kind::classification) sample.label = take(Part::label);
-    if (file_.kind == Kind::translation) sample.target = take(Part::target);
-    if (file_.kind == Kind::multilabel && !blank(all[place(Part::labels)]))
-      sample.labels = split(take(Part::labels), '|');
-    if (file_.kind == Kind::regression) read_numbers(record, take(Part::value), sample);
+    const Target& target = target_of(file_.kind);
+    const LabelRules* labels = target.labels();
+    sample.left_out =
+        labels != nullptr && labels->optional && names_.marks_no_label(file_, all[places_.at(labels->part)]);
+    if (!sample.left_out) target.read(Row(file_, record.line, all, places_, names_, header_cure(record)), sample);
     return sample;
   }
 
  private:
   static constexpr std::size_t kNone = SIZE_MAX;
-
-  std::size_t place(Part part) const { return place_[static_cast<std::size_t>(part)]; }
 
   bool read(Record& record) {
     do {
@@ -140,11 +186,9 @@ class Delimited : public SampleSource {
     };
     names_ = FieldNames(file_, line, names, "column");
     names_.say(file_);
-    for (std::size_t p = 0; p < kPartNames.size(); ++p) {
-      const std::string& theirs = names_.of(static_cast<Part>(p));
-      place_[p] = theirs.empty() ? kNone : find(theirs);
-    }
-    if (place(Part::features) != kNone)
+    for (const std::string_view part : part_names())
+      if (const std::string& theirs = names_.of(part); !theirs.empty()) places_[part] = find(theirs);
+    if (places_.contains("features"))
       file_.fail(line, "has a column 'features', but vectors come in JSON Lines; rename or convert it");
     if (file_.group.empty()) return;
     group_ = find(file_.group);
@@ -201,19 +245,6 @@ class Delimited : public SampleSource {
     }
   }
 
-  void read_numbers(const Record& record, const std::string& list, Sample& sample) const {
-    for (const std::string& one : split(list, ' ')) {
-      double exact = 0;
-      float number = 0;
-      if (read_number(one, exact) != NumberProblem::none || read_number(one, number) != NumberProblem::none)
-        file_.fail(record.line, fmt::format("has '{}' in 'value', which is not a number that a 32-bit float can hold; "
-                                            "write 0.5, or several numbers separated by spaces{}",
-                                            one, header_cure(record)));
-      sample.value.push_back(number);
-      sample.exact.push_back(exact);
-    }
-  }
-
   std::string header_cure(const Record& record) const {
     if (record.line != first_line_ || file_.columns.empty() || file_.header != Header::automatic) return "";
     return "; where the line holds the columns' names, write 'header = yes'";
@@ -227,7 +258,7 @@ class Delimited : public SampleSource {
   std::optional<Record> pending_;  // the first line, if it is a sample
   std::size_t columns_ = 0;
   FieldNames names_;
-  std::array<std::size_t, kPartNames.size()> place_{};  // index of each part among the fields
+  Places places_;
   std::size_t group_ = kNone;
 };
 

@@ -1,14 +1,15 @@
-// Tables of common names.
+// Finds the names of parts, by the tables of common names that the kinds have.
 #include "datasets/reading/field_names.h"
 
 #include <algorithm>
+#include <array>
 #include <cctype>
-#include <optional>
 #include <utility>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "datasets/kinds/target.h"
 #include "datasets/reading/input_files.h"
 
 namespace polyhead {
@@ -31,55 +32,20 @@ constexpr std::array<std::pair<std::string_view, std::string_view>, 12> kPairs =
     {"first", "second"},
 }};
 
-const Names& usual_names(Part part, Kind kind) {
-  static const Names texts = {"sentence", "review",  "review_text",  "reviewtext",   "review_body",
-                              "content",  "comment", "comment_text", "tweet",        "post",
-                              "document", "article", "body",         "message",      "utterance",
-                              "question", "query",   "headline",     "sentence_text"};
-  static const Names sources = {"source",   "src",     "source_text", "source_sentence", "input",   "sentence",
-                                "document", "article", "question",    "dialogue",        "content", "review"};
-  static const Names labels = {"gold_label", "category",     "class",    "class_label", "class index",
-                               "sentiment",  "intent",       "polarity", "emotion",     "is_duplicate",
-                               "label_id",   "coarse_label", "stars",    "fine_label",  "rating",
-                               "topic",      "language",     "relation", "labels"};
-  static const Names sets = {"label", "categories", "genres", "genre", "topics", "tags", "emotions", "classes"};
-  static const Names values = {
-      "score", "label", "similarity", "similarity_score", "rating", "stars", "relatedness_score", "target", "y"};
-  static const Names targets = {"tgt",    "target_text", "target_sentence", "translation", "summary",
-                                "output", "response",    "answer",          "highlights"};
-  static const Names words = {"tokens", "token", "word"};
-  static const Names tags = {"ner_tags", "pos_tags", "chunk_tags", "upos", "xpos", "ner", "pos", "labels", "tag"};
+// Returns the names of a part that are common elsewhere. Kinds whose inputs are words know texts by the usual names
+// too.
+const Names& usual_names(Kind kind, std::string_view part) {
   static const Names none;
-  switch (part) {
-    case Part::text:
-      return kind == Kind::translation ? sources : texts;
-    case Part::label:
-      return labels;
-    case Part::labels:
-      return sets;
-    case Part::value:
-      return values;
-    case Part::target:
-      return targets;
-    case Part::words:
-      return words;
-    case Part::tags:
-      return tags;
-    case Part::second:
-    case Part::features:
-      break;
-  }
-  return none;
+  const std::vector<PartNames>& parts = target_of(kind).parts();
+  const auto found = std::ranges::find(parts, part, &PartNames::name);
+  if (found != parts.end()) return found->usual;
+  return part == "text" ? usual_text_names() : none;
 }
 
 std::string lowered(std::string_view text) {
   std::string out(trim(text));
   std::transform(out.begin(), out.end(), out.begin(), [](unsigned char c) { return std::tolower(c); });
   return out;
-}
-
-std::string_view name_of(Part part) {
-  return kPartNames[static_cast<std::size_t>(part)];
 }
 
 // Returns the file's spelling of a name, ignoring case; "" if it does not have it.
@@ -94,36 +60,34 @@ bool has(const std::vector<std::string>& names, std::string_view name) {
 
 using Candidate = NameCandidate;
 
-std::vector<Candidate> single_candidates(const SampleFile& file, Part part, const std::vector<std::string>& names) {
+std::vector<Candidate> single_candidates(const SampleFile& file, std::string_view part,
+                                         const std::vector<std::string>& names) {
   std::vector<Candidate> all;
   const auto add = [&](const std::string& name) {
     if (!name.empty() && std::none_of(all.begin(), all.end(), [&](const Candidate& c) { return c.name == name; }))
       all.push_back({name, ""});
   };
   // A language of a translation is a name too: columns en and it, or {"translation": {"en": …, "it": …}}.
-  if (file.kind == Kind::translation) {
-    const std::string& language = part == Part::text ? file.source_language : file.target_language;
-    if (!language.empty()) {
-      add(spelled(names, lowered(language)));
-      add(spelled(names, "translation." + lowered(language)));
-      if (!all.empty()) return all;
-    }
+  if (const std::string language = target_of(file.kind).language(file, part).value_or(""); !language.empty()) {
+    add(spelled(names, lowered(language)));
+    add(spelled(names, "translation." + lowered(language)));
+    if (!all.empty()) return all;
   }
-  add(spelled(names, name_of(part)));  // with different case
+  add(spelled(names, part));  // with different case
   if (!all.empty()) return all;
-  for (const std::string_view name : usual_names(part, file.kind)) add(spelled(names, name));
+  for (const std::string_view name : usual_names(file.kind, part)) add(spelled(names, name));
   return all;
 }
 
 std::vector<Candidate> text_candidates(const SampleFile& file, const std::vector<std::string>& names) {
   std::vector<Candidate> all;
-  if (file.kind != Kind::translation)
+  if (target_of(file.kind).second_text() == SecondText::usual)
     for (const auto& [first, second] : kPairs)
       if (const Candidate pair{spelled(names, first), spelled(names, second)};
           !pair.name.empty() && !pair.second.empty())
         all.push_back(pair);
   const std::vector<Candidate> pairs = all;
-  for (Candidate& one : single_candidates(file, Part::text, names))
+  for (Candidate& one : single_candidates(file, "text", names))
     if (std::none_of(pairs.begin(), pairs.end(),
                      [&](const Candidate& pair) { return pair.name == one.name || pair.second == one.name; }))
       all.push_back(std::move(one));
@@ -141,32 +105,35 @@ void ask_for_languages(const SampleFile& file, std::uint64_t line, const std::ve
                               fmt::join(languages, ", "), languages[0], languages[1]));
 }
 
-[[noreturn]] void ask(const SampleFile& file, std::uint64_t line, Part part, const std::vector<Candidate>& fits) {
+[[noreturn]] void ask(const SampleFile& file, std::uint64_t line, std::string_view part,
+                      const std::vector<Candidate>& fits) {
   const std::string second = fits[0].second.empty() ? "" : fmt::format(", second:{}", fits[0].second);
   file.fail(line, fmt::format("{} fit '{}'; say which one it is: add for example 'columns = {}:{}{}' to the task's "
                               "section",
-                              in_words(fits), name_of(part), name_of(part), fits[0].name, second));
+                              in_words(fits), part, part, fits[0].name, second));
 }
 
 // missing: the parts that no name of the file fits.
-[[noreturn]] void fail_missing(const SampleFile& file, std::uint64_t line, const std::vector<Part>& missing,
+[[noreturn]] void fail_missing(const SampleFile& file, std::uint64_t line, const std::vector<std::string_view>& missing,
                                const std::vector<std::string>& names, std::string_view what) {
   std::vector<std::string> quoted, pairs;
-  for (const Part part : missing) {
-    quoted.push_back(fmt::format("'{}'", name_of(part)));
-    pairs.push_back(fmt::format("{}:{}", name_of(part), what == "key" ? "KEY" : "NAME"));
+  for (const std::string_view part : missing) {
+    quoted.push_back(fmt::format("'{}'", part));
+    pairs.push_back(fmt::format("{}:{}", part, what == "key" ? "KEY" : "NAME"));
   }
   const std::string columns = fmt::format("'columns = {}'", fmt::join(pairs, ", "));
-  const std::string kind(polyhead::name_of(file.kind));
+  const std::string kind(name_of(file.kind));
   if (what == "key")
     file.fail(line,
               fmt::format("lacks the key {}, which a {} task needs; the keys are {}. Add it to the line, or if the "
                           "file uses other names, add {} to the task's section",
                           fmt::join(quoted, " and the key "), kind, fmt::join(names, ", "), columns));
   std::vector<std::string_view> ours;
-  for (const Part one : needed_parts(file.kind)) ours.push_back(name_of(one));
-  if (file.kind != Kind::tagging && file.kind != Kind::translation && names.size() == ours.size() + 1)
-    ours.insert(ours.begin() + 1, name_of(Part::second));
+  const Target& target = target_of(file.kind);
+  for (const PartNames& one : target.parts())
+    if (one.role != PartNames::Role::optional) ours.push_back(one.name);
+  if (target.second_text() == SecondText::usual && names.size() == ours.size() + 1)
+    ours.insert(ours.begin() + 1, "second");
   file.fail(
       line,
       fmt::format("there is no column {}, which a {} task needs; the columns are {}. If the file uses other "
@@ -177,13 +144,14 @@ void ask_for_languages(const SampleFile& file, std::uint64_t line, const std::ve
 
 }  // namespace
 
-std::vector<NameCandidate> usual_candidates(const SampleFile& file, Part part, const std::vector<std::string>& names) {
-  return part == Part::text ? text_candidates(file, names) : single_candidates(file, part, names);
+std::vector<NameCandidate> usual_candidates(const SampleFile& file, std::string_view part,
+                                            const std::vector<std::string>& names) {
+  return part == "text" ? text_candidates(file, names) : single_candidates(file, part, names);
 }
 
-std::string usual_names_of(Part part, Kind kind) {
-  const std::string all = fmt::format("{}", fmt::join(usual_names(part, kind), ", "));
-  const bool pairs = part == Part::text && kind != Kind::translation && kind != Kind::tagging;
+std::string usual_names_of(std::string_view part, Kind kind) {
+  const std::string all = fmt::format("{}", fmt::join(usual_names(kind, part), ", "));
+  const bool pairs = part == "text" && target_of(kind).second_text() == SecondText::usual;
   return all + (pairs ? ", or a pair such as premise with hypothesis" : "");
 }
 
@@ -195,63 +163,60 @@ std::string in_words(const std::vector<NameCandidate>& candidates) {
   return fmt::format("{}", fmt::join(names, " and "));
 }
 
-std::vector<Part> needed_parts(Kind kind) {
-  switch (kind) {
-    case Kind::classification:
-      return {Part::text, Part::label};
-    case Kind::multilabel:
-      return {Part::text, Part::labels};
-    case Kind::regression:
-      return {Part::text, Part::value};
-    case Kind::tagging:
-      return {Part::words, Part::tags};
-    case Kind::translation:
-      return {Part::text, Part::target};
-    case Kind::masked_lm:
-      break;
-  }
-  return {Part::text};
+const std::string& FieldNames::of(std::string_view part) const {
+  static const std::string none;
+  const auto found = theirs_.find(part);
+  return found == theirs_.end() ? none : found->second;
 }
 
 FieldNames::FieldNames(const SampleFile& file, std::uint64_t line, const std::vector<std::string>& names,
                        std::string_view what) {
-  for (std::size_t p = 0; p < kPartNames.size(); ++p) {
-    const auto given = file.fields.find(std::string(kPartNames[p]));
+  const Target& target = target_of(file.kind);
+  for (const std::string_view part : part_names()) {
+    const auto given = file.fields.find(std::string(part));
     if (given == file.fields.end()) continue;
     if (!has(names, given->second))
       file.fail(line, fmt::format("there is no {} '{}', which 'columns = {}:{}' names; the {}s are {}", what,
                                   given->second, given->first, given->second, what, fmt::join(names, ", ")));
-    theirs_[p] = given->second;
+    theirs_[part] = given->second;
   }
-  const bool vectors = !of(Part::features).empty() || has(names, "features");
-  if (vectors && of(Part::features).empty()) at(Part::features) = "features";
-  const auto own = [&](Part part) {
-    if (of(part).empty() && has(names, name_of(part))) at(part) = name_of(part);
+  const auto own = [&](std::string_view part) {
+    if (of(part).empty() && has(names, part)) theirs_[part] = part;
   };
-  for (const Part part : needed_parts(file.kind)) own(part);
+  own("features");
+  for (const PartNames& part : target.parts()) {
+    own(part.name);
+    if (part.role == PartNames::Role::optional) optional_.insert(part.name);
+  }
   // The name 'second' is only ours if 'text' is, too.
-  if (file.kind != Kind::tagging && (of(Part::text) == "text" || !file.fields.contains("text"))) own(Part::second);
+  if (target.second_text() != SecondText::none && (of("text") == "text" || !file.fields.contains("text")))
+    own("second");
+  optional_.insert("second");
   find_usual(file, line, names, what);
 }
 
 void FieldNames::find_usual(const SampleFile& file, std::uint64_t line, const std::vector<std::string>& names,
                             std::string_view what) {
-  const bool vectors = !of(Part::features).empty();
-  std::vector<Part> missing;
-  for (const Part part : needed_parts(file.kind)) {
-    if (!of(part).empty() || (vectors && (part == Part::text || part == Part::words))) continue;
+  const Target& target = target_of(file.kind);
+  const bool vectors = !of("features").empty();
+  std::vector<std::string_view> missing;
+  for (const PartNames& one : target.parts()) {
+    const std::string_view part = one.name;
+    if (!of(part).empty() || (vectors && one.role == PartNames::Role::input)) continue;
     std::vector<Candidate> fits = usual_candidates(file, part, names);
-    std::erase_if(fits, [&](const Candidate& one) {
-      return std::any_of(theirs_.begin(), theirs_.end(), [&](const std::string& taken) { return taken == one.name; });
+    std::erase_if(fits, [&](const Candidate& candidate) {
+      return std::any_of(theirs_.begin(), theirs_.end(),
+                         [&](const auto& taken) { return taken.second == candidate.name; });
     });
-    if (fits.empty() && file.kind == Kind::translation) ask_for_languages(file, line, names);
+    if (fits.empty() && is_optional(part)) continue;
+    if (fits.empty() && target.language(file, part)) ask_for_languages(file, line, names);
     if (fits.empty()) {
       missing.push_back(part);
       continue;
     }
     if (fits.size() > 1) ask(file, line, part, fits);
-    at(part) = fits[0].name;
-    if (part == Part::text && of(Part::second).empty()) at(Part::second) = fits[0].second;
+    theirs_[part] = fits[0].name;
+    if (part == "text" && of("second").empty() && !fits[0].second.empty()) theirs_["second"] = fits[0].second;
     usual_ = true;
   }
   if (!missing.empty()) fail_missing(file, line, missing, names, what);
@@ -260,30 +225,32 @@ void FieldNames::find_usual(const SampleFile& file, std::uint64_t line, const st
 void FieldNames::say(const SampleFile& file) const {
   if (!usual_ || !file.inputs) return;
   std::vector<std::string> taken;
-  for (std::size_t p = 0; p < theirs_.size(); ++p)
-    if (!theirs_[p].empty()) taken.push_back(fmt::format("{}:{}", kPartNames[p], theirs_[p]));
+  for (const std::string_view part : part_names())
+    if (!of(part).empty()) taken.push_back(fmt::format("{}:{}", part, of(part)));
   file.inputs->say(fmt::format("task '{}': took columns = {}; write it into the task's section to choose others",
                                file.task, fmt::join(taken, ", ")));
 }
 
 bool FieldNames::marks_no_label(const SampleFile& file, std::string_view label) const {
-  if (file.kind != Kind::classification) return false;
-  if (file.no_label.empty()) return label == "-" && lowered(of(Part::label)) == "gold_label";
+  const LabelRules* rules = target_of(file.kind).labels();
+  if (rules == nullptr || !rules->optional) return false;
+  if (file.no_label.empty()) return label == "-" && lowered(of(rules->part)) == "gold_label";
   return std::find(file.no_label.begin(), file.no_label.end(), label) != file.no_label.end();
 }
 
 bool looks_like_names(const SampleFile& file, const std::vector<std::string>& fields) {
-  const auto is_name = [&](Part part, const std::string& field) {
+  const auto is_name = [&](std::string_view part, const std::string& field) {
     const std::string name = lowered(field);
-    if (name == name_of(part)) return true;
-    const Names& usual = usual_names(part, file.kind);
+    if (name == part) return true;
+    const Names& usual = usual_names(file.kind, part);
     return std::find(usual.begin(), usual.end(), name) != usual.end() ||
-           (part == Part::text &&
+           (part == "text" &&
             std::any_of(kPairs.begin(), kPairs.end(), [&](const auto& p) { return p.first == name; }));
   };
-  for (const Part part : needed_parts(file.kind)) {
-    const auto column = std::find(file.columns.begin(), file.columns.end(), name_of(part)) - file.columns.begin();
-    if (column >= std::ssize(fields) || !is_name(part, fields[static_cast<std::size_t>(column)])) return false;
+  for (const PartNames& part : target_of(file.kind).parts()) {
+    if (part.role == PartNames::Role::optional) continue;
+    const auto column = std::find(file.columns.begin(), file.columns.end(), part.name) - file.columns.begin();
+    if (column >= std::ssize(fields) || !is_name(part.name, fields[static_cast<std::size_t>(column)])) return false;
   }
   return true;
 }

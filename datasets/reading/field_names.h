@@ -1,34 +1,26 @@
-// The parts of a sample, and the names that a file uses for them: keys of JSON, columns of a table.
+// The names that a file uses for the parts of a sample: keys of JSON, columns of a table.
 #pragma once
 
-#include <array>
-#include <cstddef>
 #include <cstdint>
+#include <map>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "core/base/kind.h"
-#include "datasets/reading/samples.h"
+#include "datasets/reading/sample_source.h"
 
 namespace polyhead {
 
-enum class Part { text, second, label, labels, value, target, words, tags, features };
-
-inline constexpr std::array<std::string_view, 9> kPartNames = {"text",   "second", "label", "labels",  "value",
-                                                               "target", "words",  "tags",  "features"};
-
-// Returns the parts that a kind of task requires if its inputs are text.
-std::vector<Part> needed_parts(Kind kind);
-
-// A name of the file that fits a part. For Part::text, `second` may name the second text of a pair.
+// A name of the file that fits a part. For the text, `second` may name the second text of a pair.
 struct NameCandidate {
   std::string name, second;
 };
 // Returns the names of a file that are common for a part of the kind and languages of `file`.
-std::vector<NameCandidate> usual_candidates(const SampleFile& file, Part part, const std::vector<std::string>& names);
+std::vector<NameCandidate> usual_candidates(const SampleFile& file, std::string_view part,
+                                            const std::vector<std::string>& names);
 // Returns the common names that usual_candidates() looks for, such as "sentence, review, …", for messages.
-std::string usual_names_of(Part part, Kind kind);
+std::string usual_names_of(std::string_view part, Kind kind);
 // Returns "'premise' with 'hypothesis' and 'review'", for messages.
 std::string in_words(const std::vector<NameCandidate>& candidates);
 
@@ -42,8 +34,10 @@ class FieldNames {
   FieldNames(const SampleFile& file, std::uint64_t line, const std::vector<std::string>& names, std::string_view what);
   FieldNames() = default;
 
-  // Returns the file's name for a part; "" if it has none.
-  const std::string& of(Part part) const { return theirs_[static_cast<std::size_t>(part)]; }
+  // Returns the file's name for a part (see part_names()); "" if it has none.
+  const std::string& of(std::string_view part) const;
+  // Whether a sample may lack the part.
+  bool is_optional(std::string_view part) const { return optional_.contains(part); }
   // Reports the names that were found without the description, once per task.
   void say(const SampleFile& file) const;
   // Whether a sample with this label counts as a sample without a label: the label is one of 'no_label = …', or by
@@ -51,11 +45,11 @@ class FieldNames {
   bool marks_no_label(const SampleFile& file, std::string_view label) const;
 
  private:
-  std::string& at(Part part) { return theirs_[static_cast<std::size_t>(part)]; }
   void find_usual(const SampleFile& file, std::uint64_t line, const std::vector<std::string>& names,
                   std::string_view what);
 
-  std::array<std::string, kPartNames.size()> theirs_;
+  std::map<std::string_view, std::string> theirs_;  // part -> its name in the file
+  std::set<std::string_view> optional_;
   bool usual_ = false;
 };
 

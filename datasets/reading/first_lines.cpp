@@ -8,10 +8,10 @@
 
 namespace polyhead {
 
-void FirstLines::add(const Place& place, const std::vector<std::string>& labels) {
+void FirstLines::add(const Place& place, std::span<const std::string> labels) {
   ++samples_;
   if (first_.empty() || first_.back().place.file != place.file)
-    first_.push_back({place, labels});
+    first_.push_back({place, {labels.begin(), labels.end()}});
   else
     others_.insert(labels.begin(), labels.end());
 }

@@ -3,17 +3,18 @@
 
 #include <cstdint>
 #include <set>
+#include <span>
 #include <string>
 #include <vector>
 
-#include "datasets/reading/samples.h"
+#include "datasets/reading/sample_source.h"
 
 namespace polyhead {
 
 class FirstLines {
  public:
   // Adds the labels of a sample; samples must come in the order of their files.
-  void add(const Place& place, const std::vector<std::string>& labels);
+  void add(const Place& place, std::span<const std::string> labels);
   // Throws Error(data) if the first line of a file has labels that occur nowhere else, while other labels occur many
   // times. Small files are not checked.
   void check() const;

@@ -5,6 +5,8 @@
 
 #include <fmt/format.h>
 
+#include "datasets/kinds/target.h"
+
 namespace polyhead {
 namespace {
 
@@ -45,13 +47,12 @@ JsonFields::JsonFields(const SampleFile& file, const Record& first) {
 void JsonFields::rename(const SampleFile& file, std::uint64_t line, json& object) const {
   if (!object.is_object()) return;
   std::vector<std::pair<std::string, json>> moved;
-  for (std::size_t p = 0; p < kPartNames.size(); ++p) {
-    const auto part = static_cast<Part>(p);
-    const std::string ours(kPartNames[p]);
+  for (const std::string_view part : part_names()) {
+    const std::string ours(part);
     const std::string& theirs = names_.of(part);
     if (theirs.empty() || theirs == ours) continue;
     json* value = find(object, theirs);
-    if ((value == nullptr || value->is_null()) && part != Part::second)
+    if ((value == nullptr || value->is_null()) && !names_.is_optional(part))
       file.fail(line,
                 fmt::format("lacks the key '{}', which stands for '{}'; add it or take the line out", theirs, ours));
     moved.emplace_back(ours, value == nullptr ? json() : *value);
@@ -68,8 +69,9 @@ std::string JsonFields::group(const SampleFile& file, std::uint64_t line, const 
 }
 
 bool JsonFields::marks_no_label(const SampleFile& file, const json& object) const {
-  if (file.kind != Kind::classification || !object.is_object() || !object.contains("label")) return false;
-  const json& label = object["label"];
+  const LabelRules* rules = target_of(file.kind).labels();
+  if (rules == nullptr || !rules->optional || !object.is_object() || !object.contains(rules->part)) return false;
+  const json& label = object[rules->part];
   return names_.marks_no_label(file, label.is_string() ? label.get<std::string>() : label.dump());
 }
 

@@ -6,7 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "datasets/reading/field_names.h"
-#include "datasets/reading/samples.h"
+#include "datasets/reading/sample_source.h"
 
 namespace polyhead {
 

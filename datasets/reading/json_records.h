@@ -6,7 +6,7 @@
 #include <string_view>
 
 #include "datasets/reading/line_reader.h"
-#include "datasets/reading/samples.h"
+#include "datasets/reading/sample_source.h"
 
 namespace polyhead {
 

@@ -1,5 +1,5 @@
-// Reads JSON Lines: one object per line, or the elements of a single JSON array. The required keys depend on the task's
-// kind.
+// Reads JSON Lines: one object per line, or the elements of a single JSON array. The task's kind says which keys a
+// sample has.
 #include <algorithm>
 #include <cmath>
 
@@ -7,53 +7,51 @@
 #include <nlohmann/json.hpp>
 
 #include "core/base/json_text.h"
+#include "datasets/kinds/target.h"
 #include "datasets/reading/json_fields.h"
 #include "datasets/reading/json_records.h"
-#include "datasets/reading/samples.h"
+#include "datasets/reading/sample_source.h"
 
 namespace polyhead {
 namespace {
 
 using nlohmann::json;
 
-// The object of a line, with its place for messages.
-class Object {
+// The object of a line.
+class Object : public SampleParts {
  public:
-  Object(const SampleFile& file, std::uint64_t line, const json& value) : file_(file), line_(line), value_(value) {
+  Object(const SampleFile& file, std::uint64_t line, const json& value) : SampleParts(file, line), value_(value) {
     if (!value.is_object()) fail("is not a JSON object; write one object a line, for example {\"text\": \"…\"}");
   }
-  [[noreturn]] void fail(const std::string& what) const { file_.fail(line_, what); }
-  // "" and white space are not a second text, like an empty field in a table.
-  bool blank_text(const char* key) const { return value_[key].is_string() && blank(value_[key].get<std::string>()); }
-  bool has(const char* key) const { return value_.contains(key) && !value_[key].is_null(); }
-  const json& at(const char* key) const {
-    if (!has(key))
-      fail(fmt::format("lacks the key '{}', which a {} task needs; add it or take the line out", key,
-                       name_of(file_.kind)));
-    return value_[key];
+  bool has(std::string_view part) const override { return value_.contains(part) && !value_[part].is_null(); }
+  bool has_vectors() const override { return has("features"); }
+  void input(Sample& sample) const override {
+    if (has_vectors()) return read_vectors(sample);
+    sample.text = text("text");
+    // "" and white space are not a second text, like an empty field in a table.
+    if (has("second") && !is_blank("second")) sample.second = text("second");
   }
-  std::string text(const char* key) const {
-    const json& value = at(key);
-    if (!value.is_string()) fail(fmt::format("has a '{}' of type {}, expected a string", key, value.type_name()));
-    std::string text = value.get<std::string>();
-    check_text(file_, line_, key, text);
-    return text;
+  std::string text(std::string_view part) const override { return text_of(part, at(part)); }
+  std::vector<std::string> texts(std::string_view part) const override {
+    const json& value = at(part);
+    if (!value.is_array()) return {text(part)};
+    std::vector<std::string> all;
+    for (const json& one : value) all.push_back(text_of(part, one));
+    return all;
   }
-  std::vector<std::string> texts(const char* key) const {
-    const json& value = at(key);
+  std::vector<std::string> words(std::string_view part) const override {
+    const json& value = at(part);
     if (!value.is_array() || !std::all_of(value.begin(), value.end(), [](const json& one) { return one.is_string(); }))
-      fail(fmt::format("has a '{}' that is not a list of strings", key));
+      fail(fmt::format("has a '{}' that is not a list of strings", part));
     return value.get<std::vector<std::string>>();
   }
-  // Labels are names. Whole numbers, true and false are converted to names. Sets the sample's label_form.
-  std::string name(const char* key, Sample& sample) const {
-    const json& value = at(key);
-    if (const auto known = named(value, sample)) return *known;
-    return text(key);
+  std::string label(std::string_view part, Sample& sample) const override {
+    if (const auto known = named(at(part), sample)) return *known;
+    return text(part);
   }
-  std::vector<std::string> names(const char* key, Sample& sample) const {
-    const json& value = at(key);
-    if (!value.is_array()) fail(fmt::format("has a '{}' that is not a list of strings", key));
+  std::vector<std::string> word_labels(std::string_view part, Sample& sample) const override {
+    const json& value = at(part);
+    if (!value.is_array()) fail(fmt::format("has a '{}' that is not a list of strings", part));
     std::vector<std::string> out;
     for (const json& one : value) {
       const LabelForm before = sample.label_form;
@@ -62,35 +60,58 @@ class Object {
       else if (one.is_string())
         out.push_back(one.get<std::string>());
       else
-        fail(fmt::format("has a '{}' that is not a list of strings", key));
+        fail(fmt::format("has a '{}' that is not a list of strings", part));
       if (one.is_string()) sample.label_form = LabelForm::text;
       if (out.size() > 1 && before != sample.label_form)
-        fail(fmt::format("has '{}' of several types in one list; write them alike", key));
+        fail(fmt::format("has '{}' of several types in one list; write them alike", part));
     }
     return out;
   }
-  void numbers(const char* key, Sample& sample) const {
-    const json& value = at(key);
-    const json list = value.is_array() ? value : json::array({value});
-    append(key, list, sample.value);
-    for (const json& one : list) sample.exact.push_back(number_of(one).value_or(0));
-    if (list.empty()) fail(fmt::format("has an empty '{}'", key));
+  std::vector<std::string> label_set(std::string_view part, Sample& sample) const override {
+    return word_labels(part, sample);
   }
-  void vectors(const char* key, Sample& sample) const {
-    const json& value = at(key);
-    if (!value.is_array() || value.empty() ||
-        !std::all_of(value.begin(), value.end(), [](const json& one) { return one.is_array() && !one.empty(); }))
-      fail(fmt::format("has a '{}' that is not a list of lists of numbers, for example [[0.5, 1], [0, 2]]", key));
-    sample.width = value.front().size();
-    for (std::size_t i = 0; i < value.size(); ++i) {
-      if (value[i].size() != sample.width)
-        fail(fmt::format("has {} numbers in vector {} of '{}', {} in the first; all vectors need the same number",
-                         value[i].size(), i, key, sample.width));
-      append(key, value[i], sample.features);
-    }
+  void numbers(std::string_view part, Sample& sample) const override {
+    const json& value = at(part);
+    const json list = value.is_array() ? value : json::array({value});
+    append(part, list, sample.value);
+    for (const json& one : list) sample.exact.push_back(number_of(one).value_or(0));
+    if (list.empty()) fail(fmt::format("has an empty '{}'", part));
   }
 
  private:
+  const json& at(std::string_view part) const {
+    if (!has(part))
+      fail(fmt::format("lacks the key '{}', which a {} task needs; add it or take the line out", part,
+                       name_of(file().kind)));
+    return value_[part];
+  }
+  bool is_blank(std::string_view part) const {
+    return value_[part].is_string() && blank(value_[part].get<std::string>());
+  }
+  std::string text_of(std::string_view part, const json& value) const {
+    if (!value.is_string()) fail(fmt::format("has a '{}' of type {}, expected a string", part, value.type_name()));
+    std::string text = value.get<std::string>();
+    check_text(file(), line(), part, text);
+    return text;
+  }
+  void read_vectors(Sample& sample) const {
+    for (const std::string_view part : {"text", "second", "words"})
+      if (has(part)) fail(fmt::format("has both 'features' and '{}'; an input is one of them", part));
+    if (!target_of(file().kind).takes_vectors())
+      fail(fmt::format("has 'features', but {} needs text; choose another kind of task", name_of(file().kind)));
+    const json& value = at("features");
+    if (!value.is_array() || value.empty() ||
+        !std::all_of(value.begin(), value.end(), [](const json& one) { return one.is_array() && !one.empty(); }))
+      fail("has a 'features' that is not a list of lists of numbers, for example [[0.5, 1], [0, 2]]");
+    sample.width = value.front().size();
+    for (std::size_t i = 0; i < value.size(); ++i) {
+      if (value[i].size() != sample.width)
+        fail(fmt::format("has {} numbers in vector {} of 'features', {} in the first; all vectors need the same number",
+                         value[i].size(), i, sample.width));
+      append("features", value[i], sample.features);
+    }
+  }
+  // Labels are names. Whole numbers, true and false are converted to names. Sets the sample's label_form.
   static std::optional<std::string> named(const json& value, Sample& sample) {
     sample.label_form = value.is_boolean() ? LabelForm::boolean : LabelForm::integer;
     if (value.is_boolean() || value.is_number_integer()) return value.dump();
@@ -99,7 +120,7 @@ class Object {
     return std::nullopt;
   }
 
-  void append(const char* key, const json& list, std::vector<float>& out) const {
+  void append(std::string_view key, const json& list, std::vector<float>& out) const {
     for (const json& one : list) {
       const auto number = number_of(one);
       if (!number) fail(fmt::format("has a '{}' that is not a number or a list of numbers", key));
@@ -108,25 +129,8 @@ class Object {
     }
   }
 
-  const SampleFile& file_;
-  std::uint64_t line_;
   const json& value_;
 };
-
-void read_features(const Object& in, Kind kind, Sample& sample) {
-  for (const char* key : {"text", "second", "words"})
-    if (in.has(key)) in.fail(fmt::format("has both 'features' and '{}'; an input is one of them", key));
-  if (kind == Kind::masked_lm) in.fail("has 'features', but masked_lm needs text; choose another kind of task");
-  in.vectors("features", sample);
-  if (kind != Kind::tagging) return;
-  sample.tags = in.names("tags", sample);
-  const std::size_t rows = sample.features.size() / sample.width;
-  if (rows != sample.tags.size())
-    in.fail(fmt::format("has {} vectors and {} tags; every vector needs one tag", rows, sample.tags.size()));
-  for (const std::string& tag : sample.tags)
-    if (tag.empty() || tag.find_first_of(kBlanks) != std::string::npos)
-      in.fail(fmt::format("has '{}' in 'tags', which is empty or holds white space", tag));
-}
 
 class JsonLines : public SampleSource {
  public:
@@ -152,33 +156,7 @@ class JsonLines : public SampleSource {
     sample.group = JsonFields::group(file_, record.line, value);
     sample.left_out = fields_.marks_no_label(file_, value);
     if (sample.left_out) return sample;
-    if (in.has("features")) {
-      read_features(in, file_.kind, sample);
-    } else if (file_.kind == Kind::tagging) {
-      sample.words = in.texts("words");
-      sample.tags = in.names("tags", sample);
-      check_words(file_, record.line, sample);
-    } else {
-      sample.text = in.text("text");
-      if (in.has("second") && !in.blank_text("second")) sample.second = in.text("second");
-    }
-    switch (file_.kind) {
-      case Kind::classification:
-        sample.label = in.name("label", sample);
-        break;
-      case Kind::multilabel:
-        sample.labels = in.names("labels", sample);
-        break;
-      case Kind::regression:
-        in.numbers("value", sample);
-        break;
-      case Kind::translation:
-        sample.target = in.text("target");
-        break;
-      case Kind::tagging:
-      case Kind::masked_lm:
-        break;
-    }
+    target_of(file_.kind).read(in, sample);
     return sample;
   }
 

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "core/base/error.h"
+#include "datasets/kinds/target.h"
 #include "datasets/reading/input_files.h"
 
 namespace polyhead {
@@ -23,7 +24,7 @@ LineReader::LineReader(const SampleFile& owner, const std::filesystem::path& fil
   };
   try {
     in_ = std::make_unique<ByteStream>(owner.inputs ? owner.inputs->content(owner, file) : file, file,
-                                       owner.label_names.empty() && owner.kind != Kind::regression);
+                                       owner.label_names.empty() && target_of(owner.kind).takes_class_names());
   } catch (const std::system_error& error) {
     cannot_open(error.code().message());
   } catch (const BadStream& error) {

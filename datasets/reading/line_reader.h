@@ -8,7 +8,7 @@
 #include <string_view>
 
 #include "datasets/reading/byte_stream.h"
-#include "datasets/reading/samples.h"
+#include "datasets/reading/sample_source.h"
 
 namespace polyhead {
 

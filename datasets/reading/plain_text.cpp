@@ -3,7 +3,7 @@
 
 #include "core/base/error.h"
 #include "datasets/reading/line_reader.h"
-#include "datasets/reading/samples.h"
+#include "datasets/reading/sample_source.h"
 
 namespace polyhead {
 namespace {
@@ -11,7 +11,7 @@ namespace {
 class PlainText : public SampleSource {
  public:
   explicit PlainText(const SampleFile& file) : file_(file), in_(file) {
-    if (file.kind == Kind::translation) target_ = std::make_unique<LineReader>(file, file.target);
+    if (!file.target.empty()) target_ = std::make_unique<LineReader>(file, file.target);
   }
 
   bool next(Record& record) override {

@@ -10,8 +10,8 @@
 #include <thread>
 #include <vector>
 
-#include "datasets/import/shares.h"
-#include "datasets/reading/samples.h"
+#include "datasets/reading/sample_source.h"
+#include "datasets/reading/shares.h"
 
 namespace polyhead {
 

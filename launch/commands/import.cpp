@@ -10,7 +10,7 @@
 #include "core/base/error.h"
 #include "core/base/numbers.h"
 #include "datasets/import/staging.h"
-#include "datasets/reading/field_names.h"
+#include "datasets/kinds/target.h"
 #include "datasets/reading/input_files.h"
 #include "launch/columns.h"
 #include "launch/commands/commands.h"
@@ -31,9 +31,10 @@ void read_columns(const Config& config, const std::string& key, ImportTask& task
     task.columns = given;
     return;
   }
-  std::vector<Part> useful = needed_parts(task.kind);
-  useful.push_back(Part::features);
-  if (task.kind != Kind::tagging) useful.push_back(Part::second);
+  const Target& target = target_of(task.kind);
+  std::vector<std::string_view> useful = {"features"};
+  for (const PartNames& part : target.parts()) useful.push_back(part.name);
+  if (target.second_text() != SecondText::none) useful.emplace_back("second");
   task.fields = names_of_parts(config, key, useful, fmt::format("{} does not read it", name_of(task.kind)));
 }
 
@@ -62,8 +63,7 @@ void read_reading(const Config& config, const std::string& name, ImportTask& tas
                                             config.origin(key("labels")), key("labels"), text("labels"), how));
     (how == "strip" ? task.strip_labels : task.compose_labels) = true;
   }
-  const bool labelled =
-      task.kind == Kind::classification || task.kind == Kind::multilabel || task.kind == Kind::tagging;
+  const bool labelled = target_of(task.kind).labels() != nullptr;
   for (const char* option : {"label_names", "labels"})
     if (!labelled && config.has(key(option)))
       throw Error(Exit::config, fmt::format("{}: {} has no effect: a {} task has no labels; take it out",

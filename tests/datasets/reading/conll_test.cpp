@@ -1,7 +1,7 @@
 // Files with one word per line: columns, comments, tag schemes, and tables that are such files.
 #include <fmt/format.h>
 
-#include "datasets/import/tag_schemes.h"
+#include "datasets/kinds/tag_schemes.h"
 #include "tests/datasets/import/import_folder.h"
 
 namespace polyhead {

@@ -3,10 +3,11 @@
 
 #include <cstdint>
 #include <map>
+#include <span>
 #include <string>
 #include <vector>
 
-#include "datasets/reading/samples.h"
+#include "datasets/samples.h"
 
 namespace polyhead {
 
@@ -28,7 +29,7 @@ class LabelCensus {
   };
 
   // Throws Error(data) if some labels are true or false and others are not.
-  void add(const Place& place, LabelForm form, const std::vector<std::string>& labels);
+  void add(const Place& place, LabelForm form, std::span<const std::string> labels);
 
   const std::map<std::string, Entry, std::less<>>& entries() const { return entries_; }
   // Returns "integer" or "boolean" if all labels were such JSON values, otherwise "".

@@ -7,7 +7,7 @@
 
 #include "datasets/import/import.h"
 #include "datasets/manifest.h"
-#include "datasets/reading/samples.h"
+#include "datasets/reading/sample_source.h"
 
 namespace polyhead {
 

@@ -3,7 +3,7 @@
 
 #include <string_view>
 
-#include "datasets/reading/samples.h"
+#include "datasets/reading/sample_source.h"
 
 namespace polyhead {
 

@@ -1,5 +1,5 @@
 // Converts a hash to a number between 0 and 1.
-#include "datasets/import/shares.h"
+#include "datasets/reading/shares.h"
 
 #include <cmath>
 

@@ -1,5 +1,5 @@
 // Checks a task's description as far as possible without reading, and chooses formats.
-#include "datasets/reading/sample_files.h"
+#include "datasets/import/sample_files.h"
 
 #include <algorithm>
 #include <array>
@@ -12,6 +12,7 @@
 #include <fmt/ranges.h>
 
 #include "core/base/error.h"
+#include "datasets/kinds/target.h"
 #include "datasets/reading/byte_stream.h"
 #include "datasets/reading/conll.h"
 #include "datasets/reading/input_files.h"
@@ -54,12 +55,13 @@ void check_format(const ImportTask& task, const SampleFile& file) {
     fail(task, fmt::format("has '{}', but {} is {}; it belongs to {}", key, file.file.string(), format, where));
   };
   const bool keys = is_table(file.format) || file.format == Format::jsonl;
-  if (file.format == Format::conllu && task.kind != Kind::tagging)
+  const bool fits = target_of(task.kind).fits(file.format);
+  if (file.format == Format::conllu && !fits)
     fail(task, fmt::format("is {}, but CoNLL-U holds words and tags; write 'kind = tagging'", name_of(task.kind)));
-  if (file.format == Format::conll && task.kind != Kind::tagging)
+  if (file.format == Format::conll && !fits)
     fail(task, fmt::format("is {}, but {} holds words and tags; write 'kind = tagging'", name_of(task.kind),
                            file.file.string()));
-  if (file.format == Format::text && task.kind != Kind::masked_lm && task.kind != Kind::translation)
+  if (file.format == Format::text && !fits)
     fail(task,
          fmt::format("is {}, but {} is plain text without targets; use JSONL, TSV or CSV, or give the format that it "
                      "has ('format = conll' for a word and its tags on each line)",
@@ -82,7 +84,7 @@ void check_format(const ImportTask& task, const SampleFile& file) {
 
 // A table for tagging may have one word per line, as in CoNLL-2003.
 void recognise_conll(SampleFile& file) {
-  if (file.format != Format::tsv || file.kind != Kind::tagging || !has_a_word_a_line(file)) return;
+  if (file.format != Format::tsv || !target_of(file.kind).fits(Format::conll) || !has_a_word_a_line(file)) return;
   std::vector<std::string> names = file.columns;
   if (!file.fields.empty()) {
     std::string line;
@@ -131,7 +133,7 @@ SampleFile files_of(const ImportTask& task, const std::string& split, const std:
     one.format = format_of(task, one);
     check_format(task, one);
     recognise_conll(one);
-    const bool parallel = one.format == Format::text && task.kind == Kind::translation;
+    const bool parallel = one.format == Format::text && target_of(task.kind).has_target_files();
     if (!targets.empty() && !parallel)
       fail(task, fmt::format("has '{}_target', which belongs to a translation of plain text files", split));
     if (targets.empty() && parallel)
@@ -176,9 +178,10 @@ void check_description(const ImportTask& task, const TaskInfo* before) {
     fail(task, "has shares of train files, but no train files; add 'train = FILE'");
   if (!task.group.empty() && !shares)
     fail(task, "has 'group', which has no effect without valid_share or test_share; add one of them, or take it out");
-  if (!task.no_label.empty() && task.kind != Kind::classification)
+  const LabelRules* rules = target_of(task.kind).labels();
+  if (!task.no_label.empty() && (rules == nullptr || !rules->optional))
     fail(task, fmt::format("is {}, but 'no_label' belongs to classification; take it out", name_of(task.kind)));
-  if (task.bio && task.kind != Kind::tagging)
+  if (task.bio && (rules == nullptr || !rules->per_word))
     fail(task, fmt::format("is {}, but 'tag_scheme' belongs to tagging; take it out", name_of(task.kind)));
   if (before != nullptr)
     for (const auto& [key, there, here] :

@@ -1,5 +1,5 @@
 // Converts the tags in one pass over a sentence.
-#include "datasets/import/tag_schemes.h"
+#include "datasets/kinds/tag_schemes.h"
 
 #include <algorithm>
 #include <string_view>

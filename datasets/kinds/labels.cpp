@@ -1,5 +1,5 @@
 // Normalises and counts labels, and warns about suspicious ones.
-#include "datasets/import/labels.h"
+#include "datasets/kinds/labels.h"
 
 #include <algorithm>
 #include <charconv>
@@ -7,16 +7,13 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "datasets/kinds/target.h"
 #include "datasets/tokenizer/unicode.h"
 
 namespace polyhead {
 namespace {
 
 constexpr std::size_t kNamed = 5;  // maximum number of list entries in a warning
-
-const char* key_of(Kind kind) {
-  return kind == Kind::tagging ? "tags" : kind == Kind::multilabel ? "labels" : "label";
-}
 
 // Returns the name of a number in label_names. A label that already is such a name is returned unchanged.
 std::string named(const SampleFile& file, std::uint64_t line, const std::string& label) {
@@ -46,21 +43,20 @@ std::string some_of(const std::vector<std::string>& all) {
 }  // namespace
 
 void tidy_labels(const SampleFile& file, std::uint64_t line, Sample& sample) {
+  const Target& kind = target_of(file.kind);
   const auto tidy = [&](std::string& label) {
     if (file.strip_labels) label = stripped(label);
     if (file.compose_labels) label = to_nfc(label);
     if (stripped(label).empty())
       file.fail(line, fmt::format("has an empty name in '{}'; give it a name, or take it or the line out",
-                                  key_of(file.kind)));
+                                  kind.labels()->part));
     if (!file.label_names.empty()) label = named(file, line, label);
   };
-  if (file.kind == Kind::classification) tidy(sample.label);
-  for (std::string& label : sample.labels) tidy(label);
-  for (std::string& tag : sample.tags) tidy(tag);
+  for (std::string& label : kind.labels_of(sample)) tidy(label);
   if (!file.label_names.empty()) sample.label_form = LabelForm::text;
 }
 
-void LabelCensus::add(const Place& place, LabelForm form, const std::vector<std::string>& labels) {
+void LabelCensus::add(const Place& place, LabelForm form, std::span<const std::string> labels) {
   if (labels.empty()) return;
   const bool boolean = form == LabelForm::boolean;
   if (boolean ? any_text_ || any_integer_ : any_boolean_)
@@ -95,16 +91,17 @@ std::vector<std::string> LabelCensus::warnings(const SampleFile& file) const {
   }
   for (const auto& [look, labels] : groups)
     if (labels.size() > 1) alike.push_back(fmt::format("{}", fmt::join(labels, " and ")));
-  const std::string what = file.kind == Kind::tagging ? "tags" : "labels";
+  const LabelRules* rules = target_of(file.kind).labels();
+  if (rules == nullptr) return out;
   const auto warn = [&](const std::string& text) { out.push_back(fmt::format("task '{}': {}", file.task, text)); };
   if (!alike.empty())
     warn(
         fmt::format("{} that look alike are different classes: {}; write them alike, or add 'labels = strip, nfc' to "
                     "the task's section, which takes off white space and composes accents",
-                    what, some_of(alike)));
-  if (!once.empty() && file.kind != Kind::tagging)
+                    rules->many, some_of(alike)));
+  if (!once.empty() && !rules->per_word)
     warn(fmt::format("{} of {} {} are in one sample each: {}; a model cannot learn a class from one sample",
-                     once.size(), entries_.size(), what, some_of(once)));
+                     once.size(), entries_.size(), rules->many, some_of(once)));
   std::vector<std::string> missing;
   for (const std::string& name : file.label_names)
     if (!entries_.contains(name)) missing.push_back(fmt::format("'{}'", name));

@@ -1,4 +1,4 @@
-// Samples for import, from files in several formats. A source splits a file into records; each record becomes a sample.
+// Samples of tasks, as import reads them from files.
 #pragma once
 
 #include <array>
@@ -91,41 +91,8 @@ struct Place {
   std::uint64_t line = 0;
 };
 
-// Maximum size of a record in bytes: a line, a quoted CSV record, or a sentence of CoNLL-U. It bounds the memory of an
-// import.
-inline constexpr std::size_t kMaxRecord = 16ULL << 20;
-
-struct Record {
-  std::uint64_t line = 0;  // its first line, from 1
-  std::string content;
-  std::string target;  // text, translation
-};
-
-class SampleSource {
- public:
-  virtual ~SampleSource() = default;
-  // Reads the next record that is not blank; false at the end. Throws Error(data), also for a record above kMaxRecord.
-  virtual bool next(Record& record) = 0;
-  // Returns the sample of a record, with every part checked. Throws Error(data). Any thread may call it.
-  virtual Sample parse(const Record& record) const = 0;
-};
-
-// Returns a source whose samples have normalised labels (datasets/import/labels.h). `file` must outlive it. Throws
-// Error(data) if the file cannot be opened or its header lacks a column.
-std::unique_ptr<SampleSource> open_samples(const SampleFile& file);
-
-// The sources of each format; open_samples() chooses one.
-std::unique_ptr<SampleSource> open_jsonl(const SampleFile& file);
-std::unique_ptr<SampleSource> open_delimited(const SampleFile& file);  // tsv, csv
-std::unique_ptr<SampleSource> open_text(const SampleFile& file);
-std::unique_ptr<SampleSource> open_conllu(const SampleFile& file);
-std::unique_ptr<SampleSource> open_conll(const SampleFile& file);
-
-// Helpers of all formats.
 bool blank(std::string_view text);
 // Throws Error(data) if the text is blank or not UTF-8. key: name of the text, for the message.
-void check_text(const SampleFile& file, std::uint64_t line, const char* key, std::string_view text);
-// Tagging: checks that there are as many words as tags, none of them empty or with white space, and fills `text`.
-void check_words(const SampleFile& file, std::uint64_t line, Sample& sample);
+void check_text(const SampleFile& file, std::uint64_t line, std::string_view key, std::string_view text);
 
 }  // namespace polyhead
