@@ -8,8 +8,10 @@
 #include <fmt/format.h>
 
 #include "core/base/batch.h"
+#include "core/base/character_range.h"
 #include "core/base/clones.h"
 #include "core/base/error.h"
+#include "core/metrics/utf8.h"
 #include "datasets/known_content.h"
 #include "datasets/shard.h"
 
@@ -85,7 +87,7 @@ void append_tokens(const Column& tokens, const Extent& where, std::vector<std::i
   append(tokens, where, tokens.element() == 2 ? widen_u16 : widen_u32, out);
 }
 
-std::optional<std::string> text_of(const Shard& shard, const Column& text, const Column& offsets, std::uint64_t i) {
+std::optional<std::string> read_text(const Shard& shard, const Column& text, const Column& offsets, std::uint64_t i) {
   if (!text.present()) return std::nullopt;
   const Extent where = shard.range(offsets, text.size(), i, t_buffer);
   if (where.size() == 0) return "";
@@ -164,6 +166,7 @@ void SplitReader::prefetch_place(std::uint64_t index) const {
   if (shard->target_offsets.present()) prefetch_elements(shard->target_offsets, row, 2);
   prefetch_elements(shard->label, row, 1);
   prefetch_elements(shard->labels, row * shard->labels.width(), shard->labels.width());
+  prefetch_elements(shard->span, row * 2, 2);
   prefetch_elements(shard->value, row * width_of(shard->value), width_of(shard->value));
 }
 
@@ -226,12 +229,31 @@ void StoredSample::values(std::vector<double>& out) const {
   for (std::uint64_t k = 0; k < outputs; ++k) out.push_back(Column::load<float>(row, k));
 }
 
+std::pair<std::uint64_t, std::uint64_t> StoredSample::span() const {
+  if (!shard_->span.present()) return {};
+  const Extent found = shard_->span_of(row_, input_.size(), t_buffer);
+  return {found.first, found.last};
+}
+
+std::optional<std::string> StoredSample::text_of(std::uint64_t first, std::uint64_t last) const {
+  if (!shard_->characters.present() || !shard_->input_text.present()) return std::nullopt;
+  std::vector<CharacterRange> tokens(last - first + 1);
+  std::memcpy(tokens.data(), shard_->characters.view(2 * (input_.first + first), 2 * tokens.size(), t_buffer),
+              tokens.size() * sizeof(CharacterRange));
+  const CharacterRange range = covering(tokens);
+  const std::u32string text = decode_utf8(*input_text());
+  if (range.end > text.size())
+    fail_shard(shard_->path(), fmt::format("/target/characters of sample {} reaches character {} of a text of {}", row_,
+                                           range.end, text.size()));
+  return encode_utf8(std::u32string_view(text).substr(range.begin, range.end - range.begin));
+}
+
 std::optional<std::string> StoredSample::input_text() const {
-  return text_of(*shard_, shard_->input_text, shard_->input_text_offsets, row_);
+  return read_text(*shard_, shard_->input_text, shard_->input_text_offsets, row_);
 }
 
 std::optional<std::string> StoredSample::target_text() const {
-  return text_of(*shard_, shard_->target_text, shard_->target_text_offsets, row_);
+  return read_text(*shard_, shard_->target_text, shard_->target_text_offsets, row_);
 }
 
 }  // namespace polyhead

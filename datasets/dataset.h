@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/kinds/samples.h"
@@ -39,6 +40,10 @@ class StoredSample final : public SampleFields {
   std::int64_t label() const override;                                // classification
   void labels(std::vector<std::int64_t>& out) const override;         // multilabel: [classes], 0 or 1
   void values(std::vector<double>& out) const override;               // regression: [outputs]
+  // span: returns the first and last token of the answer in the input; 0, 0: it was cut off.
+  std::pair<std::uint64_t, std::uint64_t> span() const;
+  // span: returns the original text of the tokens [first, last] of the input, if the shard keeps it.
+  std::optional<std::string> text_of(std::uint64_t first, std::uint64_t last) const;
   // Return the original texts, if the shard has them.
   std::optional<std::string> input_text() const override;
   std::optional<std::string> target_text() const override;

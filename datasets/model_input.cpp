@@ -56,7 +56,8 @@ ModelInput encode_sample(const Tokenizer& tokenizer, const TokenizerInfo& info, 
     encode_vectors(rules, sample, out);
     return out;
   }
-  if (target_of(rules.kind).input_form() == InputForm::words) {
+  const InputForm form = target_of(rules.kind).input_form();
+  if (form == InputForm::words) {
     EncodedWords words = encode_words(tokenizer, info, sample.words, rules.max_length);
     out.tokens = std::move(words.tokens);
     out.first_piece = std::move(words.first_piece);
@@ -64,7 +65,7 @@ ModelInput encode_sample(const Tokenizer& tokenizer, const TokenizerInfo& info, 
     return out;
   }
   std::vector<std::int64_t> text = encode_text(tokenizer, info, rules, sample.text);
-  if (text.empty()) fail(nothing_kept("text"));
+  if (text.empty()) fail(nothing_kept(form == InputForm::context ? "question" : "text"));
   const auto masks = std::ranges::count(text, info.mask);
   if (!sample.second) {
     const std::size_t whole = text.size() + 2;  // including bos and eos
@@ -73,14 +74,22 @@ ModelInput encode_sample(const Tokenizer& tokenizer, const TokenizerInfo& info, 
     if (rules.mask_marks) note_masks(masks, out.tokens, info, out);
     return out;
   }
-  std::vector<std::int64_t> second = encode_text(tokenizer, info, rules, *sample.second);
-  if (second.empty()) fail(nothing_kept("second"));
+  EncodedText context;
+  if (form == InputForm::context) context = tokenizer.encode_with_characters(*sample.second);
+  std::vector<std::int64_t> second =
+      form == InputForm::context ? context.ids : encode_text(tokenizer, info, rules, *sample.second);
+  if (second.empty()) fail(nothing_kept(form == InputForm::context ? "text" : "second"));
   const auto second_masks = std::ranges::count(second, info.mask);
   const std::size_t whole = text.size() + second.size() + 3;
   EncodedPair pair = frame_pair(std::move(text), std::move(second), info, rules.max_length);
   out.tokens = std::move(pair.tokens);
   out.second = pair.second;
   out.cut = out.tokens.size() < whole;
+  if (form == InputForm::context) {
+    out.characters.resize(out.tokens.size());
+    const std::size_t kept = out.tokens.size() - 1 - out.second;
+    std::copy_n(context.characters.begin(), kept, out.characters.begin() + static_cast<std::ptrdiff_t>(out.second));
+  }
   if (rules.mask_marks) {
     const std::span<const std::int64_t> all(out.tokens);
     note_masks(masks, all.first(out.second), info, out);

@@ -29,6 +29,8 @@ struct ModelInput {
   // Tagging: index of the first token of each word; inputs of vectors: every row. It does not contain words and vectors
   // that were truncated.
   std::vector<std::int64_t> first_piece;
+  // InputForm::context: the characters of each token in the second text; empty ranges for the others.
+  std::vector<CharacterRange> characters;
   bool cut = false;         // whether words, tokens or vectors at the end were truncated
   std::vector<bool> masks;  // for each kMaskMark, in the order of the texts: whether it was kept
 };

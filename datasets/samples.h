@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "core/base/character_range.h"
 #include "core/base/kind.h"
 #include "core/base/text.h"
 
@@ -59,10 +60,12 @@ struct Sample {
   std::vector<float> value;   // regression: one or more values
   std::vector<double> exact;  // the same values before rounding
   std::vector<std::string> words, tags;
-  std::string target;            // translation
-  std::string group;             // if the description names one
-  bool left_out = false;         // whether the sample has no label
-  std::size_t changed_tags = 0;  // number of tags that were converted to BIO
+  std::string target;                   // translation
+  CharacterRange answer;                // span: in `second`, without white space at its ends
+  std::vector<std::string> references;  // span: all answers as texts; `answer` is the first
+  std::string group;                    // if the description names one
+  bool left_out = false;                // whether the sample has no label
+  std::size_t changed_tags = 0;         // number of tags that were converted to BIO
 };
 
 class InputFiles;

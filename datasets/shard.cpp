@@ -111,12 +111,14 @@ Shard::Shard(const fs::path& file, const ShardExpectation& expected, const ReadO
 
 void Shard::check_everything() const {
   ReadBuffer buffer;
-  for (const Column* column : {&input, &features, &input_offsets, &second, &input_text, &input_text_offsets, &label,
-                               &labels, &value, &tags, &target, &target_offsets, &target_text, &target_text_offsets})
+  for (const Column* column :
+       {&input, &features, &input_offsets, &second, &input_text, &input_text_offsets, &label, &labels, &value, &tags,
+        &target, &target_offsets, &target_text, &target_text_offsets, &span, &characters})
     column->check_all();
   for (std::uint64_t i = 0; i < samples_; ++i) {
     second_of(i, input_range(i, buffer).size(), buffer);
     if (target.present()) target_range(i, buffer);
+    if (span.present()) span_of(i, input_range(i, buffer).size(), buffer);
     if (input_text.present()) range(input_text_offsets, input_text.size(), i, buffer);
     if (target_text.present()) range(target_text_offsets, target_text.size(), i, buffer);
   }
@@ -147,6 +149,18 @@ std::uint64_t Shard::second_of(std::uint64_t sample, std::uint64_t length, ReadB
   if (at >= length)
     fail_shard(path(), fmt::format("/input/second of sample {} is beyond the end of its sequence", sample));
   return at;
+}
+
+Extent Shard::span_of(std::uint64_t sample, std::uint64_t length, ReadBuffer& buffer) const {
+  const std::uint64_t context = second_of(sample, length, buffer);
+  const std::byte* pair = span.view(2 * sample, 2, buffer);
+  const Extent found{Column::load<std::uint32_t>(pair, 0), Column::load<std::uint32_t>(pair, 1)};
+  if (context == 0) fail_shard(path(), fmt::format("sample {} has no text in which its answer lies", sample));
+  const bool cut_off = found.first == 0 && found.last == 0;
+  if (!cut_off && (found.first < context || found.last < found.first || found.last + 1 >= length))
+    fail_shard(path(), fmt::format("/target/span of sample {} is {} to {}, outside of its text's tokens, {} to {}",
+                                   sample, found.first, found.last, context, length - 2));
+  return found;
 }
 
 void check_shard(const fs::path& file, const ShardExpectation& expected) {

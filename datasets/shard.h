@@ -55,6 +55,8 @@ class Shard {
     return filled(target_offsets, target.size(), sample, buffer);
   }
 
+  // span: returns the first and last token of a sample's answer, in an input of `length` tokens; 0, 0: it was cut off.
+  Extent span_of(std::uint64_t sample, std::uint64_t length, ReadBuffer& buffer) const;
   // Returns the index where the second text of a sample begins, in an input of `length` tokens; 0: there is none.
   std::uint64_t second_of(std::uint64_t sample, std::uint64_t length, ReadBuffer& buffer) const;
 
@@ -68,7 +70,7 @@ class Shard {
 
  public:
   Column input, features, input_offsets, second, input_text, input_text_offsets;
-  Column label, labels, value, tags, target, target_offsets, target_text, target_text_offsets;
+  Column label, labels, value, tags, target, target_offsets, target_text, target_text_offsets, span, characters;
 };
 
 // Checks a whole shard: its SHA-256 and size if given, every checksum and every rule of the format, including those

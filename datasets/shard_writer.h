@@ -41,7 +41,9 @@ struct ShardContent {
   std::uint64_t width = 1;
   std::vector<std::uint16_t> tags;          // tagging: one per input token
   Ragged<std::uint32_t> target;             // translation
-  std::optional<Ragged<char>> target_text;  // optional: translation, tagging
+  std::vector<std::uint32_t> span;          // span: [samples, 2], first and last token of the answer; 0, 0: cut off
+  std::vector<std::uint32_t> characters;    // optional, span: [input tokens, 2], begin and end in the context
+  std::optional<Ragged<char>> target_text;  // optional: translation, tagging, span
 
   std::uint64_t samples() const { return input.size(); }
 };

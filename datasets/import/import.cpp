@@ -16,6 +16,7 @@
 #include "datasets/import/import_plan.h"
 #include "datasets/import/split_writer.h"
 #include "datasets/import/staging.h"
+#include "datasets/kinds/target.h"
 #include "datasets/manifest.h"
 #include "datasets/reading/input_files.h"
 #include "datasets/tokenizer/sentencepiece.h"
@@ -128,6 +129,9 @@ TaskInfo write_task(const ImportOptions& options, const fs::path& folder, const 
         "{}task '{}': {} of {} samples are longer than max_length = {} {} and are truncated (first: {})",
         census.cut > census.samples / kOften ? "warning: " : "", info.name, with_commas(census.cut),
         with_commas(census.samples), options.max_length, info.features > 0 ? "vectors" : "tokens", census.first_cut));
+  for (const auto& [which, remark] : census.remarks)
+    progress(fmt::format("task '{}': {} of {} {} (first: {})", info.name, with_commas(remark.samples),
+                         with_commas(census.samples), target_of(info.kind).remark(which), remark.first));
   for (const std::string& warning : plan.warnings) progress("warning: " + warning);
   if (const std::string text = census.unknown.warning(fmt::format("task '{}'", info.name)); !text.empty())
     progress("warning: " + text);

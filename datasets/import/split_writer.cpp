@@ -85,6 +85,10 @@ class SplitWriter {
     ++census_.samples;
     census_.cut += one.cut;
     if (one.cut && census_.first_cut.empty()) census_.first_cut = where;
+    for (const std::size_t which : one.remarks) {
+      TaskCensus::Remark& remark = census_.remarks[which];
+      if (remark.samples++ == 0) remark.first = where;
+    }
     census_.targets += !one.target.empty();
     census_.altered += one.altered;
     if (one.altered && census_.first_altered.empty()) census_.first_altered = where;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
 
 #include "datasets/import/import_plan.h"
 #include "datasets/import/unknown_tokens.h"
@@ -15,6 +16,11 @@ struct TaskCensus {
   std::uint64_t samples = 0, cut = 0;  // all samples, and those with an input or target that is longer than max_length
   std::string first_cut;               // place of the first of these, "FILE line 3"
   UnknownTokens unknown;
+  struct Remark {
+    std::uint64_t samples = 0;
+    std::string first;  // place of the first of these
+  };
+  std::map<std::size_t, Remark> remarks;  // see Target::remark()
   std::uint64_t targets = 0,
                 altered = 0;  // translation: all targets, and those that differ from the text of their tokens
   std::string first_altered;  // place of the first of these, "FILE line 3"

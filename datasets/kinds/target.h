@@ -8,6 +8,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "core/base/batch.h"
@@ -35,7 +36,9 @@ struct PartNames {
 // as in `premise` and `hypothesis`.
 enum class SecondText { none, named, usual };
 
-enum class InputForm { text, words };
+// context: a question as the first text, and as the second the text that has the answer, with the characters of its
+// tokens.
+enum class InputForm { text, words, context };
 
 // How import and the manifest treat the labels of a kind.
 struct LabelRules {
@@ -54,9 +57,12 @@ struct EncodedSample {
   Sample sample;
   std::vector<std::int64_t> input, target;  // target: translation
   std::size_t second = 0;
-  std::vector<std::uint16_t> tags;  // tagging
-  bool altered = false;             // translation: the tokens of the target give another text
-  bool cut = false;                 // the input or the target is longer than max_length
+  std::vector<std::uint16_t> tags;               // tagging
+  std::vector<CharacterRange> characters;        // span: of the input's tokens
+  std::pair<std::uint32_t, std::uint32_t> span;  // span: first and last token of the answer; 0, 0: cut off
+  std::vector<std::size_t> remarks;              // see Target::remark()
+  bool altered = false;                          // translation: the tokens of the target give another text
+  bool cut = false;                              // the input or the target is longer than max_length
 };
 
 // What encode() may use besides the sample.
@@ -125,6 +131,8 @@ class Target {
   virtual std::uint64_t width(const TaskInfo&) const { return 1; }
   // Converts the target of out.sample. Any thread may call it.
   virtual void encode(const EncodingContext&, EncodedSample&) const {}
+  // Returns what import says of samples with one of EncodedSample::remarks, as the end of "3 of 10 …".
+  virtual std::string_view remark(std::size_t) const { return ""; }
   // Appends the target to the content of a shard. Returns its bytes, besides those of tokens and texts, as far as they
   // count for the size of a shard.
   virtual std::uint64_t append(const EncodedSample&, const NumberOf&, ShardContent&) const { return 0; }

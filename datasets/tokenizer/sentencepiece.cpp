@@ -11,6 +11,7 @@
 #include <fmt/format.h>
 
 #include "core/base/error.h"
+#include "core/metrics/utf8.h"
 
 namespace polyhead {
 namespace {
@@ -48,6 +49,28 @@ class SentencePiece : public Tokenizer {
     // If <mask> is a user-defined piece of the model, it is also found in plain text.
     std::erase_if(ids, [&](int id) { return id == special_[3]; });
     return {ids.begin(), ids.end()};
+  }
+
+  EncodedText encode_with_characters(std::string_view text) const override {
+    sentencepiece::ImmutableSentencePieceText pieces;
+    if (const auto status = processor_.Encode(text, pieces.mutable_proto()); !status.ok())
+      throw Error(Exit::internal, fmt::format("SentencePiece cannot encode a text: {}", status.ToString()));
+    const std::u32string characters = decode_utf8(text);
+    std::vector<std::uint32_t> at(text.size() + 1);  // of each byte, its character
+    std::uint32_t count = 0;
+    for (std::size_t byte = 0; byte < text.size(); ++byte)
+      at[byte] = (static_cast<unsigned char>(text[byte]) & 0xc0) == 0x80 ? count - 1 : count++;
+    at[text.size()] = count;
+    EncodedText out;
+    for (const auto& piece : pieces.pieces()) {
+      if (piece.id() == special_[3]) continue;
+      CharacterRange range = {at[piece.begin()], at[piece.end()]};
+      while (!range.empty() && is_space(characters[range.begin])) ++range.begin;
+      while (!range.empty() && is_space(characters[range.end - 1])) --range.end;
+      out.ids.push_back(piece.id());
+      out.characters.push_back(range);
+    }
+    return out;
   }
 
   std::string piece(std::int64_t id) const override { return processor_.IdToPiece(static_cast<int>(id)); }

@@ -9,9 +9,16 @@
 #include <string_view>
 #include <vector>
 
+#include "core/base/character_range.h"
 #include "datasets/manifest.h"
 
 namespace polyhead {
+
+// The ids of a text, and for each the characters of the text that it stands for, without white space at their ends.
+struct EncodedText {
+  std::vector<std::int64_t> ids;
+  std::vector<CharacterRange> characters;  // [ids]; empty where nothing of the text is left
+};
 
 class Tokenizer {
  public:
@@ -19,6 +26,8 @@ class Tokenizer {
   // Returns ids without special tokens. Any bytes are accepted; bytes that are not UTF-8 become unk or a replacement
   // character.
   virtual std::vector<std::int64_t> encode(std::string_view text) const = 0;
+  // The same ids, with their characters. The text must be UTF-8.
+  virtual EncodedText encode_with_characters(std::string_view text) const = 0;
   // Returns the text of ids, without special tokens.
   virtual std::string decode(std::span<const std::int64_t> ids) const = 0;
   // Returns a piece as in the vocabulary: "▁fast", "##er", "<s>". 0 <= id < vocab_size.

@@ -107,37 +107,39 @@ class WordPiece : public Tokenizer {
     special_ = {info.pad, info.bos, info.eos, info.mask};
   }
 
-  std::vector<std::int64_t> encode(std::string_view text) const override {
-    std::vector<std::int64_t> ids;
-    std::string word;
+  std::vector<std::int64_t> encode(std::string_view text) const override { return encode_with_characters(text).ids; }
+
+  EncodedText encode_with_characters(std::string_view text) const override {
+    EncodedText out;
+    Word word;
     const auto flush = [&] {
-      if (!word.empty()) match(word, ids);
-      word.clear();
+      if (!word.text.empty()) match(word, out);
+      word = {};
     };
+    std::uint32_t at = 0;
     for (const Code raw : characters(text)) {
+      const CharacterRange here = {at, at + 1};
+      ++at;
       if (is_space(raw)) {
         flush();
         continue;
       }
       if (is_control(raw)) continue;
-      if (is_cjk(raw)) {
-        flush();
-        for (const Code c : fold(raw)) append(word, c);
-        flush();
-        continue;
+      const bool alone = is_cjk(raw);
+      if (alone) flush();
+      const std::vector<Code> folded = fold(raw);
+      if (folded.empty() && !word.from.empty()) word.from.back().end = here.end;  // an accent of the last character
+      for (const Code c : folded) {
+        const bool mark = !alone && is_punctuation(c);
+        if (mark) flush();
+        append(word.text, c);
+        word.from.resize(word.text.size(), here);
+        if (mark) flush();
       }
-      for (const Code c : fold(raw)) {
-        if (!is_punctuation(c)) {
-          append(word, c);
-          continue;
-        }
-        flush();
-        append(word, c);
-        flush();
-      }
+      if (alone) flush();
     }
     flush();
-    return ids;
+    return out;
   }
 
   std::string piece(std::int64_t id) const override { return std::string(pieces_[static_cast<std::size_t>(id)]); }
@@ -173,11 +175,17 @@ class WordPiece : public Tokenizer {
     return out;
   }
 
+  struct Word {
+    std::string text;
+    std::vector<CharacterRange> from;  // of each byte, the characters that it comes from
+  };
+
   // Matches the longest piece first, repeatedly. If a rest does not match any piece, the whole word becomes one unk.
-  void match(std::string_view word, std::vector<std::int64_t>& out) const {
+  void match(const Word& whole, EncodedText& out) const {
+    const std::string_view word = whole.text;
     const auto count = static_cast<std::size_t>(
         std::count_if(word.begin(), word.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; }));
-    std::vector<std::int64_t> found;
+    EncodedText found;
     std::string piece;
     std::size_t first = 0;
     while (count <= kMaxWord && first < word.size()) {
@@ -187,17 +195,17 @@ class WordPiece : public Tokenizer {
         piece.assign(first > 0 ? "##" : "");
         piece += word.substr(first, last - first);
         if (const auto at = ids_.find(piece); at != ids_.end()) {
-          found.push_back(at->second);
+          found.ids.push_back(at->second);
+          found.characters.push_back({whole.from[first].begin, whole.from[last - 1].end});
           break;
         }
       }
       if (last == first) break;
       first = last;
     }
-    if (first < word.size())
-      out.push_back(unk_);
-    else
-      out.insert(out.end(), found.begin(), found.end());
+    if (first < word.size()) found = {{unk_}, {{whole.from.front().begin, whole.from.back().end}}};
+    out.ids.insert(out.ids.end(), found.ids.begin(), found.ids.end());
+    out.characters.insert(out.characters.end(), found.characters.begin(), found.characters.end());
   }
 
   std::string content_;
