@@ -43,7 +43,7 @@ class StoredSample final : public SampleFields {
   // span: returns the first and last token of the answer in the input; 0, 0: it was cut off.
   std::pair<std::uint64_t, std::uint64_t> span() const;
   // span: returns the original text of the tokens [first, last] of the input, if the shard keeps it.
-  std::optional<std::string> text_of(std::uint64_t first, std::uint64_t last) const;
+  std::optional<std::string> text_of(std::uint64_t first, std::uint64_t last) const override;
   // Return the original texts, if the shard has them.
   std::optional<std::string> input_text() const override;
   std::optional<std::string> target_text() const override;

@@ -37,6 +37,7 @@ InputNames::InputNames(Kind kind, bool vectors, bool pairs, std::map<std::string
 std::vector<std::string_view> InputNames::parts(Kind kind, bool vectors, bool pairs) {
   if (vectors) return {"features"};
   if (reads_words(kind)) return {"words", "text"};
+  if (target_of(kind).input_form() == InputForm::context) return {"question", "text"};
   return pairs ? std::vector<std::string_view>{"text", "second"} : std::vector<std::string_view>{"text"};
 }
 

@@ -8,6 +8,8 @@
 
 #include "core/base/error.h"
 #include "core/kinds/registry.h"
+#include "core/metrics/utf8.h"
+#include "datasets/kinds/target.h"
 
 namespace polyhead {
 namespace {
@@ -114,6 +116,7 @@ Sample Predictor::sample_of(const JsonLine& line, const InputNames::Keys& keys, 
   const Fields fields(line, keys, where);
   const TrainStatistics& trained = task_.statistics;
   const KindTraits& kind = task_kind(task_.kind).traits();
+  const bool context = target_of(task_.kind).input_form() == InputForm::context;
   Sample sample;
   if (trained.feature_width > 0)
     read_vectors(fields, static_cast<std::size_t>(trained.feature_width), sample);
@@ -122,8 +125,9 @@ Sample Predictor::sample_of(const JsonLine& line, const InputNames::Keys& keys, 
   else if (kind.reads_words)
     sample.words = read_words(fields);
   else
-    sample.text = fields.text("text");
-  const bool text = sample.width == 0 && !kind.reads_words;
+    sample.text = fields.text(context ? "question" : "text");
+  if (context) sample.second = fields.text("text");
+  const bool text = sample.width == 0 && !kind.reads_words && !context;
   if (text && trained.pairs)
     sample.second = fields.second();
   else if (fields.get("second"))
@@ -151,13 +155,14 @@ std::size_t Predictor::cut(const Sample& sample, const std::string& where) const
 }
 
 PredictionLine Predictor::read(std::string text, const std::string& where) const {
-  PredictionLine line{JsonLine(std::move(text), where), {}, {}, 0, {}};
+  PredictionLine line{JsonLine(std::move(text), where), {}, {}, 0, {}, {}};
   const auto fail = [&](const std::string& what) { throw Error(Exit::data, fmt::format("{}: {}", where, what)); };
   const InputNames::Keys keys = names_.keys(line.json, fail);
   line.found = keys.found;
   const Sample sample = sample_of(line.json, keys, where);
   line.text = sample.text;
   if (sample.second) line.text += " " + *sample.second;
+  if (target_of(task_.kind).input_form() == InputForm::context) line.context = *sample.second;
   for (const std::string& word : sample.words) line.text += word + " ";
   line.words = sample.width > 0 ? sample.features.size() / sample.width : sample.words.size();
   line.input = encode_sample(
@@ -172,7 +177,7 @@ std::vector<std::string> Predictor::predict(std::span<const PredictionLine> line
   batch.offsets = {0};
   TaskSlice slice;
   slice.task = index_;
-  for (const auto& [json, input, text, words, found] : lines) {
+  for (const auto& [json, input, text, words, context, found] : lines) {
     batch.tokens.insert(batch.tokens.end(), input.tokens.begin(), input.tokens.end());
     batch.offsets.push_back(static_cast<std::int64_t>(batch.tokens.size()));
     batch.keys.push_back(0);
@@ -200,6 +205,12 @@ ordered_json Predictor::members(const PredictionLine& line, const Predicted& pre
     const std::string& name = task_.labels[static_cast<std::size_t>(id)];
     return task_.label_type.empty() ? ordered_json(name) : ordered_json::parse(name);
   };
+  const auto range = [&](std::int64_t first, std::int64_t last) -> TextRange {
+    const auto from = static_cast<std::size_t>(first), to = static_cast<std::size_t>(last);
+    const CharacterRange found = covering(std::span(line.input.characters).subspan(from, to - from + 1));
+    const std::u32string text = decode_utf8(line.context);
+    return {encode_utf8(text.substr(found.begin, found.end - found.begin)), found.begin, found.end};
+  };
   return task_kind(task_.kind)
       .prediction({.task = task_.view(),
                    .decode = [&](const auto& tokens) { return trained_.tokenizer->decode(tokens); },
@@ -208,7 +219,8 @@ ordered_json Predictor::members(const PredictionLine& line, const Predicted& pre
                    .index = i,
                    .first_piece = line.input.first_piece,
                    .words = line.words,
-                   .masks = line.input.masks});
+                   .masks = line.input.masks,
+                   .range = range});
 }
 
 // weights: [tokens of all lines, slots], averaged over attention heads.

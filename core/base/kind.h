@@ -7,10 +7,10 @@
 
 namespace polyhead {
 
-enum class Kind { classification, multilabel, regression, tagging, masked_lm, translation };
+enum class Kind { classification, multilabel, regression, tagging, masked_lm, translation, span };
 
-inline constexpr std::array<std::string_view, 6> kKindNames = {"classification", "multilabel", "regression",
-                                                               "tagging",        "masked_lm",  "translation"};
+inline constexpr std::array<std::string_view, 7> kKindNames = {"classification", "multilabel",  "regression", "tagging",
+                                                               "masked_lm",      "translation", "span"};
 
 inline std::string_view name_of(Kind kind) {
   return kKindNames[static_cast<std::size_t>(kind)];

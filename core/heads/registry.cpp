@@ -13,6 +13,7 @@
 #include "core/heads/masked_lm.h"
 #include "core/heads/multilabel.h"
 #include "core/heads/regression.h"
+#include "core/heads/span.h"
 #include "core/heads/tagging.h"
 #include "core/heads/translation.h"
 #include "core/kinds/registry.h"
@@ -39,6 +40,7 @@ std::vector<Entry>& registry() {
       own_head_of<TaggingHead>(Kind::tagging),
       own_head_of<MaskedLmHead>(Kind::masked_lm),
       own_head_of<TranslationHead>(Kind::translation),
+      own_head_of<SpanHead>(Kind::span),
   };
   return entries;
 }

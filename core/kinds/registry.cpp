@@ -16,7 +16,8 @@
   KIND(regression)           \
   KIND(tagging)              \
   KIND(masked_lm)            \
-  KIND(translation)
+  KIND(translation)          \
+  KIND(span)
 
 namespace polyhead {
 

@@ -22,6 +22,10 @@ class SampleFields {
   // Return the original texts, if the data set has them.
   virtual std::optional<std::string> input_text() const = 0;
   virtual std::optional<std::string> target_text() const = 0;
+  // span: returns the original text of the tokens [first, last] of the input.
+  virtual std::optional<std::string> text_of(std::uint64_t /*first*/, std::uint64_t /*last*/) const {
+    return std::nullopt;
+  }
 
  protected:
   ~SampleFields() = default;

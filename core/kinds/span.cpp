@@ -1,4 +1,7 @@
 // Span: the answer to a question, as a part of a text (extractive question answering).
+#include <algorithm>
+#include <string_view>
+
 #include <nlohmann/json.hpp>
 
 #include "core/base/grid.h"
@@ -18,6 +21,17 @@ struct AnswerSums {
   }
 };
 
+// Returns the references, which data sets separate by line ends.
+std::vector<std::string> lines_of(std::string_view text) {
+  std::vector<std::string> lines;
+  for (std::size_t at = 0; at <= text.size();) {
+    const std::size_t end = std::min(text.find('\n', at), text.size());
+    lines.emplace_back(text.substr(at, end - at));
+    at = end + 1;
+  }
+  return lines;
+}
+
 class SpanScorer : public Scorer {
  public:
   explicit SpanScorer(const ScorerSpec& spec) : spec_(spec) {}
@@ -25,15 +39,18 @@ class SpanScorer : public Scorer {
   std::vector<SampleRow> add(const ScoredSample& sample) override {
     std::vector<std::int64_t> tokens;
     sample.stored.input_tokens(tokens);
-    const auto text = [&](std::int64_t first, std::int64_t last) {
-      return spec_.decode(
-          std::span(tokens).subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(last - first + 1)));
+    const auto text = [&](std::int64_t first, std::int64_t last) -> std::string {
+      if (first < 0) return "";  // max_length cut the answer off
+      const auto from = static_cast<std::size_t>(first), to = static_cast<std::size_t>(last);
+      const auto kept = sample.stored.text_of(from, to);
+      return kept ? *kept : spec_.decode(std::span(tokens).subspan(from, to - from + 1));
     };
     const std::size_t i = sample.index;
     const auto original = sample.stored.target_text();
     original_ += original.has_value();
-    const std::vector<std::string> references = {original ? *original
-                                                          : text(sample.slice.span_begin[i], sample.slice.span_end[i])};
+    const std::vector<std::string> references =
+        original ? lines_of(*original)
+                 : std::vector<std::string>{text(sample.slice.span_begin[i], sample.slice.span_end[i])};
     const AnswerScore score =
         score_answer(text(sample.scored.predicted[2 * i], sample.scored.predicted[2 * i + 1]), references);
     sums_.add(score);

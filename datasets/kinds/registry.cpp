@@ -15,7 +15,8 @@
   KIND(regression)             \
   KIND(translation)            \
   KIND(tagging)                \
-  KIND(masked_lm)
+  KIND(masked_lm)              \
+  KIND(span)
 
 namespace polyhead {
 

@@ -205,7 +205,7 @@ std::span<const Option> import_options() {
        .needs = "dataset.storage=chunked"},
       {.section = "task",
        .key = "kind",
-       .help = "The kind of task: classification, multilabel, regression, tagging, masked_lm or translation."},
+       .help = "The kind of task: classification, multilabel, regression, tagging, masked_lm, translation or span."},
       {.section = "task",
        .key = "train",
        .type = path,
