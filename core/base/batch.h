@@ -39,7 +39,7 @@ struct TaskSlice {
 
   // span: the answers, as rows of their own sequences; each [sequences].
   std::vector<std::int64_t> context_begin;         // first row of the context, which the answer lies in
-  std::vector<std::int64_t> span_begin, span_end;  // first and last row of the answer
+  std::vector<std::int64_t> span_begin, span_end;  // first and last row of the answer; kIgnore if it was cut off
 
   // Number of valid targets, by which the task's loss is divided: samples for classification, multilabel,
   // regression and span, scored tokens otherwise.

@@ -12,12 +12,12 @@ namespace {
 // The score of a token that cannot be chosen: its probability is 0, and products with it are finite.
 constexpr double kNever = -1e30;
 
-// Returns the cross-entropies of the first and the last tokens, [sequences, 2].
+// Returns the cross-entropies of the first and the last tokens, [sequences, 2]; 0 for an answer that was cut off.
 torch::Tensor cross_entropies(const torch::Tensor& logits, const TaskSlice& slice) {
   std::vector<std::int64_t> targets;
   for (std::size_t i = 0; i < slice.span_begin.size(); ++i)
     targets.insert(targets.end(), {slice.span_begin[i], slice.span_end[i]});
-  return at::cross_entropy_loss(logits, to_device(targets, logits), {}, at::Reduction::None).view({-1, 2});
+  return at::cross_entropy_loss(logits, to_device(targets, logits), {}, at::Reduction::None, kIgnore).view({-1, 2});
 }
 
 // Returns the best answer of each sequence.
@@ -90,9 +90,8 @@ torch::Tensor SpanHead::distilled_loss(const HeadInput& input, const TaskSlice& 
 
 Scored SpanHead::score(const HeadInput& input, const TaskSlice& slice) const {
   const torch::Tensor out = outputs(input, slice);
-  Scored scored{.loss = to_host_double(cross_entropies(out, slice).mean(1)),
-                .count = std::vector<std::int64_t>(static_cast<std::size_t>(slice.sequences), 1),
-                .predicted = {}};
+  Scored scored{.loss = to_host_double(cross_entropies(out, slice).mean(1)), .count = {}, .predicted = {}};
+  for (const std::int64_t first : slice.span_begin) scored.count.push_back(first != kIgnore);
   for (const auto& span : best_spans(out).ids)
     scored.predicted.insert(scored.predicted.end(), span.begin(), span.end());
   return scored;

@@ -1,6 +1,6 @@
 // Extracts an answer from a context, which follows a question in the same sequence: h_i + w_it V_t h_i -> dropout,
 // linear -> a start and an end score for every token of the context, each with a softmax over the context.
-// - The loss of a sample is the mean of the two cross-entropies.
+// - The loss of a sample is the mean of the two cross-entropies; 0 if its answer was cut off.
 // - The prediction is the best pair of a first and a last token, at most kLongestAnswer tokens long; its probability is
 //   p(first) p(last) (Devlin et al., 2019, section 4.2).
 #pragma once

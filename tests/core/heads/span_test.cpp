@@ -84,6 +84,21 @@ TEST(Span, LossesAreThoseOfTheFormulas) {
   EXPECT_NEAR(model->head(0).loss(input, slice).item<double>(), sum, 1e-9);
 }
 
+TEST(Span, AnAnswerThatWasCutOffIsNotTrainedOn) {
+  const torch::NoGradGuard guard;
+  const auto model = small_span_model();
+  Batch batch = questions();
+  const HeadInput input = model->forward(batch, false).front();
+  TaskSlice& slice = batch.slices.front();
+  const Scored all = model->head(0).score(input, slice);
+  slice.span_begin[1] = slice.span_end[1] = kIgnore;
+  const Scored scored = model->head(0).score(input, slice);
+  EXPECT_EQ(scored.count, (std::vector<std::int64_t>{1, 0, 1}));
+  EXPECT_EQ(scored.loss, (std::vector<double>{all.loss[0], 0, all.loss[2]}));
+  EXPECT_EQ(scored.predicted, all.predicted);
+  EXPECT_NEAR(model->head(0).loss(input, slice).item<double>(), all.loss[0] + all.loss[2], 1e-9);
+}
+
 TEST(Span, TheBestAnswerIsFoundAmongAllThatAreShortEnough) {
   const torch::NoGradGuard guard;
   const auto model = small_span_model(3);
