@@ -17,7 +17,7 @@ Batch questions() {
   Batch batch;
   batch.offsets = {0};
   TaskSlice slice;
-  const std::vector<std::int64_t> lengths = {9, 5, 40}, context = {4, 2, 3}, first = {4, 3, 20}, last = {6, 3, 38};
+  const std::vector<std::int64_t> lengths = {9, 5, 120}, context = {4, 2, 3}, first = {4, 3, 20}, last = {6, 3, 38};
   std::int64_t token = 0;
   for (std::size_t i = 0; i < lengths.size(); ++i) {
     for (std::int64_t row = 0; row + 1 < lengths[i]; ++row)
