@@ -28,7 +28,7 @@ class FlippedBits : public FolderTest {
     c.task = "t", c.split = "train", c.kind = kind, c.vocab_size = kVocab;
     c.width = kind == Kind::multilabel ? kClasses : 2;
     c.input_text.emplace();
-    if (kind == Kind::tagging || kind == Kind::translation) c.target_text.emplace();
+    if (kind == Kind::tagging || kind == Kind::translation || kind == Kind::span) c.target_text.emplace();
     for (std::uint64_t i = 0; i < kSamples; ++i) {
       std::vector<std::uint32_t> tokens(3 + below(6)), target(1 + below(6));
       for (auto& id : tokens) id = below(kVocab);
@@ -45,6 +45,10 @@ class FlippedBits : public FolderTest {
       }
       for (std::size_t k = 0; k < tokens.size(); ++k)
         c.tags.push_back(static_cast<std::uint16_t>(below(2) == 0 ? 65535U : below(kClasses)));
+      if (kind != Kind::span) continue;
+      c.second.back() = 1;
+      c.span.insert(c.span.end(), {1, 1 + below(static_cast<std::uint32_t>(tokens.size()) - 2)});
+      for (std::uint32_t k = 0; k < tokens.size(); ++k) c.characters.insert(c.characters.end(), {k, k + 1});
     }
     return c;
   }
@@ -79,6 +83,8 @@ class FlippedBits : public FolderTest {
         numbers.push_back(-1);
       }
       numbers.push_back(sample.label());
+      const auto [first, last] = sample.span();
+      numbers.insert(numbers.end(), {static_cast<std::int64_t>(first), static_cast<std::int64_t>(last)});
       numbers.push_back(static_cast<std::int64_t>(sample.second()));
       sample.values(values);
       all.append(reinterpret_cast<const char*>(numbers.data()), numbers.size() * sizeof(std::int64_t));
