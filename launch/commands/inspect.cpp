@@ -12,7 +12,9 @@
 
 #include "core/base/error.h"
 #include "core/base/text.h"
+#include "core/kinds/registry.h"
 #include "core/metrics/utf8.h"
+#include "datasets/kinds/target.h"
 #include "launch/commands/commands.h"
 #include "launch/nearest.h"
 #include "launch/table.h"
@@ -97,7 +99,7 @@ std::string split_text(const TaskInfo& task, const std::string& split, const Spl
     out +=
         fmt::format("  {:<14}{} of {} have a second text\n", "pairs", number(summary.pairs), number(summary.looked_at));
   if (!summary.labels.empty())
-    out += fmt::format("  {:<14}{}\n", task.kind == Kind::tagging ? "tags" : "labels", balance(summary, width - 16));
+    out += fmt::format("  {:<14}{}\n", target_of(task.kind).labels()->many, balance(summary, width - 16));
   for (const auto& one : summary.outputs)
     out += fmt::format("  {:<14}{} mean {:.4g}, deviation {:.4g}, from {:.4g} to {:.4g}\n", "value", one.name, one.mean,
                        one.deviation, one.min, one.max);
@@ -144,7 +146,7 @@ json json_of(const SplitInfo& info, const SplitSummary* summary, Kind kind) {
   if (summary == nullptr) return out;
   out["looked_at"] = summary->looked_at;
   out["input_lengths"] = json_of(summary->input);
-  if (kind == Kind::translation) out["target_lengths"] = json_of(summary->target);
+  if (task_kind(kind).traits().generates) out["target_lengths"] = json_of(summary->target);
   out["pairs"] = summary->pairs;
   if (!summary->labels.empty()) {
     json& labels = out["labels"] = json::array();
@@ -156,7 +158,7 @@ json json_of(const SplitInfo& info, const SplitSummary* summary, Kind kind) {
   for (const SampleText& text : summary->texts) {
     texts.push_back({{"index", text.index}, {"input", text.input}});
     if (!text.second.empty()) texts.back()["second"] = text.second;
-    if (kind != Kind::masked_lm) texts.back()["target"] = text.target;
+    if (!task_kind(kind).traits().fills_masks) texts.back()["target"] = text.target;
   }
   return out;
 }
