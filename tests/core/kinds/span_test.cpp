@@ -1,4 +1,5 @@
 // Scores of extracted answers, with and without the original texts.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include "core/kinds/registry.h"
@@ -22,7 +23,7 @@ struct Question final : SampleFields {
   void labels(std::vector<std::int64_t>&) const override {}
   void values(std::vector<double>&) const override {}
   std::optional<std::string> text_of(std::uint64_t first, std::uint64_t last) const override {
-    return texts_ ? std::optional("(" + words(first, last) + ")!") : std::nullopt;
+    return texts_ ? std::optional(fmt::format("({})!", words(first, last))) : std::nullopt;
   }
   std::optional<std::string> input_text() const override { return texts_ ? std::optional(words(3, 9)) : std::nullopt; }
   std::optional<std::string> target_text() const override {
