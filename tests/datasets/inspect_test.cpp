@@ -36,6 +36,7 @@ TEST(InspectLengths, PercentilesAndBins) {
 class Numerals : public Tokenizer {
  public:
   std::vector<std::int64_t> encode(std::string_view) const override { return {}; }
+  EncodedText encode_with_characters(std::string_view) const override { return {}; }
   std::string decode(std::span<const std::int64_t> ids) const override {
     std::string out;
     for (const std::int64_t id : ids) out += std::to_string(id);
