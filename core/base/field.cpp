@@ -48,16 +48,16 @@ struct AsText {
   }
 };
 
+// The value as a number; nullopt for members of other types.
 struct AsNumber {
-  template <class Number>
-  requires std::is_arithmetic_v<Number> std::optional<double>
-  operator()(const Number* value) const { return static_cast<double>(*value); }
+  std::optional<double> operator()(const NamedMember&) const { return std::nullopt; }
   template <class Number>
   std::optional<double> operator()(const std::optional<Number>* value) const {
     return *value ? std::optional(static_cast<double>(**value)) : std::nullopt;
   }
-  template <class Other>
-  std::optional<double> operator()(const Other&) const {
+  template <class Value>
+  std::optional<double> operator()(const Value* value) const {
+    if constexpr (std::is_arithmetic_v<Value>) return static_cast<double>(*value);
     return std::nullopt;
   }
 };
