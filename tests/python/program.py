@@ -7,6 +7,7 @@ import subprocess
 import time
 from pathlib import Path
 
+import numpy as np
 import xxhash
 from safetensors.numpy import load_file
 
@@ -143,6 +144,23 @@ def parameters(folder):
     """The arrays of the newest checkpoint, by owner and name."""
     return {file.name.removesuffix(".safetensors"): load_file(file)
             for file in sorted(newest(folder).glob("*.safetensors")) if not file.name.endswith(".optimizer.safetensors")}
+
+
+# How far apart two runs of the same training may be on different numbers of workers, as distance() measures it.
+BOUND = {"float32": 1e-5, "float64": 1e-10}
+
+
+def distance(one, two):
+    """‖θ1 − θ2‖ / ‖θ1‖ over all parameters, as parameters() returns them."""
+    assert one.keys() == two.keys()
+    apart = total = 0.0
+    for owner in one:
+        assert one[owner].keys() == two[owner].keys()
+        for name, value in one[owner].items():
+            assert value.dtype == two[owner][name].dtype
+            apart += np.sum((value.astype(np.float64) - two[owner][name]) ** 2)
+            total += np.sum(value.astype(np.float64) ** 2)
+    return float(np.sqrt(apart / total))
 
 
 def parameter_hash(folder):

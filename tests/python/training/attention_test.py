@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 from sentencepiece import SentencePieceProcessor
 
-from placement_test import distance
-from program import KINDS, edit_state, fails, lines, newest, parameters, run, status, train
+from program import KINDS, distance, edit_state, fails, lines, newest, parameters, run, status, train
 
 SHORT = ["--run.steps", 12, "--run.dtype", "float64"]
 # What is not the default.

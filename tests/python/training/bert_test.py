@@ -6,8 +6,7 @@ import shutil
 
 import pytest
 
-from placement_test import distance
-from program import KINDS, TEXTS, edit_state, fails, newest, parameters, run, train, train_words
+from program import KINDS, TEXTS, distance, edit_state, fails, newest, parameters, run, train, train_words
 
 BERT = ["--encoder.form", "bert", "--encoder.positions", 64, "--encoder.attention_dropout", 0.2, "--encoder.drop_path", 0.2,
         "--optimizer.layer_decay", 0.8, "--run.steps", 12, "--run.dtype", "float64"]

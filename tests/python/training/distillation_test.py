@@ -7,8 +7,7 @@ import shutil
 
 import pytest
 
-from placement_test import BOUND, distance
-from program import KINDS, fails, files, flip, log, newest, parameters, run, status, steps, train, train_words
+from program import BOUND, KINDS, distance, fails, files, flip, log, newest, parameters, run, status, steps, train, train_words
 
 TEACHER = ["--run.steps", 8, "--run.checkpoint_every", 4, "--optimizer.ema", 0.5]
 # The student need not be as its teacher is.

@@ -5,8 +5,7 @@ import json
 
 import pytest
 
-from placement_test import distance
-from program import fails, files, lines, log, parameters, run, status, train
+from program import distance, fails, files, lines, log, parameters, run, status, train
 
 TASKS = "topic,tags,dictionary,lines,wind"
 # What is not the default; the encoder has two blocks.

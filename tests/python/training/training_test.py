@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from placement_test import BOUND, distance
-from program import edit_state, fails, files, log, newest, parameter_hash, parameters, run, status, steps, train, train_words
+from program import BOUND, distance, edit_state, fails, files, log, newest, parameter_hash, parameters, run, status, steps, train, train_words
 
 STEPS = 12
 TASKS = ["--run.tasks", "topic,tags,dictionary,lines", "--run.steps", STEPS]

@@ -2,14 +2,12 @@
 
 import subprocess
 
-import numpy as np
 import pytest
 
-from program import POLYHEAD, environment, lines, parameters, status, steps, train, train_words
+from program import BOUND, POLYHEAD, distance, environment, lines, parameters, status, steps, train, train_words
 
 STEPS = 20
 ALL = "topic,style,tags,dictionary,lines,subjects,ornament,reply,wind"
-BOUND = {"float32": 1e-5, "float64": 1e-10}
 
 # name: tasks, samples a step, workers to compare with one, what the placement must say
 CASES = {
@@ -40,19 +38,6 @@ def alone(tmp_path_factory, data):
 
 def options(tasks, batch, dtype):
     return ["--run.tasks", tasks, "--mixture.batch", batch, "--run.dtype", dtype, "--run.steps", STEPS]
-
-
-def distance(one, two):
-    """‖θ1 − θ2‖ / ‖θ1‖ over all parameters."""
-    assert one.keys() == two.keys()
-    apart = total = 0.0
-    for owner in one:
-        assert one[owner].keys() == two[owner].keys()
-        for name, value in one[owner].items():
-            assert value.dtype == two[owner][name].dtype
-            apart += np.sum((value.astype(np.float64) - two[owner][name]) ** 2)
-            total += np.sum(value.astype(np.float64) ** 2)
-    return float(np.sqrt(apart / total))
 
 
 @pytest.mark.parametrize("dtype", BOUND)
