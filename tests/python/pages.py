@@ -180,7 +180,7 @@ def run_page(name, page, folder, *, also=(), **variables):
                     stand_ins.give(name, folder)
             done = subprocess.run(["bash", "-euo", "pipefail", "-c", "\n".join(block["lines"])], cwd=folder,
                                   env=environment(**variables), stdin=subprocess.DEVNULL,
-                                  capture_output=True, encoding="utf-8", timeout=500)
+                                  capture_output=True, encoding="utf-8", timeout=1000)
             assert done.returncode == 0, f"{where}:\n{done.stdout}{done.stderr}"
             printed = done.stdout.splitlines() + done.stderr.splitlines()
         elif block["language"] == "text":

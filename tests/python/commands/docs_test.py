@@ -287,7 +287,7 @@ def test_scripts_that_are_not_run_have_the_options():
         options = {word for word in words if word.startswith("--")}
         if options:
             command = [sys.executable] if script.endswith(".py") else []
-            done = subprocess.run([*command, SOURCE / script, "--help"], capture_output=True, encoding="utf-8", timeout=60)
+            done = subprocess.run([*command, SOURCE / script, "--help"], capture_output=True, encoding="utf-8", timeout=300)
             assert done.returncode == 0 and options <= set(re.findall(r"--[a-z-]+", done.stdout)), (page, line, script, done.stderr)
 
 
