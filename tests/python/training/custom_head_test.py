@@ -116,7 +116,7 @@ def test_losses_follow_from_the_model(link, ordinal, grades, tmp_path):
 def test_a_metric_of_the_head_is_shown_wherever_metrics_are(ordinal, grades, tmp_path):
     """The mean number of grades between label and prediction, computed from what predict says."""
     folder = tmp_path / "run"
-    call(ordinal, "train", *SHORT, "--run.steps", 60, "--run.eval_every", 20, "--run.best", "grades:grade_distance", "--task.grades.metric", "grade_distance",
+    call(ordinal, "train", *SHORT, "--run.steps", 12, "--run.eval_every", 4, "--run.best", "grades:grade_distance", "--task.grades.metric", "grade_distance",
          "--task.grades.patience", 9, "--run.keep", 9, "--data", grades, "--run-dir", folder)
 
     def distances(split, checkpoint):
@@ -127,7 +127,7 @@ def test_a_metric_of_the_head_is_shown_wherever_metrics_are(ordinal, grades, tmp
 
     evaluations = {line["step"]: line["metrics"] for line in map(json.loads, (folder / "metrics.jsonl").read_text().splitlines())
                    if line["kind"] == "eval" and line["task"] == "grades"}
-    assert sorted(evaluations) == [20, 40, 60]
+    assert sorted(evaluations) == [4, 8, 12]
     of_valid = {step: metrics["grade_distance"] for step, metrics in evaluations.items()}
     best = min(of_valid, key=of_valid.get)  # lower is better; of equal values the first
     assert (folder / "checkpoints" / "best").read_text() == f"step-{best:06}\n"
