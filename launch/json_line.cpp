@@ -47,7 +47,8 @@ JsonLine::JsonLine(std::string text, const std::string& where) : text_(std::move
   try {
     if (!parse_json<json>(text_).is_object()) fail("expected a JSON object such as {\"text\": \"…\"}");
   } catch (const JsonError& error) {
-    fail(fmt::format("this line {}; expected one object, such as {{\"text\": \"…\"}}", error.what()));
+    fail(fmt::format("this line {}; expected JSON Lines, one object per line, such as {{\"text\": \"…\"}}",
+                     error.what()));
   }
   text_.erase(text_.rfind('}'));
   find_members();

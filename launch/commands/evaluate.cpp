@@ -96,7 +96,7 @@ int run_evaluate(const Config& config, Communicator& world) {
       config.has("data") ? config.path("data") : std::filesystem::path(trained.description.data);
   std::error_code code;
   if (!config.has("data") && !std::filesystem::exists(data / "dataset.json", code))
-    throw Error(Exit::data, fmt::format("there is no data set in {}, where the run {} was trained on it; if it has "
+    throw Error(Exit::data, fmt::format("there is no data set in {}, on which the run {} was trained; if it has "
                                         "moved, give the new place with --data DIR",
                                         data.string(), config.path("run-dir").string()));
   const Manifest manifest = read_manifest(data);

@@ -102,7 +102,7 @@ def test_the_data_set_has_moved(data, whole, tmp_path):
     (tmp_path / "data").rename(tmp_path / "moved")
     config = f"{tmp_path}/run/config.ini:"
     fails(65, "train", "--run-dir", tmp_path / "run", says=[f"there is no data set in {tmp_path}/data, the place that {config}", "--data DIR"])
-    fails(65, "evaluate", "--run-dir", tmp_path / "run", "--split", "valid", says=[f"in {tmp_path}/data, where the run {tmp_path}/run was trained", "--data DIR"])
+    fails(65, "evaluate", "--run-dir", tmp_path / "run", "--split", "valid", says=[f"in {tmp_path}/data, on which the run {tmp_path}/run was trained", "--data DIR"])
     fails(65, "train", "--run-dir", tmp_path / "run", "--data", tmp_path / "data", says=[f"{tmp_path}/data has no dataset.json"])
     (tmp_path / "c.ini").write_text(f"[run]\ndata = data\nrun_dir = new\n")
     for command in ("train", "plan", "compare"):
