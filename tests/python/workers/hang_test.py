@@ -95,10 +95,11 @@ def test_stopped_in_compute(workers, late, data, tmp_path):
     process = start(tmp_path / "run", data, *ENDLESS, *HEAVY, workers=workers)
     said = Said(process)
     wait_for(lambda: step_count(tmp_path / "run") > 1, process, 60)
+    time.sleep(1)  # until each worker has reported that it computes steps
     pid = worker_pid(tmp_path / "run", late)
     line = said.ends(stop(pid), TIMEOUT + 2)
     named(tmp_path / "run", line, late, workers, "stopped by a signal (state T)", "call ")
-    if workers == 4:  # as the page shows it
+    if workers == 4 and ": in compute" in line:  # as the page shows it; the last report may be of a collective
         shown = shown_message("docs/guides/clusters.md", "polyhead train: hang:", "host vm", "is missing", "all_reduce encoder.gradients 1/2",
                               "compute (forward)", until=" The same command")
         assert missing_line([shown], [line]) is None, line
