@@ -1,12 +1,11 @@
 // The loop of a training run: steps, and between them evaluations, checkpoints and the end.
 #include "distributed/trainer.h"
 
+#include <fmt/format.h>
 #include <chrono>
 #include <memory>
 #include <optional>
 #include <set>
-
-#include <fmt/format.h>
 
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
