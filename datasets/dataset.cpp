@@ -11,7 +11,7 @@
 #include "core/base/character_range.h"
 #include "core/base/clones.h"
 #include "core/base/error.h"
-#include "core/metrics/utf8.h"
+#include "core/base/utf8.h"
 #include "datasets/known_content.h"
 #include "datasets/shard.h"
 

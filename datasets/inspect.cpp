@@ -10,7 +10,7 @@
 
 #include "core/base/batch.h"
 #include "core/base/text.h"
-#include "datasets/kinds/target.h"
+#include "datasets/target.h"
 
 namespace polyhead {
 namespace {

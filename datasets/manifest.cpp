@@ -11,7 +11,7 @@
 
 #include "core/base/error.h"
 #include "core/base/files.h"
-#include "datasets/kinds/target.h"
+#include "datasets/target.h"
 
 namespace polyhead {
 namespace {
@@ -167,10 +167,6 @@ TaskInfo read_task(const Node& node) {
 }
 
 }  // namespace
-
-bool same_tokenizer(const TokenizerInfo& a, const TokenizerInfo& b) {
-  return a.vocab_size == b.vocab_size && (a.sha256.empty() || b.sha256.empty() || a.sha256 == b.sha256);
-}
 
 const TaskInfo& Manifest::task(const std::string& wanted) const {
   std::vector<std::string_view> names;

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "core/base/kind.h"
+#include "datasets/tokenizer/tokenizer_info.h"
 
 namespace polyhead {
 
@@ -36,18 +37,6 @@ struct TaskInfo {
   std::map<std::string, SplitInfo> splits;  // "train", "valid", "test"
   std::string label_type = {};              // type of the labels in JSON: "integer", "boolean"; "": text, or not given
 };
-
-struct TokenizerInfo {
-  std::string kind;  // "sentencepiece" or "wordpiece"
-  std::string file;  // relative to the data set's folder
-  std::string sha256;
-  std::int64_t vocab_size = 0;
-  std::int64_t pad = 0, unk = 1, bos = 2, eos = 3, mask = 4;
-  // wordpiece: whether texts are lower-cased, if a tokenizer_config.json differs from what the vocabulary implies.
-  std::optional<bool> lowercase = std::nullopt;
-};
-// Compares vocab_size, and sha256 if both have it.
-bool same_tokenizer(const TokenizerInfo& a, const TokenizerInfo& b);
 
 struct Manifest {
   std::string name;

@@ -8,7 +8,7 @@
 #include <span>
 
 #include "core/base/batch.h"
-#include "datasets/kinds/target.h"
+#include "datasets/target.h"
 
 namespace polyhead {
 namespace {

@@ -13,9 +13,9 @@
 #include "core/base/files.h"
 #include "core/base/hash.h"
 #include "datasets/hdf5.h"
-#include "datasets/kinds/target.h"
 #include "datasets/known_content.h"
 #include "datasets/shard_reader.h"
+#include "datasets/target.h"
 
 namespace polyhead {
 namespace {

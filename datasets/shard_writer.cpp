@@ -11,7 +11,7 @@
 #include "core/base/files.h"
 #include "datasets/column_writer.h"
 #include "datasets/hdf5.h"
-#include "datasets/kinds/target.h"
+#include "datasets/target.h"
 
 namespace polyhead {
 namespace {

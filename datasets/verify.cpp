@@ -12,9 +12,9 @@
 #include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
 
+#include "core/base/child_process.h"
 #include "core/base/error.h"
 #include "core/base/files.h"
-#include "datasets/reading/child_process.h"
 #include "datasets/tokenizer/tokenizer.h"
 
 namespace polyhead {

@@ -8,7 +8,7 @@
 
 #include "core/base/error.h"
 #include "core/base/text.h"
-#include "datasets/kinds/target.h"
+#include "datasets/target.h"
 #include "launch/nearest.h"
 
 namespace polyhead {

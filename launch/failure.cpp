@@ -24,7 +24,6 @@
 #include "core/base/text.h"
 #include "distributed/communicator/timeline.h"
 #include "launch/launcher.h"
-#include "launch/program.h"
 #include "launch/table.h"
 
 namespace polyhead {

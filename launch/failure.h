@@ -21,6 +21,9 @@ struct Failure {
 // - Any other exception becomes an internal error (70).
 Failure failure_of(const std::exception& error, std::string_view command) noexcept;
 
+// Returns the message of an unexpected exception, without the stack that LibTorch appends.
+std::string words_of(const std::exception& error);
+
 // Makes LibTorch throw when an allocation fails. Its flag caffe2_use_fatal_for_enforce is false by default, but it may
 // have been overwritten before main(): libsentencepiece has an object with the same symbol, FLAGS_minloglevel, which is
 // larger than LibTorch's variable and overlaps the flag behind it.

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "distributed/communicator/communicator.h"
-#include "distributed/trainer.h"
+#include "distributed/training/trainer.h"
 #include "launch/options.h"
 
 namespace polyhead {

@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "core/kinds/registry.h"
-#include "datasets/kinds/target.h"
+#include "datasets/target.h"
 
 namespace polyhead {
 namespace {

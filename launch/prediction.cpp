@@ -7,9 +7,9 @@
 #include <sstream>
 
 #include "core/base/error.h"
+#include "core/base/utf8.h"
 #include "core/kinds/registry.h"
-#include "core/metrics/utf8.h"
-#include "datasets/kinds/target.h"
+#include "datasets/target.h"
 
 namespace polyhead {
 namespace {

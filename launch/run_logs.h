@@ -9,7 +9,7 @@
 #include <string>
 #include <string_view>
 
-#include "distributed/trainer.h"
+#include "distributed/training/trainer.h"
 
 namespace polyhead {
 

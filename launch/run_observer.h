@@ -7,7 +7,7 @@
 #include <optional>
 #include <string>
 
-#include "distributed/trainer.h"
+#include "distributed/training/trainer.h"
 #include "launch/progress.h"
 #include "launch/run_logs.h"
 #include "launch/run_status.h"

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "datasets/manifest.h"
-#include "distributed/trainer.h"
+#include "distributed/training/trainer.h"
 #include "launch/effects.h"
 #include "launch/options.h"
 

@@ -8,7 +8,7 @@
 #include <cmath>
 
 #include "core/base/text.h"
-#include "core/metrics/utf8.h"
+#include "core/base/utf8.h"
 
 namespace polyhead {
 namespace {

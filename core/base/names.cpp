@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "core/base/hash.h"
-#include "core/metrics/utf8.h"
+#include "core/base/utf8.h"
 
 namespace polyhead {
 namespace {

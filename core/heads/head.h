@@ -14,10 +14,10 @@
 #include "core/kinds/scored.h"
 #include "core/kinds/scorer.h"
 #include "core/model/arena.h"
+#include "core/model/block_extension.h"
 #include "core/model/encoder.h"
 #include "core/model/options.h"
 #include "core/model/segments.h"
-#include "core/model/sharing/block_extension.h"
 
 namespace polyhead {
 

@@ -7,7 +7,7 @@
 #include <cstdint>
 #include <map>
 
-#include "core/metrics/utf8.h"
+#include "core/base/utf8.h"
 
 namespace polyhead {
 namespace {

@@ -6,8 +6,8 @@
 #include <unordered_map>
 
 #include "core/base/error.h"
+#include "core/base/utf8.h"
 #include "core/metrics/scores.h"
-#include "core/metrics/utf8.h"
 
 namespace polyhead {
 namespace {

@@ -10,9 +10,9 @@
 
 #include "core/model/arena.h"
 #include "core/model/block_context.h"
+#include "core/model/block_extension.h"
 #include "core/model/layers.h"
 #include "core/model/options.h"
-#include "core/model/sharing/block_extension.h"
 
 namespace polyhead {
 

@@ -3,8 +3,8 @@
 
 #include <cmath>
 
+#include "core/model/block_extension.h"
 #include "core/model/packed_attention.h"
-#include "core/model/sharing/block_extension.h"
 
 namespace polyhead {
 namespace {

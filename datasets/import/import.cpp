@@ -16,9 +16,9 @@
 #include "datasets/import/import_plan.h"
 #include "datasets/import/split_writer.h"
 #include "datasets/import/staging.h"
-#include "datasets/kinds/target.h"
 #include "datasets/manifest.h"
 #include "datasets/reading/input_files.h"
+#include "datasets/target.h"
 #include "datasets/tokenizer/sentencepiece.h"
 #include "datasets/tokenizer/tokenizer.h"
 

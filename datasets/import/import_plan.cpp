@@ -15,9 +15,9 @@
 #include "datasets/import/sample_files.h"
 #include "datasets/import/target_precision.h"
 #include "datasets/kinds/labels.h"
-#include "datasets/kinds/target.h"
 #include "datasets/reading/first_lines.h"
 #include "datasets/reading/record_blocks.h"
+#include "datasets/target.h"
 #include "datasets/tokenizer/unicode.h"
 
 namespace polyhead {

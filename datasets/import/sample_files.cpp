@@ -12,12 +12,12 @@
 #include <fmt/ranges.h>
 
 #include "core/base/error.h"
-#include "datasets/kinds/target.h"
 #include "datasets/reading/byte_stream.h"
 #include "datasets/reading/conll.h"
 #include "datasets/reading/input_files.h"
 #include "datasets/reading/line_reader.h"
 #include "datasets/reading/parquet.h"
+#include "datasets/target.h"
 
 namespace polyhead {
 namespace {

@@ -8,9 +8,9 @@
 
 #include "core/base/files.h"
 #include "core/base/text.h"
-#include "datasets/kinds/target.h"
 #include "datasets/reading/record_blocks.h"
 #include "datasets/shard_writer.h"
+#include "datasets/target.h"
 
 namespace polyhead {
 namespace {

@@ -1,5 +1,5 @@
 // classification: one label per sample.
-#include "datasets/kinds/target.h"
+#include "datasets/target.h"
 
 namespace polyhead {
 namespace {

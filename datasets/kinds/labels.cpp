@@ -7,7 +7,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include "datasets/kinds/target.h"
+#include "datasets/target.h"
 #include "datasets/tokenizer/unicode.h"
 
 namespace polyhead {

@@ -6,7 +6,7 @@
 
 #include "core/base/counter_random.h"
 #include "core/base/error.h"
-#include "datasets/kinds/target.h"
+#include "datasets/target.h"
 
 namespace polyhead {
 namespace {

@@ -2,7 +2,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include "datasets/kinds/target.h"
+#include "datasets/target.h"
 
 namespace polyhead {
 namespace {

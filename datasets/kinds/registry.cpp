@@ -6,7 +6,7 @@
 #include <fmt/format.h>
 
 #include "core/base/error.h"
-#include "datasets/kinds/target.h"
+#include "datasets/target.h"
 
 // A line per kind, in the order in which messages list their parts.
 #define POLYHEAD_TARGETS(KIND) \

@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "datasets/kinds/target.h"
+#include "datasets/target.h"
 
 namespace polyhead {
 namespace {

@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <cmath>
 
-#include "core/metrics/utf8.h"
-#include "datasets/kinds/target.h"
+#include "core/base/utf8.h"
+#include "datasets/target.h"
 
 namespace polyhead {
 namespace {

@@ -6,7 +6,7 @@
 
 #include "core/base/names.h"
 #include "datasets/kinds/tag_schemes.h"
-#include "datasets/kinds/target.h"
+#include "datasets/target.h"
 
 namespace polyhead {
 namespace {

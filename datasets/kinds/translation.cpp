@@ -1,7 +1,7 @@
 // translation: a text per sample, in tokens.
 #include <algorithm>
 
-#include "datasets/kinds/target.h"
+#include "datasets/target.h"
 
 namespace polyhead {
 namespace {

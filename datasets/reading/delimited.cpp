@@ -9,11 +9,11 @@
 
 #include "core/base/error.h"
 #include "core/base/numbers.h"
-#include "datasets/kinds/target.h"
 #include "datasets/reading/field_names.h"
 #include "datasets/reading/input_files.h"
 #include "datasets/reading/line_reader.h"
 #include "datasets/reading/sample_source.h"
+#include "datasets/target.h"
 
 namespace polyhead {
 namespace {

@@ -9,8 +9,8 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include "datasets/kinds/target.h"
 #include "datasets/reading/input_files.h"
+#include "datasets/target.h"
 
 namespace polyhead {
 namespace {

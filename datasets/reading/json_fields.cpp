@@ -5,7 +5,7 @@
 
 #include <fmt/format.h>
 
-#include "datasets/kinds/target.h"
+#include "datasets/target.h"
 
 namespace polyhead {
 namespace {

@@ -7,10 +7,10 @@
 #include <nlohmann/json.hpp>
 
 #include "core/base/json_text.h"
-#include "datasets/kinds/target.h"
 #include "datasets/reading/json_fields.h"
 #include "datasets/reading/json_records.h"
 #include "datasets/reading/sample_source.h"
+#include "datasets/target.h"
 
 namespace polyhead {
 namespace {

@@ -7,8 +7,8 @@
 #include <fmt/format.h>
 
 #include "core/base/error.h"
-#include "datasets/kinds/target.h"
 #include "datasets/reading/input_files.h"
+#include "datasets/target.h"
 
 namespace polyhead {
 

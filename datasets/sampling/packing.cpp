@@ -6,8 +6,8 @@
 
 #include "core/base/counter_random.h"
 #include "core/base/hash.h"
-#include "datasets/kinds/target.h"
 #include "datasets/sampling/permutation.h"
+#include "datasets/target.h"
 
 namespace polyhead {
 namespace {

@@ -7,7 +7,7 @@
 
 #include "core/base/batch.h"
 #include "datasets/dataset.h"
-#include "datasets/kinds/masking.h"
+#include "datasets/masking.h"
 
 namespace polyhead {
 

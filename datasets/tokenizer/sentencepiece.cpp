@@ -11,7 +11,7 @@
 #include <fmt/format.h>
 
 #include "core/base/error.h"
-#include "core/metrics/utf8.h"
+#include "core/base/utf8.h"
 
 namespace polyhead {
 namespace {

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "core/base/character_range.h"
-#include "datasets/manifest.h"
+#include "datasets/tokenizer/tokenizer_info.h"
 
 namespace polyhead {
 

@@ -15,7 +15,7 @@
 #include "core/base/error.h"
 #include "core/base/field.h"
 #include "core/base/names.h"
-#include "core/metrics/utf8.h"
+#include "core/base/utf8.h"
 
 namespace polyhead {
 

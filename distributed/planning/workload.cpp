@@ -10,7 +10,7 @@
 
 #include "core/base/error.h"
 #include "core/kinds/registry.h"
-#include "core/model/sharing/block_extension.h"
+#include "core/model/block_extension.h"
 
 namespace polyhead {
 namespace {

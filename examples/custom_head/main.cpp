@@ -1,5 +1,5 @@
 // The program polyhead with one additional head, which brings a metric of its own.
-#include "launch/program.h"
+#include "launch/program/program.h"
 #include "ordinal.h"
 
 int main(int argc, char** argv) {

@@ -12,9 +12,9 @@
 
 #include "core/base/error.h"
 #include "core/base/text.h"
+#include "core/base/utf8.h"
 #include "core/kinds/registry.h"
-#include "core/metrics/utf8.h"
-#include "datasets/kinds/target.h"
+#include "datasets/target.h"
 #include "launch/commands/commands.h"
 #include "launch/nearest.h"
 #include "launch/table.h"

@@ -1,6 +1,6 @@
 // polyhead plan: prints what a run needs on N workers as a table or JSON, and calibrates the figures for it.
 #include "distributed/planning/plan.h"
-#include "distributed/planning/calibrate.h"
+#include "distributed/calibration/calibrate.h"
 
 #include <fmt/format.h>
 

@@ -14,7 +14,7 @@
 #include "core/base/host.h"
 #include "distributed/checkpoint/fence.h"
 #include "distributed/checkpoint/fingerprint.h"
-#include "distributed/trainer.h"
+#include "distributed/training/trainer.h"
 #include "launch/commands/commands.h"
 #include "launch/doctor/doctor.h"
 #include "launch/failure.h"

@@ -1,5 +1,5 @@
 // The entry point of polyhead.
-#include "launch/program.h"
+#include "launch/program/program.h"
 #include "launch/signals.h"
 
 // Called before the constructors of libraries, which take a considerable part of a second, because a launcher may ask

@@ -5,10 +5,10 @@
 
 #include <fmt/format.h>
 
+#include "core/base/child_process.h"
 #include "core/base/files.h"
 #include "core/base/hash.h"
 #include "datasets/dataset.h"
-#include "datasets/reading/child_process.h"
 #include "datasets/shard_writer.h"
 #include "datasets/verify.h"
 #include "tests/datasets/folder.h"

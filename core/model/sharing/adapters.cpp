@@ -4,7 +4,7 @@
 // U_t is initially 0, so training starts as with one trunk.
 #include <fmt/format.h>
 
-#include "core/model/sharing/block_extension.h"
+#include "core/model/block_extension.h"
 
 namespace polyhead {
 namespace {

@@ -5,7 +5,7 @@
 // and gates read x itself.
 #include <fmt/format.h>
 
-#include "core/model/sharing/block_extension.h"
+#include "core/model/block_extension.h"
 #include "core/model/sharing/experts.h"
 
 namespace polyhead {

@@ -5,7 +5,7 @@
 // which changes its width; here it is part of G.
 #include <fmt/format.h>
 
-#include "core/model/sharing/block_extension.h"
+#include "core/model/block_extension.h"
 
 namespace polyhead {
 namespace {

@@ -13,7 +13,7 @@
 
 #include <utility>
 
-#include "core/model/sharing/block_extension.h"
+#include "core/model/block_extension.h"
 #include "core/model/sharing/experts.h"
 
 namespace polyhead {

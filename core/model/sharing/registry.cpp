@@ -3,7 +3,7 @@
 #include <stdexcept>
 #include <utility>
 
-#include "core/model/sharing/block_extension.h"
+#include "core/model/block_extension.h"
 
 namespace polyhead {
 namespace {

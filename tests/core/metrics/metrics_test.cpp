@@ -9,8 +9,8 @@
 
 #include "core/base/counter_random.h"
 #include "core/base/error.h"
+#include "core/base/utf8.h"
 #include "core/metrics/scores.h"
-#include "core/metrics/utf8.h"
 
 namespace polyhead {
 namespace {

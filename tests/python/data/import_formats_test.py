@@ -148,7 +148,7 @@ def test_the_examples_train(tmp_path):
         "weather": 6, "kitchen": 4, "distance": 4, "en-it": 5, "notes": 5, "words": 3, "reviews": 4, "entailment": 3, "names": 2, "questions": 4,
         "phrases": 3, "answers": 4, "calendar": manifest["tasks"][-1]["splits"]["train"]["samples"]}
     assert sum(split["samples"] for split in manifest["tasks"][-1]["splits"].values()) == 33
-    train(tmp_path / "run", tmp_path / "data", "--run.steps", 2, "--mixture.batch", 24)
+    train(tmp_path / "run", tmp_path / "data", "--run.steps", 2, "--mixture.batch", 40)
     assert set(steps(tmp_path / "run")[-1]["loss"]) == {task["name"] for task in manifest["tasks"]}
 
 

@@ -65,7 +65,7 @@ def test_the_installed_package_names_no_folder_of_the_build(prefix):
         text = file.read_text()
         assert str(BUILD) not in text and f"{ROOT}/" not in text, file
     headers = {str(path.relative_to(prefix / "include" / "polyhead")) for path in prefix.rglob("*.h")}
-    assert {"core/heads/head.h", "launch/program.h"} <= headers
+    assert {"core/heads/head.h", "launch/program/program.h"} <= headers
     assert "usage: polyhead" in call(prefix / "bin" / "polyhead", "--help")
 
 

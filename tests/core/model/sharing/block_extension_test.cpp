@@ -1,6 +1,6 @@
 // Methods of sharing: which parts a task owns, initial values, costs, and errors. tests/python/training/parity_test.py
 // compares them with their formulas; gradients are tested in gradients_test.cpp.
-#include "core/model/sharing/block_extension.h"
+#include "core/model/block_extension.h"
 
 #include <gtest/gtest.h>
 

@@ -25,7 +25,4 @@ std::span<const Command> commands();
 // it is printed by rank 0, or by the only rank that failed, which then ends the others.
 int run_program(int argc, char** argv);
 
-// Returns the message of an unexpected exception, without the stack that LibTorch appends.
-std::string words_of(const std::exception& error);
-
 }  // namespace polyhead

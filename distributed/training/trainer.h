@@ -10,8 +10,8 @@
 #include <vector>
 
 #include "distributed/communicator/communicator.h"
-#include "distributed/observer.h"
 #include "distributed/options.h"
+#include "distributed/training/observer.h"
 
 namespace polyhead {
 

@@ -1,5 +1,5 @@
 // The program: finds the subcommand, reads its options, runs it, and reports errors.
-#include "launch/program.h"
+#include "launch/program/program.h"
 
 #include <fmt/format.h>
 
@@ -18,11 +18,11 @@
 #include "launch/handshake.h"
 #include "launch/launcher.h"
 #include "launch/nearest.h"
+#include "launch/program/versions.h"
+#include "launch/program/watch.h"
 #include "launch/signals.h"
 #include "launch/table.h"
 #include "launch/threads.h"
-#include "launch/versions.h"
-#include "launch/watch.h"
 
 namespace polyhead {
 namespace {

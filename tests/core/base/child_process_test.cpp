@@ -1,5 +1,5 @@
 // Child processes that end well, crash, never end or use too much memory: each gives a result.
-#include "datasets/reading/child_process.h"
+#include "core/base/child_process.h"
 
 #include <csignal>
 #include <cstdlib>

@@ -1,5 +1,5 @@
 // Converts UTF-8 to code points and back, replacing invalid bytes.
-#include "core/metrics/utf8.h"
+#include "core/base/utf8.h"
 
 namespace polyhead {
 namespace {

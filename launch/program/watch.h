@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "distributed/watchdog/watchdog.h"
-#include "launch/program.h"
+#include "launch/program/program.h"
 
 namespace polyhead {
 

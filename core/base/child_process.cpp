@@ -1,5 +1,5 @@
 // Uses fork, resource limits, a pipe for the result, and the wait status.
-#include "datasets/reading/child_process.h"
+#include "core/base/child_process.h"
 
 #include <fcntl.h>
 #include <poll.h>

@@ -1,5 +1,5 @@
 // Starts the watchdog of a training run, and writes its reports.
-#include "launch/watch.h"
+#include "launch/program/watch.h"
 
 #include <fmt/format.h>
 #include <unistd.h>

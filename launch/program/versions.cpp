@@ -1,5 +1,5 @@
 // Formats the versions of the libraries.
-#include "launch/versions.h"
+#include "launch/program/versions.h"
 
 #include <fmt/format.h>
 

@@ -1,5 +1,5 @@
 // The loop of a training run: steps, and between them evaluations, checkpoints and the end.
-#include "distributed/trainer.h"
+#include "distributed/training/trainer.h"
 
 #include <fmt/format.h>
 #include <chrono>
@@ -25,7 +25,6 @@
 #include "distributed/checkpoint/preflight.h"
 #include "distributed/checkpoint/resume.h"
 #include "distributed/checkpoint/saver.h"
-#include "distributed/communicator/nccl/nccl.h"
 #include "distributed/communicator/timeline.h"
 #include "distributed/evaluation/validate.h"
 #include "distributed/planning/workload.h"
@@ -35,6 +34,7 @@
 #include "distributed/step/optimizers.h"
 #include "distributed/step/sharding.h"
 #include "distributed/step/trace.h"
+#include "distributed/worker/device_world.h"
 #include "distributed/worker/initial_weights.h"
 #include "distributed/worker/task_groups.h"
 #include "distributed/worker/teacher.h"
@@ -51,16 +51,6 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-// The NCCL communicator of workers that compute on CUDA devices; null where the world is enough.
-std::unique_ptr<Communicator> device_world(Communicator& world, torch::Device device, const TrainOptions& options) {
-  // The watchdog limits how long a worker may wait for another, as it knows what the other does.
-  constexpr double kNever = 1e9;
-  if (!device.is_cuda() || world.size() == 1) return nullptr;
-  return make_nccl_communicator(
-      world,
-      {.device = device.index(), .stream = stream_of(device), .init_timeout = options.init_timeout, .timeout = kNever});
-}
-
 // Thrown on all workers when one of them has had a signal before training begins.
 struct Interrupted {};
 
@@ -71,7 +61,7 @@ class Training {
            const std::atomic<bool>& interrupt, bool resume)
       : options_(options),
         device_(choose_device(options.device, options.local_rank)),
-        device_world_(device_world(world, device_, options)),
+        device_world_(make_device_world(world, device_, options.init_timeout)),
         world_(device_world_ ? *device_world_ : world),
         observers_(observers),
         interrupt_(interrupt),

@@ -1,6 +1,6 @@
 // Runs short trainings with the trainer itself. Its observer records the seconds and tokens of each step and the
 // memory.
-#include "distributed/planning/calibrate.h"
+#include "distributed/calibration/calibrate.h"
 
 #include <algorithm>
 #include <atomic>
@@ -15,7 +15,7 @@
 #include "core/base/host.h"
 #include "core/base/temporary_folder.h"
 #include "distributed/communicator/local/local.h"
-#include "distributed/trainer.h"
+#include "distributed/training/trainer.h"
 
 namespace polyhead {
 namespace {
