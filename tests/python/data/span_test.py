@@ -19,8 +19,8 @@ def planted(tmp_path_factory):
     assert done.returncode == 0, done.stderr
     done = run("import", "-c", folder / "made" / "synthetic-span.ini", "--out", folder / "data")
     assert done.returncode == 0, done.stderr
-    train(folder / "run", folder / "data", "--run.steps", 400, "--mixture.batch", 32, "--encoder.dim", 64, "--encoder.layers", 2,
-          "--encoder.heads", 4, "--optimizer.lr", 0.002, "--run.eval_every", 200)
+    train(folder / "run", folder / "data", "--run.steps", 250, "--mixture.batch", 32, "--encoder.dim", 64, "--encoder.layers", 2,
+          "--encoder.heads", 4, "--optimizer.lr", 0.003, timeout=500)
     return folder
 
 
