@@ -4,6 +4,7 @@ runs, a model that has diverged. The newest whole checkpoint is always there, an
 import json
 import os
 import shutil
+import signal
 
 import pytest
 
@@ -192,8 +193,10 @@ def test_damage_while_training_runs_does_not_take_a_place_either(data, tmp_path)
     run_dir = tmp_path / "run"
     process = start(run_dir, data, *OPTIONS[:2], "--run.steps", 100000, "--run.checkpoint_every", 20, "--run.keep", 2)
     wait_for(lambda: step(run_dir, 40).exists(), process)
-    kept = [run_dir / "checkpoints" / name for name in steps_kept(run_dir)][-1]
+    process.send_signal(signal.SIGSTOP)  # so that no newer checkpoints take its place before it is damaged
+    kept = run_dir / "checkpoints" / (run_dir / "checkpoints" / "latest").read_text().strip()
     flip(kept / "encoder.safetensors")
+    process.send_signal(signal.SIGCONT)
     wait_for(lambda: (run_dir / "checkpoints" / f"{kept.name}.damaged").exists(), process)
     errors = interrupt(process, process.pid)
     assert process.returncode == 75 and f"set aside as {kept.name}.damaged" in errors, errors
