@@ -317,8 +317,9 @@ fs::path CheckpointStore::publish(const fs::path& beside, std::int64_t step, std
                                   std::vector<std::string>& warnings) {
   const fs::path folder = parent_ / checkpoint_name(step);
   sync_path(beside);
+  Signature written = signature_of(beside);  // before others can see it, so that whatever they change is found
   replace(beside, folder, warnings);
-  note_whole(folder);
+  whole_[step] = std::move(written);
   try {
     write_file_atomically(parent_ / "latest", checkpoint_name(step) + "\n");
     point_to_best(best_step);
@@ -334,12 +335,13 @@ void CheckpointStore::point_to_best(std::int64_t step) {
   const std::string name = checkpoint_name(step);
   if (step <= 0 || pointed_to(parent_ / "best") == name) return;
   if (!known_whole(parent_ / name)) {  // it could not be saved, or was written before this process began
+    Signature before = signature_of(parent_ / name);
     try {
       verify_checkpoint(parent_ / name);
     } catch (const Error&) {
       return;
     }
-    note_whole(parent_ / name);
+    whole_[step] = std::move(before);
   }
   write_file_atomically(parent_ / "best", name + "\n");
 }
@@ -352,8 +354,9 @@ void CheckpointStore::purge(std::int64_t keep, std::vector<std::string>& warning
     if (whole < std::max<std::int64_t>(1, keep)) {
       if (!known_whole(folder)) {
         try {
+          Signature before = signature_of(folder);
           verify_checkpoint(folder);
-          note_whole(folder);
+          whole_[checkpoint_step(name).value_or(-1)] = std::move(before);
         } catch (const Error& error) {
           if (error.code() != Exit::data || !there(folder)) continue;
           warnings.push_back(fmt::format("a checkpoint is damaged: {}; {}", error.what(), set_aside(folder, kDamaged)));
@@ -384,7 +387,7 @@ void CheckpointStore::remove(const fs::path& folder, std::vector<std::string>& w
   remove_written(leaving);
 }
 
-void CheckpointStore::note_whole(const fs::path& folder) {
+CheckpointStore::Signature CheckpointStore::signature_of(const fs::path& folder) {
   Signature signature;
   for (const fs::path& file : content_of(folder).written) {
     struct stat found {};
@@ -392,7 +395,11 @@ void CheckpointStore::note_whole(const fs::path& folder) {
     signature[file.filename().string()] = {found.st_size, found.st_mtim.tv_sec, found.st_mtim.tv_nsec,
                                            static_cast<std::int64_t>(found.st_ino)};
   }
-  whole_[checkpoint_step(folder.filename().string()).value_or(-1)] = std::move(signature);
+  return signature;
+}
+
+void CheckpointStore::note_whole(const fs::path& folder) {
+  whole_[checkpoint_step(folder.filename().string()).value_or(-1)] = signature_of(folder);
 }
 
 bool CheckpointStore::known_whole(const fs::path& folder) const {

@@ -75,6 +75,7 @@ class CheckpointStore {
  private:
   using Signature = std::map<std::string, std::vector<std::int64_t>>;  // name -> size, time of change, inode
 
+  static Signature signature_of(const std::filesystem::path& folder);
   void note_whole(const std::filesystem::path& folder);
   bool known_whole(const std::filesystem::path& folder) const;
   void point_to_best(std::int64_t step);

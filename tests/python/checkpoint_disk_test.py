@@ -52,6 +52,16 @@ def test_one_failure_is_a_warning(call, code, data, good, tmp_path):
     assert files(run_dir) == files(good(1)) and status(run_dir)["state"] == "done"
 
 
+def test_damage_right_after_the_rename_is_found(data, tmp_path):
+    """The checkpoint of step 20 is damaged as soon as others can see it, and must not count as the one that is kept."""
+    run_dir = tmp_path / "run"
+    disk = {"call": "rename", "path": "step-000020.tmp", "damage": run_dir / "checkpoints" / "step-000020" / "encoder.safetensors"}
+    done = train_on(disk, run_dir, data, "--run.keep", 1)
+    assert done.returncode == 0 and "set aside as step-000020.damaged" in done.stderr, done.stderr
+    assert names(run_dir) == ["latest", "step-000020.damaged", "step-000050"]
+    assert run("verify", "--run-dir", run_dir).returncode == 0
+
+
 @pytest.mark.parametrize("rank", [0, 1])
 @pytest.mark.parametrize("more", [[], ["--optimizer.shard", "world"]], ids=["whole", "sharded"])
 def test_one_worker_fails_and_all_agree(rank, more, data, good, tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pathlib
 import signal
 import subprocess
 import time
@@ -126,10 +127,16 @@ def begin(words, out):
     process = subprocess.Popen(command(*words, out), env=environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                encoding="utf-8")
     end = time.monotonic() + 30
-    while not out.with_name(out.name + ".importing").exists():
+    while not is_taken(out.with_name(out.name + ".importing")):
         assert process.poll() is None and time.monotonic() < end
         time.sleep(0.002)
     return process
+
+
+def is_taken(folder):
+    """Import holds the folder's lock. Between creating the folder and locking it, another import may still come first."""
+    locked = folder.exists() and f":{folder.stat().st_ino} " in pathlib.Path("/proc/locks").read_text()
+    return locked or folder.exists() and any(folder.iterdir())
 
 
 def test_a_killed_import_leaves_no_data_set_and_the_next_one_works(large):

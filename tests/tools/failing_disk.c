@@ -5,6 +5,7 @@
 //   FAIL_FIRST  the number of the first of these calls that fails, from 1; FAIL_COUNT: how many fail (default: all later)
 //   FAIL_RANK   only on this rank
 //   FAIL_WHEN   only while this file exists
+//   FAIL_DAMAGE with rename: the call succeeds, and the last byte of this file is changed if it exists by then
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -66,8 +67,17 @@ int fsync(int file) {
 
 int rename(const char* from, const char* to) {
   REAL(rename);
-  if (fails("rename", from)) return -1;
-  return real(from, to);
+  if (!fails("rename", from)) return real(from, to);
+  const char* damaged = getenv("FAIL_DAMAGE");
+  if (!damaged) return -1;
+  const int result = real(from, to);
+  FILE* file = fopen(damaged, "r+b");
+  if (!file) return result;
+  fseek(file, -1, SEEK_END);
+  const int last = fgetc(file);
+  fseek(file, -1, SEEK_END);
+  if (fputc(last ^ 1, file) == EOF || fclose(file) != 0) abort();
+  return result;
 }
 
 int mkdir(const char* path, mode_t mode) {
