@@ -110,10 +110,23 @@ std::string set_aside(const fs::path& folder, const std::string& ending) {
   return fmt::format("it is set aside as {}; delete it when it is of no use", aside.filename().string());
 }
 
+CheckpointSignature signature_of(const fs::path& folder) {
+  CheckpointSignature signature;
+  for (const fs::path& file : content_of(folder).written) {
+    struct stat found {};
+    if (::stat(file.c_str(), &found) != 0) continue;
+    signature[file.filename().string()] = {found.st_size, found.st_mtim.tv_sec, found.st_mtim.tv_nsec,
+                                           static_cast<std::int64_t>(found.st_ino)};
+  }
+  return signature;
+}
+
+// Opens and verifies a checkpoint. Throws Error(data) naming the file and what differs.
 std::unique_ptr<FoundCheckpoint> open_whole(const fs::path& folder) {
+  CheckpointSignature signature = signature_of(folder);
   auto files = std::make_shared<const CheckpointFiles>(folder);
   files->verify();
-  return std::make_unique<FoundCheckpoint>(FoundCheckpoint{folder, files->state(), files});
+  return std::make_unique<FoundCheckpoint>(FoundCheckpoint{folder, files->state(), files, std::move(signature)});
 }
 
 struct Damaged {
@@ -254,7 +267,7 @@ std::unique_ptr<FoundCheckpoint> CheckpointStore::find(const std::function<void(
   if (!found && !damaged.empty()) none_is_whole(run_dir_, damaged);
   for (const Damaged& one : damaged)
     warnings.push_back(one.fits ? fmt::format("{}; {}", one.what, set_aside(one.folder, kDamaged)) : one.what);
-  if (found) note_whole(found->folder);
+  if (found) note_whole(*found);
   return found;
 }
 
@@ -317,7 +330,7 @@ fs::path CheckpointStore::publish(const fs::path& beside, std::int64_t step, std
                                   std::vector<std::string>& warnings) {
   const fs::path folder = parent_ / checkpoint_name(step);
   sync_path(beside);
-  Signature written = signature_of(beside);  // before others can see it, so that whatever they change is found
+  CheckpointSignature written = signature_of(beside);  // before others can see it
   replace(beside, folder, warnings);
   whole_[step] = std::move(written);
   try {
@@ -335,13 +348,11 @@ void CheckpointStore::point_to_best(std::int64_t step) {
   const std::string name = checkpoint_name(step);
   if (step <= 0 || pointed_to(parent_ / "best") == name) return;
   if (!known_whole(parent_ / name)) {  // it could not be saved, or was written before this process began
-    Signature before = signature_of(parent_ / name);
     try {
-      verify_checkpoint(parent_ / name);
+      note_whole(*open_whole(parent_ / name));
     } catch (const Error&) {
       return;
     }
-    whole_[step] = std::move(before);
   }
   write_file_atomically(parent_ / "best", name + "\n");
 }
@@ -354,9 +365,7 @@ void CheckpointStore::purge(std::int64_t keep, std::vector<std::string>& warning
     if (whole < std::max<std::int64_t>(1, keep)) {
       if (!known_whole(folder)) {
         try {
-          Signature before = signature_of(folder);
-          verify_checkpoint(folder);
-          whole_[checkpoint_step(name).value_or(-1)] = std::move(before);
+          note_whole(*open_whole(folder));
         } catch (const Error& error) {
           if (error.code() != Exit::data || !there(folder)) continue;
           warnings.push_back(fmt::format("a checkpoint is damaged: {}; {}", error.what(), set_aside(folder, kDamaged)));
@@ -387,27 +396,13 @@ void CheckpointStore::remove(const fs::path& folder, std::vector<std::string>& w
   remove_written(leaving);
 }
 
-CheckpointStore::Signature CheckpointStore::signature_of(const fs::path& folder) {
-  Signature signature;
-  for (const fs::path& file : content_of(folder).written) {
-    struct stat found {};
-    if (::stat(file.c_str(), &found) != 0) continue;
-    signature[file.filename().string()] = {found.st_size, found.st_mtim.tv_sec, found.st_mtim.tv_nsec,
-                                           static_cast<std::int64_t>(found.st_ino)};
-  }
-  return signature;
-}
-
-void CheckpointStore::note_whole(const fs::path& folder) {
-  whole_[checkpoint_step(folder.filename().string()).value_or(-1)] = signature_of(folder);
+void CheckpointStore::note_whole(const FoundCheckpoint& checkpoint) {
+  whole_[checkpoint.state.step] = checkpoint.signature;
 }
 
 bool CheckpointStore::known_whole(const fs::path& folder) const {
   const auto known = whole_.find(checkpoint_step(folder.filename().string()).value_or(-1));
-  if (known == whole_.end()) return false;
-  CheckpointStore now(run_dir_);
-  now.note_whole(folder);
-  return now.whole_.begin()->second == known->second;
+  return known != whole_.end() && signature_of(folder) == known->second;
 }
 
 std::vector<std::string> CheckpointStore::lost() {

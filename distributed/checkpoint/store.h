@@ -19,10 +19,15 @@ namespace polyhead {
 // Returns the checkpoint folders of a run, newest first, without links.
 std::vector<std::filesystem::path> checkpoints(const std::filesystem::path& run_dir);
 
+// Size in bytes, time of change and inode of each file of a checkpoint, by name. While they are the same, a checkpoint
+// that was whole counts as whole.
+using CheckpointSignature = std::map<std::string, std::vector<std::int64_t>>;
+
 struct FoundCheckpoint {
   std::filesystem::path folder;
   CheckpointState state;
   std::shared_ptr<const CheckpointFiles> files;
+  CheckpointSignature signature;  // from before the files were read, so that every later change shows
 };
 
 // Returns the newest checkpoint that verifies; null if there is no checkpoint. Damaged ones are skipped and named in
@@ -74,18 +79,15 @@ class CheckpointStore {
   std::filesystem::path newest_whole() const;
 
  private:
-  using Signature = std::map<std::string, std::vector<std::int64_t>>;  // name -> size, time of change, inode
-
-  static Signature signature_of(const std::filesystem::path& folder);
-  void note_whole(const std::filesystem::path& folder);
+  void note_whole(const FoundCheckpoint& checkpoint);
   bool known_whole(const std::filesystem::path& folder) const;
   void point_to_best(std::int64_t step);
   void purge(std::int64_t keep, std::vector<std::string>& warnings);
   void remove(const std::filesystem::path& folder, std::vector<std::string>& warnings);
 
   std::filesystem::path run_dir_, parent_;
-  std::map<std::int64_t, Signature> whole_;  // by step
-  std::set<std::string> told_;               // warnings that are given once
+  std::map<std::int64_t, CheckpointSignature> whole_;  // by step
+  std::set<std::string> told_;                         // warnings that are given once
 };
 
 }  // namespace polyhead

@@ -68,16 +68,18 @@ class CheckpointTest : public ::testing::Test {
     checkpoint_ = done.folder;
     return state;
   }
-  // Changes one byte in the middle of a file, for all.
+  // Changes one byte in the middle of a file.
+  void flip(const std::string& name) const {
+    std::fstream file(checkpoint_ / name, std::ios::in | std::ios::out | std::ios::binary);
+    const auto middle = static_cast<std::streamoff>(std::filesystem::file_size(checkpoint_ / name) / 2);
+    file.seekg(middle);
+    const auto byte = static_cast<char>(file.get() ^ 1);
+    file.seekp(middle).put(byte);
+  }
+  // The same by rank 0, for all.
   void damage(const std::string& name) const {
     world().barrier("before damage");
-    if (world().rank() == 0) {
-      std::fstream file(checkpoint_ / name, std::ios::in | std::ios::out | std::ios::binary);
-      const auto middle = static_cast<std::streamoff>(std::filesystem::file_size(checkpoint_ / name) / 2);
-      file.seekg(middle);
-      const auto byte = static_cast<char>(file.get() ^ 1);
-      file.seekp(middle).put(byte);
-    }
+    if (world().rank() == 0) flip(name);
     world().barrier("after damage");
   }
 
@@ -124,6 +126,22 @@ TEST_F(CheckpointTest, DamageIsFoundByTheWorkersThatLoadTheFile) {
   expect_damage("head.a.optimizer.safetensors", false, false);
   expect_damage("encoder.safetensors", true, false);
   EXPECT_NO_THROW(verify_checkpoint(checkpoint_));
+}
+
+TEST_F(CheckpointTest, DamageAfterACheckpointWasFoundWholeIsNoticed) {
+  save();
+  if (world().rank() != 0) return;
+  CheckpointStore store(run_dir_);
+  std::vector<std::string> warnings;
+  const auto damage_it = [&](const CheckpointState&) { flip("encoder.safetensors"); };  // it has been verified by then
+  ASSERT_NE(store.find(damage_it, warnings), nullptr);
+  EXPECT_TRUE(warnings.empty());
+  const std::filesystem::path beside = store.begin(8);
+  std::filesystem::copy(checkpoint_, beside, std::filesystem::copy_options::recursive);
+  store.publish(beside, 8, 0, 2, warnings);
+  ASSERT_EQ(warnings.size(), 1U);
+  expect_contains(warnings[0], "encoder.safetensors: its content has changed");
+  expect_contains(warnings[0], "set aside as step-000007.damaged");
 }
 
 TEST_F(CheckpointTest, AFileThatTheStateDoesNotNameIsNotLoaded) {

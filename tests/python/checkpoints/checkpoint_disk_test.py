@@ -53,7 +53,7 @@ def test_one_failure_is_a_warning(call, code, data, good, tmp_path):
 
 
 def test_damage_right_after_the_rename_is_found(data, tmp_path):
-    """The checkpoint of step 20 is damaged as soon as it is visible, so it must not count as the one that is kept."""
+    """The checkpoint of step 20 is damaged as soon as others can see it, and must not count as the one that is kept."""
     run_dir = tmp_path / "run"
     disk = {"call": "rename", "path": "step-000020.tmp", "damage": run_dir / "checkpoints" / "step-000020" / "encoder.safetensors"}
     done = train_on(disk, run_dir, data, "--run.keep", 1)

@@ -136,8 +136,8 @@ def begin(words, out, staging=None):
 
 
 def is_taken(folder):
-    """Waits until import holds the folder's lock. Between creating the folder and locking it, another import may still
-    get the lock."""
+    """Import holds the folder's lock, or has written to the folder, which it does with the lock. Between creating the folder
+    and locking it, another import may still come first."""
     locked = folder.exists() and f":{folder.stat().st_ino} " in pathlib.Path("/proc/locks").read_text()
     return locked or folder.exists() and any(folder.iterdir())
 
