@@ -1,7 +1,6 @@
 """bench/loader.py runs on a tiny data set, and refuses to measure a peer that packs other tensors. Nothing is timed here."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-ROOT = Path(__file__).resolve().parents[3]
-PROGRAM = Path(os.environ["POLYHEAD_BINARY"]).parent / "bench" / "loader"
+from program import POLYHEAD, ROOT
+
+PROGRAM = Path(POLYHEAD).parent / "bench" / "loader"
 TINY = ["--program", PROGRAM, "--bytes", "400000", "--batch", "24", "--seconds", "0.01", "--repetitions", "2", "--peers", "h5py"]
 
 sys.path.insert(0, str(ROOT / "bench"))

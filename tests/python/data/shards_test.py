@@ -3,7 +3,6 @@ format are refused by name. Tokens and checksums equal those of PyPI's sentencep
 
 import hashlib
 import json
-import os
 import subprocess
 from pathlib import Path
 
@@ -13,7 +12,9 @@ import pytest
 import sentencepiece
 import xxhash
 
-TOOL = Path(os.environ["POLYHEAD_BINARY"]).parent / "tests" / "data"
+from program import POLYHEAD
+
+TOOL = Path(POLYHEAD).parent / "tests" / "data"
 KINDS = ["classification", "multilabel", "regression", "tagging", "masked_lm", "translation"]
 VOCAB = 50
 

@@ -3,7 +3,6 @@ places and scripts in more than a hundred languages (from the package pycountry)
 
 import gettext
 import json
-import os
 import subprocess
 from pathlib import Path
 
@@ -11,7 +10,9 @@ import pycountry
 import pytest
 from tokenizers import BertWordPieceTokenizer
 
-TOOL = Path(os.environ["POLYHEAD_BINARY"]).parent / "tests" / "data"
+from program import POLYHEAD
+
+TOOL = Path(POLYHEAD).parent / "tests" / "data"
 
 
 @pytest.fixture(scope="module")

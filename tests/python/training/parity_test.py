@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from program import ROOT
+from program import POLYHEAD, ROOT
 
-TOOL = Path(os.environ["POLYHEAD_BINARY"]).parent / "tests" / "parity"
+TOOL = Path(POLYHEAD).parent / "tests" / "parity"
 CASES = ["competitive", "competitive-given", "competitive-fixed", "independent", "mean", "first",
          "bert-competitive", "bert-independent", "bert-mean", "bert-first", "bert-torch", "adapters", "mtan", "mmoe", "ple", "ple-one-level",
          "bert-adapters", "bert-mtan", "bert-mmoe", "bert-ple", "distilled"]

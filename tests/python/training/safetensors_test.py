@@ -1,7 +1,6 @@
 """We read files by PyPI's safetensors, and it reads ours."""
 
 import json
-import os
 import subprocess
 from pathlib import Path
 
@@ -10,7 +9,9 @@ import xxhash
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
-TOOL = Path(os.environ["POLYHEAD_BINARY"]).parent / "tests" / "data"
+from program import POLYHEAD
+
+TOOL = Path(POLYHEAD).parent / "tests" / "data"
 
 
 def test_there_and_back(tmp_path):

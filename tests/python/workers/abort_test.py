@@ -1,6 +1,5 @@
 """abort(code) ends every process of a job with that code, through tests/tools/abort_ranks.cpp."""
 
-import os
 import shutil
 import subprocess
 import time
@@ -8,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-TOOL = Path(os.environ["POLYHEAD_BINARY"]).parent / "tests" / "abort_ranks"
+from program import POLYHEAD
+
+TOOL = Path(POLYHEAD).parent / "tests" / "abort_ranks"
 
 
 def run(ranks, *arguments):
