@@ -148,7 +148,7 @@ def test_a_damaged_newest_checkpoint_is_passed_over(name, workers, data, whole, 
     shutil.copytree(whole(OPTIONS, workers), run_dir)
     flip(newest(run_dir) / name, at=1 if name == "state.json" else None)
     done = train(run_dir, data, *OPTIONS, workers=workers)
-    assert "a checkpoint is passed over" in done.stderr and f"step-{STEPS:06}/{name}" in done.stderr
+    assert "a checkpoint is skipped" in done.stderr and f"step-{STEPS:06}/{name}" in done.stderr
     assert "going on after step 20" in done.stderr
     same(run_dir, whole(OPTIONS, workers))
 
@@ -161,7 +161,7 @@ def test_so_is_one_with_a_file_cut_short_or_gone(harm, data, whole, tmp_path):
     file.write_bytes(file.read_bytes()[:-4]) if harm == "truncated" else file.unlink()
     done = run("evaluate", "--run-dir", run_dir, "--tasks", "style", "--json", "--threads", 1)
     assert done.returncode == 0 and json.loads(done.stdout)["step"] == 20
-    assert "passed over" in done.stderr and "head.topic.safetensors" in done.stderr
+    assert "is skipped" in done.stderr and "head.topic.safetensors" in done.stderr
     train(run_dir, data, *OPTIONS)
     same(run_dir, whole(OPTIONS, 1))
 
