@@ -63,7 +63,7 @@ def test_a_configuration_file_with_fewer_steps_than_the_run_was_given_later(data
     before = files(tmp_path / "run")
     for workers in (1, 2):
         done = ok(*words, workers=workers)
-        assert (f"this run is complete: 8 steps; run.steps = 4 ({tmp_path}/c.ini:5) is passed over, as the run was given more steps later; "
+        assert (f"this run is complete: 8 steps; run.steps = 4 ({tmp_path}/c.ini:5) is ignored, because the run was given more steps later; "
                 "--run.steps with a larger number trains it further\n") in done.stderr
     assert files(tmp_path / "run") == before and status(tmp_path / "run")["step"] == 8 and status(tmp_path / "run")["state"] == "done"
     assert "steps = 8\n" in (tmp_path / "run" / "config.ini").read_text()
