@@ -146,7 +146,7 @@ fs::path CheckpointSaver::save(CheckpointState& state, const Model& model, const
         "step {}: the checkpoint could not be saved ({} of {} failures in a row that end training): {}. "
         "{}; {}",
         state.step, failures_, kMostFailures, saved.error, newest,
-        request.last ? "it will be tried again" : "training continues, and the next checkpoint is the next attempt"));
+        request.last ? "it will be tried again" : "training continues and tries again at the next checkpoint"));
     if (!request.last) return {};
     std::this_thread::sleep_for(std::chrono::milliseconds(500));
   }
