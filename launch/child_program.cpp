@@ -1,4 +1,4 @@
-// Uses fork and exec, and passes a signal on while it waits.
+// Uses fork and exec, and passes signals on while it waits.
 #include "launch/child_program.h"
 
 #include <fcntl.h>
@@ -44,7 +44,7 @@ int run_child_program(const std::vector<std::string>& words, const std::filesyst
   }
   const int reason = errno;
   ::close(out);
-  if (child < 0) throw Error(Exit::internal, fmt::format("cannot make a child process: {}", std::strerror(reason)));
+  if (child < 0) throw Error(Exit::internal, fmt::format("cannot create a child process: {}", std::strerror(reason)));
   ::close(failed[1]);
   int error = 0;
   ssize_t got = 0;

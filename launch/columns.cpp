@@ -29,13 +29,12 @@ std::map<std::string, std::string> names_of_parts(const Config& config, const st
     const std::vector<std::string> parts(part_names().begin(), part_names().end());
     const auto part = std::ranges::find(parts, ours);
     if (part == parts.end())
-      fail(fmt::format("a sample has no part '{}'{}; write ours:theirs, as in text:sentence; the parts are {}", ours,
-                       did_you_mean(ours, parts), fmt::join(parts, ", ")));
+      fail(fmt::format("a sample has no part '{}'{}; write ours:theirs, for example text:sentence; the parts are {}",
+                       ours, did_you_mean(ours, parts), fmt::join(parts, ", ")));
     if (theirs.empty())
       fail(fmt::format("'{}' lacks the name that the file uses; write for example text:sentence", one));
     if (!names.emplace(ours, theirs).second) fail(fmt::format("'{}' is given twice; keep one of them", ours));
-    if (std::ranges::count(useful, *part) == 0)
-      fail(fmt::format("'{}' has no effect, as {}; take it out", ours, unused));
+    if (std::ranges::count(useful, *part) == 0) fail(fmt::format("'{}' has no effect, as {}; remove it", ours, unused));
   }
   return names;
 }

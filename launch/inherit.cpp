@@ -49,7 +49,7 @@ void take(Config& config, const Config& from, const std::string& name) {
   if (config.given(name) == nullptr && from.given(name) != nullptr) config.set(name, *from.given(name));
 }
 
-// Whether a value of `from` only follows from another option that is given here: a task's patience from
+// Returns whether a value of `from` only follows from another option that is given here: a task's patience from
 // run.task_patience, its dropout from encoder.dropout, the hash of the data from the tasks.
 bool follows_what_is_given(const Config& config, const Config& from, const std::string& name) {
   const std::string leader = name == "run.data_hash"                                    ? "run.tasks"
@@ -71,10 +71,10 @@ bool same_folder(const fs::path& a, const fs::path& b) {
   return fs::weakly_canonical(a, code) == fs::weakly_canonical(b, code);
 }
 
-// Compares run.steps with what the run has made, before config.ini is written again, because the run would otherwise be
-// bound to an end that it has already passed. Collective.
-// - A configuration file that is used again may give fewer steps than an option has given since then. If the run has
-//   made all of those, it is complete, which is a note. They apply instead of the file's.
+// Compares run.steps with the steps that the run has made, before config.ini is written again, because config.ini must
+// not contain an end that the run has already passed. Collective.
+// - A configuration file that is used again may give fewer steps than an option has given since then. That number then
+//   applies instead of the file's. If the run has made all of these steps, a note says that it is complete.
 // - Fewer steps on the command line, and a run that is not complete, are an error.
 void check_steps(Config& config, Inherited& inherited, const fs::path& run_dir, Communicator& world) {
   const auto text = read_together(run_dir / "checkpoints" / "latest", "launch.latest", world);
@@ -90,7 +90,7 @@ void check_steps(Config& config, Inherited& inherited, const fs::path& run_dir, 
                                             config.quote("run.steps"), *made,
                                             *made < last ? fmt::format(" of the {} that it was given last", last) : "",
                                             std::max(*made, last)));
-    fewer = fmt::format("; {} is passed over, as the run was given more steps later", config.quote("run.steps"));
+    fewer = fmt::format("; {} is ignored, because the run was given more steps later", config.quote("run.steps"));
     config.set("run.steps", *inherited.before->given("run.steps"));
   }
   inherited.notes.push_back(fmt::format(
@@ -121,7 +121,7 @@ void inherit_start(Config& config, const Config& before) {
       !same_folder(config.path("run.init_from"), before.path("run.init_from")))
     return;  // the hashes are compared later
   for (const std::string_view name : kStart) take(config, before, std::string(name));
-  // The checkpoint that "latest" or "best" was when the run began.
+  // Use the checkpoint that "latest" or "best" named when the run began.
   const std::string checkpoint = "run.init_checkpoint";
   if (const std::string which = config.text(checkpoint); which == "latest" || which == "best")
     config.set(checkpoint, *before.given(checkpoint));

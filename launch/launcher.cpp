@@ -59,7 +59,7 @@ std::string alone_in_job(const Launcher& launcher) {
   const int tasks = number_in("SLURM_NTASKS");
   if (launcher.name != "none" || tasks < 2) return {};
   return fmt::format(
-      "the job has {} tasks ({}), but this process was started in it without srun or mpirun and works alone; start it "
+      "the job has {} tasks ({}), but this process was started without srun or mpirun and works alone; start it "
       "with 'srun --mpi=pmix' or mpirun, as launch/slurm/train.sbatch does, or ask for one task",
       tasks, quote("SLURM_NTASKS"));
 }
@@ -85,8 +85,8 @@ void check_world_size(const Launcher& launcher, int size) {
   if (launcher.processes == size) return;
   throw Error(
       Exit::config,
-      fmt::format("{} started {} workers ({}), but MPI's world has {}: the launcher and the MPI library do not speak "
-                  "the same PMI, and each worker would train alone; {}",
+      fmt::format("{} started {} workers ({}), but MPI's world has {}: the launcher and the MPI library do not use the "
+                  "same PMI, so each worker would train alone; {}",
                   launcher.name, launcher.processes, launcher.because, size,
                   launcher.name.starts_with("srun")
                       ? "start them with 'srun --mpi=pmix' ('srun --mpi=list' names what this Slurm has) or with the "

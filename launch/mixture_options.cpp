@@ -93,7 +93,7 @@ MixtureOptions mixture_options(const Config& config, const std::vector<std::stri
       const MixturePhase phase = parse_phase(text, where, tasks, options.phases.front().mixture.cap);
       if (phase.step <= options.phases.back().step)
         throw Error(Exit::config,
-                    fmt::format("{}does not begin after the one before it (step {}); order phases by step", where,
+                    fmt::format("{}does not begin after the one before it (step {}); sort the phases by step", where,
                                 options.phases.back().step));
       if (phase.step > config.integer("run.steps"))
         throw Error(Exit::config, fmt::format("{}never begins, as run.steps is {}; leave the phase out or train longer",

@@ -50,12 +50,13 @@ std::string file_of_another_command(std::span<const Option> table, const std::fi
                        });
   if (imports && !known("dataset"))
     return fmt::format(
-        "this file is an import description; make a data set of it with 'polyhead import -c {} --out "
+        "this file is an import description; create a data set from it with 'polyhead import -c {} --out "
         "DATA', then train on that with 'polyhead train --data DATA --run-dir RUN'",
         file.string());
   for (const char* section : {"run", "encoder", "optimizer", "mixture"})
     if (there(section) && !known(section) && known("dataset"))
-      return "this file configures a training; give it to 'polyhead train -c', and give import a file with [dataset] "
+      return "this file configures a training run; use it with 'polyhead train -c', and give import a file with "
+             "[dataset] "
              "and [task.NAME] sections";
   return "";
 }
@@ -150,11 +151,10 @@ Config parse_options(std::string_view command, std::span<const Option> table, co
     }
   std::vector<po::option> parsed;
   const auto fail_missing = [&](const std::string& option, const std::string& next) {
-    throw Error(
-        Exit::usage,
-        fmt::format("{} has no value{}; options are written --name VALUE, or --name=VALUE where the value begins "
-                    "with '--'; 'polyhead {} --help' lists them",
-                    option, next.empty() ? "" : fmt::format(", as '{}' follows it", next), command));
+    throw Error(Exit::usage,
+                fmt::format("{} has no value{}; options are written --name VALUE, or --name=VALUE if the value begins "
+                            "with '--'; 'polyhead {} --help' lists them",
+                            option, next.empty() ? "" : fmt::format(", as '{}' follows it", next), command));
   };
   try {
     const int style = po::command_line_style::unix_style & ~po::command_line_style::allow_guessing;

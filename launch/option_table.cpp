@@ -1,4 +1,4 @@
-// Makes the rows of options, checks values against them, and writes help texts.
+// Creates the rows of options, checks values against them, and writes help texts.
 #include "launch/option_table.h"
 
 #include <fmt/format.h>
@@ -16,7 +16,7 @@
 namespace polyhead {
 namespace {
 
-// The type of an option by the type of its member.
+// Returns the type of an option for the type of its member.
 struct TypeOf {
   OptionType operator()(const NamedMember&) const { return OptionType::choice; }
   OptionType operator()(const double*) const { return OptionType::number; }
@@ -107,7 +107,7 @@ std::string expectation(const Option& option) {
     case OptionType::list:
       return "names separated by commas";
     case OptionType::bytes:
-      return "a size in bytes, as 4096, 512KiB, 64MiB or 1GiB";
+      return "a size in bytes, such as 4096, 512KiB, 64MiB or 1GiB";
     case OptionType::flag:
       return "true or false";
     case OptionType::path:

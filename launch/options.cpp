@@ -32,7 +32,7 @@ bool is_section(const std::string& name) {
 
 const Option& Config::option(const std::string& name) const {
   const Option* option = find_option(table_, name);
-  if (option == nullptr) throw Error(Exit::internal, fmt::format("the program asked for an unknown option '{}'", name));
+  if (option == nullptr) throw Error(Exit::internal, fmt::format("the program requested an unknown option '{}'", name));
   return *option;
 }
 

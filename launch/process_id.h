@@ -9,8 +9,8 @@ struct ProcessId {
   std::string host;
   int pid = 0;
   std::string start;  // "2026-11-28T03:40:00Z"
-  std::string
-      mark;  // "BOOT/PID-NAMESPACE/TICKS": boot id, pid namespace, and the ticks from boot to the start of the process
+  // "BOOT/PID-NAMESPACE/TICKS": boot id, pid namespace, and the ticks from boot to the start of the process.
+  std::string mark;
 };
 
 // Returns the id of this process.

@@ -18,7 +18,7 @@ void make_folder(const fs::path& folder) {
   std::error_code code;
   fs::create_directories(folder, code);
   if (code)
-    throw Error(Exit::cannot_write, fmt::format("cannot make the folder {}: {}", folder.string(), code.message()));
+    throw Error(Exit::cannot_write, fmt::format("cannot create the folder {}: {}", folder.string(), code.message()));
 }
 
 // Files of a start that ended before the run began: temporary files, the lock, and the watchdog's address.
@@ -47,7 +47,7 @@ FolderState check_run_folder(const Config& config) {
                 fmt::format("the run folder {} is a file; choose another with --run-dir", folder.string()));
   const fs::directory_iterator entries(folder, code);
   if (code)
-    throw Error(Exit::config, fmt::format("cannot look into the run folder {}: {}", folder.string(), code.message()));
+    throw Error(Exit::config, fmt::format("cannot read the run folder {}: {}", folder.string(), code.message()));
   const auto foreign = std::find_if(begin(entries), end(entries), [](const fs::directory_entry& entry) {
     return !left_by_start(entry.path().filename().string());
   });
@@ -60,17 +60,16 @@ FolderState check_run_folder(const Config& config) {
                             folder.string(), foreign->path().filename().string()));
   if (config.text("run.resume") == "never")
     throw Error(Exit::config,
-                fmt::format("the folder {} holds a run already and run.resume is never ({}); choose another with "
+                fmt::format("the folder {} already holds a run and run.resume is never ({}); choose another with "
                             "--run-dir, resume the run with --run.resume auto, or delete the folder to start again",
                             folder.string(), config.origin("run.resume")));
   const std::vector<std::string> differing = read_run_config(folder).differences(config);
   if (!differing.empty())
-    throw Error(
-        Exit::config,
-        fmt::format("the folder {} holds a run of another configuration: {}. Give the same values to resume it, as "
-                    "'polyhead train --run-dir {}' alone does, or choose another folder with --run-dir; there "
-                    "--init-from {} starts from this run's weights",
-                    folder.string(), fmt::join(differing, "; "), folder.string(), folder.string()));
+    throw Error(Exit::config,
+                fmt::format("the folder {} holds a run of another configuration: {}. Give the same values to resume it "
+                            "('polyhead train --run-dir {}' alone does), or choose another folder with --run-dir; a "
+                            "new run there can start from this run's weights with --init-from {}",
+                            folder.string(), fmt::join(differing, "; "), folder.string(), folder.string()));
   return FolderState::holds_run;
 }
 

@@ -75,7 +75,7 @@ RunLock::RunLock(const fs::path& run_dir, RunLockOptions options)
   std::error_code code;
   fs::create_directories(run_dir, code);
   if (code)
-    throw Error(Exit::cannot_write, fmt::format("cannot make the folder {}: {}", run_dir.string(), code.message()));
+    throw Error(Exit::cannot_write, fmt::format("cannot create the folder {}: {}", run_dir.string(), code.message()));
   own_ = {.process = own_process(), .token = new_token(), .job = options_.job, .restart = options_.restart};
   try {
     while (!try_flock()) {
@@ -149,7 +149,7 @@ void RunLock::wait_for_stale(const LockOwner& owner) {
     if (age < 0 || age >= options_.stale) break;
     if (!std::exchange(said, true))
       options_.warn(
-          fmt::format("the run folder {} is held by {}, from which the last sign of life came {:.0f} s ago; "
+          fmt::format("the run folder {} is held by {}, whose last sign of life was {:.0f} s ago; "
                       "waiting up to {:.0f} s to see whether it still runs",
                       run_dir_.string(), describe(owner.process), age, options_.stale - age));
     note_progress();  // waiting here is not a hang

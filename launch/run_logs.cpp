@@ -127,7 +127,7 @@ fs::path cut_metrics(const fs::path& file, std::int64_t resumed_step, const LogF
   if (kept.text.size() != text.size()) write_file_atomically(file, kept.text);
   return file;
 } catch (const std::exception& error) {
-  warn(fmt::format("{} is not cut to step {}: {}", file.string(), resumed_step, error.what()));
+  warn(fmt::format("{} could not be truncated to step {}: {}", file.string(), resumed_step, error.what()));
   return file;
 }
 
@@ -184,7 +184,7 @@ void LogFile::append(std::string_view text) noexcept try {
     lost_ = 0;
   } else if (!failing_) {
     failing_ = true;
-    warn_(fmt::format("cannot write {}: {}. The run continues; the lines are written when that is possible again",
+    warn_(fmt::format("cannot write {}: {}. The run continues; the lines will be written when that is possible again",
                       file_.string(), std::strerror(errno)));
   }
 } catch (const std::exception&) {  // out of memory: a run can do without its log
@@ -194,7 +194,7 @@ void LogFile::sync() noexcept try {
   struct stat about = {};
   if (descriptor_ >= 0 && ::fstat(descriptor_, &about) == 0 && about.st_nlink == 0) {
     ::close(std::exchange(descriptor_, -1));
-    warn_(fmt::format("{} was deleted while it was being written; a new one is begun", file_.string()));
+    warn_(fmt::format("{} was deleted while it was being written; a new one was created", file_.string()));
   }
   append("");
   if (descriptor_ >= 0) ::fsync(descriptor_);

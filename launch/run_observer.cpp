@@ -20,7 +20,7 @@ RunObserver::RunObserver(std::filesystem::path run_dir, std::int64_t last_step, 
       status_ = *before;  // keeps the name of the last checkpoint while the run continues
   } catch (const Error& error) {
     status_known_ = false;
-    warn(fmt::format("{}. The run does not need it, and writes another", error.what()));
+    warn(fmt::format("{}. The run does not need it, and writes a new one", error.what()));
   }
   status_.process = own_process();
   status_.state = "running";
@@ -46,7 +46,7 @@ void RunObserver::on_start(const Start& start) {
   if (!start.placement.empty()) note(start.placement);
   if (!start.mixture.empty()) note(start.mixture);
   if (!start.valid.empty()) note(start.valid);
-  if (start.first_step > 1) note(fmt::format("going on after step {}", start.first_step - 1));
+  if (start.first_step > 1) note(fmt::format("resuming after step {}", start.first_step - 1));
   progress_.emplace(stream_, isatty(fileno(stream_)) == 1, start.first_step, last_step_);
 }
 
@@ -99,7 +99,7 @@ int RunObserver::finish(const TrainResult& result) {
   status_.epochs = result.epochs;
   const bool written = write_status_file();
   const char* said = result.ending == Ending::done      ? "done"
-                     : result.ending == Ending::stopped ? "stopped as run.stop_at says"
+                     : result.ending == Ending::stopped ? "stopped at run.stop_at"
                      : result.step > 0                  ? "stopped by a signal, saved"
                                                         : "stopped by a signal";
   if (!attention_.empty()) note(attention_);

@@ -136,7 +136,7 @@ void read_trace(const Config& config, const std::string& text, TrainOptions& opt
   int read = 0;
   const int found = std::sscanf(text.c_str(), "steps %lld-%lld%n", &first, &last, &read);
   if (found != 2 || static_cast<std::size_t>(read) != text.size() || first < 1 || last < first)
-    fail(fmt::format("{}: expected the first and the last step, as in 'steps 10-20'", config.quote("run.trace")));
+    fail(fmt::format("{}: expected the first and the last step, such as 'steps 10-20'", config.quote("run.trace")));
   options.trace_first = first;
   options.trace_last = last;
 }

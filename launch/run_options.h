@@ -21,8 +21,8 @@ TrainOptions train_options_of(Config& config, const Manifest& manifest);
 // resolve_initial_weights(), and Error(config) if they have changed since the run began.
 void resolve_initial(Config& config, TrainOptions& options, const Manifest& manifest, bool has_weights);
 
-// Reads the manifest of the data set in run.data. Throws as read_manifest(); for a folder without a data set whose
-// place comes from a file, such as config.ini of a run, it says from which, and how to give another.
+// Reads the manifest of the data set in run.data. Throws as read_manifest(). If the folder comes from a file, such as a
+// run's config.ini, and holds no data set, the message names that file and says how to give another folder.
 Manifest read_data_set(const Config& config);
 
 TaskKinds kinds_of(const Manifest& manifest);

@@ -84,7 +84,7 @@ std::optional<Status> read_status(const fs::path& run_dir) {
         .process = {json.value("host", ""), json.value("pid", 0), json.value("start", ""), json.value("process", "")}};
   } catch (const Json::exception& error) {
     throw Error(Exit::data,
-                fmt::format("{} is not a run's status: {}; it may be deleted", file.string(), error.what()));
+                fmt::format("{} is not a run's status: {}; it can be deleted", file.string(), error.what()));
   }
 }
 

@@ -54,7 +54,7 @@ ThreadChoice measure_threads(int at_most) {
     for (Candidate& candidate : candidates) {
       at::set_num_threads(candidate.threads);
       const double seconds = layer_seconds(input, up, down);
-      if (round > 0) candidate.seconds.push_back(seconds);  // the first only warms up
+      if (round > 0) candidate.seconds.push_back(seconds);  // the first round is a warm-up
     }
   Candidate* best = &candidates.back();
   for (auto more = candidates.rbegin() + 1; more != candidates.rend(); ++more)

@@ -20,9 +20,9 @@
 namespace polyhead {
 namespace {
 
-constexpr int kRounds = 4;          // over all tasks; the first only warms up
+constexpr int kRounds = 4;          // each trains all tasks; the first is a warm-up
 constexpr int kSteps = 2;           // per task and round
-constexpr int kWhole = 10;          // steps of the whole mixture; the first two only warm up
+constexpr int kWhole = 10;          // steps of the whole mixture; the first two are a warm-up
 constexpr std::int64_t kApart = 4;  // ratio of the two batch sizes
 
 double median(std::vector<double> values) {
@@ -118,7 +118,7 @@ double reduce_seconds(Communicator& group, void* data, std::size_t bytes, int ti
 }
 
 struct Link {
-  double bandwidth = 0, latency = 0;  // in the units of an all-reduce
+  double bandwidth = 0, latency = 0;  // as in Machine
 };
 
 Link measure_link(Communicator& group, void* data, std::size_t bytes, double moved, int members) {
@@ -161,7 +161,7 @@ void measure_links(Communicator& world, std::size_t encoder_bytes, Calibration& 
   }
 }
 
-// What the training of single tasks shows.
+// The results of training each task alone.
 struct TaskSeconds {
   std::vector<double> sample;      // [tasks]
   std::vector<double> empty_step;  // [tasks] of a step without samples
@@ -244,7 +244,7 @@ class Calibrator {
     for (std::size_t t = 0; t < options_.tasks.size(); ++t) result_.cost[options_.tasks[t]] = figures[5 + t];
   }
 
-  // Compares a worker among others with one alone, and measures the links.
+  // Compares the speed of a worker among others with that of one alone, and measures the links.
   void measure_world() {
     Machine& machine = result_.machine;
     const auto cores = std::max(1U, std::thread::hardware_concurrency());
@@ -275,7 +275,7 @@ class Calibrator {
     return measure(with_batch(batch), kWhole);
   }
 
-  // Returns the samples with which training a single task needs no more memory than the mixture.
+  // Returns the number of samples with which training a single task needs no more memory than the mixture.
   std::int64_t single_task_batch() const {
     const auto samples = static_cast<double>(result_.samples);
     double heaviest = 0, mean = 0;

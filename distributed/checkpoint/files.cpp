@@ -31,8 +31,7 @@ CheckpointState read_checkpoint_state(const fs::path& folder) {
   const fs::path named = folder.has_filename() ? folder : folder.parent_path();
   if (named.filename() != checkpoint_name(state.step))
     throw Error(Exit::data,
-                fmt::format("{}: its step is {}, but the folder is named {}, expected {}; either of the "
-                            "two was changed",
+                fmt::format("{}: its step is {}, but the folder is named {}, expected {}; one of the two was changed",
                             file.path().string(), state.step, named.filename().string(), checkpoint_name(state.step)));
   return state;
 }
@@ -53,7 +52,7 @@ CheckpointFiles::CheckpointFiles(const fs::path& folder, CheckpointState state)
 void CheckpointFiles::open_files() {
   std::vector<std::string> names;
   for (const auto& [name, hash] : state_.files) names.push_back(name);
-  // Weights are what is read last, when they are loaded.
+  // The weights come first, as they are read again when they are loaded.
   std::ranges::stable_partition(names, [](const std::string& name) { return !name.ends_with(kOptimizerFile); });
   for (const std::string& name : names) {
     if (open_.size() == kMostOpen) return;
@@ -61,7 +60,7 @@ void CheckpointFiles::open_files() {
       open_.emplace(name, RegularFile(folder_ / name));
     } catch (const Error& error) {
       if (error.code() == Exit::data) throw;
-      return;  // this process may open no more files: the others are opened one at a time
+      return;  // no more files can be opened: the others are opened when they are read
     }
   }
 }
@@ -82,14 +81,15 @@ void CheckpointFiles::check_hash(const RegularFile& file, std::uint64_t hash) co
 
 SafetensorsFile CheckpointFiles::read(const std::string& name) const {
   if (!state_.files.contains(name))
-    throw Error(Exit::data, fmt::format("{}: the checkpoint's state.json does not name it", (folder_ / name).string()));
+    throw Error(Exit::data,
+                fmt::format("{}: it is not listed in the checkpoint's state.json", (folder_ / name).string()));
   return with_file(name, [&](const RegularFile& file) {
     try {
       SafetensorsFile tensors(file);
       check_hash(file, tensors.hash());
       return tensors;
     } catch (const Error&) {
-      check_hash(file, file.hash());  // where the content has changed, that is what is wrong
+      check_hash(file, file.hash());  // if the content has changed, report that instead
       throw;
     }
   });
@@ -122,7 +122,7 @@ void CheckpointFiles::check_encoder(const SafetensorsFile& file) const {
 void CheckpointFiles::verify() const {
   for (const auto& [name, hash] : state_.files)
     with_file(name, [&](const RegularFile& file) { check_hash(file, file.hash()); });
-  // As parameter_hash(): the encoder, then the heads by the name of their task.
+  // In the order of parameter_hash(): the encoder, then the heads by the name of their task.
   std::vector<std::uint64_t> hashes;
   ModelDescription by_name = state_.model;
   std::ranges::sort(by_name.tasks, {}, &TrainedTask::name);

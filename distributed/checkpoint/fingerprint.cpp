@@ -10,8 +10,8 @@ namespace polyhead {
 namespace {
 
 constexpr const char* kCure =
-    "run.reproducible = world promises the same bits only where these are the same; start all workers with one "
-    "program, run.threads and kind of processor, or train with run.reproducible = run";
+    "run.reproducible = world gives the same bits only if these are the same; start all workers with the same program, "
+    "run.threads and kind of processor, or train with run.reproducible = run";
 
 std::string differences(const Fingerprint& here, const Fingerprint& there) {
   std::vector<std::string> lines;
@@ -26,8 +26,8 @@ std::string differences(const Fingerprint& here, const Fingerprint& there) {
 
 void check_fingerprint(const Fingerprint& mine, const Fingerprint& before, const std::string& folder) {
   if (!before.empty() && before != mine)
-    throw Error(Exit::config,
-                fmt::format("{} was written elsewhere ({}). {}", folder, differences(mine, before), kCure));
+    throw Error(Exit::config, fmt::format("{} was written under other conditions ({}). {}", folder,
+                                          differences(mine, before), kCure));
 }
 
 std::string threads_by_worker(const std::vector<int>& threads) {

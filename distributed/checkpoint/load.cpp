@@ -24,7 +24,7 @@ IndexRange whole(const Arena& arena) {
   return {0, arena.values().numel()};
 }
 
-// Fills flat buffers, which hold this part of the arena, from the tensors PREFIX + NAME of one file.
+// Fills flat buffers, which hold this part of the arena, from the tensors PREFIX + NAME of a file.
 void read_into(const CheckpointFiles& files, const std::string& name, const Arena& arena, const IndexRange& part,
                const std::vector<std::pair<std::string, torch::Tensor>>& buffers) {
   const SafetensorsFile file = files.read(name);

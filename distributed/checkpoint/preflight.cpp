@@ -1,4 +1,5 @@
-// A token that all must see, a folder that is made, written and renamed by each, and the room on the disk.
+// Checks that all workers see a file of worker 0, that each can create, write and rename a folder, and that the disk
+// has room.
 #include "distributed/checkpoint/preflight.h"
 
 #include <fmt/format.h>
@@ -25,9 +26,9 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kCure =
-    "choose another --run-dir, or look at its owner, its quota and whether it is mounted read-only";
+    "choose another --run-dir, or check its owner, its quota and whether it is mounted read-only";
 
-// Listing the folder makes a client of a network file system ask the server again.
+// The folder is listed because that makes a client of a network file system ask the server again.
 bool sees(const fs::path& file, double patience) {
   const auto end = std::chrono::steady_clock::now() + std::chrono::duration<double>(patience);
   for (;;) {
@@ -40,7 +41,7 @@ bool sees(const fs::path& file, double patience) {
   }
 }
 
-// All workers throw what is wrong on the first of them that has something. Collective.
+// Throws on all workers the error of the first one that has an error. Collective.
 void agree(const std::string& name, const std::string& wrong, Exit code, const std::string& host, Communicator& world) {
   const std::string mine = wrong.empty() ? "" : fmt::format("worker {} on {}: {}", world.rank(), host, wrong);
   const std::vector<std::string> all = world.all_gather_strings(name, mine);
@@ -71,7 +72,7 @@ void try_shared(const fs::path& run_dir, double patience, const std::string& hos
     if (world.rank() != 0 && !sees(token, patience))
       wrong = fmt::format(
           "the run folder {} is not the one that worker 0 sees, in which checkpoints are joined: its file {} has not "
-          "come into sight for {:.0f} s. Put --run-dir on a file system that all hosts share",
+          "appeared within {:.0f} s. Put --run-dir on a file system that all hosts share",
           run_dir.string(), name, patience);
     agree("preflight.shared", wrong, Exit::config, host, world);
   } catch (...) {
@@ -81,7 +82,7 @@ void try_shared(const fs::path& run_dir, double patience, const std::string& hos
   if (world.rank() == 0) remove_quietly(token);
 }
 
-// As a checkpoint is published.
+// Does what publishing a checkpoint does: creates a folder, writes to it and renames it.
 std::string try_writing(const fs::path& run_dir, int rank) {
   const fs::path parent = run_dir / "checkpoints", probe = parent / fmt::format(".polyhead-probe-{}", rank),
                  renamed = parent / fmt::format(".polyhead-probed-{}", rank);
@@ -89,11 +90,11 @@ std::string try_writing(const fs::path& run_dir, int rank) {
   std::error_code code;
   try {
     fs::create_directories(parent, code);
-    if (code) return fmt::format("cannot make the folder {}: {}; {}", parent.string(), code.message(), kCure);
+    if (code) return fmt::format("cannot create the folder {}: {}; {}", parent.string(), code.message(), kCure);
     remove_quietly(probe);
     remove_quietly(renamed);
     if (!fs::create_directory(probe, code))
-      return fmt::format("cannot make a folder in {}: {}; {}", parent.string(), code.message(), kCure);
+      return fmt::format("cannot create a folder in {}: {}; {}", parent.string(), code.message(), kCure);
     write_file_atomically(probe / "file", std::string(4096, 'x'));
     rename_and_sync(probe, renamed);
     remove_quietly(renamed);
@@ -109,12 +110,12 @@ std::string try_limit(const CheckpointNeeds& needs) {
   if (getrlimit(RLIMIT_FSIZE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY || limit.rlim_cur >= needs.largest_file)
     return "";
   return fmt::format(
-      "a file of a checkpoint takes {}, but a file may have {} at most here (ulimit -f). Raise the limit with "
-      "ulimit -f unlimited",
+      "a file of a checkpoint takes {}, but the limit on the size of a file is {} here (ulimit -f). Raise the limit "
+      "with ulimit -f unlimited",
       readable_bytes(needs.largest_file), readable_bytes(limit.rlim_cur));
 }
 
-// What checkpoints take already, which those to come replace.
+// Returns the bytes of the existing checkpoints, which later ones replace.
 std::uint64_t bytes_in(const fs::path& folder) {
   std::uint64_t bytes = 0;
   std::error_code code;
@@ -133,9 +134,8 @@ std::string try_room(const fs::path& run_dir, const CheckpointNeeds& needs) {
                       there = bytes_in(run_dir / "checkpoints"), free = std::uint64_t{room.f_bavail} * room.f_frsize;
   if (there + free >= all) return "";
   return fmt::format(
-      "the run folder {} has {} free, but {} checkpoints of {} are there at a time (run.keep, run.best and the one "
-      "that "
-      "is written), of which {} are there. Make room, lower run.keep, or choose another --run-dir",
+      "the run folder {} has {} free, but needs room for {} checkpoints of {} (run.keep, run.best and the one that is "
+      "being written), of which {} are there already. Make room, lower run.keep, or choose another --run-dir",
       run_dir.string(), readable_bytes(free), needs.count, readable_bytes(needs.checkpoint), readable_bytes(there));
 }
 
@@ -158,7 +158,7 @@ CheckpointNeeds checkpoint_needs(const TrainOptions& options, const Model& model
   world.all_reduce("checkpoint.sizes", heads);
   const std::int64_t all = std::accumulate(heads.begin(), heads.end(), encoder),
                      largest = std::max(encoder, std::ranges::max(heads));
-  // Parameters, two moments, and the average.
+  // A checkpoint has the parameters, two moments, and the average; the largest file has the two moments.
   return {.checkpoint = static_cast<std::uint64_t>(width * all * (options.optimizer.ema > 0 ? 4 : 3)),
           .largest_file = static_cast<std::uint64_t>(width * largest * 2),
           .count = options.keep + 1 + (options.validation.best.empty() ? 0 : 1)};
@@ -168,7 +168,7 @@ void try_run_folder(const fs::path& run_dir, const CheckpointNeeds& needs, doubl
                     Communicator& world) {
   try_shared(run_dir, patience, host, world);
   agree("preflight.write", try_writing(run_dir, world.rank()), Exit::cannot_write, host, world);
-  if (world.rank() == 0) ::rmdir((run_dir / "checkpoints").c_str());  // where it is empty
+  if (world.rank() == 0) ::rmdir((run_dir / "checkpoints").c_str());  // succeeds only if it is empty
   std::string wrong = try_limit(needs);
   if (wrong.empty() && world.rank() == 0) wrong = try_room(run_dir, needs);
   agree("preflight.room", wrong, Exit::cannot_write, host, world);

@@ -27,8 +27,7 @@ CheckpointNeeds checkpoint_needs(const TrainOptions& options, const Model& model
 // - Error(config) if a worker does not see the run folder of worker 0 within `patience` seconds (a network file system
 //   may show a new file late);
 // - Error(cannot_write) if a worker cannot create, write, sync and rename a file in it, if the limit on a file's size
-// is
-//   below that of a checkpoint's files, or if the disk has no room for the checkpoints that are still to come.
+//   is below that of a checkpoint's files, or if the disk has no room for the checkpoints that are still to come.
 void try_run_folder(const std::filesystem::path& run_dir, const CheckpointNeeds& needs, double patience,
                     const std::string& host, Communicator& world);
 

@@ -18,12 +18,12 @@ void check_of_this_run(const TrainOptions& options, const CheckpointState& state
   std::vector<std::string> tasks;
   for (const TrainedTask& task : state.model.tasks) tasks.push_back(task.name);
   if (tasks != options.tasks)
-    throw Error(Exit::data, fmt::format("the checkpoint of step {} is of the tasks {}, this run is of {}: it belongs "
+    throw Error(Exit::data, fmt::format("the checkpoint of step {} has the tasks {}, but this run has {}: it belongs "
                                         "to another run",
                                         state.step, fmt::join(tasks, ", "), fmt::join(options.tasks, ", ")));
   const std::vector<std::int64_t>& quota = state.mixture.front().quota;
   if (const auto batch = std::accumulate(quota.begin(), quota.end(), std::int64_t{0}); batch != options.mixture.batch)
-    throw Error(Exit::data, fmt::format("the checkpoint of step {} has mixture[0].quota of {} samples a step, but "
+    throw Error(Exit::data, fmt::format("the checkpoint of step {} has mixture[0].quota of {} samples per step, but "
                                         "mixture.batch is {}: it belongs to another run",
                                         state.step, batch, options.mixture.batch));
 }
@@ -38,8 +38,8 @@ CheckpointState load_resumed(const std::string& folder, const TrainOptions& opti
                                           options.steps, state.step, state.step));
   if (world.rank() == 0 && !state.threads.empty() && state.threads != options.worker_threads)
     warn(
-        fmt::format("threads of a worker: {} before, {} now (run.threads); with another number of threads the bits "
-                    "are not those of a run that was never interrupted",
+        fmt::format("threads per worker: {} before, {} now (run.threads); with another number of threads, the results "
+                    "are not bitwise equal to those of a run that was never interrupted",
                     threads_by_worker(state.threads), threads_by_worker(options.worker_threads)));
   load_checkpoint(folder, state, model, &optimizers);
   if (const std::uint64_t loaded = parameter_hash(model, description, led, world); loaded != state.parameter_hash)

@@ -1,4 +1,4 @@
-// All workers agree after each part: begun, written, published.
+// A save has three parts: begin, write, publish. After each part, all workers agree whether it succeeded.
 #include "distributed/checkpoint/save.h"
 
 #include <fmt/format.h>
@@ -15,13 +15,13 @@ namespace polyhead {
 namespace fs = std::filesystem;
 namespace {
 
-// A worker's part of a save: what it has to say, or why it failed. Equal on all afterwards.
+// The outcome of one part of a save, equal on all workers.
 struct Agreed {
-  std::vector<std::string> said;  // by rank
-  std::string error;              // "": all succeeded
+  std::vector<std::string> said;  // by rank: what act() returned
+  std::string error;              // of the first worker that failed; "": all succeeded
 };
 
-// Collective. act() returns what this worker says; where it cannot write, all hear of it.
+// Collective. Runs act(), and shares what it returns, or its Error(cannot_write), with all workers.
 template <class Act>
 Agreed agree(Communicator& world, const std::string& name, const Act& act) {
   std::string mine = "+";
@@ -74,7 +74,7 @@ Saved save_checkpoint(CheckpointStore& store, CheckpointState& state, const Mode
   const Agreed published = agree(world, "checkpoint.end", [&]() -> std::string {
     if (!first) return "";
     write_file_atomically(beside / "state.json", to_json(state, world.size()));
-    fence().check();  // writing may have taken long
+    fence().check();  // checked again, because writing may have taken long
     return store.publish(beside, state.step, state.validation.run.step, keep, saved.warnings).string();
   });
   if (!published.error.empty()) return failed(published.error);

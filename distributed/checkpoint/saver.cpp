@@ -21,11 +21,11 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr int kMostFailures = 3;
-// Parameters of trained models are of the order of 1, losses (of standardised targets too) below a million.
+// Parameters of trained models are of the order of 1, and losses (also of standardised targets) are below a million.
 constexpr double kAbsurd = 1e8;
 constexpr const char* kMetrics = "metrics.jsonl";
 
-// "" or what is wrong with the values.
+// Returns what is wrong with the values; "" if nothing is.
 std::string fault_of(const torch::Tensor& values, double bound, const std::string& what) {
   if (!values.defined() || values.numel() == 0) return "";
   const auto [low, high] = at::aminmax(values);
@@ -44,10 +44,10 @@ std::string fault_of(const AdamW& optimizer, const torch::Tensor& values, const 
   return "";
 }
 
-// What says that this worker's part of the model has diverged; "": nothing does.
+// Returns how this worker's part of the model shows that training has diverged; "" if it does not.
 std::string find_fault(const CheckpointState& state, const Model& model, const Optimizers& optimizers,
                        const SaveRequest& request) {
-  // One step that is skipped may be due to its samples; the parameters are then as good as before.
+  // A single skipped step may be due to its samples, and leaves the parameters as they were.
   if (request.last && !request.preempted && request.skipped >= 2)
     return fmt::format("the last {} steps had a loss or gradient that is not finite and changed nothing",
                        request.skipped);
@@ -83,15 +83,15 @@ void CheckpointSaver::check_run_folder(std::int64_t step) {
   for (const std::string& name : store_.lost()) lost.push_back("checkpoints/" + name);
   metrics_ = fs::exists(run_dir_ / kMetrics, error);
   if (lost.empty()) return;
-  warn(fmt::format("step {}: of the run folder {} was deleted while training ran: {}{}", step, run_dir_.string(),
+  warn(fmt::format("step {}: files of the run folder {} were deleted while training ran: {}{}", step, run_dir_.string(),
                    fmt::join(lost, ", "),
-                   restored.empty() ? "" : fmt::format("; {} written again", fmt::join(restored, ", "))));
+                   restored.empty() ? "" : fmt::format("; these were written again: {}", fmt::join(restored, ", "))));
   fs::create_directories(run_dir_, error);
   for (const std::string& name : restored) write_file_atomically(run_dir_ / name, files_.at(name));
 }
 
 std::string CheckpointSaver::newest_whole() const {
-  const fs::path newest = store_.newest_whole();  // which rank 0 knows
+  const fs::path newest = store_.newest_whole();  // known on rank 0 only
   return world_
       .all_gather_strings("checkpoint.newest", newest.empty()
                                                    ? "No checkpoint has been saved yet"
@@ -105,11 +105,12 @@ fs::path CheckpointSaver::save(CheckpointState& state, const Model& model, const
   for (const std::string& fault :
        world_.all_gather_strings("checkpoint.sane", find_fault(state, model, optimizers, request)))
     if (!fault.empty())
-      throw Error(Exit::diverged,
-                  fmt::format("step {}: training has diverged: {}. No checkpoint of this step is published. {}. Go on "
-                              "from the last checkpoint with a lower optimizer.lr or a longer optimizer.warmup in a "
-                              "new run folder",
-                              state.step, fault, newest_whole()));
+      throw Error(
+          Exit::diverged,
+          fmt::format(
+              "step {}: training has diverged: {}. No checkpoint of this step is published. {}. Start a new run from "
+              "the last checkpoint (run.init_from) with a lower optimizer.lr or a longer optimizer.warmup",
+              state.step, fault, newest_whole()));
   if (request.skipped > 0)
     warn(
         fmt::format("step {}: the last step had a loss or gradient that is not finite and changed nothing; the "
@@ -138,14 +139,14 @@ fs::path CheckpointSaver::save(CheckpointState& state, const Model& model, const
     const std::string newest = newest_whole();
     if (failures_ >= kMostFailures)
       throw Error(Exit::cannot_write,
-                  fmt::format("step {}: {} checkpoints in a row could not be saved; the last: {}. {}. Make room or "
-                              "mend the disk, then start the same command again",
+                  fmt::format("step {}: {} checkpoints in a row could not be saved; the last: {}. {}. Free disk space "
+                              "or repair the disk, then start the same command again",
                               state.step, failures_, saved.error, newest));
-    warn(
-        fmt::format("step {}: the checkpoint could not be saved ({} of {} failures in a row that end training): {}. "
-                    "{}; {}",
-                    state.step, failures_, kMostFailures, saved.error, newest,
-                    request.last ? "it is tried again" : "training continues and tries again at the next one"));
+    warn(fmt::format(
+        "step {}: the checkpoint could not be saved ({} of {} failures in a row that end training): {}. "
+        "{}; {}",
+        state.step, failures_, kMostFailures, saved.error, newest,
+        request.last ? "it will be tried again" : "training continues and tries again at the next checkpoint"));
     if (!request.last) return {};
     std::this_thread::sleep_for(std::chrono::milliseconds(500));
   }

@@ -1,4 +1,4 @@
-// Writes state.json, and reads it as a file that anybody may have changed.
+// Writes state.json, and reads it without trusting its content, which may have been changed.
 #include "distributed/checkpoint/state.h"
 
 #include <algorithm>
@@ -26,7 +26,7 @@ namespace {
 
 constexpr std::int64_t kMostSteps = 1'000'000'000'000;
 constexpr std::int64_t kMostSamples = 1'000'000'000;  // of a task, in a step
-constexpr std::size_t kMostEntries = 100'000;         // of a mixture: one for each phase and each task that left
+constexpr std::size_t kMostEntries = 100'000;         // of a mixture: one for each phase and each finished task
 constexpr JsonLimits kLimits = {.depth = 16, .list = 10'000'000, .nested = kMostEntries, .object = 1'000'000};
 
 template <class... Values>
@@ -34,7 +34,7 @@ template <class... Values>
   throw std::invalid_argument(fmt::format(what, std::forward<Values>(values)...));
 }
 
-// A value and where it is: "mixture[0].quota[1]".
+// A value and its place in the file: "mixture[0].quota[1]".
 struct Field {
   const json& value;
   std::string name;
@@ -75,11 +75,11 @@ struct Field {
     if (!value.is_object()) fail("{} is {}, expected an object", name, shown());
     for (const auto& [key, below] : value.items()) use(key, Field{below, name + "." + key});
   }
-  // Of keys that are not known, as a flipped bit of a key makes them.
+  // Rejects all other keys, such as one with a flipped bit.
   void only(std::initializer_list<std::string_view> keys) const {
     for (const auto& [key, below] : value.items())
       if (std::ranges::find(keys, key) == keys.end())
-        fail("{}{} is no key that a checkpoint of this version has", name.empty() ? "" : name + ".", key);
+        fail("{}{} is not a key of a checkpoint of this version", name.empty() ? "" : name + ".", key);
   }
 
  private:
@@ -92,7 +92,7 @@ struct Field {
   }
 };
 
-// Each entry continues the streams where the one before left them, so that no number can change unseen.
+// Each entry must continue the tasks' streams where the entry before ends, so that every change of a number is noticed.
 std::vector<MixtureEntry> read_mixture(const Field& field, std::size_t tasks) {
   const std::size_t count = field.list();
   if (count == 0 || count > kMostEntries) fail("{} has {} entries, expected 1 to {}", field.name, count, kMostEntries);
@@ -106,7 +106,8 @@ std::vector<MixtureEntry> read_mixture(const Field& field, std::size_t tasks) {
     from.only({"step", "quota", "first"});
     const Field quota = from.at("quota"), first = from.at("first");
     if (quota.list() != tasks || first.list() != tasks)
-      fail("{} has {} quotas and {} positions, the model has {} tasks", from.name, quota.list(), first.list(), tasks);
+      fail("{} has {} quotas and {} positions, but the model has {} tasks", from.name, quota.list(), first.list(),
+           tasks);
     std::int64_t sum = 0;
     for (std::size_t t = 0; t < tasks; ++t) {
       entry.quota.push_back(quota.at(t).integer(0, kMostSamples));
@@ -119,7 +120,8 @@ std::vector<MixtureEntry> read_mixture(const Field& field, std::size_t tasks) {
       entry.first.push_back(static_cast<std::uint64_t>(first.at(t).integer(expected, expected)));
     }
     if (sum == 0) fail("{} is 0 for every task", quota.name);
-    if (i > 0 && sum != batch) fail("{} has {} samples a step, the entry before it {}", quota.name, sum, batch);
+    if (i > 0 && sum != batch)
+      fail("{} has {} samples per step, but the entry before it has {}", quota.name, sum, batch);
     batch = sum;
     entries.push_back(std::move(entry));
   }
@@ -130,7 +132,7 @@ BestValue read_best(const Field& field, std::int64_t step) {
   field.only({"value", "step", "since"});
   BestValue best;
   const Field value = field.at("value");
-  if (!value.value.is_number()) fail("{} is no number", value.name);
+  if (!value.value.is_number()) fail("{} is not a number", value.name);
   best.value = value.value.get<double>();
   best.step = field.at("step").integer(0, step);
   best.since = field.at("since").integer(0, kMostSteps);
@@ -149,7 +151,7 @@ ValidationState read_validation(const Field& field, std::int64_t step) {
   return state;
 }
 
-// One weights file and one of the optimizer for each owner, and an average for each or for none.
+// Each owner has a file of weights and one of the optimizer; either all owners have a file of averages or none has.
 std::map<std::string, std::string> read_files(const Field& field, const std::vector<std::string>& owners) {
   std::map<std::string, std::string> files;
   std::vector<std::string> endings = {kWeightsFile, kOptimizerFile};
@@ -158,7 +160,7 @@ std::map<std::string, std::string> read_files(const Field& field, const std::vec
   for (const std::string& owner : owners)
     for (const std::string& ending : endings) files[owner + ending] = field.at(owner + ending).hash();
   field.each([&](const std::string& name, const Field&) {
-    if (!files.contains(name)) fail("{}.{} is no file of this model", field.name, name);
+    if (!files.contains(name)) fail("{}.{} is not a file of this model", field.name, name);
   });
   return files;
 }
@@ -174,7 +176,7 @@ CheckpointState read_fields(const json& in, const std::string& origin) {
   state.ids_hash = from_hex(top.at("ids_hash").hash());
   state.parameter_hash = from_hex(top.at("parameter_hash").hash());
   if (in.contains("workers")) top.at("workers").integer(1, 100'000'000);
-  if (!top.at("model").value.is_object()) fail("model is no object");
+  if (!top.at("model").value.is_object()) fail("model is not an object");
   state.model = description_from_json(in.at("model").dump(), origin);
   const std::vector<std::string> owners = checkpoint_owners(state.model);
   state.mixture = read_mixture(top.at("mixture"), state.model.tasks.size());
@@ -185,7 +187,7 @@ CheckpointState read_fields(const json& in, const std::string& origin) {
       state.fingerprint[name] = value.text();
     });
   if (in.contains("threads")) {
-    if (!in["threads"].is_array()) fail("threads is no list");
+    if (!in["threads"].is_array()) fail("threads is not a list");
     for (const json& number : in["threads"])
       state.threads.push_back(static_cast<int>(Field{number, "threads"}.integer(1, 1'000'000)));
   }
@@ -197,7 +199,7 @@ CheckpointState read_fields(const json& in, const std::string& origin) {
   const Field steps = top.at("optimizer_steps");
   for (const std::string& owner : owners) state.optimizer_steps[owner] = steps.at(owner).integer(0, state.step);
   steps.each([&](const std::string& owner, const Field&) {
-    if (!state.optimizer_steps.contains(owner)) fail("{}.{} is no part of this model", steps.name, owner);
+    if (!state.optimizer_steps.contains(owner)) fail("{}.{} is not a part of this model", steps.name, owner);
   });
   state.files = read_files(top.at("files"), owners);
   return state;
@@ -209,7 +211,7 @@ std::string hash_line(std::string_view text) {
   return fmt::format(",\n \"state_hash\": \"{}\"", to_hex(hash_bytes(text)));
 }
 
-// Throws when the text has a state_hash that is not that of the rest of it.
+// Throws if the text's state_hash is not the hash of the rest of the text.
 void check_own_hash(std::string_view text) {
   const std::size_t line = hash_line("").size(), tail = line + kEnd.size();
   if (text.size() > tail) {
@@ -245,14 +247,14 @@ std::string to_json(const CheckpointState& state, int workers) {
 CheckpointState checkpoint_state_from_json(const std::string& text, const std::string& origin) {
   try {
     const json in = parse_strictly(text, kLimits);
-    // The fields first: they can name what is wrong.
+    // The fields are checked before the hash, because their errors name what is wrong.
     CheckpointState state = read_fields(in, origin);
     if (in.contains("state_hash")) check_own_hash(text);
     return state;
   } catch (const Error&) {
     throw;
   } catch (const std::exception& error) {
-    throw Error(Exit::data, fmt::format("{}: it is no whole checkpoint's state: {}", origin, error.what()));
+    throw Error(Exit::data, fmt::format("{}: it is not the state of a whole checkpoint: {}", origin, error.what()));
   }
 }
 

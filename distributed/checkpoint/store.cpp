@@ -23,11 +23,11 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int kTries = 40;  // looks at a folder whose checkpoints are being taken away
+constexpr int kTries = 40;  // attempts to read a folder while its checkpoints are removed
 constexpr std::chrono::milliseconds kPause{25};
 constexpr const char* kDamaged = ".damaged";
 
-bool is_folder(const fs::path& path) {  // and no link to one
+bool is_folder(const fs::path& path) {  // not a link to one
   std::error_code error;
   return fs::symlink_status(path, error).type() == fs::file_type::directory;
 }
@@ -37,14 +37,14 @@ bool there(const fs::path& path) {
   return fs::symlink_status(path, error).type() != fs::file_type::not_found;
 }
 
-// Whether the program gives files such a name in a checkpoint's folder.
+// Returns whether the program gives this name to a file in a checkpoint's folder.
 bool written_name(std::string name) {
   if (name.ends_with(".tmp")) name.resize(name.size() - 4);
   return name == "state.json" ||
          ((name.starts_with("encoder.") || name.starts_with("head.")) && name.ends_with(kWeightsFile));
 }
 
-// What a checkpoint's folder holds.
+// The content of a checkpoint's folder.
 struct Content {
   std::vector<fs::path> written;  // by the program: regular files with such names
   std::vector<fs::path> others;
@@ -68,12 +68,12 @@ bool remove_written(const fs::path& folder) {
   return fs::remove(folder, error);
 }
 
-// Of a folder to write or to delete: no two processes take the same.
+// Part of the name of a folder to be written or deleted, so that no two processes use the same name.
 std::string token() {
   return fmt::format("{:08x}", std::random_device{}());
 }
 
-// "step-000120.tmp-1a2b3c4d", ".deleted-…", or as earlier versions named it, "step-000120.tmp".
+// "step-000120.tmp-1a2b3c4d", ".deleted-…", or, from earlier versions, "step-000120.tmp".
 bool temporary(const std::string& name) {
   const std::size_t dot = name.find('.');
   if (dot == std::string::npos || !checkpoint_step(name.substr(0, dot))) return false;
@@ -81,7 +81,7 @@ bool temporary(const std::string& name) {
   return ending == ".tmp" || ending.starts_with(".tmp-") || ending.starts_with(".deleted-");
 }
 
-// The name that `latest` or `best` holds; "" without one.
+// Returns the name in the file `latest` or `best`; "" if there is none.
 std::string pointed_to(const fs::path& file) {
   std::error_code error;
   if (!fs::is_regular_file(file, error)) return "";
@@ -94,20 +94,20 @@ std::string pointed_to(const fs::path& file) {
   }
 }
 
-// A free name: FOLDER + ending, then with -2, -3 …
+// Returns a name that is not used: FOLDER + ending, otherwise with -2, -3 …
 fs::path free_name(const fs::path& folder, const std::string& ending) {
   fs::path name = folder.string() + ending;
   for (int i = 2; there(name); ++i) name = fmt::format("{}{}-{}", folder.string(), ending, i);
   return name;
 }
 
-// Renames a folder out of the way; -> what was done, in words.
+// Renames a damaged folder, and returns a message that says what was done.
 std::string set_aside(const fs::path& folder, const std::string& ending) {
   const fs::path aside = free_name(folder, ending);
   std::error_code error;
   fs::rename(folder, aside, error);
   if (error) return fmt::format("it cannot be renamed to {}: {}", aside.filename().string(), error.message());
-  return fmt::format("it is set aside as {}; delete it when it is of no use", aside.filename().string());
+  return fmt::format("it was renamed to {}; delete it if it is not needed", aside.filename().string());
 }
 
 CheckpointSignature signature_of(const fs::path& folder) {
@@ -135,7 +135,7 @@ struct Damaged {
   bool fits = true;  // false: it is whole, but belongs to another run
 };
 
-// The newest whole checkpoint, or null; `damaged`: those that are newer.
+// Returns the newest whole checkpoint, or null, and in `damaged` the newer ones.
 std::unique_ptr<FoundCheckpoint> newest_of(const fs::path& run_dir,
                                            const std::function<void(const CheckpointState&)>& fits,
                                            std::vector<Damaged>& damaged) {
@@ -160,7 +160,7 @@ std::unique_ptr<FoundCheckpoint> newest_of(const fs::path& run_dir,
           vanished = true;
       }
     }
-    // `latest` is written after the checkpoint that it names: there is or was one.
+    // `latest` is written after the checkpoint that it names, so there is or was a checkpoint.
     vanished = vanished || (damaged.empty() && !pointed_to(run_dir / "checkpoints" / "latest").empty());
     if (!vanished || tries == kTries) return nullptr;
     std::this_thread::sleep_for(kPause);
@@ -176,7 +176,7 @@ std::unique_ptr<FoundCheckpoint> newest_of(const fs::path& run_dir,
 
 std::vector<fs::path> checkpoints(const fs::path& run_dir) {
   std::vector<std::pair<std::int64_t, fs::path>> found;
-  // One look may see neither the checkpoint that is taken away nor the one that has just come.
+  // A single listing may miss both a checkpoint that is being removed and the one that has just been published.
   for (int tries = 0; tries < 3 && found.empty(); ++tries) {
     std::error_code error;
     for (fs::directory_iterator at(run_dir / "checkpoints", error), end; !error && at != end; at.increment(error))
@@ -221,7 +221,7 @@ std::unique_ptr<FoundCheckpoint> choose_checkpoint(const fs::path& run_dir, cons
       }
     }
     if (which != "best") break;
-    std::this_thread::sleep_for(kPause);  // a better one may be taking its place
+    std::this_thread::sleep_for(kPause);  // a better one may be replacing it
   }
   throw Error(Exit::config, fmt::format("{}: it holds no checkpoint '{}'; give latest, best or the step of one of {}",
                                         run_dir.string(), which, fmt::join(names, ", ")));
@@ -234,11 +234,11 @@ std::vector<std::string> dangling_names(const fs::path& run_dir) {
     if (!there(file)) continue;
     std::string name = pointed_to(file);
     for (int tries = 1; tries < kTries && !(checkpoint_step(name) && is_folder(file.parent_path() / name)); ++tries) {
-      std::this_thread::sleep_for(kPause);  // a training beside may be about to move it
+      std::this_thread::sleep_for(kPause);  // a training that runs now may be about to change it
       name = pointed_to(file);
     }
     if (!checkpoint_step(name) || !is_folder(file.parent_path() / name))
-      faults.push_back(fmt::format("{}: it names '{}', which is no checkpoint that is there", file.string(), name));
+      faults.push_back(fmt::format("{}: it names '{}', which is not an existing checkpoint", file.string(), name));
   }
   return faults;
 }
@@ -253,7 +253,7 @@ void check_checkpoint_folder(const fs::path& run_dir) {
   };
   std::error_code error;
   if (!there(parent)) return;
-  if (!fs::is_directory(parent, error)) fail(parent, "no folder", "a folder, or nothing");
+  if (!fs::is_directory(parent, error)) fail(parent, "not a folder", "a folder, or nothing");
   for (const char* name : {"latest", "best"})
     if (is_folder(parent / name)) fail(parent / name, "a folder", "a file with the name of a checkpoint");
 }
@@ -279,21 +279,22 @@ fs::path CheckpointStore::begin(std::int64_t step) {
   error.clear();
   fs::create_directories(beside, error);
   if (error)
-    throw Error(Exit::cannot_write, fmt::format("the folder {} cannot be made: {}", beside.string(), error.message()));
+    throw Error(Exit::cannot_write,
+                fmt::format("the folder {} cannot be created: {}", beside.string(), error.message()));
   return beside;
 }
 
 void CheckpointStore::discard(const fs::path& beside) noexcept {
   try {
     remove_written(beside);
-  } catch (const std::exception&) {  // no memory for a name: the next save removes it
+  } catch (const std::exception&) {  // there was no memory for a name; the next save removes the folder
   }
 }
 
 namespace {
 
-// Renames `beside` to `folder` and syncs. A checkpoint of this very step may be there, from a run that went on after it
-// and was sent back, or something else of this name. Throws Error(cannot_write); then `folder` is as it was.
+// Renames `beside` to `folder` and syncs. There may already be a checkpoint of this step, if the run was resumed from
+// an earlier one, or something else with this name. Throws Error(cannot_write); `folder` is then unchanged.
 void replace(const fs::path& beside, const fs::path& folder, std::vector<std::string>& warnings) {
   if (!there(folder)) {
     try {
@@ -306,7 +307,8 @@ void replace(const fs::path& beside, const fs::path& folder, std::vector<std::st
     return;
   }
   const bool ours = is_folder(folder) && content_of(folder).others.empty();
-  // At once, so that a death in between loses neither; where the file system cannot, one after the other.
+  // Both are exchanged at once, so that neither is lost if the process ends in between; if the file system does not
+  // support this, they are renamed one after the other.
   fs::path before = beside;
   if (::renameat2(AT_FDCWD, beside.c_str(), AT_FDCWD, folder.c_str(), RENAME_EXCHANGE) != 0) {
     before = ours ? fs::path(folder.string() + ".deleted-" + token()) : free_name(folder, ".replaced");
@@ -347,7 +349,7 @@ fs::path CheckpointStore::publish(const fs::path& beside, std::int64_t step, std
 void CheckpointStore::point_to_best(std::int64_t step) {
   const std::string name = checkpoint_name(step);
   if (step <= 0 || pointed_to(parent_ / "best") == name) return;
-  if (!known_whole(parent_ / name)) {  // it could not be saved, or was written before this process began
+  if (!known_whole(parent_ / name)) {  // it could not be saved, or was written before this process started
     try {
       note_whole(*open_whole(parent_ / name));
     } catch (const Error&) {
@@ -385,9 +387,9 @@ void CheckpointStore::remove(const fs::path& folder, std::vector<std::string>& w
     if (told_.insert(what).second) warnings.push_back(what);
   };
   if (!content.others.empty())
-    return tell(fmt::format("{} is kept, though it is old: {} in it is not of the program", folder.string(),
+    return tell(fmt::format("{} is kept, although it is old: {} in it was not written by the program", folder.string(),
                             content.others.front().filename().string()));
-  // Renamed first, so that a reader sees either a whole checkpoint or none.
+  // It is renamed first, so that readers see either a whole checkpoint or none.
   const fs::path leaving = folder.string() + ".deleted-" + token();
   std::error_code error;
   fs::rename(folder, leaving, error);

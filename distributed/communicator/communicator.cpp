@@ -1,4 +1,4 @@
-// The funnel that every collective passes, and the collectives made of others.
+// The function that every collective goes through, and the collectives that are composed of others.
 #include "distributed/communicator/communicator.h"
 
 #include <fmt/format.h>
@@ -153,7 +153,7 @@ std::vector<std::string> Communicator::all_gather_strings(std::string_view name,
   const std::uint64_t length = mine.size();
   std::vector<std::uint64_t> lengths(members);
   all_gather(fmt::format("{}.lengths", name), &length, lengths.data(), 1, DType::u64);
-  // Padded to the longest: the strings are names, tables and error texts, not data.
+  // All strings are padded to the longest, as they are names, tables and error texts, not data.
   const std::size_t longest = *std::max_element(lengths.begin(), lengths.end());
   std::string padded = mine;
   padded.resize(longest);

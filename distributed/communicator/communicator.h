@@ -132,7 +132,7 @@ class Communicator : protected Backend {
   // Returns the newest calls (at most 256), oldest first. Any thread may call it.
   std::deque<CollectiveRecord> record() const;
 
-  // All-reduce of a single value.
+  // All-reduce of the elements of a vector.
   void all_reduce(std::string_view name, std::vector<double>& values, Reduce reduce = Reduce::sum);
   void all_reduce(std::string_view name, std::vector<std::int64_t>& values, Reduce reduce = Reduce::sum);
   void all_reduce(std::string_view name, std::vector<std::uint64_t>& values, Reduce reduce = Reduce::sum);

@@ -1,5 +1,6 @@
-// The ring is a sequence lock a slot: a reader drops what was overwritten while it read. Slots' fields are atomics with
-// release and acquire order, which is free on x86 and what ThreadSanitizer understands (it knows no fences).
+// Each slot of the ring has a sequence lock: a reader drops an event that was overwritten while it was read. The fields
+// of slots are atomics with release and acquire order, which costs nothing on x86 and which ThreadSanitizer supports
+// (it does not support fences).
 #include "distributed/communicator/timeline.h"
 
 #include <fmt/format.h>

@@ -47,7 +47,7 @@ class Timeline {
  private:
   friend class Phase;
   friend class CollectiveSpan;
-  static constexpr std::size_t kWords = 7;  // of a name, its end included
+  static constexpr std::size_t kWords = 7;  // 64-bit words of a name, with its terminating zero
 
   struct alignas(64) Slot {
     std::atomic<std::uint64_t> version{0};  // 2 x index + 1 while it is written, + 2 when it is whole

@@ -1,4 +1,4 @@
-// A model's description to JSON and back, and the model that it describes.
+// Converts a model's description to JSON and back, and builds the model that it describes.
 #include "distributed/description/description.h"
 
 #include <fmt/format.h>
@@ -77,7 +77,7 @@ std::string_view stored_name(const Field& field) {
   return field.stored.empty() ? field.name : field.stored;
 }
 
-// A description has the options that a run is bound to.
+// A description contains only the options that a run cannot change later.
 template <class Options>
 json to_stored(const Options& options) {
   Options copy = options;
@@ -87,7 +87,7 @@ json to_stored(const Options& options) {
   return out;
 }
 
-// What is missing has its default, so that runs of earlier versions can be read.
+// Missing options get their defaults, so that runs of earlier versions can be read.
 template <class Options>
 Options from_stored(const json& in, const std::string& name) {
   Options options;
@@ -136,7 +136,7 @@ void to_json(json& out, const TrainedTask& task) {
   if (!task.label_type.empty()) out["label_type"] = task.label_type;
 }
 
-// All but its options, which ModelDescription reads because their messages name the index of the task.
+// Reads all but the options; ModelDescription reads those, because their messages contain the task's index.
 void from_json(const json& in, TrainedTask& task) {
   in.at("name").get_to(task.name);
   const auto kind = kind_from(in.at("kind").get<std::string>());
@@ -192,7 +192,7 @@ constexpr Bound kModel[] = {{"max_length", 0, 1'000 * kMillion}};
 void check_bounds(const json& in, const std::string& name, std::span<const Bound> bounds) {
   for (const Bound& bound : bounds) {
     const auto found = in.find(bound.key);
-    if (found == in.end()) continue;  // it has its default
+    if (found == in.end()) continue;  // it keeps its default
     const bool whole = found->is_number_integer() &&
                        (!found->is_number_unsigned() || found->get<std::uint64_t>() <= std::uint64_t{1} << 62);
     if (!whole || found->get<std::int64_t>() < bound.low || found->get<std::int64_t>() > bound.high)
@@ -211,7 +211,7 @@ void check_bounds(const json& in) {
   }
 }
 
-// Names that become names of files; those of tasks by file_stem().
+// Checks the names that become names of files (those of tasks by file_stem()).
 void check_names(const ModelDescription& description) {
   std::set<std::string> names;
   for (const TrainedTask& task : description.tasks)
@@ -236,7 +236,7 @@ int ModelDescription::task(const std::string& name) const {
                                         fmt::join(names, ", ")));
 }
 
-// A path may hold bytes that JSON cannot: then `data` is for people, data_bytes for the program.
+// If the path is not valid UTF-8, which JSON requires, `data` is for people and data_bytes for the program.
 std::string to_json(const ModelDescription& description) {
   json out = description;
   if (!is_utf8(description.data)) {
@@ -252,7 +252,8 @@ ModelDescription description_from_json(const std::string& text, const std::strin
     const json in = json::parse(text);
     check_bounds(in);
     auto description = in.get<ModelDescription>();
-    description.max_length = in.value("max_length", description.max_length);  // older ones have none
+    description.max_length =
+        in.value("max_length", description.max_length);  // descriptions of earlier versions have none
     if (in.contains("data_bytes")) {
       const auto bytes = in["data_bytes"].get<std::vector<std::uint8_t>>();
       description.data.assign(bytes.begin(), bytes.end());

@@ -1,4 +1,4 @@
-// Statistics of train; checks of the other splits against it.
+// Computes the statistics of train, and checks the other splits against them.
 #include "distributed/description/statistics.h"
 
 #include <optional>
@@ -13,7 +13,7 @@
 namespace polyhead {
 namespace {
 
-// The first sample without a second text.
+// Returns the first sample without a second text.
 std::optional<std::uint64_t> first_single(const SplitReader& reader) {
   for (std::uint64_t sample = 0; sample < reader.size(); ++sample)
     if (reader.sample(sample).second() == 0) return sample;
@@ -43,17 +43,20 @@ TrainStatistics train_statistics(const TrainedTask& task, const SplitReader& tra
 void check_input(const TrainedTask& task, const std::string& split, const SplitReader& reader) {
   const auto trained = static_cast<std::uint64_t>(task.statistics.feature_width);
   if (reader.feature_width() != trained)
-    throw Error(Exit::data,
-                fmt::format("task {}: the input of {} is {}, that of train {}; give every split of the task the same",
-                            task.name, split, describe_input(reader.feature_width()), describe_input(trained)));
+    throw Error(
+        Exit::data,
+        fmt::format(
+            "task {}: the input of {} is {}, but that of train is {}; give every split of the task the same input",
+            task.name, split, describe_input(reader.feature_width()), describe_input(trained)));
   if (!task.statistics.pairs && reader.pairs())
-    throw Error(Exit::data, fmt::format("task {}: samples of {} have a second text, of train none has; import the task "
-                                        "again, with a second text in both or in neither",
-                                        task.name, split));
+    throw Error(Exit::data,
+                fmt::format("task {}: samples of {} have a second text, but none of train has one; import the task "
+                            "again, with a second text in both or in neither",
+                            task.name, split));
   if (!task.statistics.only_pairs) return;
   if (const auto single = first_single(reader))
-    throw Error(Exit::data, fmt::format("task {}: sample {} of {} has no second text, of train every sample has one; "
-                                        "give it its second text and import again, or take it out",
+    throw Error(Exit::data, fmt::format("task {}: sample {} of {} has no second text, but every sample of train has "
+                                        "one; add its second text and import again, or remove the sample",
                                         task.name, *single, split));
 }
 

@@ -1,4 +1,4 @@
-// Sums over words, and the means that the report tells.
+// Sums over words, and the means in the report.
 #include "distributed/evaluation/attention_report.h"
 
 #include <nlohmann/json.hpp>

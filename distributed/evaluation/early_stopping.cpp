@@ -17,7 +17,7 @@ namespace {
 struct Target {
   std::string task, metric;
 };
-// Of "TASK:METRIC".
+// Splits "TASK:METRIC".
 Target target_of(const std::string& best) {
   const std::size_t colon = best.rfind(':');
   if (colon == std::string::npos)
@@ -32,7 +32,7 @@ void check_metric(const std::string& where, const std::string& name, const Valid
                                           name_of(task.kind), metric, fmt::join(task.metrics, ", ")));
 }
 
-// The value with its sign such that higher is better; nullopt where there is none.
+// Returns the value with a sign such that higher is better; nullopt if there is no value.
 std::optional<double> score(const ValidationResults& results, const std::string& task, const std::string& metric) {
   const auto found = results.find(task);
   if (found == results.end()) return std::nullopt;
@@ -58,9 +58,11 @@ void check(const ValidationOptions& options, const std::map<std::string, Validat
     if (found != tasks.end())
       check_metric(fmt::format("task.{}.metric", name), name, found->second, task.metric);
     else if (task.patience > 0)
-      throw Error(Exit::config, fmt::format("task {} has no valid samples, by which early stopping could tell that it "
-                                            "is finished: import some, or give task.{}.patience = 0",
-                                            name, name));
+      throw Error(
+          Exit::config,
+          fmt::format(
+              "task {} has no valid samples, which its early stopping needs: import some, or set task.{}.patience = 0",
+              name, name));
   }
   if (options.patience > 0 && options.best.empty())
     throw Error(Exit::config,
@@ -75,8 +77,9 @@ void check(const ValidationOptions& options, const std::map<std::string, Validat
   if (found == tasks.end()) {
     std::vector<std::string> names;
     for (const auto& [name, of] : tasks) names.push_back(name);
-    throw Error(Exit::config, fmt::format("run.best = {}: '{}' is no task of the run with valid samples; these are {}",
-                                          options.best, task, fmt::join(names, ", ")));
+    throw Error(Exit::config,
+                fmt::format("run.best = {}: '{}' is not a task of the run with valid samples; those tasks are {}",
+                            options.best, task, fmt::join(names, ", ")));
   }
   check_metric("run.best", task, found->second, metric);
 }

@@ -1,4 +1,4 @@
-// Scores a split: each member of the group its share of the samples, then sums over the group.
+// Scores a split: each member of the group scores its share of the samples, and the results are summed.
 #include "distributed/evaluation/evaluation.h"
 
 #include <algorithm>
@@ -14,7 +14,7 @@ namespace {
 
 constexpr std::size_t kBatchSamples = 64;
 
-// What is summed over samples and workers for every kind of task.
+// Sums over samples and workers that every kind of task needs.
 struct Sums {
   double loss = 0, targets = 0, samples = 0, stopped = 0;
   AttentionSums attention;
@@ -26,7 +26,7 @@ struct Sums {
   }
 };
 
-// Samples of similar length share a batch, so that search ends together.
+// Samples of similar length share a batch, so that their searches end at about the same time.
 std::vector<StoredSample> by_length(const SplitReader& reader, const std::vector<std::uint64_t>& chosen) {
   std::vector<StoredSample> order;
   for (const std::uint64_t sample : chosen) order.push_back(reader.sample(sample));
@@ -34,7 +34,7 @@ std::vector<StoredSample> by_length(const SplitReader& reader, const std::vector
   return order;
 }
 
-// Puts the rows of a sample into the places of the samples in ascending order. metrics: those that have rows.
+// Stores the rows of a sample at its place in ascending order of samples. metrics: those with rows.
 void put_rows(const std::vector<Metric>& metrics, const std::vector<SampleRow>& rows, std::size_t place,
               std::size_t samples, Evaluation& result) {
   for (std::size_t i = 0; i < metrics.size(); ++i) {
@@ -77,8 +77,8 @@ Evaluation evaluate(const Model& model, const ModelDescription& description, int
   info.kind = trained.kind;
   info.labels = trained.labels;
 
-  // Members take whole batches, and what they add is on a grid or counted: the result has the same bits however many
-  // they are.
+  // Members score whole batches, and their sums are of integers or multiples of a fixed unit, so that the bits of the
+  // result do not depend on the number of members.
   const std::vector<std::uint64_t> chosen =
       evaluation_samples(trained.name, split, reader.size(), static_cast<std::uint64_t>(request.samples));
   const std::vector<StoredSample> order = by_length(reader, chosen);

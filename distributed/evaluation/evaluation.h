@@ -24,7 +24,7 @@ Baseline train_baseline(const TrainedTask& task, const TokenizerInfo& tokenizer,
 
 struct EvaluationRequest {
   std::int64_t samples = 0;  // at most this many, chosen by evaluation_samples(); 0: all
-  bool generate = false;     // of kinds that generate: search, and the metrics that need it (slow)
+  bool generate = false;     // for kinds that generate text: also search, and compute the metrics that need it (slow)
   SearchOptions search = {};
   const Baseline* baseline = nullptr;  // adds its metrics, Metric::baseline_key
   // Called before every batch; returns whether to stop, for example after a signal. If it returns true on any member of

@@ -15,7 +15,7 @@
 namespace polyhead {
 namespace {
 
-// JSON has null where a number is not finite.
+// JSON has null for a number that is not finite.
 double number(const nlohmann::json& value) {
   return value.is_null() ? std::numeric_limits<double>::quiet_NaN() : value.get<double>();
 }
@@ -27,7 +27,7 @@ ValidationRound validate(const Model& model, const ModelDescription& description
                          Communicator& world) {
   nlohmann::json mine = nlohmann::json::object();
   std::vector<AttentionSums> attention(description.tasks.size());
-  bool stopped = false;  // a member of one of this worker's groups has had a signal
+  bool stopped = false;  // a member of one of this worker's groups has received a signal
   const EvaluationRequest request{
       .samples = samples, .generate = false, .baseline = nullptr, .stop = [&] { return stopped || stop(); }};
   for (const auto& [task, reader] : tasks.readers) {
@@ -72,8 +72,8 @@ std::string describe_valid(const Manifest& manifest, const std::vector<std::stri
   }
   if (larger.empty()) return "";
   return fmt::format(
-      "evaluations take {} samples of valid, the same ones each time and spread over the split, of {}; "
-      "run.eval_samples = 0 takes all",
+      "evaluations use {} samples of valid, the same ones each time and spread over the split, of {}; run.eval_samples "
+      "= 0 uses all",
       with_commas(samples), larger);
 }
 

@@ -18,7 +18,7 @@
 
 namespace polyhead {
 
-// The part of this worker.
+// The tasks of this worker.
 struct ValidationTasks {
   const std::map<int, std::unique_ptr<SplitReader>>& readers;  // valid, of the tasks that it holds
   const std::vector<std::unique_ptr<Communicator>>& groups;    // [tasks]

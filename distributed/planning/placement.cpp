@@ -16,11 +16,12 @@
 namespace polyhead {
 namespace {
 
-// A head on several workers costs an all-reduce a step and memory, so a larger group must pay by this much.
+// A head on several workers costs memory and an all-reduce per step, so a larger group must reduce the largest load to
+// below this fraction.
 constexpr double kWorthIt = 0.99;
-// Pairs of parts that refine() looks at: some tenths of a second.
+// Maximum number of pairs of parts that refine() examines, which takes some tenths of a second.
 constexpr std::size_t kLookedAt = 20'000'000;
-// Workers that describe() gives a line each, whatever they hold.
+// Up to this number of workers, describe() writes one line for each.
 constexpr std::size_t kLines = 16;
 
 double largest(const std::vector<double>& values) {
@@ -38,7 +39,8 @@ void count_load(Placement& placement, const std::vector<double>& cost) {
     for (const int worker : placement.groups[t]) at(placement.load, worker) += part_of(placement, cost, t);
 }
 
-// Heaviest part first, each to the least loaded worker that does not hold the task yet. Pinned tasks have 0 members.
+// Assigns the heaviest part first, each to the least loaded worker that does not hold the task yet. Pinned tasks have 0
+// members.
 Placement longest_first(const std::vector<double>& cost, const std::vector<int>& members, Placement result) {
   std::vector<std::size_t> order;
   for (std::size_t t = 0; t < cost.size(); ++t)
@@ -89,7 +91,7 @@ class Refinement {
   }
 
  private:
-  // The slowest worker gives a task, and may take another for it.
+  // The slowest worker gives away a task, and may get another one for it.
   struct Exchange {
     double slower;   // load of the slower of the two workers afterwards
     std::size_t to;  // the other worker; the number of workers if there is no exchange
@@ -140,15 +142,15 @@ class Refinement {
 };
 
 // Returns the tasks' numbers of members with which place() begins: 1 for free tasks, 0 for pinned ones. Throws
-// Error(config) for a pin on a worker that is not there.
+// Error(config) if a task is pinned to a worker that does not exist.
 std::vector<int> first_members(const Placement& start, int workers) {
   std::vector<int> members;
   for (std::size_t t = 0; t < start.groups.size(); ++t) {
     members.push_back(start.groups[t].empty() ? 1 : 0);
     if (!start.groups[t].empty() && start.groups[t].back() >= workers)
       throw Error(Exit::config,
-                  fmt::format("task number {} is pinned to worker {}, but there are {} workers, from 0 on", t,
-                              start.groups[t].back(), workers));
+                  fmt::format("task number {} is pinned to worker {}, but there are only {} workers, numbered from 0",
+                              t, start.groups[t].back(), workers));
   }
   return members;
 }
@@ -184,11 +186,11 @@ Placement place(const std::vector<double>& cost, int workers, const std::vector<
                     "the first of them worker {}: pin one there, or leave a task free",
                     idle, workers, std::ranges::find(start.load, 0.0) - start.load.begin()));
   const double share = std::accumulate(cost.begin(), cost.end(), 0.0) / workers;
-  std::size_t next = idle;  // parts with which it is tried again
+  std::size_t next = idle;  // number of parts of the next attempt
   Placement best;
   double best_load = std::numeric_limits<double>::infinity();
   for (;;) {
-    if (parts >= next) {  // with fewer than `idle` some worker would be left out
+    if (parts >= next) {  // with fewer than `idle` parts, a worker would get none
       Placement candidate = longest_first(cost, members, start);
       const double load = largest(candidate.load);
       if (load < kWorthIt * best_load) {
@@ -197,8 +199,8 @@ Placement place(const std::vector<double>& cost, int workers, const std::vector<
       }
       next = parts + std::max<std::size_t>(1, parts / 64);
     }
-    // Only tasks above an equal share are spread; down to half a share a part, for smaller parts fill gaps. But nobody
-    // stays idle.
+    // Only tasks above an equal share are split, until a part is half a share, as smaller parts fill gaps. If workers
+    // would be idle, all tasks may be split.
     std::size_t grow = cost.size();
     for (std::size_t t = 0; t < cost.size(); ++t)
       if (members[t] > 0 && members[t] < workers &&

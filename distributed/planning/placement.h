@@ -17,11 +17,9 @@ struct Placement {
 
 // Assigns tasks to workers so that the largest load is small (longest processing time first; Graham, 1969).
 // - A task that is heavier than an equal share of the total gets a group of workers, as do tasks if workers would be
-// idle.
-//   The members of a group share a task's cost equally. Groups may have any size, and a worker may be in several.
+//   idle. The members of a group share a task's cost equally. Groups may have any size, and a worker may be in several.
 // - cost: of each task in a step, > 0. pinned: for each task the ranks of its group, ascending, or no ranks if the task
-// is
-//   not pinned; {}: no task is pinned.
+//   is not pinned; {}: no task is pinned.
 // - The result is deterministic. 1,000 tasks on 10,000 workers take a fraction of a second.
 // - Throws Error(config) if there are no tasks or no workers, if a rank is out of range, or if the pins leave a worker
 //   without a task.

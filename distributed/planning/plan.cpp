@@ -1,5 +1,5 @@
-// A step in parts: update, counts, compute, all-reduce of the encoder, of the heads group by group, losses. Workers
-// meet between the parts.
+// Predicts a step in parts: update, counts, compute, all-reduce of the encoder, all-reduces of the heads group by
+// group, losses. Workers wait for each other between the parts.
 #include "distributed/planning/plan.h"
 
 #include <fmt/format.h>
@@ -28,7 +28,7 @@ double share_sent(int members) {
   return 2.0 * (members - 1) / members;
 }
 
-// Where a group's members are.
+// How a group's members are spread over nodes.
 struct Spread {
   int members = 0, nodes = 0, most = 0;  // most: members on one node
 };
@@ -47,8 +47,9 @@ Spread spread(const std::vector<int>& group, int per_node) {
   return result;
 }
 
-// Between nodes: halving and doubling; where they are no power of two, the quicker of a ring and of halving and
-// doubling among the largest power of two of them, to whom the others send theirs first.
+// Seconds of an all-reduce between nodes, by halving and doubling. If their number is not a power of two, it is the
+// faster of a ring and of halving and doubling among the largest power of two of them, to which the others first send
+// their data.
 double exchange_seconds(double bytes, int nodes, const Machine& machine) {
   const auto in_rounds = [&](int members, double count) {
     return share_sent(members) * bytes / machine.bandwidth + count * machine.latency;
@@ -59,7 +60,7 @@ double exchange_seconds(double bytes, int nodes, const Machine& machine) {
   return std::min(in_rounds(nodes, 2.0 * (nodes - 1)), halved + 2 * (bytes / machine.bandwidth + machine.latency));
 }
 
-// Within nodes, then between them.
+// Seconds of an all-reduce within nodes, then between them.
 double all_reduce_seconds(double bytes, const Spread& group, const Machine& machine, double within) {
   double seconds = 0;
   if (group.most > 1)
@@ -75,7 +76,7 @@ double among(int workers, const Machine& machine) {
   return (1 + (machine.crowding - 1) * others) / machine.crowding;
 }
 
-// When each of a node's workers is done when they share its slots fairly.
+// Returns when each of a node's workers is done if they share its slots fairly.
 std::vector<double> sharing(const std::vector<double>& work, std::int64_t slots) {
   std::vector<std::size_t> order(work.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
@@ -91,7 +92,7 @@ std::vector<double> sharing(const std::vector<double>& work, std::int64_t slots)
   return done;
 }
 
-// Replaces each worker's `part` by the time until it is done with it among its node's.
+// Replaces each worker's seconds of `part` by the time at which it is done if it shares the slots of its node.
 void share_nodes(std::vector<PlannedWorker>& workers, double PlannedWorker::*part, const PlanOptions& options,
                  std::int64_t slots) {
   const auto per_node = static_cast<std::size_t>(options.per_node);
@@ -118,7 +119,7 @@ double teacher_bytes(const TrainOptions& options, const std::vector<std::size_t>
   return bytes;
 }
 
-// What only the shards tell is filled in as far as it shapes the model.
+// Fills in the statistics that only the shards have, as far as they affect the shape of the model.
 ModelDescription with_stand_ins(ModelDescription description, const Manifest& manifest) {
   for (TrainedTask& task : description.tasks) {
     task.statistics.feature_width = static_cast<std::int64_t>(manifest.task(task.name).features);
@@ -127,7 +128,7 @@ ModelDescription with_stand_ins(ModelDescription description, const Manifest& ma
   return description;
 }
 
-// crowded: how much slower a worker is among those of its node than alone.
+// crowded: how many times slower a worker is with the others of its node than alone.
 std::string limit_of(const Plan& plan, double crowded) {
   const PlannedStep& step = plan.step;
   const auto percent = [&](double part) { return 100 * part / step.total(); };
@@ -151,15 +152,15 @@ std::string limit_of(const Plan& plan, double crowded) {
       idle += std::accumulate(worker.samples.begin(), worker.samples.end(), std::int64_t{0}) == 0;
     const PlannedTask& task = plan.tasks[slowest->tasks[heavy]];
     std::string text = fmt::format(
-        "task {}: worker {} computes {:.2g} times the mean ({} of the task's {} samples a step, "
-        "{} in its group)",
+        "task {}: worker {} computes {:.2g} times the mean ({} of the task's {} samples per step, {} workers in its "
+        "group)",
         task.name, slowest - plan.workers.begin(), slowest->compute / step.compute, slowest->samples[heavy],
         task.samples, task.group.size());
-    if (idle > 0) text += fmt::format("; {} workers have no sample: a larger mixture.batch uses them", idle);
+    if (idle > 0) text += fmt::format("; {} workers have no samples; a larger mixture.batch gives them some", idle);
     return text;
   }
   if (most == step.update)
-    return fmt::format("the update, which every worker makes of the whole encoder: {:.0f} % of the step",
+    return fmt::format("the update, as every worker updates the whole encoder: {:.0f} % of the step",
                        percent(step.update));
   const bool within = plan.options.workers <= plan.options.per_node;
   return fmt::format(
@@ -212,7 +213,7 @@ class Planner {
     }
   }
 
-  // As the loader cuts a quota, of samples that are equally long; parts turn with the task.
+  // Divides the quotas as the loader does, with equally long samples; the parts are rotated by the task's index.
   void add_samples() {
     for (std::size_t t = 0; t < plan_.tasks.size(); ++t) {
       const PlannedTask& task = plan_.tasks[t];
@@ -233,8 +234,8 @@ class Planner {
     }
   }
 
-  // Turns the parameters of the heads, and the activations of the samples, into the worker's memory; and the update,
-  // which takes as long as what a worker updates is large.
+  // Computes each worker's memory from the parameters of its heads and the activations of its samples, and the seconds
+  // of its update, which are proportional to the parameters that it updates.
   void add_memory() {
     const double vocabulary_gradient =
         static_cast<double>(manifest_.tokenizer.vocab_size * options_.encoder.dim) * width_;
@@ -245,7 +246,7 @@ class Planner {
       worker.parameters += encoder_bytes_;
       worker.gradients = worker.parameters * (options_.micro_batch > 0 ? 1 + summed_ : 1);
       worker.optimizer = copies * updated;
-      // Backward makes the token table's gradient, of input and of tied output, before it is added.
+      // Backward allocates the gradients of the token table, of input and of tied output, before it adds them.
       worker.activations = machine_.activations *
                            (worker.activations / static_cast<double>(options_.accumulate) + 2 * vocabulary_gradient);
       worker.update = updated / width_ * machine_.parameter_seconds * slowed_;
@@ -267,7 +268,7 @@ class Planner {
     const double within = machine_.node_bandwidth;
     plan_.step.small =
         all_reduce_seconds(counts, world_, machine_, within) + all_reduce_seconds(losses, world_, machine_, within);
-    // Sharing the updated parameters out is the second half of an all-reduce.
+    // Sending the updated parameters to all workers is the second half of an all-reduce.
     const double shared = options_.shard_optimizer ? encoder_bytes_ / 2 : 0;
     plan_.step.encoder = all_reduce_seconds(encoder_bytes_ * summed_, world_, machine_,
                                             world_.nodes == 1 ? machine_.window_bandwidth : within) +
@@ -281,7 +282,7 @@ class Planner {
   // Groups in the order of tasks: each begins when the last of its members has finished the one before.
   void add_group_all_reduces() {
     std::vector<double> ready(everybody_.size(), 0);
-    std::vector<double> through(static_cast<std::size_t>(world_.nodes), 0);  // bytes of heads, of a node's link
+    std::vector<double> through(static_cast<std::size_t>(world_.nodes), 0);  // bytes of heads, by node
     for (std::size_t t = 0; t < plan_.tasks.size(); ++t) {
       const std::vector<int>& group = plan_.tasks[t].group;
       if (group.size() == 1 || plan_.tasks[t].samples == 0) continue;
@@ -301,7 +302,7 @@ class Planner {
         }
       }
     }
-    // Groups that cross at the same time share a node's link.
+    // Groups that communicate between nodes at the same time share a node's link.
     plan_.step.groups =
         std::max(*std::ranges::max_element(ready), *std::ranges::max_element(through) / machine_.bandwidth);
   }
@@ -315,7 +316,7 @@ class Planner {
       slowest = std::max(slowest, worker.compute);
     }
     step.imbalance = slowest - step.compute;
-    // One worker holds everything.
+    // A single worker updates all parameters.
     double alone =
         std::accumulate(head_bytes_.begin(), head_bytes_.end(), encoder_bytes_) / width_ * machine_.parameter_seconds;
     for (const PlannedTask& task : plan_.tasks) alone += static_cast<double>(task.samples) * task.seconds / slowed_;
@@ -333,11 +334,11 @@ class Planner {
   const Machine& machine_;
   const PlanOptions& asked_;
   double width_;   // bytes of a parameter
-  double summed_;  // bytes that are added for a byte of gradients: more where they are added as 64-bit integers
+  double summed_;  // bytes that are summed per byte of gradients: more than 1 if they are summed as 64-bit integers
   double slowed_;  // slow-down of the worker relative to a full node
   std::vector<int> everybody_;
   Spread world_;
-  double encoder_bytes_ = 0;        // padding included
+  double encoder_bytes_ = 0;        // with padding
   std::vector<double> head_bytes_;  // [tasks]
   Plan plan_;
 };

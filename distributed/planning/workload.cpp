@@ -1,5 +1,5 @@
-// Counts multiplications of matrices and what autograd keeps, by the shapes of the encoder; heads are counted by their
-// kinds.
+// Counts the multiplications of matrices, and the elements that autograd keeps, from the shapes of the encoder; the
+// kinds count those of their heads.
 #include "distributed/planning/workload.h"
 
 #include <fmt/format.h>
@@ -17,7 +17,7 @@ namespace {
 
 constexpr double kUnknownLength = 32;
 
-// Options are integers, and what is estimated from them is not.
+// Options are integers, but estimates are not.
 template <class... Numbers>
 std::array<double, sizeof...(Numbers)> as_doubles(Numbers... numbers) {
   return {static_cast<double>(numbers)...};
@@ -29,10 +29,10 @@ Work encoder_work(const EncoderOptions& e, const AttentionOptions& attention, do
   const double slots = (tasks + 1) * task_heads;
   const bool learned = has_queries(attention.mode);
   const SharingCost sharing = sharing_cost(e);
-  const double block = 4 * d * d + 2 * d * ffn + 2 * length * d;  // of attention: scores and values
-  // States before and after each norm, q, k, v, q and k rotated, what attention read, the wide layer twice.
+  const double block = 4 * d * d + 2 * d * ffn + 2 * length * d;  // the last term: scores and values of attention
+  // States before and after each norm, q, k, v, q and k rotated, the output of attention, the wide layer twice.
   const double inside = 10 * d + 2 * ffn + heads * length;
-  const double again = e.activation_checkpointing ? 4.0 / 3 : 1;  // forward of the blocks twice
+  const double again = e.activation_checkpointing ? 4.0 / 3 : 1;  // the forward pass of the blocks runs twice
   return {length * (layers * block * again + sharing.multiplications * again + features * d +
                     (learned ? d * d + slots * d : 0)),
           length * (2 * d + 2 * slots +
@@ -61,7 +61,7 @@ ModelDescription describe_model(const TrainOptions& options, const Manifest& man
 std::vector<TaskWork> work_of(const TrainOptions& options, const Manifest& manifest,
                               const std::vector<MixtureEntry>& mixture) {
   const std::vector<double> taken = epochs(mixture, train_samples(manifest, options.tasks), options.steps);
-  // Placement goes by what is computed once: activation checkpointing changes no bit, so no placement either.
+  // Placement ignores recomputation: activation checkpointing changes no bit, so it must not change the placement.
   EncoderOptions once = options.encoder;
   once.activation_checkpointing = false;
   const auto [steps, tasks, vocabulary] =
@@ -90,7 +90,7 @@ std::vector<TaskWork> work_of(const TrainOptions& options, const Manifest& manif
                                    .input = work.input_tokens,
                                    .target = work.target_tokens,
                                    .masked = own.masking.share * work.input_tokens});
-    // Backward has two products for each of forward's; a teacher, taken to be as large, reads forward once.
+    // Backward has two products for each one of forward; a teacher, assumed to be equally large, adds a forward pass.
     const double passes = own.teacher.run_dir.empty() ? 3 : 4;
     work.operations = 2 * passes * (encoder.multiplications + head.multiplications);
     work.activations = encoder.kept + head.kept;

@@ -1,4 +1,5 @@
-// Sums gradients as floating-point numbers: the encoder's with GradientSync, each head's in one all-reduce.
+// Sums gradients as floating-point numbers: those of the encoder with GradientSync, those of each head in one
+// all-reduce.
 #include "distributed/step/gradient_sync.h"
 #include "distributed/step/gradients.h"
 #include "distributed/step/tensor_type.h"

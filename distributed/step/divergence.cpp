@@ -1,4 +1,4 @@
-// The error is advice: a command that starts a run from the last good checkpoint, which its reader may copy.
+// The error contains a command that starts a new run from the last good checkpoint.
 #include "distributed/step/divergence.h"
 
 #include <fmt/format.h>
@@ -18,7 +18,7 @@ std::string quoted(const std::string& path) {
 
 std::string advice(const TrainOptions& options, bool has_checkpoint) {
   const std::string lr = fmt::format("--optimizer.lr {:g}", options.optimizer.lr / 10);
-  if (!has_checkpoint) return "Train in a new run folder with a lower learning rate, as by " + lr;
+  if (!has_checkpoint) return "Train in a new run folder with a lower learning rate, for example " + lr;
   const std::string run = options.run_dir.string();
   return fmt::format(
       "Start a new run from the last checkpoint with a lower learning rate: polyhead train --init-from {} --run-dir "

@@ -1,4 +1,4 @@
-// Sums gradients as integers, in any order with the same bits.
+// Sums gradients as integers, so that the order of the terms does not change the bits.
 #include <fmt/format.h>
 
 #include <map>

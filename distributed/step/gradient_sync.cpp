@@ -1,4 +1,4 @@
-// See gradient_sync.h. Hooks sit on the nodes of autograd that accumulate into parameters.
+// See gradient_sync.h. The hooks are on the nodes of autograd that accumulate the gradients of parameters.
 #include "distributed/step/gradient_sync.h"
 
 #include <algorithm>
@@ -31,8 +31,8 @@ std::vector<GradientBucket> cut_buckets(const Arena& arena, std::size_t bytes) {
     part_of[*i] = {parameters[*i].offset, std::exchange(end, parameters[*i].offset)};
   const auto bytes_of = [&](std::size_t i) { return static_cast<std::size_t>(part_of[i].size() * width); };
 
-  // The first parameter, the token table, is complete with the last operation of backward, and those beside it just
-  // before. They may make the tail longer by a tenth of a bucket.
+  // The first parameter, the token table, is completed by the last operation of backward, and the next ones just before
+  // it. The last bucket has these too, up to a tenth of a bucket.
   std::size_t tail = std::min<std::size_t>(1, parameters.size());
   for (std::size_t beside = 0; tail < parameters.size(); ++tail)
     if ((beside += bytes_of(tail)) > bytes / 10) break;
@@ -113,15 +113,16 @@ void GradientSync::start() {
         std::ranges::count_if(bucket.parameters, [&](std::size_t i) { return arena_.parameters()[i].trainable; })));
 }
 
-// Called by the thread that runs backward, which start() and finish() do not overlap.
+// Called by the thread that runs backward, but never at the same time as start() or finish().
 void GradientSync::complete(std::size_t parameter) {
   if (!started_) return;
   if (complete_[parameter])
-    throw Error(Exit::internal,
-                fmt::format("the gradient of {} came in several parts in one backward, and may have been summed over "
-                            "the workers in between; what calls backward() inside of backward must leave gradients of "
-                            "shared parameters to the outer one, as checkpointed() does",
-                            arena_.parameters()[parameter].name));
+    throw Error(
+        Exit::internal,
+        fmt::format("the gradient of {} was accumulated in several parts in one backward, and may have been summed "
+                    "over the workers before it was complete; code that calls backward() inside of backward must leave "
+                    "gradients of shared parameters to the outer one, as checkpointed() does",
+                    arena_.parameters()[parameter].name));
   complete_[parameter] = true;
   --waiting_[bucket_of_[parameter]];
   while (launched_ < buckets_.size() && waiting_[launched_] == 0) launch(launched_++);

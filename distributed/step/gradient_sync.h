@@ -2,8 +2,8 @@
 // - Parameters are divided into buckets once, in the order in which backward completes them: the reverse of their
 //   registration.
 // - Every worker launches the buckets in this order. A bucket is launched when its parameters are complete and all
-// buckets
-//   before it have been launched. The rest (unused parameters, a worker without tokens) is launched after backward.
+//   buckets before it have been launched. The rest (unused parameters, a worker without tokens) is launched after
+//   backward.
 // - The last bucket, which cannot overlap with computation, is small: the first parameter and a few more.
 #pragma once
 
@@ -21,7 +21,7 @@ namespace polyhead {
 
 struct GradientBucket {
   std::vector<std::size_t> parameters;  // numbers in the order of registration, descending
-  std::vector<IndexRange> parts;  // elements of the arena, padding included, ascending; decayed parameters lie apart
+  std::vector<IndexRange> parts;        // of the arena, with padding, ascending; separate for decayed parameters
 };
 
 // The bucket size of PyTorch's DDP: large enough that latency does not matter, small enough that most of a model's
@@ -74,7 +74,7 @@ class GradientSync {
   std::vector<bool> complete_;              // [parameter]
   std::size_t launched_ = 0;                // buckets
   bool started_ = false;
-  // A tensor holds its accumulator only weakly.
+  // A tensor has only a weak reference to its accumulator, so the hooks keep it alive.
   struct Hook;
   std::vector<std::unique_ptr<Hook>> hooks_;
 };

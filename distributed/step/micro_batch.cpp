@@ -28,7 +28,8 @@ MicroBatchLoss micro_batch_loss(const Model& model, const Batch& batch, const st
       loss.plain.back() = plain_loss.take();
       add(loss.sums.back(), options.weights[task], step.targets[task]);
     }
-    // Of an active task also where no word of this micro-batch has a target, so that the sum depends on no placement.
+    // An active task gets the bonus even if its words in this micro-batch have no targets, so that the sum does not
+    // depend on the placement.
     if (options.entropy_bonus > 0 && step.active(task))
       add(task_entropy(inputs[i].task_weights, model.encoder().first_slot()).sum(),
           -options.weights[task] * options.entropy_bonus, step.words[task]);

@@ -1,4 +1,4 @@
-// Each all-reduce packs its fields into one buffer, which also says how long it is.
+// Each all-reduce packs its fields into one buffer. The lists of fields also give the number of bytes.
 #include "distributed/step/step_record.h"
 
 #include <algorithm>
@@ -31,7 +31,7 @@ void reduce(Communicator& world, const char* name, const Fields<T>& fields) {
 }
 
 struct Counts {
-  std::int64_t ids;  // as a signed number, whose sum wraps alike
+  std::int64_t ids;  // as a signed integer, whose sum wraps to the same bits
 
   Fields<std::int64_t> fields(StepRecord& step) {
     return {step.targets, std::span(&step.tokens, 1), std::span(&ids, 1), step.words};
@@ -39,7 +39,7 @@ struct Counts {
 };
 
 struct Outcome {
-  double not_finite, interrupted, save;  // how many workers say so
+  double not_finite, interrupted, save;  // number of workers for which it is true
 
   Fields<double> fields(StepRecord& step) {
     return {step.loss,           std::span(&not_finite, 1),  std::span(&interrupted, 1),

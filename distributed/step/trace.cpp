@@ -34,7 +34,7 @@ void StepTrace::end_step(std::int64_t step, Communicator& world, const std::func
   try {
     write_file_atomically(folder / fmt::format("steps-{}-{}.json", first_, last_), text);
   } catch (const Error& failure) {
-    warn(fmt::format("{}: the trace is not written", failure.what()));
+    warn(fmt::format("{}: the trace was not written", failure.what()));
   }
 }
 

@@ -45,13 +45,13 @@ namespace {
 namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
 
-constexpr double kSharedPatience = 30;  // seconds until a file of worker 0 is seen by the others
+constexpr double kSharedPatience = 30;  // seconds to wait until the other workers see a file of worker 0
 
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-// Thrown on all workers when one of them has had a signal before training begins.
+// Thrown on all workers when one of them has received a signal before training begins.
 struct Interrupted {};
 
 // One training run on one worker.
@@ -100,10 +100,10 @@ class Training {
   TrainResult run() {
     end_if_interrupted();
     report_start();
-    // A worker that fails at its first step finds the run folder as rank 0 began it.
+    // Rank 0 has now written the first files of the run folder, even if a worker fails in its first step.
     world_.barrier("announce");
     saved_at_ = Clock::now();
-    if (state_.evaluation_due) {  // a signal ended it; saved again, so that the next start does not repeat it
+    if (state_.evaluation_due) {  // a signal ended it; save again after it, so that the next start does not repeat it
       evaluate_valid();
       if (state_.evaluation_due) return result(Ending::preempted);
       saved_step_ = -1;
@@ -135,7 +135,7 @@ class Training {
     for (Observer* const observer : observers_) observer->on_warning(text);
   }
 
-  // Reading and checking data can take long before the first step.
+  // Called several times before the first step, because reading and checking data can take long.
   void end_if_interrupted() {
     std::vector<std::int64_t> asked = {interrupt_ ? 1 : 0};
     world_.all_reduce("interrupted", asked, Reduce::max);
@@ -172,7 +172,7 @@ class Training {
     if (from_initial_weights) origin_ = load_initial_weights(options_.initial, description_, *model_);
     const IndexRange part = part_of(model_->encoder().arena().values().numel(), world_.rank(), world_.size());
     optimizers_.emplace(*model_, options_.optimizer, options_.shard_optimizer ? &part : nullptr);
-    if (world_.rank() == 0) {  // the run folder can be used without the data set
+    if (world_.rank() == 0) {  // a copy, so that the run folder can be used without the data set
       std::error_code error;
       fs::create_directories(options_.run_dir, error);
       write_file_atomically(options_.run_dir / fs::path(manifest_.tokenizer.file).filename(),
@@ -187,7 +187,7 @@ class Training {
       std::vector<std::string> warnings;
       const auto fits = [&](const CheckpointState& state) { check_of_this_run(options_, state); };
       if (const auto checkpoint = saver_->store().find(fits, warnings)) found = checkpoint->folder.string();
-      for (const std::string& text : warnings) warn("a checkpoint is passed over: " + text);
+      for (const std::string& text : warnings) warn("a checkpoint is skipped: " + text);
     }
     return world_.all_gather_strings("resume", found).front();
   }
@@ -217,12 +217,12 @@ class Training {
     start.placement = describe(tasks_.placement, options_.tasks);
     start.mixture = describe(options_.mixture, quotas_, options_.tasks, samples_, options_.steps);
     for (const auto& [task, step] : state_.validation.finished)
-      start.mixture += fmt::format("{} is finished since step {}\n", task, step);
+      start.mixture += fmt::format("{} has been finished since step {}\n", task, step);
     start.valid = describe_valid(manifest_, options_.tasks, options_.eval_samples);
     for (Observer* const observer : observers_) observer->on_start(start);
   }
 
-  // Prepares the batches of the coming steps by the mixture as it is now.
+  // Starts to prepare the batches of the next steps from the current mixture.
   void load_ahead() {
     const std::int64_t last = options_.stop_at > 0 ? std::min(options_.stop_at, options_.steps) : options_.steps;
     batches_.emplace([this, mixture = state_.mixture](std::int64_t number) { return loader_->load(mixture, number); },
@@ -249,7 +249,7 @@ class Training {
     gradients_->begin(record);
     compute_gradients(loaded.batches, loss, record);
     gradients_->finish(record);
-    world_.synchronize("gradients");  // the norms wait for the device too, but would not see an error of NCCL
+    world_.synchronize("gradients");  // reading the norms also waits for the device, but does not notice errors of NCCL
     const GradientNorms norms = gradient_norms(*model_, record);
 
     record.finite = record.finite && norms.finite;
@@ -303,7 +303,7 @@ class Training {
     }
   }
 
-  // seen: with what the record does not hold.
+  // seen: with the values that the record does not have.
   void report_step(const StepRecord& record, const std::vector<double>& weights, Observer::Step seen) {
     losses_.clear();
     for (std::size_t i = 0; i < task_count(); ++i) {
@@ -382,7 +382,7 @@ class Training {
     trace_.end_step(
         state_.step, world_, [this](const std::string& text) { warn(text); }, true);
     const std::int64_t best = state_.validation.run.step;
-    const bool holds_best = world_.rank() != 0 || saver_->store().holds(best);  // rank 0 knows if it could be saved
+    const bool holds_best = world_.rank() != 0 || saver_->store().holds(best);  // rank 0 knows if it was saved
     return {ending,
             state_.step,
             state_.parameter_hash,
@@ -393,7 +393,7 @@ class Training {
 
   const TrainOptions& options_;
   torch::Device device_;
-  std::unique_ptr<Communicator> device_world_;  // null where the world is enough
+  std::unique_ptr<Communicator> device_world_;  // null if the given world is enough
   Communicator& world_;
   const Observers& observers_;
   const std::atomic<bool>& interrupt_;
@@ -401,7 +401,7 @@ class Training {
   StepTrace trace_;
   std::unique_ptr<Balancer> balancer_;
   ModelDescription description_;
-  bool smooths_ = false;                        // any of the tasks
+  bool smooths_ = false;                        // smooths() of any task
   std::vector<std::uint64_t> samples_;          // of train, by task
   std::vector<std::vector<TaskQuota>> quotas_;  // [phases][tasks]
   TaskGroups tasks_;
@@ -416,7 +416,7 @@ class Training {
   std::unique_ptr<Gradients> gradients_;
   CheckpointState state_;
   std::map<std::string, double> losses_;  // of the last step
-  int skipped_ = 0;                       // last steps in a row without an update
+  int skipped_ = 0;                       // number of consecutive steps up to the last one without an update
   std::int64_t saved_step_ = -1;
   bool save_late_ = false;  // a save waits for a step that is finite
   Clock::time_point saved_at_;
@@ -428,7 +428,7 @@ class Training {
 
 std::optional<TrainResult> train(const TrainOptions& options, Communicator& world, const Observers& observers,
                                  const std::atomic<bool>& interrupt, bool resume) {
-  std::optional<Training> training;  // ends outside of the handler: what it frees is freed by all workers together
+  std::optional<Training> training;  // destroyed outside of the handler: all workers must free its groups together
   try {
     training.emplace(options, world, observers, interrupt, resume);
     return training->run();

@@ -31,8 +31,7 @@ using Observers = std::vector<Observer*>;
 
 // Trains. All workers of `world` call it with equal options.
 // - interrupt: becomes true when a signal requests to save and end. If it is true on any worker, all workers end after
-// the
-//   same step, or without a result if training has not begun.
+//   the same step, or without a result if training has not begun.
 // - resume: continue from the newest good checkpoint in run_dir/checkpoints, if there is one. The result then equals
 //   that of a run that was never interrupted, bit for bit, with the same number of workers.
 // Throws Error: config, data, cannot_write, diverged (kPatience steps in a row without a finite loss and gradient).

@@ -1,4 +1,4 @@
-// By OpenSSL's libcrypto.
+// Uses OpenSSL's libcrypto.
 #include "distributed/watchdog/authentication.h"
 
 #include <fmt/format.h>
@@ -18,7 +18,7 @@ namespace polyhead {
 std::string random_digits(std::size_t bytes) {
   std::vector<unsigned char> random(bytes);
   if (RAND_bytes(random.data(), static_cast<int>(bytes)) != 1)
-    throw Error(Exit::internal, "OpenSSL offers no random bytes here");
+    throw Error(Exit::internal, "OpenSSL cannot provide random bytes here");
   return fmt::format("{:02x}", fmt::join(random, ""));
 }
 
@@ -27,7 +27,7 @@ std::string keyed_hash(std::string_view key, std::string_view text) {
   unsigned int size = 0;
   if (HMAC(EVP_sha256(), key.data(), static_cast<int>(key.size()), reinterpret_cast<const unsigned char*>(text.data()),
            text.size(), digest.data(), &size) == nullptr)
-    throw Error(Exit::internal, "OpenSSL offers no HMAC with SHA-256 here");
+    throw Error(Exit::internal, "OpenSSL does not support HMAC with SHA-256 here");
   return fmt::format("{:02x}", fmt::join(digest.begin(), digest.begin() + size, ""));
 }
 

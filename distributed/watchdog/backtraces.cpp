@@ -1,4 +1,4 @@
-// One thread after another: a signal to it alone, whose handler takes the frames; names are looked up outside of it.
+// Sends a signal to one thread after another. The handler records the frames; their names are looked up outside of it.
 #include "distributed/watchdog/backtraces.h"
 
 #include <cxxabi.h>
@@ -29,7 +29,7 @@ namespace fs = std::filesystem;
 constexpr int kFrames = 64;
 std::array<void*, kFrames> g_frames;
 int g_count = 0;
-std::atomic<int> g_asked{0}, g_answered{0};  // threads
+std::atomic<int> g_asked{0}, g_answered{0};  // ids of threads
 
 int signal_number() {
   return SIGRTMIN + 3;
@@ -103,7 +103,7 @@ std::string backtraces() {
                           close == std::string::npos ? '?' : stat[close + 2], first_line(folder / "wchan"));
       continue;
     }
-    // The first two are the handler and the kernel's return from it.
+    // The first two frames are the handler and the kernel's return from it.
     for (int i = std::min(2, g_count); i < g_count; ++i)
       text += fmt::format("  {}\n", name_of(g_frames[static_cast<std::size_t>(i)]));
   }

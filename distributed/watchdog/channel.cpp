@@ -1,4 +1,4 @@
-// Non-blocking sockets and poll(), all in the watchdog's thread.
+// Uses non-blocking sockets and poll(), all in the watchdog's thread.
 #include "distributed/watchdog/channel.h"
 
 #include <arpa/inet.h>
@@ -31,9 +31,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::size_t kBuffered = 4 << 20;        // bytes that a peer may leave untaken
-constexpr std::size_t kGreetingBytes = 256;       // of a line before the proof
-constexpr std::size_t kWaiting = 128;             // connections without a proof
+constexpr std::size_t kBuffered = 4 << 20;        // maximum bytes that wait to be sent to a peer
+constexpr std::size_t kGreetingBytes = 256;       // maximum length of a line before the proof
+constexpr std::size_t kWaiting = 128;             // maximum number of connections without a proof
 constexpr std::size_t kNonce = 16, kSecret = 32;  // bytes
 constexpr double kGreeting = 2;                   // seconds in which a new connection proves who it is
 constexpr std::string_view kHello = "polyhead-watchdog-1";
@@ -47,7 +47,8 @@ std::string reason() {
   return std::strerror(errno);
 }
 
-// Loopback first: it is right where all are on one host, and elsewhere nobody there knows the secret.
+// Loopback comes first: it is the right one if all workers are on one host; on other hosts, no program knows the
+// secret.
 std::vector<std::string> own_addresses() {
   std::vector<std::string> found{"127.0.0.1"};
   ifaddrs* list = nullptr;
@@ -56,7 +57,7 @@ std::vector<std::string> own_addresses() {
     for (const ifaddrs* at = list; at != nullptr; at = at->ifa_next) {
       if (at->ifa_addr == nullptr || at->ifa_addr->sa_family != family) continue;
       const auto* v6 = reinterpret_cast<const sockaddr_in6*>(at->ifa_addr);
-      if (family == AF_INET6 && IN6_IS_ADDR_LINKLOCAL(&v6->sin6_addr)) continue;  // differs by interface
+      if (family == AF_INET6 && IN6_IS_ADDR_LINKLOCAL(&v6->sin6_addr)) continue;  // valid on one interface only
       std::array<char, INET6_ADDRSTRLEN> text{};
       const void* address = &v6->sin6_addr;
       if (family == AF_INET) address = &reinterpret_cast<const sockaddr_in*>(at->ifa_addr)->sin_addr;
@@ -72,7 +73,7 @@ void send_at_once(int socket) {
   setsockopt(socket, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 }
 
-// A socket that is connecting, or -1.
+// Returns a socket that is connecting, or -1.
 int start_connecting(const std::string& address, int port) {
   sockaddr_storage to{};
   socklen_t size = sizeof(sockaddr_in);
@@ -98,7 +99,7 @@ int start_connecting(const std::string& address, int port) {
   return descriptor;
 }
 
-// A socket that listens on any port of all addresses, IPv6 and IPv4 or, where there is no IPv6, IPv4 alone; or -1.
+// Returns a socket that listens on a free port of all addresses, or -1. A socket of IPv6 also accepts IPv4.
 int start_listening(int family) {
   const int descriptor = ::socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (descriptor < 0) return -1;
@@ -121,7 +122,7 @@ int port_of(int socket) {
                                          : reinterpret_cast<const sockaddr_in*>(&own)->sin_port);
 }
 
-// Every worker is a descriptor of rank 0.
+// Rank 0 needs a file descriptor for every worker.
 void allow_descriptors(int more) {
   rlimit limit{};
   const auto wanted = static_cast<rlim_t>(more) + 1024;
@@ -146,7 +147,7 @@ void write_private(const fs::path& file, std::string_view text) {
   throw Error(Exit::cannot_write, fmt::format("cannot write {}: {}", file.string(), what));
 }
 
-// "" where there is none, or where another user may have written it.
+// Returns "" if there is no file, or if another user may have written it.
 std::string read_private(const fs::path& file) {
   std::string text;
   const int in = ::open(file.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
@@ -188,7 +189,7 @@ Channel::~Channel() {
   for (const int descriptor : {listener_, wake_})
     if (descriptor >= 0) ::close(descriptor);
   remove_file();
-  // Not earlier: the run may be about to use the folder. Only what is empty goes.
+  // The folders are not removed earlier, because the run may be about to use them. Only empty ones are removed.
   std::error_code error;
   for (fs::path at = file_.parent_path(); !made_.empty() && fs::remove(at, error); at = at.parent_path())
     if (at == made_) break;
@@ -242,7 +243,7 @@ std::vector<Channel::Line> Channel::wait(double seconds) {
   std::erase_if(peers_, [](const Peer& peer) { return peer.socket < 0; });
   accept_all();
   if (filed_ && std::ranges::count_if(peers_, [](const Peer& peer) { return peer.rank > 0; }) == size_ - 1)
-    remove_file();  // the others keep what it says
+    remove_file();  // all others have read it
   return lines;
 }
 
@@ -258,7 +259,7 @@ void Channel::accept_all() {
   }
 }
 
-// A stranger who opens connections and says nothing keeps nobody out.
+// Without this, a program that opens connections and sends nothing could keep workers out.
 void Channel::drop_waiting() {
   const auto waiting = [](const Peer& peer) { return peer.socket >= 0 && peer.rank < 0; };
   if (static_cast<std::size_t>(std::ranges::count_if(peers_, waiting)) <= kWaiting) return;
@@ -283,7 +284,7 @@ void Channel::connect() {
   peer.out = fmt::format("{} {} {}\n", kHello, rank_, peer.asked);
 }
 
-// Keeps what it knows where the file is gone.
+// Keeps the known addresses if the file has been removed.
 void Channel::read_file() {
   std::istringstream file(read_private(file_));
   std::string secret, address;
@@ -306,7 +307,7 @@ std::string Channel::tried() const {
 //   rank N -> rank 0: "polyhead-watchdog-1 N NONCE"
 //   rank 0 -> rank N: "challenge NONCE PROOF"
 //   rank N -> rank 0: "answer PROOF"
-// A proof is the keyed hash of its maker, the rank and both nonces. -> whether the connection may stay
+// A proof is the keyed hash of its maker, the rank and both nonces. Returns whether to keep the connection.
 bool Channel::greet(Peer& peer, const std::string& line) {
   if (rank_ > 0) return answer_challenge(peer, line);
   std::istringstream words(line);
@@ -326,7 +327,7 @@ bool Channel::greet(Peer& peer, const std::string& line) {
       !equal_proofs(second, keyed_hash(secret_, "worker " + peer.asked)))
     return false;
   for (Peer& other : peers_)
-    if (other.rank == peer.claimed) close(other);  // it lost the connection and made another
+    if (other.rank == peer.claimed) close(other);  // the worker lost this connection and made another one
   peer.rank = peer.claimed;
   begin_lines(peer, peer.asked);
   return true;
@@ -341,7 +342,7 @@ bool Channel::answer_challenge(Peer& peer, const std::string& line) {
   peer.out += fmt::format("answer {}\n", keyed_hash(secret_, "worker " + both));
   peer.rank = 0;
   peer.last_heard = now();
-  --next_;  // the address that serves
+  --next_;  // connect to this address again
   begin_lines(peer, both);
   return flush(peer);
 }

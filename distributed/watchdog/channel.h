@@ -85,7 +85,7 @@ class Channel {
   int port_ = 0;
   std::vector<std::string> addresses_;
   std::size_t next_ = 0;
-  double round_at_ = 0;  // not before
+  double round_at_ = 0;  // the earliest time at which all addresses are tried again
 };
 
 // The state of a process of this host, from /proc: R, S, D, T (stopped), t (traced) or Z; X: there is no such process.

@@ -26,9 +26,9 @@ std::string words_of_phase(const std::string& phase) {
   if (phase == "forward" || phase == "backward" || phase == "optimizer") return "in compute (" + phase + ")";
   if (phase == "evaluation") return "in evaluation";
   if (phase == "checkpoint") return "saving a checkpoint";
-  if (phase == "start-up") return "in its start-up, reading data or building the model";
+  if (phase == "start-up") return "starting up (reading data or building the model)";
   if (phase == "joining") return "in MPI_Init";
-  if (phase.empty()) return "at its start";  // it has not said more
+  if (phase.empty()) return "at its start";  // the report has no phase
   return "between the parts of a step";
 }
 
@@ -55,7 +55,7 @@ std::string doing(const WorkerView& worker) {
   return fmt::format("it has been {} for {:.1f} s without progress", last, state.silent + worker.since_heard);
 }
 
-// A collective that some wait in: how many, and the longest of their waits.
+// A collective in which workers wait: their ranks, and the longest wait.
 struct Crowd {
   Waiting wait;
   std::vector<int> ranks;
@@ -76,7 +76,7 @@ std::vector<Crowd> crowds_of(const std::vector<WorkerView>& workers) {
   return result;
 }
 
-// The collective at which the most others wait for the late one, and how many.
+// Returns the collective in which most other workers wait for the late one, and their number.
 std::pair<std::optional<Waiting>, std::size_t> wait_for(const WorkerView& late, const std::vector<Crowd>& crowds) {
   std::pair<std::optional<Waiting>, std::size_t> best{std::nullopt, 0};
   for (const Crowd& crowd : crowds) {
@@ -94,7 +94,7 @@ std::string list_of(const std::vector<int>& ranks) {
                      shown < ranks.size() ? fmt::format(" and {} more", ranks.size() - shown) : "");
 }
 
-// The newest call of every group, of whichever member is ahead.
+// Returns the newest call of each group, by any of its members.
 std::map<std::uint64_t, Call> newest_calls(const std::vector<WorkerView>& workers) {
   std::map<std::uint64_t, Call> newest;
   for (const WorkerView& worker : workers)
@@ -103,7 +103,7 @@ std::map<std::uint64_t, Call> newest_calls(const std::vector<WorkerView>& worker
   return newest;
 }
 
-// A call of another member to which this worker has not come.
+// Returns a call that another member has made and this worker has not reached.
 std::optional<Call> missed(const WorkerView& worker, const std::map<std::uint64_t, Call>& newest) {
   for (const auto& [group, call] : worker.state.calls)
     if (const Call& ahead = newest.at(group); call.number < ahead.number) return ahead;
@@ -111,7 +111,8 @@ std::optional<Call> missed(const WorkerView& worker, const std::map<std::uint64_
 }
 
 HangReport about(std::vector<const WorkerView*> late, const std::vector<WorkerView>& workers) {
-  // Calls that only start work on a device leave nobody waiting in them: all are late then, and one is behind.
+  // No worker waits in calls that only start work on a device: then all are late, and the first is the one that is
+  // behind.
   const auto newest = newest_calls(workers);
   std::stable_partition(late.begin(), late.end(),
                         [&](const WorkerView* worker) { return missed(*worker, newest).has_value(); });
@@ -121,7 +122,7 @@ HangReport about(std::vector<const WorkerView*> late, const std::vector<WorkerVi
   hang.words = describe_late(*late.front(), workers.size(), wait, waiters);
   if (const auto ahead = missed(*late.front(), newest); ahead && !wait)
     hang.words +=
-        fmt::format("; it has not come to {} (call {} of its group), which others have", ahead->name, ahead->number);
+        fmt::format("; it has not reached {} (call {} of its group), but others have", ahead->name, ahead->number);
   if (late.size() > 1)
     hang.words += fmt::format(". Also late: rank{} {}", late.size() > 2 ? "s" : "",
                               list_of({hang.late.begin() + 1, hang.late.end()}));
@@ -137,7 +138,7 @@ std::optional<HangReport> judge_start(const std::vector<WorkerView>& workers, do
     if (!worker.started) hang.late.push_back(worker.rank);
     if (worker.started && !worker.state.joined) outside.push_back(worker.rank);
   }
-  if (outside.size() + hang.late.size() < workers.size()) return std::nullopt;  // MPI_Init lets all pass, or none
+  if (outside.size() + hang.late.size() < workers.size()) return std::nullopt;  // MPI_Init returns in all or none
   if (!hang.late.empty()) {
     hang.words = fmt::format(
         "rank{} {} of {} {} not started{}: no report of {} has arrived for {:.1f} s, while {} wait{} in MPI_Init",
@@ -150,13 +151,13 @@ std::optional<HangReport> judge_start(const std::vector<WorkerView>& workers, do
     if (worker.since_heard >= limit / 2 || worker.state.phase != "joining") hang.late.push_back(worker.rank);
   if (!hang.late.empty()) {
     const WorkerView& late = at(workers, hang.late.front());
-    hang.words = fmt::format("{} keeps the others in MPI_Init: {}", called(late, workers.size()), doing(late));
+    hang.words = fmt::format("{} keeps the others waiting in MPI_Init: {}", called(late, workers.size()), doing(late));
     return hang;
   }
   hang.late = outside;
   hang.words = fmt::format(
-      "all {} workers have started, but MPI_Init has not let them pass for {:.1f} s: a firewall, or an interface that "
-      "does not reach the others (mpirun --mca btl_tcp_if_include)",
+      "all {} workers have started, but MPI_Init has not returned for {:.1f} s: the cause may be a firewall, or a "
+      "network interface that does not reach the other hosts (mpirun --mca btl_tcp_if_include)",
       workers.size(), since_start);
   return hang;
 }
@@ -171,7 +172,7 @@ std::string describe_lost(const WorkerView& lost, std::size_t workers, bool out_
       fmt::format(" (last report: {}): ", state.waiting ? "in " + state.waiting->name : words_of_phase(state.phase));
   if (out_of_memory)
     return text + "the kernel has killed a process of this host for lack of memory, most likely this one";
-  return text + (lost.process == 0 ? "its connection is closed and it does not come back"
+  return text + (lost.process == 0 ? "its connection was closed and it has not connected again"
                                    : "it was killed by a signal, crashed, or ended with the error printed above");
 }
 
@@ -194,7 +195,7 @@ std::optional<HangReport> find_hang(const std::vector<WorkerView>& workers, doub
   if (std::ranges::none_of(workers, [](const WorkerView& worker) { return worker.state.joined || worker.ended; }))
     return judge_start(workers, since_start, limits.init, host);
   if (limits.hang <= 0) return std::nullopt;
-  // Where some cannot reach the judge, the others still show that they hang.
+  // Workers that cannot reach this watchdog are ignored: the reports of the others still show a hang.
   std::vector<const WorkerView*> watched, late;
   for (const WorkerView& worker : workers)
     if (worker.started && !worker.ended) watched.push_back(&worker);

@@ -1,4 +1,4 @@
-// Signals, /proc, and a process that outlives this one.
+// Uses signals, /proc, and a process that outlives this one.
 #include "distributed/watchdog/process.h"
 
 #include <fmt/format.h>
@@ -26,7 +26,7 @@ void on_alarm(int) {
   ::_exit(kCode);
 }
 
-// Whether a process of this host runs the same program for the same user, as a worker of this job does.
+// Returns whether a process of this host runs the same program for the same user, as a worker of this job does.
 bool is_worker(int process) {
   struct stat about = {};
   std::error_code error;
@@ -58,10 +58,10 @@ long killed_for_memory() {
 void kill_soon(std::vector<int> processes) {
   std::erase_if(processes, [](int process) { return !is_worker(process); });
   if (processes.empty()) return;
-  // Not fork(): its handlers take locks that a stuck thread may hold.
+  // fork() is not used, because its handlers take locks that a stuck thread may hold.
   if (syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0) != 0) return;
   setsid();
-  syscall(SYS_close_range, 0, ~0U, 0);  // the launcher waits for the end of our output
+  syscall(SYS_close_range, 0, ~0U, 0);  // the launcher waits until all copies of this process's output are closed
   const timespec pause{2, 0};
   nanosleep(&pause, nullptr);
   for (const int process : processes) kill(process, SIGKILL);

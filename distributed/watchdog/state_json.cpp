@@ -1,4 +1,4 @@
-// The keys of a line, and the checks of what another process sent.
+// Converts states to lines and back, and checks what another process sent.
 #include "distributed/watchdog/state_json.h"
 
 #include <fmt/format.h>
@@ -13,7 +13,7 @@ namespace {
 
 using Json = nlohmann::json;
 
-// A number of a line, at least 0.
+// Returns a number from a line, which must be at least 0.
 double not_negative(const Json& json) {
   const auto value = json.get<double>();
   if (!(value >= 0)) throw Error(Exit::internal, "a negative number in a line of the watchdog");
@@ -37,10 +37,10 @@ std::string line_of(const Json& json) {
 }
 
 WorkerState worker_state_from_json(const Json& json) {
-  // What may be signalled: a process, neither a group (0, negative) nor init.
+  // The process may be signalled, so it must be neither a group (0, negative) nor init.
   const auto pid = json.at("pid").get<std::int64_t>();
   if (!json.at("pid").is_number_integer() || pid <= 1 || pid > std::numeric_limits<int>::max())
-    throw Error(Exit::internal, fmt::format("{} is no process", pid));
+    throw Error(Exit::internal, fmt::format("{} is not the id of a process", pid));
   WorkerState state{.pid = static_cast<int>(pid),
                     .host = json.at("host"),
                     .joined = json.at("joined"),

@@ -1,5 +1,5 @@
-// The watchdog's thread. Ages are summed from its own rounds, each counted as a few at most: a machine that slept, or a
-// process that was stopped for a while, does not wake to a hang.
+// The watchdog's thread. It measures time as the sum of its own rounds, each of limited length, so that no hang is
+// found after the machine slept or the process was stopped for a while.
 #include "distributed/watchdog/watchdog.h"
 
 #include <fcntl.h>
@@ -32,8 +32,8 @@ using Json = nlohmann::json;
 
 constexpr int kCode = static_cast<int>(Exit::hang);
 constexpr std::size_t kReported = 32;  // collectives in a report
-// Seconds after a connection was closed: between two looks; until a worker of another host is said to have ended; until
-// the job is ended, where the launcher has not done it.
+// Seconds after a connection was closed: between two checks; until a worker of another host is reported as ended; until
+// the watchdog ends the job if the launcher has not done so.
 constexpr double kLostPoll = 0.05, kReportLost = 0.4, kEndLost = 5;
 
 double shortest(const WatchLimits& limits) {
@@ -41,7 +41,7 @@ double shortest(const WatchLimits& limits) {
   return std::min(limits.hang, limits.init);
 }
 
-// The worker that makes this file speaks for all that notice the end of rank 0.
+// The worker that creates this file reports the end of rank 0, for all workers that notice it.
 fs::path notice_of(const WatchdogOptions& options) {
   return options.run_dir / fmt::format(".watchdog-{}.noticed", options.job);
 }
@@ -59,12 +59,12 @@ Watchdog::Watchdog(WatchdogOptions options)
   for (int rank = 0; WorkerView & worker : workers_) worker.rank = rank++;
   if (options_.size > 1) {
     try {
-      // A short outage is not a hang: a lost connection is made again long before the timeout.
+      // The channel connects again long before the timeout, so that a short outage is not a hang.
       channel_ =
           std::make_unique<Channel>(options_.rank, options_.size, options_.run_dir / (".watchdog-" + options_.job),
                                     std::clamp(shortest(options_.limits) / 4, 3 * tick_, 5.0));
     } catch (const Error& error) {
-      // Most often the run folder cannot be written, which ends the run with words of its own.
+      // Usually the run folder cannot be written, which will end the run with its own message.
       no_channel_ = fmt::format("{}; hangs of other workers will not be noticed", error.what());
     }
   }
@@ -88,7 +88,7 @@ Watchdog::~Watchdog() {
 }
 
 void Watchdog::watch() {
-  // Signals that ask the run to save are the training thread's.
+  // The training thread handles the signals that request a save.
   sigset_t all;
   sigfillset(&all);
   sigdelset(&all, SIGALRM);
@@ -110,8 +110,8 @@ void Watchdog::watch() {
     check_lost();
     if (const bool connected = channel_ && options_.rank > 0 && channel_->connected(0); connected != connected_) {
       connected_ = connected;
-      since_sent_ = 1e9;                                                       // rank 0 hears of it at once
-      if (connected) workers_[0].started = true, workers_[0].since_heard = 0;  // its welcome was a sign of life
+      since_sent_ = 1e9;                                                       // send a report to rank 0 at once
+      if (connected) workers_[0].started = true, workers_[0].since_heard = 0;  // its answer shows that it runs
     }
     if (since_sent_ < tick_) continue;
     since_sent_ = 0;
@@ -162,19 +162,19 @@ void Watchdog::receive(const std::vector<Channel::Line>& lines, double seconds) 
     if (line.from < 0 || std::cmp_greater_equal(line.from, workers_.size())) continue;
     try {
       receive_line(at(workers_, line.from), line.text);
-    } catch (const std::exception&) {  // a line of no use, which ends nothing
+    } catch (const std::exception&) {  // ignore an invalid line
     }
   }
   if (!channel_) return;
   for (const int rank : channel_->closed())
-    // One of another host that was silent before has been through an outage of the network.
+    // If a worker of another host was silent before, the cause is an outage of the network.
     if (WorkerView& worker = at(workers_, rank);
         !worker.ended && worker.started && (worker.state.host == options_.host || worker.since_heard <= 2 * tick_))
       worker.lost = std::max(worker.lost, 0.0);
 }
 
 void Watchdog::receive_line(WorkerView& worker, const std::string& text) {
-  if (!worker.started && options_.rank == 0) since_sent_ = 1e9;  // it hears of rank 0 at once
+  if (!worker.started && options_.rank == 0) since_sent_ = 1e9;  // send a report to it at once
   worker.since_heard = 0;
   worker.started = true;
   worker.process = 0;
@@ -253,7 +253,7 @@ void Watchdog::check_workers() {
 
 void Watchdog::end_job(const HangReport& hang) {
   end_at_the_latest_after(6);
-  // A stopped process is killed by a worker of its host that is well.
+  // Another worker of its host, which still reports, kills a stopped process.
   std::map<std::string, std::vector<int>> kill;
   for (const int rank : hang.late) {
     const WorkerView& late = at(workers_, rank);
@@ -276,7 +276,7 @@ void Watchdog::end_job(const HangReport& hang) {
   for (const double end = Timeline::now() + 2; channel_ && reported < asked && Timeline::now() < end;)
     for (const Channel::Line& line : channel_->wait(0.1)) reported += line.text == "reported" ? 1 : 0;
   kill_soon(kill["0"]);
-  channel_.reset();  // the others leave now
+  channel_.reset();  // this ends the wait of the other workers
   ::_exit(kCode);
 }
 
@@ -289,10 +289,10 @@ void Watchdog::end_with(const std::string& words, const std::vector<int>& kill) 
   ::_exit(kCode);
 }
 
-// Workers whose connection was closed without a leave: they have ended, or come back at once.
+// Checks the workers whose connection was closed without unregistering: they have ended, or connect again at once.
 void Watchdog::check_lost() {
   has_lost_ = false;
-  // Who leaves takes the others along: by an error that it reported, or at the end of the job.
+  // After a worker has unregistered, the others end too: it reported an error, or the job is over.
   if (std::ranges::any_of(workers_, [](const WorkerView& worker) { return worker.ended; })) return;
   for (WorkerView& worker : workers_) {
     if (worker.lost < 0 || worker.rank == options_.rank) continue;
@@ -311,7 +311,7 @@ void Watchdog::check_lost() {
   }
 }
 
-// Where rank 0 is the lost one, all others notice; the one that makes this file speaks.
+// If rank 0 is lost, all others notice it; the one that creates this file reports it.
 bool Watchdog::reports_first() {
   if (options_.rank == 0) return true;
   const fs::path notice = notice_of(options_);
@@ -327,7 +327,7 @@ bool Watchdog::reports_first() {
   return true;
 }
 
-// The launcher has left the others in a collective that will not end.
+// Called if the launcher has not ended the other workers, which may be in a collective that will never end.
 void Watchdog::end_after_loss(const std::string& words) {
   end_at_the_latest_after(6);
   report(words);
@@ -340,21 +340,22 @@ void Watchdog::check_rank_0() {
   if (first.ended || first.lost >= 0) return;
   const double timeout = joined_ ? options_.limits.hang : options_.limits.init;
   if (timeout <= 0) return;
-  // A little later than rank 0 would judge: its line is the one that surely reaches the launcher.
+  // This is a little later than rank 0 would decide, because rank 0's message is certain to reach the launcher.
   const double limit = timeout + 0.5;
   if (!first.started) {
     if (joined_) {
       if (!warned_ && since_start_ >= std::max(30.0, options_.limits.init))
         options_.on_warning(fmt::format(
-            "rank {} does not reach the watchdog of rank 0 ({}): hangs of it will not be noticed", options_.rank,
-            channel_->tried().empty() ? "it wrote no address into the run folder" : "by TCP at " + channel_->tried()));
+            "rank {} does not reach the watchdog of rank 0 ({}): its hangs will not be noticed", options_.rank,
+            channel_->tried().empty() ? "it has not written its address into the run folder"
+                                      : "by TCP at " + channel_->tried()));
       warned_ = warned_ || since_start_ >= std::max(30.0, options_.limits.init);
       return;
     }
     if (since_start_ < limit) return;
     end_of_rank_0(fmt::format("rank 0 of {} has not started{}: {} for {:.1f} s, while rank {} on {} waits in MPI_Init",
                               options_.size, options_.common_host.empty() ? "" : " on host " + options_.common_host,
-                              channel_->tried().empty() ? "it has written no address into the run folder"
+                              channel_->tried().empty() ? "it has not written its address to the run folder"
                                                         : "nobody answers at " + channel_->tried(),
                               since_start_, options_.rank, options_.host));
     return;
@@ -372,7 +373,7 @@ void Watchdog::check_rank_0() {
 
 void Watchdog::end_of_rank_0(const std::string& words) {
   end_at_the_latest_after(6);
-  // The one that makes this file speaks.
+  // The worker that creates this file reports.
   const fs::path notice = notice_of(options_);
   std::error_code error;
   fs::create_directories(options_.run_dir, error);
@@ -382,7 +383,8 @@ void Watchdog::end_of_rank_0(const std::string& words) {
   report(words);
   std::vector<int> kill;
   if (workers_[0].process == 'T') kill = {workers_[0].state.pid};
-  // The others notice within a second and have to find the file; and the first to leave ends the one that speaks.
+  // The others notice within a second and must find the file; and the first worker that ends makes the launcher end the
+  // one that reports.
   std::this_thread::sleep_for(std::chrono::milliseconds(1500));
   if (file >= 0) fs::remove(notice, error);
   kill_soon(kill);

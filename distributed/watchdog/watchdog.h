@@ -76,8 +76,7 @@ class Watchdog {
   long killed_for_memory_ = 0;                // processes that this host's kernel had killed for memory at the start
   std::vector<WorkerView> workers_;           // rank 0: all; others: rank 0 alone
   std::vector<std::pair<int, int>> missing_;  // on ranks above 0: {rank, pid} on this host that rank 0 has no report of
-  std::string
-      no_channel_;  // why no channel could be opened, to be reported once training starts; "": nothing to report
+  std::string no_channel_;  // why there is no channel, reported when training starts; "": nothing to report
   std::thread thread_;
 };
 

@@ -1,4 +1,5 @@
-// The watchdog limits how long a worker may wait for another, because it knows what the other does; NCCL has no limit.
+// The watchdog limits how long a worker may wait for another, because it knows what the other worker does; NCCL has no
+// limit.
 #include "distributed/worker/device_world.h"
 
 #include "core/model/device.h"

@@ -78,7 +78,7 @@ std::string file_of(const std::string& owner, bool average) {
   return owner + (average ? ".ema.safetensors" : ".safetensors");
 }
 
-// The tasks of `here` whose heads are taken.
+// Returns the tasks of `here` whose heads are copied.
 std::vector<std::string> taken_heads(const ModelDescription& here, const ModelDescription& there) {
   std::vector<std::string> names;
   for (const TrainedTask& task : here.tasks) {
@@ -111,7 +111,7 @@ class Copier {
   Copier(const InitialWeights& initial, const FoundCheckpoint& found, const ModelDescription& here)
       : initial_(initial), found_(found), here_(here) {}
 
-  // -> names of the arena's tensors that the file lacks
+  // Returns the names of the arena's tensors that are not in the file.
   std::vector<std::string> copy(const std::string& owner, const Arena& arena) const {
     const fs::path path = found_.folder / file_of(owner, initial_.weights.average);
     const SafetensorsFile file(path);
@@ -130,7 +130,7 @@ class Copier {
   }
 
  private:
-  // A head's own gates have rows of experts alone; only the encoder's have rows for each task.
+  // Only the encoder's gates have rows for each task; those of a head have rows for its experts only.
   void copy_tensor(const fs::path& path, const Parameter& parameter, const torch::Tensor& from, bool of_encoder) const {
     torch::Tensor to = parameter.tensor;
     const std::optional<TaskTable> table = of_encoder ? task_table(parameter.name, here_) : std::nullopt;
@@ -176,7 +176,7 @@ FoundCheckpoint find_source(InitialWeights& initial) {
 }  // namespace
 
 std::string why_fresh(const TrainedTask& here, const TrainedTask& there) {
-  if (here.kind != there.kind) return fmt::format("it is of kind {} there", name_of(there.kind));
+  if (here.kind != there.kind) return fmt::format("its kind is {} there", name_of(there.kind));
   if (here.labels != there.labels) return "its labels differ";
   if (here.outputs != there.outputs) return "its outputs differ";
   if (here.head.head != there.head.head || here.head.own != there.head.own) return "its head differs";
@@ -207,8 +207,8 @@ void agree_on_initial_weights(const InitialWeights& initial, Communicator& world
   const std::vector<std::string> all = world.all_gather_strings("initial_weights", initial.hash);
   const auto other = std::ranges::find_if(all, [&](const std::string& hash) { return hash != all[0]; });
   if (other != all.end())
-    throw Error(Exit::config, fmt::format("{}: worker {} has found other weights there than worker 0; while that run "
-                                          "trains, name a checkpoint that is kept by run.init_checkpoint",
+    throw Error(Exit::config, fmt::format("{}: worker {} has found other weights there than worker 0; if that run is "
+                                          "still training, set run.init_checkpoint to a checkpoint that it keeps",
                                           who(initial), other - all.begin()));
 }
 

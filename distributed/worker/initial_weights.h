@@ -19,8 +19,7 @@ std::string why_fresh(const TrainedTask& here, const TrainedTask& there);
 // Finds the checkpoint, checks that its encoder has the right shape, and fills in weights.checkpoint (its step), the
 // hash and the warnings. `here`: the new run's model. Throws
 // - Error(config), which names the key, if the encoder has another shape, the tokenizer is another one, there is no
-// such
-//   checkpoint, or it has no averages and they are requested;
+//   such checkpoint, or it has no averages and they are requested;
 // - Error(data) if the checkpoint is damaged.
 void resolve_initial_weights(InitialWeights& initial, const ModelDescription& here);
 

@@ -33,7 +33,7 @@ TaskGroups make_task_groups(const TrainOptions& options, const Manifest& manifes
 
 TaskReaders open_readers(const TrainOptions& options, const Manifest& manifest, const ModelDescription& description,
                          const TaskGroups& tasks, int rank) {
-  // Checked whole before the first step: a run does not train for hours to end at a damaged file.
+  // All data is checked before the first step, so that a run does not fail at a damaged file after hours.
   ReadOptions whole = options.read;
   if (whole.verify == Verify::blocks) whole.verify = Verify::open;
   TaskReaders readers;
@@ -43,7 +43,7 @@ TaskReaders open_readers(const TrainOptions& options, const Manifest& manifest, 
     const std::vector<int>& group = at(tasks.placement.groups, task);
     const auto parts = static_cast<int>(group.size()),
                member = static_cast<int>(std::ranges::find(group, rank) - group.begin());
-    // Parts turn with the task, so that small quotas do not all fall to the first members.
+    // The members' parts are rotated by the task's index, so that the first members do not get all small quotas.
     readers.train.push_back({task, info,
                              std::make_shared<SplitReader>(options.data, manifest, info, "train", options.read),
                              trained.masking, (member + task) % parts, parts});

@@ -1,4 +1,4 @@
-// Finds, checks, loads and asks the teachers.
+// Finds, checks, loads and runs the teachers.
 #include "distributed/worker/teacher.h"
 
 #include <algorithm>
@@ -21,7 +21,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// The teacher's task: the one that is named, else that of the same name, else the only one of the same kind.
+// Returns the teacher's task: the one that the options name, otherwise the one with the same name, otherwise the only
+// one of the same kind.
 const TrainedTask& find_task(const ModelDescription& model, const TeacherOptions& teacher, const TaskInfo& task,
                              const std::string& who) {
   const std::string& name = teacher.task.empty() ? task.name : teacher.task;
@@ -30,18 +31,20 @@ const TrainedTask& find_task(const ModelDescription& model, const TeacherOptions
   for (const TrainedTask& trained : model.tasks) {
     if (trained.name == name) {
       if (trained.kind == task.kind) return trained;
-      throw Error(Exit::config, fmt::format("{} has task {} of kind {}, but this one is of kind {}; give another by "
-                                            "task.{}.teacher_task",
-                                            who, name, name_of(trained.kind), name_of(task.kind), task.name));
+      throw Error(
+          Exit::config,
+          fmt::format(
+              "{} has task {} of kind {}, but this one is of kind {}; name another one with task.{}.teacher_task", who,
+              name, name_of(trained.kind), name_of(task.kind), task.name));
     }
     if (trained.kind == task.kind) same_kind.push_back(&trained);
     all.push_back(fmt::format("{} ({})", trained.name, name_of(trained.kind)));
   }
   if (teacher.task.empty() && same_kind.size() == 1) return *same_kind.front();
-  throw Error(Exit::config,
-              fmt::format("{} was not trained with a task {}; name one of kind {} by task.{}.teacher_task; its tasks "
-                          "are {}",
-                          who, name, name_of(task.kind), task.name, fmt::join(all, ", ")));
+  throw Error(
+      Exit::config,
+      fmt::format("{} was not trained with a task {}; name one of kind {} with task.{}.teacher_task; its tasks are {}",
+                  who, name, name_of(task.kind), task.name, fmt::join(all, ", ")));
 }
 
 void check_same(const char* what, const std::vector<std::string>& there, const std::vector<std::string>& here,
@@ -52,11 +55,9 @@ void check_same(const char* what, const std::vector<std::string>& there, const s
   const auto shown = [&](const std::vector<std::string>& names) {
     return at < names.size() ? fmt::format("'{}'", names[at]) : "none";
   };
-  throw Error(
-      Exit::config,
-      fmt::format("{} was trained with other {}: number {} is {} there and {} here ({} there, {} here); the same are "
-                  "needed, in the same order",
-                  who, what, at + 1, shown(there), shown(here), there.size(), here.size()));
+  throw Error(Exit::config, fmt::format("{} was trained with other {}: number {} is {} there and {} here ({} there, {} "
+                                        "here); they must be the same, in the same order",
+                                        who, what, at + 1, shown(there), shown(here), there.size(), here.size()));
 }
 
 }  // namespace
@@ -92,7 +93,7 @@ void resolve_teacher(TeacherOptions& teacher, const TaskInfo& task, const Manife
   named([&] {
     check_length(model.encoder, manifest.max_length,
                  fmt::format("the data set {} was imported with max_length = {}", manifest.name, manifest.max_length),
-                 fmt::format("give a teacher with more, or import with dataset.max_length = {} or less",
+                 fmt::format("choose a teacher with more positions, or import with dataset.max_length = {} or less",
                              model.encoder.positions));
   });
   teacher.task = trained.name;
@@ -110,8 +111,8 @@ void agree_on_teachers(const std::map<std::string, TeacherOptions>& teachers, Co
         std::mismatch(all[0].begin(), all[0].end(), all[rank].begin(), all[rank].end()).first - all[0].begin());
     const auto& [task, teacher] = *std::next(teachers.begin(), std::count(all[0].begin(), all[0].begin() + at, '\n'));
     throw Error(Exit::config,
-                fmt::format("task {}: its teacher {} has other weights on worker {} than on worker 0; "
-                            "while it trains, name a checkpoint that is kept by task.{}.teacher_checkpoint",
+                fmt::format("task {}: its teacher {} has other weights on worker {} than on worker 0; if it is still "
+                            "training, set task.{}.teacher_checkpoint to a checkpoint that it keeps",
                             task, teacher.run_dir.string(), rank, task));
   }
 }
@@ -132,11 +133,12 @@ Teachers::Teachers(const std::map<int, TeacherOptions>& of, const ModelDescripti
       const int index = trained.description.task(options.task);
       const TrainedTask &here = at(student.tasks, task), &there = at(trained.description.tasks, index);
       if (here.statistics.feature_width != there.statistics.feature_width)
-        throw Error(Exit::config,
-                    fmt::format("task {}: its teacher {} reads {}, but the data set has {}; give a teacher of the same "
-                                "input",
-                                here.name, options.run_dir.string(), describe_input(there.statistics.feature_width),
-                                describe_input(here.statistics.feature_width)));
+        throw Error(
+            Exit::config,
+            fmt::format(
+                "task {}: its teacher {} reads {}, but the data set has {}; choose a teacher with the same input",
+                here.name, options.run_dir.string(), describe_input(there.statistics.feature_width),
+                describe_input(here.statistics.feature_width)));
       teacher.pupils[task] = {index, options.share, options.temperature};
     }
     teachers_.push_back(std::move(teacher));
@@ -178,7 +180,7 @@ Teachers make_teachers(const TrainOptions& options, const ModelDescription& stud
     if (std::ranges::count(held, task) > 0) mine[task] = teacher;
     if (world.rank() == 0)
       for (const std::string& text : teacher.warnings)
-        warn(fmt::format("task {}: a checkpoint of its teacher is passed over: {}", name, text));
+        warn(fmt::format("task {}: a checkpoint of its teacher is skipped: {}", name, text));
   }
   agree_on_teachers(all, world);
   return {mine, student, options.device, options.local_rank, options.threads};

@@ -70,10 +70,9 @@ Config other_configuration(const Config& config, const Config& mine) {
   const fs::path data = mine.path("run.data");
   if (!other.has("run.data")) other.resolve("run.data", data.string(), mine.origin("run.data"));
   if (fs::weakly_canonical(other.path("run.data")) != fs::weakly_canonical(data))
-    throw Error(Exit::config,
-                fmt::format("{} and {} are two data sets, whose samples cannot be paired; compare on one, as with "
-                            "--data DIR",
-                            mine.quote("run.data"), other.quote("run.data")));
+    throw Error(Exit::config, fmt::format("{} and {} are different data sets, so their samples cannot be paired; use "
+                                          "one for both, for example with --data DIR",
+                                          mine.quote("run.data"), other.quote("run.data")));
   return other;
 }
 
@@ -233,14 +232,14 @@ bool train_runs(const Plan& plan, const std::string& launcher) {
     const Run& run = plan.runs[i];
     const std::string where = fmt::format("{} of {}: {}", i + 1, plan.runs.size(), run.name);
     if (trained_already(run)) {
-      say("{}: is trained already\n", where);
+      say("{}: is already trained\n", where);
       continue;
     }
     std::error_code code;
     fs::create_directories(run.folder, code);
     if (code)
       throw Error(Exit::cannot_write,
-                  fmt::format("cannot make the folder {}: {}", run.folder.string(), code.message()));
+                  fmt::format("cannot create the folder {}: {}", run.folder.string(), code.message()));
     if (const std::string note = unfinished(run.folder / "run"); !note.empty()) say("{}: {}\n", where, note);
     write_file_atomically(run.folder / "run.ini", run.config.ini());
     const auto began = std::chrono::steady_clock::now();
@@ -364,10 +363,10 @@ std::span<const Option> compare_options() {
 int run_compare(const Config& config, Communicator& world) {
   if (find_launcher().mpi)
     throw Error(Exit::usage,
-                "compare starts the workers of each run itself: run it without mpirun or srun, and give "
-                "them as --launcher 'mpirun -n 4'");
+                "compare starts the workers of each run itself: run it without mpirun or srun, and use for example "
+                "--launcher 'mpirun -n 4'");
   if (config.origin("run.run_dir") == "command line")
-    throw Error(Exit::usage, "compare makes a run folder for each run: give the folder of all as --out DIR");
+    throw Error(Exit::usage, "compare creates a folder for each run: give the folder of all runs with --out DIR");
   const fs::path out = config.path("out");
   const Config mine = configuration(config);
   if (!mine.has("run.data"))

@@ -66,7 +66,7 @@ void read_reading(const Config& config, const std::string& name, ImportTask& tas
   const bool labelled = target_of(task.kind).labels() != nullptr;
   for (const char* option : {"label_names", "labels"})
     if (!labelled && config.has(key(option)))
-      throw Error(Exit::config, fmt::format("{}: {} has no effect: a {} task has no labels; take it out",
+      throw Error(Exit::config, fmt::format("{}: {} has no effect: a {} task has no labels; remove it",
                                             config.origin(key(option)), key(option), name_of(task.kind)));
   if (config.has(key("tag_scheme"))) task.bio = text("tag_scheme") == "bio";
   task.no_label = config.has(key("no_label")) ? config.list(key("no_label")) : std::vector<std::string>{};

@@ -247,8 +247,7 @@ int run_plan(const Config& given, Communicator& world) {
                             world.size()));
   if (!config.has("workers")) throw Error(Exit::usage, "--workers N is not given: the workers to plan for");
   if (config.integer("workers") > kMostWorkers)
-    throw Error(Exit::config,
-                fmt::format("{}: more than {} are not planned for", config.quote("workers"), kMostWorkers));
+    throw Error(Exit::config, fmt::format("{}: the maximum is {}", config.quote("workers"), kMostWorkers));
   if (config.integer("step") > options.steps)
     throw Error(Exit::config, fmt::format("{}: run.steps is {}", config.quote("step"), options.steps));
   Machine machine;

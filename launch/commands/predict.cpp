@@ -35,7 +35,7 @@ std::map<std::string, std::string> columns_option(const Config& config, const Tr
   return names_of_parts(config, "columns", parts, fmt::format("task {} does not read it", task.name));
 }
 
-// Reads lines, and predicts when there are --batch of them or when the input has to be waited for.
+// Reads lines, and predicts when there are --batch of them, or when the next one has not arrived yet.
 class Answering {
  public:
   Answering(const Predictor& predictor, const TrainedModel& model, std::size_t batch, InputLines& in, OutputFile& out)

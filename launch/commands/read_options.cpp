@@ -126,7 +126,7 @@ TrainedModel load_run(std::string_view command, const Config& config, const std:
   if (const std::string note = unfinished(config.path("run-dir")); !note.empty())
     say("polyhead {}: note: {}\n", command, note);
   for (const std::string& warning : trained.warnings)
-    say("polyhead {}: a checkpoint is passed over: {}\n", command, warning);
+    say("polyhead {}: a checkpoint is skipped: {}\n", command, warning);
   const auto generates = [&](const auto& head) { return task_kind(head.second->spec().kind).traits().generates; };
   if (config.integer("beam") > 1 && std::ranges::none_of(trained.model->heads(), generates))
     throw Error(Exit::usage, fmt::format("--beam {}: it has no effect without a task of kind translation; leave it out",

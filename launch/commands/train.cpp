@@ -83,7 +83,7 @@ std::vector<std::string> notes_of_start(const Inherited& inherited, const Config
                                         const TrainOptions& options, const Manifest& manifest) {
   std::vector<std::string> notes = inherited.notes;
   for (const std::string& warning : options.initial.warnings)
-    notes.push_back("warning: a checkpoint is passed over: " + warning);
+    notes.push_back("warning: a checkpoint is skipped: " + warning);
   if (!inherited.before) return notes;
   std::vector<std::string> others;
   for (const TaskInfo& task : manifest.tasks)
@@ -104,7 +104,7 @@ RunLockOptions lock_options() {
   return {.job = job == nullptr ? "" : job, .restart = restart == nullptr ? 0 : std::atoll(restart), .warn = warn};
 }
 
-// Writes failures that no handler sees into the run folder.
+// Records failures that no handler catches in the run folder.
 void note_failures_in(const std::filesystem::path& run_dir) {
   catch_lost_files([run_dir](const std::string& what) { note_failure(run_dir, static_cast<int>(Exit::data), what); });
   report_uncaught("train", [run_dir](const Failure& failure) { note_failure(run_dir, failure.code, failure.words); });

@@ -15,14 +15,14 @@ std::vector<Finding> look_at_devices(int workers_here) {
     finding.verdict = Verdict::warning;
     finding.text = devices.fault, finding.cure = devices.cure;
   } else if (count == 0) {
-    finding.text = "the CPU only";
+    finding.text = "CPU only";
   } else {
     finding.text = fmt::format("{}", fmt::join(devices.names, "; "));
     // A launcher may give each worker its own device.
     if (count > 1 && static_cast<std::size_t>(workers_here) > count) {
       finding.verdict = Verdict::fault;
       finding.text = fmt::format("{} workers on {} devices: {}", workers_here, count, finding.text);
-      finding.cure = "start at most one worker a device, look at CUDA_VISIBLE_DEVICES, or use run.device = cpu";
+      finding.cure = "start at most one worker per device, check CUDA_VISIBLE_DEVICES, or use run.device = cpu";
     }
   }
   return {finding};

@@ -69,21 +69,21 @@ std::vector<Finding> look_at_interfaces(int hosts) {
                                            {"NCCL_SOCKET_IFNAME", true}}) {
     if (const std::string name = missing_name(variable, prefixes, interfaces); !name.empty()) {
       finding.verdict = Verdict::fault;
-      finding.text =
-          fmt::format("{}={} names '{}', which is not there: {}", variable, std::getenv(variable), name, finding.text);
+      finding.text = fmt::format("{}={} names '{}', which does not exist: {}", variable, std::getenv(variable), name,
+                                 finding.text);
       finding.cure = fmt::format("unset {}, or name an interface that is up on every host", variable);
       return {finding};
     }
   }
   if (hosts > 1 && outside == 0) {
     finding.verdict = Verdict::fault;
-    finding.cure = "bring an interface up that the other hosts reach";
+    finding.cure = "bring up an interface that the other hosts can reach";
   } else if (hosts > 1 && outside > 1 && std::getenv("OMPI_MCA_btl_tcp_if_include") == nullptr &&
              std::getenv("OMPI_MCA_btl_tcp_if_exclude") == nullptr) {
     finding.verdict = Verdict::warning;
     finding.cure =
-        "several lead out of this host: if workers hang at the start or are slow, name the one that the hosts share in "
-        "OMPI_MCA_btl_tcp_if_include, OMPI_MCA_oob_tcp_if_include and NCCL_SOCKET_IFNAME";
+        "there are several: if workers hang at the start or are slow, set OMPI_MCA_btl_tcp_if_include, "
+        "OMPI_MCA_oob_tcp_if_include and NCCL_SOCKET_IFNAME to the one that the hosts share";
   }
   return {finding};
 }

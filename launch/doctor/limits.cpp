@@ -38,7 +38,7 @@ std::vector<Finding> look_at_shared_memory(const std::filesystem::path& folder, 
   struct statvfs room = {};
   if (statvfs(folder.c_str(), &room) != 0) {
     finding.verdict = workers_here > 1 ? Verdict::fault : Verdict::warning;
-    finding.text = "not there";
+    finding.text = "does not exist";
     finding.cure = fmt::format("mount it: mount -t tmpfs tmpfs {}", folder.string());
     return {finding};
   }
@@ -49,25 +49,27 @@ std::vector<Finding> look_at_shared_memory(const std::filesystem::path& folder, 
   if (workers_here > 1 && mib(room.f_bavail) < 64 * static_cast<std::uint64_t>(workers_here)) {
     finding.verdict = Verdict::warning;
     finding.cure = fmt::format(
-        "{} workers of this host talk through it: give the container more (docker run --shm-size=1g), or remove what "
-        "dead jobs left there",
+        "{} workers of this host communicate through it: give the container more (docker run --shm-size=1g), or remove "
+        "files that dead jobs left in it",
         workers_here);
   }
   return {finding};
 }
 
 std::vector<Finding> look_at_limits() {
-  // InfiniBand pins memory; nothing else here does.
+  // Only InfiniBand pins memory.
   std::error_code none;
   const bool pins = std::filesystem::exists("/sys/class/infiniband", none) &&
                     !std::filesystem::is_empty("/sys/class/infiniband", none);
-  return {limit("memlock", RLIMIT_MEMLOCK, pins ? 64 << 20 : 0, Verdict::warning, true,
-                "this host has InfiniBand, which pins memory: ulimit -l unlimited, LimitMEMLOCK=infinity for slurmd"),
-          // A worker has at most 256 files of shards open, and sockets to the others.
-          limit("nofile", RLIMIT_NOFILE, 512, Verdict::fault, false,
-                "a worker opens up to 256 files of shards in addition to its sockets: ulimit -n 4096"),
-          limit("nproc", RLIMIT_NPROC, 256, Verdict::warning, false,
-                "each worker starts threads for computing, reading and MPI: ulimit -u 4096")};
+  return {
+      limit(
+          "memlock", RLIMIT_MEMLOCK, pins ? 64 << 20 : 0, Verdict::warning, true,
+          "this host has InfiniBand, which pins memory: set ulimit -l unlimited, and LimitMEMLOCK=infinity for slurmd"),
+      // A worker has at most 256 files of shards open, and sockets to the others.
+      limit("nofile", RLIMIT_NOFILE, 512, Verdict::fault, false,
+            "a worker opens up to 256 files of shards in addition to its sockets: set ulimit -n 4096"),
+      limit("nproc", RLIMIT_NPROC, 256, Verdict::warning, false,
+            "each worker starts threads for computing, reading and MPI: set ulimit -u 4096")};
 }
 
 }  // namespace polyhead

@@ -58,14 +58,15 @@ std::vector<Finding> look_at_run_folder(const fs::path& folder, Communicator& wo
     finding.text = fmt::format("{}: {} MiB free", where, free >> 20);
     if (free < 1ULL << 30) {
       finding.verdict = Verdict::warning;
-      finding.cure = "checkpoints need room: free some, keep fewer (run.keep), or choose another --run-dir";
+      finding.cure =
+          "checkpoints need disk space: free some, keep fewer checkpoints (run.keep), or choose another --run-dir";
     }
   }
   std::vector<double> took = time_sync(place / fmt::format(".doctor-{}-{}", host_name(), getpid()), 9);
   if (took.empty()) {
     finding.verdict = Verdict::fault;
     finding.text = fmt::format("{} cannot be written: {}", where, std::strerror(errno));
-    finding.cure = "choose another --run-dir, or look at its owner, its quota and whether it is mounted read-only";
+    finding.cure = "choose another --run-dir, or check its owner, its quota and whether it is mounted read-only";
   } else {
     std::ranges::sort(took);
     finding.values["fsync_ms"] = took[took.size() / 2];
@@ -73,7 +74,8 @@ std::vector<Finding> look_at_run_folder(const fs::path& folder, Communicator& wo
     finding.text += fmt::format(", fsync {:.3g} ms (worst {:.3g})", took[took.size() / 2], took.back());
     if (finding.verdict == Verdict::ok && took[took.size() / 2] > 100) {
       finding.verdict = Verdict::warning;
-      finding.cure = "a checkpoint syncs every file: write them less often (run.checkpoint_every), or to faster disks";
+      finding.cure =
+          "a checkpoint syncs every file: save checkpoints less often (run.checkpoint_every), or use faster disks";
     }
   }
 

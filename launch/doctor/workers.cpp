@@ -28,11 +28,11 @@ std::vector<Finding> look_at_threads(int threads, int cpus, int workers_with_sam
   finding.values = {{"threads", each}, {"cpus", cpus}, {"workers", workers_with_same_cpus}};
   if (each * workers_with_same_cpus > cpus) {
     finding.verdict = Verdict::warning;
-    finding.cure =
-        workers_with_same_cpus > cpus
-            ? "start at most one worker a CPU; where they must share, set OMPI_MCA_mpi_yield_when_idle=1 (launch/local "
-              "does)"
-            : fmt::format("set OMP_NUM_THREADS or run.threads to at most {}", cpus / workers_with_same_cpus);
+    finding.cure = workers_with_same_cpus > cpus
+                       ? "start at most one worker per CPU; if they must share CPUs, set "
+                         "OMPI_MCA_mpi_yield_when_idle=1 (launch/local "
+                         "does)"
+                       : fmt::format("set OMP_NUM_THREADS or run.threads to at most {}", cpus / workers_with_same_cpus);
   }
   return {finding};
 }

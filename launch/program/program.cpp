@@ -70,7 +70,7 @@ int report(const std::string& who, Communicator* world, int code, const std::str
   return code;
 }
 
-// Signals of the commands that can save something.
+// Handles signals for the commands that can save something.
 void catch_signals_of(const std::string& command) {
   const Launcher launcher = find_launcher();
   const std::string who =
@@ -102,8 +102,8 @@ int run_command(const Command& command, const std::vector<std::string>& words, C
       std::ranges::any_of(words, [](const std::string& word) { return word == "--help" || word == "-h"; });
   std::optional<Config> config;
   if (!help) config = parse_options(command.name, command.options, words);
-  // Before any other collective, because the workers' collectives could be those of different commands, or depend on an
-  // option.
+  // This must come before any other collective, because the workers' collectives could be those of different commands,
+  // or depend on an option.
   if (world.size() > 1)
     compare_workers("launch.words", facts_of_words(command.name, config ? &*config : nullptr), world);
   if (config) {

@@ -57,7 +57,7 @@ bool failure_is_noted(const std::filesystem::path& run_dir, std::filesystem::fil
 }
 
 void tell_lost(const std::filesystem::path& run_dir, std::filesystem::file_time_type began, const std::string& words) {
-  silence_stop_signals();  // the launcher's SIGTERM follows
+  silence_stop_signals();  // because the launcher's SIGTERM follows
   if (failure_is_noted(run_dir, began)) return;
   const std::string resumes = resumes_from(run_dir);
   const std::string text =

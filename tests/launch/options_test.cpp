@@ -222,14 +222,14 @@ TEST(Options, AFileOfAnotherCommandSaysWhatItIs) {
   const TemporaryFolder folder;
   for (const char* text : {"[dataset]\nname = x\n", "[task.a]\nkind = tagging\n"})
     expect_contains(train_error(Exit::config, {"-c", folder.write("d.ini", text).string()}),
-                    "this file is an import description; make a data set of it with 'polyhead import -c ");
+                    "this file is an import description; create a data set from it with 'polyhead import -c ");
   expect_contains(
       error_of(
           Exit::config,
           [&] {
             parse_options("import", import_options(), {"-c", folder.write("t.ini", "[run]\nsteps = 5\n").string()});
           }),
-      "this file configures a training; give it to 'polyhead train -c'");
+      "this file configures a training run; use it with 'polyhead train -c'");
 }
 
 TEST(Options, DifferencesAreOfIdentityKeysByValue) {

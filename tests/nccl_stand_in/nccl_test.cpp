@@ -361,7 +361,7 @@ TEST_F(Nccl, AMemberThatIsTooLateIsAHang) {
   expect_error([&] { group->synchronize("gradients"); }, Exit::hang,
                {"synchronize \"gradients\" (call 2 of its group, rank ", "not ended after 0.3 s", "late"});
   EXPECT_EQ(counts().aborted, 1);
-  expect_error(call, Exit::internal, {"all_reduce \"gradient\"", "aborted after an error before"});
+  expect_error(call, Exit::internal, {"all_reduce \"gradient\"", "aborted after an earlier error"});
   group.reset();
   EXPECT_EQ(counts().comms, 0);
 }

@@ -1,4 +1,4 @@
-// A world of one copies at most.
+// In a world of one, collectives at most copy.
 #include "distributed/communicator/local/local.h"
 
 #include <cstdio>

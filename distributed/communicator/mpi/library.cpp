@@ -1,4 +1,4 @@
-// MPI's version by its headers and by the library, and its thread level.
+// Reads MPI's version from its headers and from the library, and its thread level.
 #include <fmt/format.h>
 #include <mpi.h>
 

@@ -1,4 +1,4 @@
-// A group is an MPI communicator of its own, with errors returned instead of fatal.
+// Each group has its own MPI communicator, which returns errors instead of ending the process.
 #include "distributed/communicator/mpi/mpi.h"
 
 #include <fmt/format.h>
@@ -38,7 +38,7 @@ void throw_mpi_error(int code, const char* expression, const char* file, int lin
 
 namespace {
 
-// Elements a call: MPI counts are ints. Small enough that tests reach a second piece.
+// Elements per call, as MPI's counts are ints. It is small enough for tests to reach a second piece.
 constexpr std::size_t kPiece = std::size_t{1} << 24;
 
 // Calls call(first element, elements as int) for pieces of at most `limit` elements.
@@ -66,7 +66,7 @@ MPI_Datatype type_of(DType type) {
   return MPI_DATATYPE_NULL;
 }
 
-// MPI between MPI_Init_thread and MPI_Finalize; every group holds a share.
+// MPI between MPI_Init_thread and MPI_Finalize, shared by all groups.
 class Session {
  public:
   Session(int* argc, char*** argv) {
@@ -90,7 +90,7 @@ class Session {
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
 
-  // False where a collective clean-up would wait for members that are elsewhere, for ever.
+  // Returns false if a collective clean-up would wait forever, for members that do not take part in it.
   static bool alive() {
     int finalized = 0;
     MPI_Finalized(&finalized);
@@ -110,7 +110,7 @@ class Session {
 
 class MpiCommunicator : public Communicator {
  public:
-  // Takes over `comm`.
+  // Takes ownership of `comm`.
   MpiCommunicator(std::shared_ptr<Session> session, MPI_Comm comm) : session_(std::move(session)), comm_(comm) {
     POLYHEAD_MPI_CHECK(MPI_Comm_set_errhandler(comm_, MPI_ERRORS_RETURN));
     POLYHEAD_MPI_CHECK(MPI_Comm_rank(comm_, &rank_));
@@ -135,16 +135,16 @@ class MpiCommunicator : public Communicator {
   void do_all_reduce(void* data, std::size_t count, DType type, Reduce reduce) override {
     for (SharedWindow* window : *windows_)
       if (window->contains(data, count * size_of(type))) return window->all_reduce(data, count, type, reduce);
-    // Left to us: with a NaN, MPI_MAX and MPI_MIN give different results on different members; Open MPI's sum of bytes
-    // stops at 255 where the processor has AVX (open-mpi/ompi issue 8045).
+    // These are not left to MPI: with a NaN, MPI_MAX and MPI_MIN give different results on different members; Open
+    // MPI's sum of bytes saturates at 255 on processors with AVX (open-mpi/ompi issue 8045).
     const bool real = type == DType::f32 || type == DType::f64;
     if (reduce == Reduce::sum ? type == DType::u8 : real) return gather_and_reduce(data, count, type, reduce);
-    // MPI asks that all members get identical results of a sum (standard 3.1, part 5.9.6). Open MPI keeps that: where
-    // members compute the same element (recursive doubling) they add the same two numbers in either order; elsewhere
-    // one computes it.
+    // MPI requires that all members get identical results of a sum (standard 3.1, part 5.9.6). Open MPI does this: if
+    // several members compute the same element (recursive doubling), they add the same two numbers in either order;
+    // otherwise one member computes it.
     const MPI_Op op = reduce == Reduce::sum ? MPI_SUM : reduce == Reduce::max ? MPI_MAX : MPI_MIN;
     MPI_Datatype element = type_of(type);
-    // Unsigned sums wrap in MPI's kernels too, and have the same bits.
+    // Unsigned sums have the same bits, and also wrap in MPI's kernels.
     if (reduce == Reduce::sum && type == DType::i64) element = MPI_UINT64_T;
     if (reduce == Reduce::sum && type == DType::i32) element = MPI_UINT32_T;
     in_pieces(count, kPiece, [&](std::size_t first, int n) {
@@ -165,7 +165,7 @@ class MpiCommunicator : public Communicator {
       POLYHEAD_MPI_CHECK(MPI_Allgather(in_place ? MPI_IN_PLACE : mine, n, type_of(type), all, n, type_of(type), comm_));
       return;
     }
-    // The pieces of one member are not where MPI_Allgather would put them.
+    // MPI_Allgather would put the pieces of a member at the wrong places.
     for (int root = 0; root < size_; ++root) {
       void* part = at(all, static_cast<std::size_t>(root) * count, type);
       if (root == rank_) std::memmove(part, mine, count * size_of(type));
@@ -181,7 +181,7 @@ class MpiCommunicator : public Communicator {
       const auto n = static_cast<std::size_t>(pieces);
       std::vector<Range> send, receive;
       for (std::size_t member = 0; member < members; ++member) {
-        // Only read from.
+        // It is only read.
         send.push_back({at(const_cast<void*>(all), member * count + first, type), n});
         receive.push_back({parts.data() + member * n * width, n});
       }
@@ -229,14 +229,14 @@ class MpiCommunicator : public Communicator {
     int here = 0;
     POLYHEAD_MPI_CHECK(MPI_Comm_size(host, &here));
     MPI_Comm_free(&host);
-    return here == size_;  // the same answer on all members: a host that holds all of them, or none that does
+    return here == size_;  // equal on all members, as either one host has all of them or none does
   }
 
   static void* at(void* data, std::size_t element, DType type) {
     return static_cast<std::byte*>(data) + element * size_of(type);
   }
 
-  // In the order of ranks, by every member.
+  // Every member reduces all elements, in the order of ranks.
   void gather_and_reduce(void* data, std::size_t count, DType type, Reduce reduce) {
     const auto members = static_cast<std::size_t>(size_);
     constexpr std::size_t kElements = 1 << 16;
@@ -248,7 +248,7 @@ class MpiCommunicator : public Communicator {
     });
   }
 
-  // Reduces `n` elements of each member, which lie one after another.
+  // Reduces `n` elements of each member. The members' elements are stored one after another.
   void combine_parts(const std::byte* parts, void* into, std::size_t n, DType type, Reduce reduce) const {
     dispatch(type, reduce, [&]<class T, Reduce op>() {
       T* result = static_cast<T*>(into);

@@ -1,5 +1,5 @@
-// See shared_window.h. Members meet at flags in the window, not in MPI_Barrier: 1 against 2 microseconds between two
-// members here.
+// See shared_window.h. Members synchronise by flags in the window, not by MPI_Barrier: 1 instead of 2 microseconds
+// between two members here.
 #include "distributed/communicator/mpi/shared_window.h"
 
 #include <fcntl.h>
@@ -28,12 +28,12 @@ namespace polyhead {
 namespace {
 
 constexpr std::size_t kPage = 4096, kCacheLine = 64;
-constexpr int kSpins = 1000;     // some 50 microseconds
-constexpr int kYields = 20'000;  // some milliseconds, then sleep in between
+constexpr int kSpins = 1000;     // about 50 microseconds
+constexpr int kYields = 20'000;  // a few milliseconds; after that, the thread sleeps between polls
 
 template <class T, Reduce reduce>
 void reduce_slice(const std::vector<T*>& parts, std::size_t begin, std::size_t end) {
-  constexpr std::size_t kBlock = 8192 / sizeof(T);  // stays in the first cache
+  constexpr std::size_t kBlock = 8192 / sizeof(T);  // fits into the first-level cache
   std::array<T, kBlock> result;
   for (std::size_t first = begin; first < end; first += kBlock) {
     const std::size_t n = std::min(kBlock, end - first);
@@ -51,7 +51,7 @@ void reduce_slice(const std::vector<T*>& parts, std::size_t begin, std::size_t e
 struct SharedWindow::Control {
   alignas(kCacheLine) std::atomic<std::uint64_t> meetings{0};
   alignas(kCacheLine) std::uint64_t call = 0;  // what the member is about to reduce
-  std::uint64_t nonce = 0;                     // tells the member's memory from another process's
+  std::uint64_t nonce = 0;                     // distinguishes the member's memory from that of another process
 };
 
 struct SharedWindow::Part {
@@ -79,7 +79,8 @@ std::unique_ptr<SharedWindow> SharedWindow::make(MPI_Comm group, std::size_t byt
   POLYHEAD_MPI_CHECK(MPI_Comm_size(group, &members));
   const std::size_t size = kPage + (bytes + kPage - 1) / kPage * kPage;
 
-  // Memory without a name: nothing is left behind however the process ends. Reserved now, not at the first touch.
+  // The memory has no name, so that nothing is left behind if the process is killed. It is reserved now, not at the
+  // first access.
   const Descriptor mine(memfd_create("polyhead", MFD_CLOEXEC));
   int good = mine.get() >= 0 && posix_fallocate(mine.get(), 0, static_cast<off_t>(size)) == 0;
   std::optional<Part> own;
@@ -91,7 +92,7 @@ std::unique_ptr<SharedWindow> SharedWindow::make(MPI_Comm group, std::size_t byt
     if (good) (new (own->base) Control)->nonce = nonce;
   }
 
-  // Others reach it through our process's open files.
+  // The other members open it through this process's file descriptors.
   struct Address {
     std::int64_t process, file;
     std::uint64_t nonce;
@@ -113,7 +114,7 @@ std::unique_ptr<SharedWindow> SharedWindow::make(MPI_Comm group, std::size_t byt
     parts.emplace_back(file.get(), size);
     good = parts.back().good() && parts.back().control()->nonce == theirs.nonce;
   }
-  // Also keeps our file open until all have mapped it.
+  // This also keeps the own file open until all members have mapped it.
   POLYHEAD_MPI_CHECK(MPI_Allreduce(MPI_IN_PLACE, &good, 1, MPI_INT, MPI_MIN, group));
   if (!good) return nullptr;
   return std::unique_ptr<SharedWindow>(new SharedWindow(std::move(parts), rank, bytes, std::move(registry)));
@@ -123,7 +124,7 @@ SharedWindow::SharedWindow(std::vector<Part> parts, int rank, std::size_t bytes,
     : SharedBuffer(at(parts, rank).data(), bytes, true),
       parts_(std::move(parts)),
       rank_(static_cast<std::size_t>(rank)),
-      // Spinning with more members than cores would keep the awaited one from running.
+      // With more members than cores, spinning would keep the member that is waited for from running.
       spins_(sysconf(_SC_NPROCESSORS_ONLN) >= static_cast<long>(parts_.size()) ? kSpins : 0),
       registry_(std::move(registry)) {
   registry_->push_back(this);
@@ -166,18 +167,16 @@ void SharedWindow::all_reduce(void* data, std::size_t count, DType type, Reduce 
   meet();
   for (std::size_t member = 0; member < parts_.size(); ++member) {
     if (parts_[member].control()->call == parts_[0].control()->call) continue;
-    meet();  // all have seen it before anybody's next call
-    throw Error(
-        Exit::internal,
-        fmt::format(
-            "rank {} of the group reduces another range, type or operation than rank 0 (here: {} elements at byte {} "
-            "of a shared buffer of {} bytes)",
-            member, count, offset, bytes()));
+    meet();  // all members have seen the difference before the next call of any member
+    throw Error(Exit::internal, fmt::format("rank {} of the group reduces with another range, type or operation than "
+                                            "rank 0 (here: {} elements at byte {} of "
+                                            "a shared buffer of {} bytes)",
+                                            member, count, offset, bytes()));
   }
   dispatch(type, reduce, [&]<class T, Reduce op>() {
     std::vector<T*> parts;
     for (const Part& part : parts_) parts.push_back(reinterpret_cast<T*>(part.data() + offset));
-    // Slices end at cache lines: no line has two writers.
+    // Slices end at cache lines, so that no line has two writers.
     const std::size_t step = kCacheLine / sizeof(T), members = parts.size();
     const std::size_t slice = (count / members + step) / step * step;
     reduce_slice<T, op>(parts, std::min(count, rank_ * slice), std::min(count, (rank_ + 1) * slice));

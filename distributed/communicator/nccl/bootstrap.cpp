@@ -16,7 +16,7 @@
 namespace polyhead {
 namespace {
 
-// Throws the first complaint of any member, on all of them. Collective.
+// Throws the error of the first member that has one on all members. Collective.
 void agree(Communicator& host, const std::string& name, const std::string& complaint) {
   const std::vector<std::string> all = host.all_gather_strings(name, complaint);
   for (std::size_t rank = 0; rank < all.size(); ++rank)
@@ -47,7 +47,7 @@ void check_one_library(const std::vector<std::string>& files) {
   if (files.size() > 1)
     throw Error(Exit::config,
                 fmt::format("this process has loaded {} NCCL libraries, which corrupt each other's communicators: {}; "
-                            "take the one that is not LibTorch's out of LD_LIBRARY_PATH and LD_PRELOAD",
+                            "remove the one that is not LibTorch's from LD_LIBRARY_PATH and LD_PRELOAD",
                             files.size(), fmt::join(files, ", ")));
 }
 
@@ -58,11 +58,11 @@ void check_nccl_versions(Communicator& host) {
     POLYHEAD_NCCL_CHECK(nullptr, ncclGetVersion(&version));
     const std::vector<std::string> files = loaded_libraries("libnccl.so");
     check_one_library(files);
-    // Newer ones keep what older ones offered.
+    // Newer versions keep the interface of older ones.
     if (version < NCCL_VERSION_CODE)
       complaint = fmt::format(
-          "built with NCCL {}, but NCCL {} was loaded ({}); an older library lacks calls or reads their arguments "
-          "otherwise: take it out of LD_LIBRARY_PATH, or build again with its headers",
+          "built with NCCL {}, but NCCL {} was loaded ({}); an older library lacks functions or interprets their "
+          "arguments differently: remove it from LD_LIBRARY_PATH, or build again with its headers",
           nccl_version_words(NCCL_VERSION_CODE), nccl_version_words(version),
           files.empty() ? "linked statically" : files[0]);
   } catch (const Error& error) {
@@ -75,8 +75,8 @@ void check_nccl_versions(Communicator& host) {
   const auto other = std::ranges::find_if(versions, [&](std::int64_t theirs) { return theirs != versions[0]; });
   if (other != versions.end())
     throw Error(Exit::config,
-                fmt::format("worker 0 has loaded NCCL {}, worker {} NCCL {}: their hosts' libraries differ; "
-                            "install the same LibTorch on both, and look at LD_LIBRARY_PATH",
+                fmt::format("worker 0 has loaded NCCL {}, but worker {} has loaded NCCL {}: their hosts' libraries "
+                            "differ; install the same LibTorch on both, and check LD_LIBRARY_PATH",
                             nccl_version_words(static_cast<int>(versions[0])), other - versions.begin(),
                             nccl_version_words(static_cast<int>(*other))));
 }
@@ -88,7 +88,7 @@ void check_devices(Communicator& host, int device) {
     POLYHEAD_CUDA_CHECK(cudaGetDeviceCount(&devices));
     if (device < 0 || device >= devices) {
       complaint = fmt::format(
-          "its CUDA device would be number {}, but {} has {}; start at most one worker a device, and look at "
+          "its CUDA device would be number {}, but {} has {}; start at most one worker per device, and check "
           "CUDA_VISIBLE_DEVICES and nvidia-smi",
           device, host_name(), devices);
     } else {
@@ -104,10 +104,9 @@ void check_devices(Communicator& host, int device) {
   std::map<std::string, std::size_t> first;
   for (std::size_t rank = 0; rank < places.size(); ++rank)
     if (const auto [at, fresh] = first.emplace(places[rank], rank); !fresh)
-      throw Error(Exit::config,
-                  fmt::format("workers {} and {} share the CUDA device {}, which NCCL does not allow; start "
-                              "at most one worker a device, and look at CUDA_VISIBLE_DEVICES",
-                              at->second, rank, places[rank]));
+      throw Error(Exit::config, fmt::format("workers {} and {} share the CUDA device {}, which NCCL does not allow; "
+                                            "start at most one worker per device, and check CUDA_VISIBLE_DEVICES",
+                                            at->second, rank, places[rank]));
 }
 
 ncclUniqueId share_unique_id(Communicator& host) {

@@ -19,7 +19,7 @@ ncclUniqueId share_unique_id(Communicator& host);
 
 // Files of this process's shared libraries whose name begins with `stem` ("libnccl.so").
 std::vector<std::string> loaded_libraries(const std::string& stem);
-// Throws Error(config) when there are two.
+// Throws Error(config) if there is more than one file.
 void check_one_library(const std::vector<std::string>& files);
 
 }  // namespace polyhead

@@ -18,19 +18,20 @@ const char* base_name(const char* file) {
 const char* hint_of(ncclResult_t code) {
   switch (code) {
     case ncclUnhandledCudaError:
-      return "a CUDA call inside NCCL failed: NCCL_DEBUG=WARN says which, dmesg shows a broken device (Xid)";
+      return "a CUDA call inside NCCL failed: NCCL_DEBUG=WARN shows which, dmesg shows whether a device is broken "
+             "(Xid)";
     case ncclSystemError:
-      return "a socket or shared memory failed: NCCL_DEBUG=WARN says which; NCCL_SOCKET_IFNAME chooses the network "
+      return "a socket or shared memory failed: NCCL_DEBUG=WARN shows which; NCCL_SOCKET_IFNAME chooses the network "
              "interface, and containers need --shm-size=1g --ulimit memlock=-1";
     case ncclInternalError:
-      return "NCCL_DEBUG=WARN says more; where one process holds two NCCL libraries, this is what they do";
+      return "NCCL_DEBUG=WARN shows more; two NCCL libraries in one process can cause this";
     case ncclInvalidArgument:
     case ncclInvalidUsage:
       return "the workers called different collectives, gave different counts, or share a device";
     case ncclRemoteError:
-      return "another worker ended or the network to it broke: its own message is the cause";
+      return "another worker ended or the network to it broke: its own message shows the cause";
     default:
-      return "NCCL_DEBUG=WARN says more";
+      return "NCCL_DEBUG=WARN shows more";
   }
 }
 

@@ -13,7 +13,7 @@ namespace polyhead {
 // `comm` may be null.
 [[noreturn]] void throw_nccl_error(ncclResult_t code, ncclComm_t comm, const char* expression, const char* file,
                                    int line);
-// "2.28.9" of 22809.
+// Returns "2.28.9" for 22809.
 std::string nccl_version_words(int version);
 
 }  // namespace polyhead

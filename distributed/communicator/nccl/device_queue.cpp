@@ -1,4 +1,4 @@
-// A stream of its own, ordered against the caller's by events.
+// The stream, and the events that order it against the caller's stream.
 #include "distributed/communicator/nccl/device_queue.h"
 
 #include "distributed/communicator/nccl/check.h"
@@ -14,14 +14,14 @@ DeviceQueue::DeviceQueue(int device, cudaStream_t caller) : device_(device), cal
   POLYHEAD_CUDA_CHECK(cudaEventCreateWithFlags(&left_, cudaEventDisableTiming));
 }
 
-// None of these waits for the device.
+// None of these calls waits for the device.
 DeviceQueue::~DeviceQueue() {
   cudaEventDestroy(left_);
   cudaEventDestroy(entered_);
   cudaStreamDestroy(stream_);
 }
 
-// An event may be recorded again at once: who waits for it waits for what it was at that time.
+// An event may be recorded again at once, as a stream that waits for it waits for the work recorded before.
 void DeviceQueue::enter() {
   POLYHEAD_CUDA_CHECK(cudaEventRecord(entered_, caller_));
   POLYHEAD_CUDA_CHECK(cudaStreamWaitEvent(stream_, entered_, 0));

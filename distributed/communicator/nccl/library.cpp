@@ -1,4 +1,4 @@
-// NCCL's and CUDA's versions by their headers and by the libraries, and the devices.
+// Reads NCCL's and CUDA's versions from their headers and from the libraries, and lists the devices.
 #include <cuda_runtime_api.h>
 #include <fmt/format.h>
 #include <nccl.h>
@@ -11,7 +11,7 @@
 namespace polyhead {
 namespace {
 
-std::string cuda_version_words(int version) {  // "13.0" of 13000
+std::string cuda_version_words(int version) {  // "13.0" for 13000
   return fmt::format("{}.{}", version / 1000, version % 1000 / 10);
 }
 
@@ -22,13 +22,13 @@ Library nccl_library() {
   library.file = file_of(reinterpret_cast<const void*>(&ncclGetVersion));
   if (version < NCCL_VERSION_CODE) {
     library.fault = fmt::format("compiled with {}, but the older {} was loaded", library.compiled, library.loaded);
-    library.cure = "take the other one out of LD_LIBRARY_PATH, or build again with its headers";
+    library.cure = "remove the other one from LD_LIBRARY_PATH, or build again with its headers";
   }
   try {
     check_one_library(loaded_libraries("libnccl.so"));
   } catch (const Error& error) {
     library.fault = error.what();
-    library.cure = "let one libnccl.so.2 be found: LibTorch's own";
+    library.cure = "let only one libnccl.so.2 be found, the one of LibTorch";
   }
   return library;
 }
@@ -51,7 +51,7 @@ Devices find_devices() {
   if (const cudaError_t code = cudaGetDeviceCount(&count); code != cudaSuccess) {
     found.fault = fmt::format("CUDA finds no device: {}", cudaGetErrorString(code));
     found.cure =
-        "look at nvidia-smi and CUDA_VISIBLE_DEVICES; under Slurm ask for devices (--gpus-per-task=1); or train with "
+        "check nvidia-smi and CUDA_VISIBLE_DEVICES; under Slurm request devices (--gpus-per-task=1); or train with "
         "run.device = cpu";
     return found;
   }

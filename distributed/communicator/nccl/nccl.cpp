@@ -1,6 +1,6 @@
-// Device memory goes to NCCL on a stream of its own, host memory to the group beneath, which records no call of it.
-// Each group has a communicator from a unique id of its own, not from ncclCommSplit: only its members take part, and
-// its state does not depend on that of its parent.
+// Calls with device memory go to NCCL in a separate stream. Calls with host memory go to the group that it is built on,
+// which does not record them. Each group has its own unique id and communicator, not one from ncclCommSplit, so that
+// only its members take part and its state does not depend on that of its parent.
 #include "distributed/communicator/nccl/nccl.h"
 
 #include <fmt/format.h>
@@ -27,31 +27,29 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// What the groups of one world share.
+// The state that the groups of one world share.
 struct NcclWorld {
   explicit NcclWorld(const DeviceOptions& given)
       : options(given), queue(given.device, static_cast<cudaStream_t>(given.stream)) {}
 
-  // An error of one is the end of all: the others' members are busy with it or gone.
+  // An error of one communicator ends all of them, because their members are waiting for it or have ended.
   void abort() {
     broken = true;
     NcclComm::abort(comms, queue.device(), 5);
   }
 
-  // The host waits until the stream is empty, and looks after errors meanwhile: a plain wait for the stream would not
-  // end when a member is gone.
+  // Blocks the host until the stream is empty, and checks for errors meanwhile, because a plain wait for the stream
+  // would not end if a member has ended.
   void wait() {
     const auto start = Clock::now();
     for (int polls = 0; !queue.idle(); ++polls) {
       for (NcclComm* comm : comms) comm->check();
       const auto waited = Clock::now() - start;
       if (waited > std::chrono::duration<double>(options.timeout))
-        throw Error(
-            Exit::hang,
-            fmt::format("collectives on device {} have not ended after {} s: another worker is late, stopped, or "
-                        "called others",
-                        options.device, options.timeout));
-      // Short at first: a step's collectives take a few milliseconds.
+        throw Error(Exit::hang, fmt::format("collectives on device {} have not ended after {} s: another worker is "
+                                            "late or stopped, or has called other collectives",
+                                            options.device, options.timeout));
+      // The pauses are short at first, because a step's collectives take a few milliseconds.
       if (waited < std::chrono::milliseconds(20))
         std::this_thread::yield();
       else
@@ -62,7 +60,7 @@ struct NcclWorld {
 
   DeviceOptions options;
   DeviceQueue queue;
-  std::vector<NcclComm*> comms;  // alive
+  std::vector<NcclComm*> comms;  // of all existing groups
   bool broken = false;
 };
 
@@ -72,7 +70,7 @@ bool in_device_memory(const void* pointer) {
   return attributes.type == cudaMemoryTypeDevice || attributes.type == cudaMemoryTypeManaged;
 }
 
-// Whether a call is NCCL's, which is so if all of its memory is the device's.
+// Returns whether NCCL handles a call, that is, whether all of its memory is on the device.
 bool is_for_device(std::initializer_list<std::span<const Range>> lists) {
   int device = 0, host = 0;
   for (const auto& list : lists)
@@ -83,7 +81,7 @@ bool is_for_device(std::initializer_list<std::span<const Range>> lists) {
 }
 
 bool is_for_device(const void* one, const void* other) {
-  // Only looked at.
+  // The memory is not accessed.
   const Range ranges[] = {{const_cast<void*>(one), 1}, {const_cast<void*>(other), 1}};
   return is_for_device({ranges});
 }
@@ -91,12 +89,12 @@ bool is_for_device(const void* one, const void* other) {
 class NcclCommunicator : public Communicator {
  public:
   NcclCommunicator(std::shared_ptr<NcclWorld> world, Communicator& host, std::unique_ptr<Communicator> owned)
-      : Communicator(derive(host.group(), 0)),  // its calls are numbered apart from the host's
+      : Communicator(derive(host.group(), 0)),  // its calls are numbered separately from those of the host's group
         world_(std::move(world)),
         owned_(std::move(owned)),
         host_(host),
         beneath_(host) {
-    if (host_.size() == 1) return;  // copies, no communicator
+    if (host_.size() == 1) return;  // its collectives are copies and need no communicator
     comm_ =
         std::make_unique<NcclComm>(share_unique_id(host_), host_.rank(), host_.size(), world_->options.init_timeout);
     world_->comms.push_back(comm_.get());
@@ -104,7 +102,7 @@ class NcclCommunicator : public Communicator {
   }
   ~NcclCommunicator() override {
     if (!comm_) return;
-    // NCCL finalises after the last collective.
+    // NCCL must finalise after the last collective.
     if (!world_->broken && std::uncaught_exceptions() == 0) {
       try {
         world_->wait();
@@ -119,7 +117,7 @@ class NcclCommunicator : public Communicator {
   int size() const override { return host_.size(); }
   [[noreturn]] void abort(int code) override {
     host_.abort(code);
-    std::_Exit(code);  // GCC does not see that the line above ends
+    std::_Exit(code);  // GCC does not know that the line above does not return
   }
   void join() override { world_->queue.join(); }
 
@@ -196,9 +194,10 @@ class NcclCommunicator : public Communicator {
  private:
   static ncclRedOp_t operation_of(DType type, Reduce reduce) {
     if (reduce == Reduce::sum) return ncclSum;
-    // The contract: a NaN of any member is a NaN for all.
+    // The contract is that a NaN of any member gives a NaN on all.
     if (type == DType::f32 || type == DType::f64)
-      throw Error(Exit::internal, "NCCL's maxima and minima lose a NaN; reduce floating-point ones in host memory");
+      throw Error(Exit::internal,
+                  "NCCL's maxima and minima lose a NaN; reduce those of floating-point numbers in host memory");
     return reduce == Reduce::max ? ncclMax : ncclMin;
   }
 
@@ -206,11 +205,11 @@ class NcclCommunicator : public Communicator {
     if (to != from) POLYHEAD_CUDA_CHECK(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, stream));
   }
 
-  // Calls; an error is the end of NCCL in this process.
+  // Runs `call`. After an error, NCCL cannot be used in this process.
   template <class Call>
   std::invoke_result_t<Call> guarded(Call call) {
     if (world_->broken)
-      throw Error(Exit::internal, "NCCL was aborted after an error before; this process cannot continue");
+      throw Error(Exit::internal, "NCCL was aborted after an earlier error; this process cannot continue");
     try {
       return call();
     } catch (...) {
@@ -229,9 +228,9 @@ class NcclCommunicator : public Communicator {
   }
 
   std::shared_ptr<NcclWorld> world_;
-  std::unique_ptr<Communicator> owned_;  // of a part
+  std::unique_ptr<Communicator> owned_;  // the host's group, if this group is a part of the world
   Communicator& host_;
-  Backend& beneath_;                // of host_
+  Backend& beneath_;                // the functions of host_ that record nothing
   std::unique_ptr<NcclComm> comm_;  // null in a group of one
 };
 

@@ -19,8 +19,7 @@ struct DeviceOptions {
 // - Collectives on device memory run in a stream of their own, in the order of the calls, which must be the same on all
 //   members.
 // - Throws Error(config) on all members if a member has no device, two share one, or the versions of NCCL differ, and
-// if
-//   the program was built without CUDA.
+//   if the program was built without CUDA.
 std::unique_ptr<Communicator> make_nccl_communicator(Communicator& host, const DeviceOptions& options);
 
 }  // namespace polyhead

@@ -1,4 +1,4 @@
-// Owns an ncclComm_t: made, split, watched, finalised or aborted.
+// Owns an ncclComm_t: creates, checks, finalises or aborts it.
 #include "distributed/communicator/nccl/nccl_comm.h"
 
 #include <fmt/format.h>
@@ -18,7 +18,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// Calls between ncclGroupStart and ncclGroupEnd, which is called in any case.
+// Groups the calls between ncclGroupStart and ncclGroupEnd, which is called even after an exception.
 class CallGroup {
  public:
   explicit CallGroup(ncclComm_t comm) : comm_(comm) { POLYHEAD_NCCL_CHECK(comm_, ncclGroupStart()); }
@@ -80,7 +80,7 @@ NcclComm::~NcclComm() {
     POLYHEAD_NCCL_CHECK(comm_, ncclCommFinalize(comm_));
     settle("finalising");
     POLYHEAD_NCCL_CHECK(comm_, ncclCommDestroy(comm_));
-  } catch (const Error&) {  // the work is done, and its results are right: a bad farewell does not change them
+  } catch (const Error&) {  // all work has ended, so an error while finalising does not affect its results
     int device = 0;
     cudaGetDevice(&device);
     NcclComm* const self = this;

@@ -11,7 +11,7 @@ bool mpi_available() {
 std::unique_ptr<Communicator> make_mpi_communicator(int*, char***) {
   throw Error(
       Exit::config,
-      "several workers were asked for, but this program was built without MPI: configure with -DPOLYHEAD_MPI=ON "
+      "several workers were requested, but this program was built without MPI: configure with -DPOLYHEAD_MPI=ON "
       "(Debian: libopenmpi-dev) and build again, or run one worker");
 }
 

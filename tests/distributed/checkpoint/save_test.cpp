@@ -141,7 +141,7 @@ TEST_F(CheckpointTest, DamageAfterACheckpointWasFoundWholeIsNoticed) {
   store.publish(beside, 8, 0, 2, warnings);
   ASSERT_EQ(warnings.size(), 1U);
   expect_contains(warnings[0], "encoder.safetensors: its content has changed");
-  expect_contains(warnings[0], "set aside as step-000007.damaged");
+  expect_contains(warnings[0], "renamed to step-000007.damaged");
 }
 
 TEST_F(CheckpointTest, AFileThatTheStateDoesNotNameIsNotLoaded) {
@@ -149,7 +149,7 @@ TEST_F(CheckpointTest, AFileThatTheStateDoesNotNameIsNotLoaded) {
   state.files.erase("encoder.safetensors");
   const auto loaded = model(2);
   expect_contains(error_of(Exit::data, [&] { load_checkpoint(checkpoint_, state, *loaded, nullptr); }),
-                  "encoder.safetensors: the checkpoint's state.json does not name it");
+                  "encoder.safetensors: it is not listed in the checkpoint's state.json");
 }
 
 }  // namespace

@@ -71,7 +71,7 @@ TEST(CheckpointState, HoldsTheStateOfABalancerThatHasOne) {
   state.balancer = R"({"weights": [0.5, 0.25]})";
   EXPECT_EQ(checkpoint_state_from_json(text_of(state), "state.json").balancer, state.balancer);
   expect_contains(error_of(Exit::data, [] { checkpoint_state_from_json(changed("/balancer", 7), "state.json"); }),
-                  "state.json: it is no whole checkpoint's state: balancer is 7, expected a text");
+                  "state.json: it is not the state of a whole checkpoint: balancer is 7, expected a text");
 }
 
 TEST(CheckpointState, EveryBitOfItCounts) {
@@ -134,7 +134,7 @@ TEST(CheckpointState, EachFieldHasBounds) {
       {"/mixture/0/quota/1", -1, "mixture[0].quota[1] is -1"},
       {"/mixture/0/quota/0", 13, "mixture[1].first[0] is 120"},
       {"/mixture/0/quota", {0, 0}, "mixture[0].quota is 0 for every task"},
-      {"/mixture/1/quota/0", 19, "mixture[1].quota has 19 samples a step"},
+      {"/mixture/1/quota/0", 19, "mixture[1].quota has 19 samples per step"},
       {"/mixture/0/first/0", -5, "mixture[0].first[0] is -5"},
       {"/mixture/1/first/1", std::int64_t{1} << 62, "mixture[1].first[1] is 4611686018427387904"},
       {"/mixture/0/quota", {20}, "mixture[0] has 1 quotas"},

@@ -83,7 +83,7 @@ TEST(Validation, ErrorsNameTheMetricAndThoseThereAre) {
   EXPECT_NO_THROW(check(options("b:matthews", 0, 0), kinds));
   expect_contains(error(options("b:acuracy", 0, 0), kinds), "no metric 'acuracy' on valid; it has loss, accuracy,");
   expect_contains(error(options("c:loss", 0, 0), kinds),
-                  "'c' is no task of the run with valid samples; these are a, b");
+                  "'c' is not a task of the run with valid samples; those tasks are a, b");
   expect_contains(error(options("b", 0, 0), kinds), "run.best = b: expected mean or TASK:METRIC");
   expect_contains(error(options("", 2, 0), kinds),
                   "run.patience = 2 counts evaluations without a better value of run.best");

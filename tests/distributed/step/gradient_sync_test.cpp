@@ -245,7 +245,7 @@ TEST(SyncErrors, AnErrorOfACallEndsBackwardWithItsWords) {
   Tensor total;
   for (const Parameter& parameter : arena.parameters())
     total = total.defined() ? total + parameter.tensor.square().sum() : parameter.tensor.square().sum();
-  expect_error([&] { total.backward(); }, Exit::internal, {"gradients 1/", "reduces another range"});
+  expect_error([&] { total.backward(); }, Exit::internal, {"gradients 1/", "reduces with another range"});
 }
 
 TEST(SyncErrors, HooksEndWithIt) {

@@ -154,7 +154,7 @@ TEST(Judge, NamesTheOneThatIsBehind) {
   behind.state.calls[7] = {40, "all_reduce counts"};
   expect_words(
       find_hang({ahead, behind}, 60, kLimits), {1, 0},
-      {"rank 1 of 2", "has not come to all_reduce encoder.gradients (call 41 of its group)", "Also late: rank 0"});
+      {"rank 1 of 2", "has not reached all_reduce encoder.gradients (call 41 of its group)", "Also late: rank 0"});
 }
 
 TEST(Judge, OneThatIsNotHeardIsLateWhereverItIs) {
@@ -198,7 +198,7 @@ TEST(Judge, DescribesAWorkerThatHasEnded) {
     EXPECT_NE(words.find(part), std::string::npos) << words;
   EXPECT_NE(describe_lost(lost, 3, true).find("for lack of memory"), std::string::npos);
   lost.process = 0;
-  EXPECT_NE(describe_lost(lost, 3, false).find("does not come back"), std::string::npos);
+  EXPECT_NE(describe_lost(lost, 3, false).find("has not connected again"), std::string::npos);
 }
 
 // A thousand workers, each alone in a call of its own: the longest that a judgement takes.
@@ -231,7 +231,7 @@ TEST(Judge, TheStart) {
   second.rank = 1;
   expect_words(find_hang({joining, second}, 5.1, kLimits), {0, 1}, {"all 2 workers have started", "firewall"});
   second.state.phase = "start-up";
-  expect_words(find_hang({joining, second}, 5.1, kLimits), {1}, {"keeps the others in MPI_Init"});
+  expect_words(find_hang({joining, second}, 5.1, kLimits), {1}, {"keeps the others waiting in MPI_Init"});
 }
 
 TEST(Backtraces, ShowWhereAnotherThreadIs) {

@@ -57,7 +57,7 @@ def test_damage_right_after_the_rename_is_found(data, tmp_path):
     run_dir = tmp_path / "run"
     disk = {"call": "rename", "path": "step-000020.tmp", "damage": run_dir / "checkpoints" / "step-000020" / "encoder.safetensors"}
     done = train_on(disk, run_dir, data, "--run.keep", 1)
-    assert done.returncode == 0 and "set aside as step-000020.damaged" in done.stderr, done.stderr
+    assert done.returncode == 0 and "renamed to step-000020.damaged" in done.stderr, done.stderr
     assert names(run_dir) == ["latest", "step-000020.damaged", "step-000050"]
     assert run("verify", "--run-dir", run_dir).returncode == 0
 
@@ -97,7 +97,7 @@ def test_three_failures_in_a_row_end_training_and_the_last_good_stays(workers, r
 def test_the_last_save_is_tried_again(data, good, tmp_path):
     run_dir = tmp_path / "run"
     done = train_on({"call": "fsync", "path": "step-000050.tmp", "errno": errno.EIO, "count": 2}, run_dir, data)
-    assert done.returncode == 0 and done.stderr.count("it is tried again") == 2, done.stderr
+    assert done.returncode == 0 and done.stderr.count("it will be tried again") == 2, done.stderr
     assert files(run_dir) == files(good(1))
     done = train_on({"call": "fsync", "path": "step-000005.tmp", "errno": errno.EIO}, tmp_path / "other", data, "--run.stop_at", 5)
     assert done.returncode == 73 and "No checkpoint has been saved yet" in done.stderr and names(tmp_path / "other") == []

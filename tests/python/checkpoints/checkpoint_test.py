@@ -77,7 +77,7 @@ def test_copies_links_and_empty_folders_are_no_checkpoints(at_20, at_40, data, t
     predicted = run("predict", "--run-dir", run_dir, "--task", "topic", input='{"text": "a b"}\n')
     assert predicted.returncode == 0 and predicted.stderr == "", predicted.stderr
     done = train(run_dir, data, *OPTIONS, "--run.steps", 40)
-    assert "passed over" not in done.stderr and "damaged" not in done.stderr
+    assert "is skipped" not in done.stderr and "damaged" not in done.stderr
     is_done(run_dir, 40)
     assert files(run_dir) == files(at_40)
     assert names(run_dir) == sorted(["latest", "step-000030", "step-000040", *strange])
@@ -99,7 +99,7 @@ def test_what_a_person_put_into_an_old_checkpoint_stays(at_20, data, tmp_path):
     run_dir = copy(at_20, tmp_path)
     (step(run_dir, 10) / "notes.txt").write_text("of a person")
     done = train(run_dir, data, *OPTIONS, "--run.steps", 40)
-    assert done.stderr.count("is kept, though it is old: notes.txt in it is not of the program") == 1, done.stderr
+    assert done.stderr.count("is kept, although it is old: notes.txt in it was not written by the program") == 1, done.stderr
     is_done(run_dir, 40)
     assert steps_kept(run_dir) == ["step-000010", "step-000030", "step-000040"] and (step(run_dir, 10) / "notes.txt").exists()
 
@@ -121,12 +121,12 @@ def test_a_checkpoint_of_another_run_is_passed_over(at_20, at_40, data, tmp_path
     train(other, data, "--run.tasks", "topic", "--run.steps", 50, "--run.eval_samples", 20)
     shutil.copytree(step(other, 50), step(run_dir, 50))
     done = train(run_dir, data, *OPTIONS, "--run.steps", 40)
-    assert "a checkpoint is passed over: the checkpoint of step 50 is of the tasks topic" in done.stderr
-    assert "going on after step 20" in done.stderr and files(run_dir) == files(at_40)
+    assert "a checkpoint is skipped: the checkpoint of step 50 has the tasks topic" in done.stderr
+    assert "resuming after step 20" in done.stderr and files(run_dir) == files(at_40)
     assert step(run_dir, 50).exists()
 
 
-@pytest.mark.parametrize("harm, says", [("checkpoints", "is no folder"), ("checkpoints/latest", "is a folder"), ("checkpoints/best", "is a folder")])
+@pytest.mark.parametrize("harm, says", [("checkpoints", "is not a folder"), ("checkpoints/latest", "is a folder"), ("checkpoints/best", "is a folder")])
 @pytest.mark.parametrize("workers", [1, 2])
 def test_what_no_checkpoint_can_be_written_over_is_found_at_the_start(harm, says, workers, data, tmp_path):
     run_dir = tmp_path / "run"
@@ -165,8 +165,8 @@ def test_damage_is_set_aside_and_training_resumes_from_the_older(harm, at_20, at
         shutil.copytree(step(run_dir, 10), folder)
     assert run("verify", "--run-dir", run_dir).returncode == 65
     done = train(run_dir, data, *OPTIONS, "--run.steps", 40)
-    assert "a checkpoint is passed over" in done.stderr and "set aside as step-000020.damaged" in done.stderr
-    assert "going on after step 10" in done.stderr
+    assert "a checkpoint is skipped" in done.stderr and "renamed to step-000020.damaged" in done.stderr
+    assert "resuming after step 10" in done.stderr
     is_done(run_dir, 40)
     assert files(run_dir) == files(at_40)
     assert names(run_dir) == ["latest", "step-000020.damaged", "step-000030", "step-000040"]
@@ -181,7 +181,7 @@ def test_two_damaged_newest_do_not_take_the_place_of_what_is_saved(workers, data
     for number in (30, 40):
         flip(step(run_dir, number) / "encoder.safetensors")
     done = train(run_dir, data, *BEST, "--run.steps", 60, "--run.keep", 1, "--run.stop_at", 50, workers=workers)
-    assert "going on after step 20" in done.stderr
+    assert "resuming after step 20" in done.stderr
     assert {"step-000030.damaged", "step-000040.damaged", "step-000050"} <= set(names(run_dir))
     assert newest(run_dir) == step(run_dir, 50) and run("verify", "--run-dir", run_dir).returncode == 0
     train(run_dir, data, *BEST, "--run.steps", 60, "--run.keep", 1, workers=workers)
@@ -200,7 +200,7 @@ def test_damage_while_training_runs_does_not_take_a_place_either(data, tmp_path)
     process.send_signal(signal.SIGCONT)
     wait_for(lambda: (run_dir / "checkpoints" / f"{kept.name}.damaged").exists(), process)
     errors = interrupt(process, process.pid)
-    assert process.returncode == 75 and f"set aside as {kept.name}.damaged" in errors, errors
+    assert process.returncode == 75 and f"renamed to {kept.name}.damaged" in errors, errors
     assert run("verify", "--run-dir", run_dir).returncode == 0 and len(steps_kept(run_dir)) == 2
 
 
@@ -224,7 +224,7 @@ def test_a_checkpoint_of_an_earlier_version_is_read(at_20, at_40, data, tmp_path
         edit_state(step(run_dir, number) / "state.json", lambda state: [state.pop(key) for key in ("validation", "fingerprint", "workers")])
     assert run("verify", "--run-dir", run_dir).returncode == 0
     done = train(run_dir, data, *OPTIONS, "--run.steps", 40)
-    assert "going on after step 20" in done.stderr and files(run_dir) == files(at_40)
+    assert "resuming after step 20" in done.stderr and files(run_dir) == files(at_40)
 
 
 def test_verify_finds_every_changed_digit(at_20, tmp_path):
@@ -306,7 +306,7 @@ def test_a_run_folder_deleted_while_training_is_said_and_the_next_checkpoint_is_
     wait_for(lambda: (run_dir / "checkpoints" / "latest").exists(), process)
     errors = interrupt(process, process.pid)
     assert process.returncode == 75, errors
-    assert "was deleted while training ran" in errors and "config.ini" in errors and "written again" in errors
+    assert "were deleted while training ran" in errors and "config.ini" in errors and "written again" in errors
     assert "checkpoints/step-0000" in errors
     done = run("predict", "--run-dir", run_dir, "--task", "topic", input='{"text": "a b"}\n')
     assert done.returncode == 0, done.stderr

@@ -63,7 +63,7 @@ def test_a_configuration_file_with_fewer_steps_than_the_run_was_given_later(data
     before = files(tmp_path / "run")
     for workers in (1, 2):
         done = ok(*words, workers=workers)
-        assert (f"this run is complete: 8 steps; run.steps = 4 ({tmp_path}/c.ini:5) is passed over, as the run was given more steps later; "
+        assert (f"this run is complete: 8 steps; run.steps = 4 ({tmp_path}/c.ini:5) is ignored, because the run was given more steps later; "
                 "--run.steps with a larger number trains it further\n") in done.stderr
     assert files(tmp_path / "run") == before and status(tmp_path / "run")["step"] == 8 and status(tmp_path / "run")["state"] == "done"
     assert "steps = 8\n" in (tmp_path / "run" / "config.ini").read_text()
@@ -76,7 +76,7 @@ def test_a_configuration_file_with_fewer_steps_than_the_run_was_given_later(data
     (["--run.keep", 5, "--run.checkpoint_every", 1, "--run.prefetch", 0], "run.keep: 2 before, 5 now\n"),
     (["--run.eval_every", 2, "--run.eval_samples", 9], "run.eval_samples: 500 before, 9 now\n"),
     (["--run.eval_every", 2, "--run.task_patience", 4], "run.task_patience: 0 before, 4 now; early stopping"),
-    (["--run.threads", 2], "threads of a worker: 1 before, 2 now (run.threads); with another number of threads"),
+    (["--run.threads", 2], "threads per worker: 1 before, 2 now (run.threads); with another number of threads"),
 ])
 def test_what_may_change(change, says, data, tmp_path):
     train(tmp_path / "run", data, *OPTIONS, "--run.stop_at", 3)

@@ -35,7 +35,7 @@ def test_too_little_room_is_said_before_the_first_step(data, tmp_path):
     words = command(*train_words(tmp_path / "run", data, *BIG))
     done = train_in_tmpfs(tmp_path / "run", "6m", words, tmp_path / "left")
     assert done.returncode == 73, done.stderr
-    for text in ("free, but 3 checkpoints of", "MiB are there at a time", "run.keep"):
+    for text in ("free, but needs room for 3 checkpoints of", "MiB (run.keep, run.best", "Make room"):
         assert text in done.stderr
     assert (status(tmp_path / "left")["state"], status(tmp_path / "left")["exit_code"]) == ("failed", 73)
     assert '"kind":"step"' not in (tmp_path / "left" / "metrics.jsonl").read_text() if (tmp_path / "left" / "metrics.jsonl").exists() else True

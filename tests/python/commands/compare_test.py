@@ -114,7 +114,7 @@ def test_the_table_says_the_same_and_nothing_is_repeated(compared, data):
     before = {file: file.stat().st_mtime_ns for file in (ini.parent / "out").rglob("*") if file.is_file()}
     done = compare(ini, data)
     assert {file: file.stat().st_mtime_ns for file in (ini.parent / "out").rglob("*") if file.is_file()} == before
-    assert done.stderr.count("is trained already") == 8
+    assert done.stderr.count("is already trained") == 8
     rows = {line.split()[0]: line for line in done.stdout.splitlines() if line}
     for task, one in told["tasks"].items():
         for key in ("first", "second", "difference"):
@@ -164,8 +164,8 @@ def test_interrupted_it_goes_on_to_the_same_table(which, whole, data, tmp_path):
         assert "single-ornament-seed1: stopped by a signal; the same command resumes from here" in errors
     again = compare(ini, data, *SAVES, "--json")
     assert again.stdout == whole
-    assert "going on after step" in (caught.parent / "log").read_text()
-    assert again.stderr.count("is trained already") == 3
+    assert "resuming after step" in (caught.parent / "log").read_text()
+    assert again.stderr.count("is already trained") == 3
 
 
 def test_two_configurations_and_a_launcher(data, tmp_path):
@@ -231,7 +231,7 @@ def test_configurations_that_cannot_be_paired(data, tmp_path):
     fails(78, *compare_words(ini, data, "--against", other), says=["no task in common", "style"])
     (tmp_path / "apart.ini").write_text(f"[run]\ndata = {tmp_path}\n")
     (tmp_path / "run.ini").write_text(f"[run]\ndata = {data}\n")
-    fails(78, "compare", "-c", ini, "--against", tmp_path / "apart.ini", "--out", tmp_path / "out", says=["two data sets", "--data DIR"])
+    fails(78, "compare", "-c", ini, "--against", tmp_path / "apart.ini", "--out", tmp_path / "out", says=["different data sets", "--data DIR"])
 
 
 def test_another_configuration_in_the_same_folder_is_refused(compared, data):

@@ -81,7 +81,7 @@ def test_any_number_of_batches_made_ahead_is_the_same_run(whole, data, tmp_path,
 
 def test_wrong_phases(data, tmp_path):
     for phases, says in [("5 temprature 3", ["mixture.phases", "'5 temprature 3'", "did you mean temperature?"]),
-                         ("5 uniform, 4 uniform", ["'4 uniform'", "order phases by step"]),
+                         ("5 uniform, 4 uniform", ["'4 uniform'", "sort the phases by step"]),
                          ("5 explicit topik=1", ["'topik'", "did you mean topic?"]),
                          (f"{STEPS + 1} uniform", ["never begins", "run.steps"])]:
         fails(78, *train_words(tmp_path / "run", data, "--run.steps", STEPS, "--mixture.phases", phases), says=says)

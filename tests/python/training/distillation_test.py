@@ -270,5 +270,5 @@ def test_a_damaged_checkpoint_of_the_teacher_is_passed_over(data, teacher, tmp_p
     flip(newest(tmp_path / "teacher") / "encoder.safetensors")
     options = ["--run.tasks", "topic", "--run.steps", 1, *taught_by(tmp_path / "teacher", ["topic"])]
     done = train(tmp_path / "run", data, *options)
-    assert "task topic: a checkpoint of its teacher is passed over" in done.stderr and "step-000008/encoder.safetensors" in done.stderr
+    assert "task topic: a checkpoint of its teacher is skipped" in done.stderr and "step-000008/encoder.safetensors" in done.stderr
     assert "teacher_checkpoint = 4\n" in (tmp_path / "run" / "config.ini").read_text()

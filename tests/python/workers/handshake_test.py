@@ -176,4 +176,4 @@ def test_another_number_of_threads_on_resuming_is_one_warning(data, tmp_path):
     said = [line for line in done.stderr.splitlines() if "number of threads" in line]
     assert len(said) == 1 and "1 before, 2 now" in said[0], done.stderr
     done = train(folder, data, "--run.steps", 4, "--run.threads", 2)
-    assert "threads of a worker" not in done.stderr
+    assert "threads per worker" not in done.stderr
