@@ -2,6 +2,7 @@
 // that the data path needs no tensors.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -18,7 +19,7 @@ inline constexpr std::int64_t kNoToken = -1;
 // One task's samples in a batch: sequences [first_sequence, first_sequence + sequences). They are consecutive, and so
 // are their tokens.
 struct TaskSlice {
-  int task = 0;  // index in the data set's list of tasks
+  std::size_t task = 0;  // index in the data set's list of tasks
   std::int64_t first_sequence = 0;
   std::int64_t sequences = 0;
   std::int64_t first_token = 0;  // offsets[first_sequence]

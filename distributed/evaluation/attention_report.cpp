@@ -8,7 +8,7 @@
 
 namespace polyhead {
 
-AttentionSums attention_sums(const Encoder& encoder, const torch::Tensor& weights, int task) {
+AttentionSums attention_sums(const Encoder& encoder, const torch::Tensor& weights, std::size_t task) {
   const torch::NoGradGuard no_gradient;
   const std::int64_t first = encoder.first_slot(), heads = weights.size(0);
   const torch::Tensor own = weights.narrow(2, first, weights.size(2) - first),
@@ -25,12 +25,12 @@ AttentionSums attention_sums(const Encoder& encoder, const torch::Tensor& weight
   sums.entropy = sum(entropy);
   sums.effective_tasks = sum(effective);
   sums.focused = sum(shares.amax(2).gt(kFocused)) / static_cast<double>(heads);
-  sums.share = sum(shares.select(2, task)) / static_cast<double>(heads);
+  sums.share = sum(shares.select(2, encoder.slot(task) - first)) / static_cast<double>(heads);
   if (first > 0) sums.no_task = sum(weights.select(2, 0)) / static_cast<double>(heads);
   return sums;
 }
 
-AttentionReport attention_report(const Encoder& encoder, const std::map<int, AttentionSums>& sums,
+AttentionReport attention_report(const Encoder& encoder, const std::map<std::size_t, AttentionSums>& sums,
                                  const std::vector<std::string>& names) {
   const bool competitive = encoder.attention().mode == AttentionMode::competitive;
   const auto figures = [&](const AttentionSums& s) {
@@ -43,14 +43,13 @@ AttentionReport attention_report(const Encoder& encoder, const std::map<int, Att
   };
   const std::vector<double> importance =
       competitive ? to_host_double(encoder.importance().detach()) : std::vector<double>();
-  const double even = 1 / static_cast<double>(encoder.slot(std::ssize(names)));
+  const double even = 1 / static_cast<double>(encoder.slot(names.size()));
   AttentionReport report;
   AttentionSums all;
   for (const auto& [task, sum] : sums) {
-    const auto i = static_cast<std::size_t>(task);
-    auto& figure = report.tasks[names[i]] = figures(sum);
-    if (competitive) figure["importance"] = importance[i];
-    if (figure["share"] < kDead * even) report.dead.push_back(names[i]);
+    auto& figure = report.tasks[names[task]] = figures(sum);
+    if (competitive) figure["importance"] = importance[task];
+    if (figure["share"] < kDead * even) report.dead.push_back(names[task]);
     all.add(sum);
   }
   report.all = figures(all);

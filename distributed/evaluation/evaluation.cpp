@@ -65,11 +65,11 @@ Baseline train_baseline(const TrainedTask& task, const TokenizerInfo& tokenizer,
   return task_kind(task.kind).baseline(task.view(), vocabulary, samples_of(train));
 }
 
-Evaluation evaluate(const Model& model, const ModelDescription& description, int task, const std::string& split,
+Evaluation evaluate(const Model& model, const ModelDescription& description, std::size_t task, const std::string& split,
                     const SplitReader& reader, const Tokenizer& tokenizer, const EvaluationRequest& request,
                     Communicator& group) {
   const torch::NoGradGuard no_gradient;
-  const TrainedTask& trained = description.tasks[static_cast<std::size_t>(task)];
+  const TrainedTask& trained = description.tasks[task];
   check_input(trained, split, reader);
   const Head& head = model.head(task);
   TaskInfo info;

@@ -193,13 +193,13 @@ class Planner {
     const std::vector<TaskWork> work = work_of(options_, manifest_, mixture);
     const Placement placement = placement_of(options_, work, asked_.workers);
     const ModelDescription description = with_stand_ins(describe_model(options_, manifest_), manifest_);
-    std::vector<int> all(description.tasks.size());
-    std::iota(all.begin(), all.end(), 0);
+    std::vector<std::size_t> all(description.tasks.size());
+    std::iota(all.begin(), all.end(), std::size_t{0});
     const auto model = build_model(description, all);
     encoder_bytes_ = static_cast<double>(model->encoder().arena().layout()) * width_;
     plan_.encoder_parameters = model->encoder().arena().parameter_count();
     for (std::size_t t = 0; t < work.size(); ++t) {
-      Arena& head = model->head(static_cast<int>(t)).arena();
+      Arena& head = model->head(t).arena();
       head_bytes_.push_back(static_cast<double>(head.layout()) * width_);
       const double cost = options_.task_options.at(options_.tasks[t]).cost;
       plan_.tasks.push_back({.name = options_.tasks[t],
@@ -218,7 +218,7 @@ class Planner {
       const PlannedTask& task = plan_.tasks[t];
       std::vector<std::int64_t> part_samples(task.group.size(), 0);
       const std::vector<std::uint64_t> lengths(static_cast<std::size_t>(task.samples), 1);
-      for (const int part : split_by_length(lengths, static_cast<int>(task.group.size()))) ++at(part_samples, part);
+      for (const std::size_t part : split_by_length(lengths, task.group.size())) ++part_samples.at(part);
       for (std::size_t i = 0; i < task.group.size(); ++i) {
         PlannedWorker& worker = worker_of(task.group[i]);
         const std::int64_t samples = part_samples[(i + t) % task.group.size()];

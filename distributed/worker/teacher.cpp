@@ -8,7 +8,6 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include "core/base/at.h"
 #include "core/base/error.h"
 #include "core/base/hash.h"
 #include "core/base/text.h"
@@ -116,21 +115,21 @@ void agree_on_teachers(const std::map<std::string, TeacherOptions>& teachers, Co
   }
 }
 
-Teachers::Teachers(const std::map<int, TeacherOptions>& of, const ModelDescription& student, const std::string& device,
-                   int local_rank, int threads) {
-  std::map<std::tuple<std::string, std::string, bool>, std::vector<int>> runs;
+Teachers::Teachers(const std::map<std::size_t, TeacherOptions>& of, const ModelDescription& student,
+                   const std::string& device, int local_rank, int threads) {
+  std::map<std::tuple<std::string, std::string, bool>, std::vector<std::size_t>> runs;
   for (const auto& [task, teacher] : of)
     runs[{teacher.run_dir.string(), teacher.weights.checkpoint, teacher.weights.average}].push_back(task);
   for (const auto& [run, tasks] : runs) {
     std::set<std::string> names;
-    for (const int task : tasks) names.insert(of.at(task).task);
+    for (const std::size_t task : tasks) names.insert(of.at(task).task);
     TrainedModel trained = load_trained(std::get<0>(run), of.at(tasks.front()).weights, {names.begin(), names.end()},
                                         device, threads, local_rank);
     Teacher teacher{std::move(trained.model), {}};
-    for (const int task : tasks) {
+    for (const std::size_t task : tasks) {
       const TeacherOptions& options = of.at(task);
-      const int index = trained.description.task(options.task);
-      const TrainedTask &here = at(student.tasks, task), &there = at(trained.description.tasks, index);
+      const std::size_t index = trained.description.task(options.task);
+      const TrainedTask &here = student.tasks.at(task), &there = trained.description.tasks.at(index);
       if (here.statistics.feature_width != there.statistics.feature_width)
         throw Error(Exit::config,
                     fmt::format("task {}: its teacher {} reads {}, but the data set has {}; give a teacher of the same "
@@ -165,17 +164,17 @@ std::map<std::size_t, Lesson> Teachers::read(const Batch& batch) const {
   return lessons;
 }
 
-Teachers make_teachers(const TrainOptions& options, const ModelDescription& student, const std::vector<int>& held,
-                       Communicator& world, const std::function<void(const std::string&)>& warn) {
+Teachers make_teachers(const TrainOptions& options, const ModelDescription& student,
+                       const std::vector<std::size_t>& held, Communicator& world,
+                       const std::function<void(const std::string&)>& warn) {
   std::map<std::string, TeacherOptions> all;
-  std::map<int, TeacherOptions> mine;
+  std::map<std::size_t, TeacherOptions> mine;
   for (std::size_t i = 0; i < options.tasks.size(); ++i) {
     const std::string& name = options.tasks[i];
     const TeacherOptions& teacher = options.task_options.at(name).teacher;
     if (teacher.run_dir.empty()) continue;
     all[name] = teacher;
-    const auto task = static_cast<int>(i);
-    if (std::ranges::count(held, task) > 0) mine[task] = teacher;
+    if (std::ranges::count(held, i) > 0) mine[i] = teacher;
     if (world.rank() == 0)
       for (const std::string& text : teacher.warnings)
         warn(fmt::format("task {}: a checkpoint of its teacher is passed over: {}", name, text));

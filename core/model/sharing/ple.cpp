@@ -121,10 +121,11 @@ class Ple : public BlockExtension {
         path.sums.push_back(layer.experts.mix(hidden, gates.narrow(1, count, own)));
       };
       add(of_task, at::linear(parts[k], layer.gate->tensor));
-      if (block.gate)
-        add(of_all, torch::cat({shared_logits[k].narrow(1, 0, count),
-                                shared_logits[k].narrow(1, count + context.tasks[k].task * own, own)},
-                               1));
+      if (block.gate) {
+        const std::int64_t task = context.tasks[k].task;
+        add(of_all,
+            torch::cat({shared_logits[k].narrow(1, 0, count), shared_logits[k].narrow(1, count + task * own, own)}, 1));
+      }
     }
     const torch::Tensor hidden = block.experts.hidden(shared);
     const auto sum = [&](const Path& path) {
