@@ -57,11 +57,11 @@ struct Batch {
   std::vector<std::int64_t> second;
   std::vector<TaskSlice> slices;  // in the order of their sequences; only tasks that have sequences here
 
-  std::int64_t sequences() const { return static_cast<std::int64_t>(keys.size()); }
+  std::int64_t sequences() const { return std::ssize(keys); }
   // Number of encoder input tokens plus decoder target tokens.
   std::int64_t token_count() const {
-    auto count = static_cast<std::int64_t>(tokens.size());
-    for (const TaskSlice& slice : slices) count += static_cast<std::int64_t>(slice.target_tokens.size());
+    std::int64_t count = std::ssize(tokens);
+    for (const TaskSlice& slice : slices) count += std::ssize(slice.target_tokens);
     return count;
   }
 };

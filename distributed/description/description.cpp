@@ -280,12 +280,12 @@ std::unique_ptr<Model> build_model(const ModelDescription& description, const st
   }
   inputs.feature_widths.assign(widths.begin(), widths.end());
   auto model = std::make_unique<Model>(description.encoder, description.attention, description.tokenizer.vocab_size,
-                                       static_cast<std::int64_t>(description.tasks.size()), inputs);
+                                       std::ssize(description.tasks), inputs);
   for (const std::size_t index : tasks) {
     const TrainedTask& task = description.tasks.at(index);
     model->add_head(index, make_head({.task = task.name,
                                       .kind = task.kind,
-                                      .classes = static_cast<std::int64_t>(task.labels.size()),
+                                      .classes = std::ssize(task.labels),
                                       .outputs = std::max<std::int64_t>(1, std::ssize(task.outputs)),
                                       .vocab_size = description.tokenizer.vocab_size,
                                       .bos = description.tokenizer.bos,

@@ -3,6 +3,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "core/base/as_doubles.h"
 #include "core/heads/head.h"
 #include "core/model/task_attention.h"
 
@@ -20,13 +21,14 @@ AttentionSums attention_sums(const Encoder& encoder, const torch::Tensor& weight
     effective = effective + one.exp() / heads;
   }
   const auto sum = [&](const torch::Tensor& x) { return x.sum(torch::kFloat64).item<double>(); };
+  const auto [words, per_word] = as_doubles(weights.size(1), heads);
   AttentionSums sums;
-  sums.words = static_cast<double>(weights.size(1));
+  sums.words = words;
   sums.entropy = sum(entropy);
   sums.effective_tasks = sum(effective);
-  sums.focused = sum(shares.amax(2).gt(kFocused)) / static_cast<double>(heads);
-  sums.share = sum(shares.select(2, encoder.slot(task) - first)) / static_cast<double>(heads);
-  if (first > 0) sums.no_task = sum(weights.select(2, 0)) / static_cast<double>(heads);
+  sums.focused = sum(shares.amax(2).gt(kFocused)) / per_word;
+  sums.share = sum(shares.select(2, encoder.slot(task) - first)) / per_word;
+  if (first > 0) sums.no_task = sum(weights.select(2, 0)) / per_word;
   return sums;
 }
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <span>
 
+#include "core/base/at.h"
 #include "core/base/grid.h"
 #include "core/base/progress.h"
 #include "core/kinds/registry.h"
@@ -121,8 +122,8 @@ Evaluation evaluate(const Model& model, const ModelDescription& description, std
       ++sums.samples;
       const std::vector<SampleRow> rows = scorer->add({i, part[i], slice, input.segments.offsets, scored, generated});
       if (group.size() > 1) continue;
-      const auto place = std::ranges::lower_bound(chosen, part[i].index()) - chosen.begin();
-      put_rows(with_rows, rows, static_cast<std::size_t>(place), chosen.size(), result);
+      const std::size_t place = index_of(chosen, std::ranges::lower_bound(chosen, part[i].index()));
+      put_rows(with_rows, rows, place, chosen.size(), result);
     }
   }
 

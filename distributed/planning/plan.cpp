@@ -11,6 +11,7 @@
 #include <numeric>
 #include <set>
 
+#include "core/base/as_doubles.h"
 #include "core/base/at.h"
 #include "core/base/error.h"
 #include "core/kinds/registry.h"
@@ -34,7 +35,7 @@ struct Spread {
 };
 
 Spread spread(const std::vector<int>& group, int per_node) {
-  Spread result{.members = static_cast<int>(group.size()), .nodes = 0, .most = 0};
+  Spread result;
   int here = 0, node = -1;
   for (const int worker : group) {
     if (worker / per_node != node) {
@@ -42,6 +43,7 @@ Spread spread(const std::vector<int>& group, int per_node) {
       here = 0;
       ++result.nodes;
     }
+    ++result.members;
     result.most = std::max(result.most, ++here);
   }
   return result;
@@ -70,9 +72,8 @@ double all_reduce_seconds(double bytes, const Spread& group, const Machine& mach
 // The slow-down with this number of workers on the node, relative to a full node.
 double among(int workers, const Machine& machine) {
   if (machine.slots == 1) return 1;
-  const double others =
-      static_cast<double>(std::min<std::int64_t>(workers, machine.slots) - 1) / static_cast<double>(machine.slots - 1);
-  return (1 + (machine.crowding - 1) * others) / machine.crowding;
+  const auto [others, most] = as_doubles(std::min<std::int64_t>(workers, machine.slots) - 1, machine.slots - 1);
+  return (1 + (machine.crowding - 1) * (others / most)) / machine.crowding;
 }
 
 // When each of a node's workers is done when they share its slots fairly.
@@ -83,8 +84,8 @@ std::vector<double> sharing(const std::vector<double>& work, std::int64_t slots)
   std::vector<double> done(work.size());
   double now = 0, before = 0;
   for (std::size_t i = 0; i < order.size(); ++i) {
-    const auto running = static_cast<double>(order.size() - i);
-    now += (work[order[i]] - before) * std::max(1.0, running / static_cast<double>(slots));
+    const auto [running, at_once] = as_doubles(order.size() - i, slots);
+    now += (work[order[i]] - before) * std::max(1.0, running / at_once);
     before = work[order[i]];
     done[order[i]] = now;
   }
@@ -262,8 +263,8 @@ class Planner {
 
   // The all-reduces of all workers: the encoder's gradients, and the two of a step's record.
   void add_all_reduces() {
-    const auto counts = static_cast<double>(StepRecord::count_bytes(plan_.tasks.size())),
-               losses = static_cast<double>(StepRecord::outcome_bytes(plan_.tasks.size()));
+    const std::size_t tasks = plan_.tasks.size();
+    const auto [counts, losses] = as_doubles(StepRecord::count_bytes(tasks), StepRecord::outcome_bytes(tasks));
     const double within = machine_.node_bandwidth;
     plan_.step.small =
         all_reduce_seconds(counts, world_, machine_, within) + all_reduce_seconds(losses, world_, machine_, within);

@@ -26,7 +26,7 @@ void reduce(Communicator& world, const char* name, const Fields<T>& fields) {
   auto from = flat.cbegin();
   for (const std::span<T> field : fields) {
     std::copy_n(from, field.size(), field.begin());
-    from += static_cast<std::ptrdiff_t>(field.size());
+    from += std::ssize(field);
   }
 }
 

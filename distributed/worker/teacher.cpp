@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "core/base/at.h"
 #include "core/base/error.h"
 #include "core/base/hash.h"
 #include "core/base/text.h"
@@ -46,8 +47,7 @@ const TrainedTask& find_task(const ModelDescription& model, const TeacherOptions
 void check_same(const char* what, const std::vector<std::string>& there, const std::vector<std::string>& here,
                 const std::string& who) {
   if (there == here) return;
-  const auto at = static_cast<std::size_t>(std::mismatch(there.begin(), there.end(), here.begin(), here.end()).first -
-                                           there.begin());
+  const std::size_t at = index_of(there, std::mismatch(there.begin(), there.end(), here.begin(), here.end()).first);
   const auto shown = [&](const std::vector<std::string>& names) {
     return at < names.size() ? fmt::format("'{}'", names[at]) : "none";
   };
@@ -105,9 +105,8 @@ void agree_on_teachers(const std::map<std::string, TeacherOptions>& teachers, Co
   const std::vector<std::string> all = world.all_gather_strings("teachers", mine);
   for (std::size_t rank = 1; rank < all.size(); ++rank) {
     if (all[rank] == all[0]) continue;
-    const auto at = static_cast<std::ptrdiff_t>(
-        std::mismatch(all[0].begin(), all[0].end(), all[rank].begin(), all[rank].end()).first - all[0].begin());
-    const auto& [task, teacher] = *std::next(teachers.begin(), std::count(all[0].begin(), all[0].begin() + at, '\n'));
+    const auto differs = std::mismatch(all[0].begin(), all[0].end(), all[rank].begin(), all[rank].end()).first;
+    const auto& [task, teacher] = *std::next(teachers.begin(), std::count(all[0].begin(), differs, '\n'));
     throw Error(Exit::config,
                 fmt::format("task {}: its teacher {} has other weights on worker {} than on worker 0; "
                             "while it trains, name a checkpoint that is kept by task.{}.teacher_checkpoint",
