@@ -47,7 +47,7 @@ struct Setting {
     std::vector<std::uint64_t> sizes;
     for (const TaskInfo& info : manifest.tasks) {
       LoaderTask& task = tasks.emplace_back();
-      task.task = static_cast<int>(names.size());
+      task.task = names.size();
       task.info = info;
       task.reader = std::make_shared<SplitReader>(folder, manifest, info, "train");
       names.push_back(info.name);
@@ -156,7 +156,7 @@ class Gather {
     batch.offsets = offsets_;
     batch.tokens.assign(tokens_.begin(), tokens_.begin() + offsets_.back());
     for (TaskSlice& slice : batch.slices) {
-      const auto task = static_cast<std::size_t>(slice.task);
+      const std::size_t task = slice.task;
       const Buffers& own = buffers_[task];
       const gather_shard& shard = shards_[first_shard_[task]];
       const std::int64_t input = offsets_[static_cast<std::size_t>(slice.first_sequence + slice.sequences)] -

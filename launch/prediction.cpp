@@ -106,7 +106,7 @@ Predictor::Predictor(const TrainedModel& trained, const std::string& task, std::
                      const SearchOptions& search, bool attention, std::map<std::string, std::string> columns)
     : trained_(trained),
       index_(trained.description.task(task)),
-      task_(trained.description.tasks[static_cast<std::size_t>(index_)]),
+      task_(trained.description.tasks[index_]),
       max_length_(max_length),
       search_(search),
       attention_(attention),
@@ -230,7 +230,7 @@ ordered_json Predictor::attention(const PredictionLine& line, const std::vector<
   for (const std::int64_t token : line.input.tokens)
     words.push_back(token == kNoToken ? ordered_json() : ordered_json(trained_.tokenizer->piece(token)));
   const Encoder& encoder = trained_.model->encoder();
-  const std::int64_t slots = encoder.slot(std::ssize(trained_.description.tasks));
+  const std::int64_t slots = encoder.slot(trained_.description.tasks.size());
   const auto of = [&](std::int64_t slot) {
     ordered_json out = ordered_json::array();
     for (std::int64_t i = 0; i < std::ssize(line.input.tokens);
@@ -239,7 +239,7 @@ ordered_json Predictor::attention(const PredictionLine& line, const std::vector<
     return out;
   };
   for (std::size_t t = 0; t < trained_.description.tasks.size(); ++t)
-    tasks[trained_.description.tasks[t].name] = of(encoder.slot(static_cast<std::int64_t>(t)));
+    tasks[trained_.description.tasks[t].name] = of(encoder.slot(t));
   ordered_json out = {{"words", words}, {"weights", tasks}};
   if (encoder.first_slot() > 0) out["no_task"] = of(0);
   return out;

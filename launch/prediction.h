@@ -44,7 +44,7 @@ class Predictor {
                                    std::int64_t first_token) const;
 
   const TrainedModel& trained_;
-  int index_;
+  std::size_t index_;
   const TrainedTask& task_;
   std::size_t max_length_;
   SearchOptions search_;

@@ -2,6 +2,7 @@
 // that the data path needs no tensors.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -18,7 +19,7 @@ inline constexpr std::int64_t kNoToken = -1;
 // One task's samples in a batch: sequences [first_sequence, first_sequence + sequences). They are consecutive, and so
 // are their tokens.
 struct TaskSlice {
-  int task = 0;  // index in the data set's list of tasks
+  std::size_t task = 0;  // index in the data set's list of tasks
   std::int64_t first_sequence = 0;
   std::int64_t sequences = 0;
   std::int64_t first_token = 0;  // offsets[first_sequence]
@@ -56,11 +57,11 @@ struct Batch {
   std::vector<std::int64_t> second;
   std::vector<TaskSlice> slices;  // in the order of their sequences; only tasks that have sequences here
 
-  std::int64_t sequences() const { return static_cast<std::int64_t>(keys.size()); }
+  std::int64_t sequences() const { return std::ssize(keys); }
   // Number of encoder input tokens plus decoder target tokens.
   std::int64_t token_count() const {
-    auto count = static_cast<std::int64_t>(tokens.size());
-    for (const TaskSlice& slice : slices) count += static_cast<std::int64_t>(slice.target_tokens.size());
+    std::int64_t count = std::ssize(tokens);
+    for (const TaskSlice& slice : slices) count += std::ssize(slice.target_tokens);
     return count;
   }
 };

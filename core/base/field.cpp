@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "core/base/at.h"
 #include "core/base/error.h"
 #include "core/base/numbers.h"
 
@@ -89,7 +90,7 @@ NamedMember::NamedMember(std::string* member, std::vector<std::string_view> name
 bool NamedMember::set(std::string_view text) const {
   const auto found = std::ranges::find(names_, text);
   if (found == names_.end()) return false;
-  set_(static_cast<std::size_t>(found - names_.begin()));
+  set_(index_of(names_, found));
   return true;
 }
 

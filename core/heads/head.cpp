@@ -100,7 +100,7 @@ Scored score_targets(const Tensor& logits, const std::vector<std::int64_t>& targ
 }
 
 torch::Tensor to_device(const std::vector<std::int64_t>& values, const Tensor& like) {
-  const Tensor host = staging({static_cast<std::int64_t>(values.size())}, torch::kInt64, like.device());
+  const Tensor host = staging({std::ssize(values)}, torch::kInt64, like.device());
   std::copy(values.begin(), values.end(), host.data_ptr<std::int64_t>());
   return host.to(like.device(), true);
 }

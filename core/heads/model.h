@@ -1,6 +1,7 @@
 // The part of the model that one worker holds: the whole encoder, and the heads of its tasks.
 #pragma once
 
+#include <cstddef>
 #include <map>
 #include <memory>
 #include <vector>
@@ -20,9 +21,9 @@ class Model {
 
   Encoder& encoder() { return encoder_; }
   const Encoder& encoder() const { return encoder_; }
-  void add_head(int task, std::unique_ptr<Head> head) { heads_[task] = std::move(head); }
-  Head& head(int task) const { return *heads_.at(task); }
-  const std::map<int, std::unique_ptr<Head>>& heads() const { return heads_; }
+  void add_head(std::size_t task, std::unique_ptr<Head> head) { heads_[task] = std::move(head); }
+  Head& head(std::size_t task) const { return *heads_.at(task); }
+  const std::map<std::size_t, std::unique_ptr<Head>>& heads() const { return heads_; }
 
   // Allocates all parameters and sets their initial values, which depend only on (seed, owner, name).
   // encoder_gradients: see Arena::finish().
@@ -37,7 +38,7 @@ class Model {
   std::vector<TaskRows> task_rows(const Batch& batch) const;
 
   Encoder encoder_;
-  std::map<int, std::unique_ptr<Head>> heads_;
+  std::map<std::size_t, std::unique_ptr<Head>> heads_;
 };
 
 }  // namespace polyhead

@@ -55,7 +55,7 @@ TranslationHead::Memory TranslationHead::memory(const HeadInput& input) const {
   for (std::size_t i = 0; i + 1 < offsets.size(); ++i) {
     for (std::int64_t row = offsets[i]; row < offsets[i + 1]; ++row) rows.push_back(row);
     rows.push_back(tokens);  // the extra position
-    extended.push_back(static_cast<std::int64_t>(rows.size()));
+    extended.push_back(std::ssize(rows));
   }
   const torch::Tensor index = to_device(rows, input.states);
   const torch::Tensor bias = torch::cat({input.weights.mean(0).clamp_min(kLeastWeight).log(),

@@ -1,6 +1,7 @@
 // Translation: a text for a text.
 #include <nlohmann/json.hpp>
 
+#include "core/base/as_doubles.h"
 #include "core/kinds/frequencies.h"
 #include "core/kinds/task_kind.h"
 #include "core/kinds/token_scorer.h"
@@ -92,9 +93,9 @@ class Translation : public TaskKind {
     return unigram(vocabulary.size, train, [](const SampleFields& sample, auto& out) { sample.target_tokens(out); });
   }
   Work work(const HeadShape& shape) const override {
-    const auto d = static_cast<double>(shape.encoder.dim), ffn = static_cast<double>(shape.encoder.ffn),
-               heads = static_cast<double>(shape.encoder.heads),
-               layers = static_cast<double>(shape.head.decoder_layers), input = shape.input, target = shape.target;
+    const auto [d, ffn, heads, layers] =
+        as_doubles(shape.encoder.dim, shape.encoder.ffn, shape.encoder.heads, shape.head.decoder_layers);
+    const double input = shape.input, target = shape.target;
     const double block = 6 * d * d + 2 * d * ffn + 2 * (target + input) * d;
     return {layers * (target * block + input * 2 * d * d) + target * d * shape.vocabulary,
             target * (layers * (16 * d + 2 * ffn + heads * (target + input)) + 3 * d + 2 * shape.vocabulary) +

@@ -1,6 +1,7 @@
 // What passes through the levels of a transformer block: the sequences, their dropout, and whose rows they are.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -15,7 +16,7 @@ class TaskParts;
 
 // The rows of one task in a packed batch; those of the next task follow.
 struct TaskRows {
-  int task = 0;  // index as in Encoder::slot()
+  std::size_t task = 0;  // index as in Encoder::slot()
   std::int64_t rows = 0;
   const TaskParts* parts = nullptr;  // what the task owns of the blocks; null if it owns nothing
 };

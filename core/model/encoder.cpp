@@ -54,7 +54,7 @@ Encoder::Encoder(const EncoderOptions& options, const AttentionOptions& attentio
   if (!has_queries(attention.mode)) return;
   task_key_ = arena_.normal("tasks.key.weight", {options.dim, options.dim}, 1 / std::sqrt(dim), true);
   const std::int64_t width = options.dim / attention.heads;
-  task_queries_ = arena_.normal("tasks.queries", {slot(tasks), attention.heads, width},
+  task_queries_ = arena_.normal("tasks.queries", {first_slot() + tasks, attention.heads, width},
                                 1 / std::sqrt(static_cast<double>(width)), false);
   if (attention.mode == AttentionMode::competitive && attention.importance == Importance::learned)
     task_importance_ = arena_.constant("tasks.importance", {tasks + 1}, 0);

@@ -2,6 +2,7 @@
 // queries, importances). Every worker holds a full copy.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -56,7 +57,7 @@ class Encoder {
   const AttentionOptions& attention() const { return attention_; }
   // In the mode competitive, slot 0 is "no task" and slots 1..T are the tasks. The other modes have no such slot.
   std::int64_t first_slot() const { return attention_.mode == AttentionMode::competitive ? 1 : 0; }
-  std::int64_t slot(std::int64_t task) const { return first_slot() + task; }
+  std::int64_t slot(std::size_t task) const { return first_slot() + static_cast<std::int64_t>(task); }
   bool learned_weights() const { return task_queries_ != nullptr; }  // false: the weights are constants of the mode
   // Returns softmax(b_1..b_T), [tasks]. Only in the mode competitive.
   torch::Tensor importance() const;

@@ -15,7 +15,7 @@ struct Segments {
   torch::Tensor lengths;              // [sequences] i64, on the device
   torch::Tensor positions;            // [tokens] i64, on the device: index of each token in its sequence
 
-  std::int64_t sequences() const { return static_cast<std::int64_t>(offsets.size()) - 1; }
+  std::int64_t sequences() const { return std::ssize(offsets) - 1; }
   std::int64_t tokens() const { return offsets.back(); }
   torch::Tensor sequence_of_rows() const;  // [tokens] i64, on the device
   static Segments from(std::vector<std::int64_t> offsets, torch::Device device);

@@ -34,7 +34,7 @@ Loader::Loader(std::vector<LoaderTask> tasks, TokenizerInfo tokenizer, std::uint
 
 void Loader::find_places(const std::vector<MixtureEntry>& mixture, std::int64_t step) {
   for (Source& source : sources_) {
-    const auto [first, count] = positions(mixture, static_cast<std::size_t>(source.task.task), step);
+    const auto [first, count] = positions(mixture, source.task.task, step);
     source.first = first;
     source.indices.resize(static_cast<std::size_t>(count));
     source.stream.read(first, source.indices);
@@ -56,7 +56,7 @@ Loader::Share Loader::choose_samples() {
       if (i % together == 0) source.lengths.push_back(0);
       source.lengths.back() += sample.input_length() + sample.target_length();
     }
-    const std::vector<int> parts = split_by_length(source.lengths, task.parts);
+    const std::vector<std::size_t> parts = split_by_length(source.lengths, task.parts);
     for (std::size_t i = 0; i < source.samples.size(); ++i) {
       if (parts[i / together] != task.part) continue;
       const StoredSample& sample = source.samples[i];

@@ -1,6 +1,7 @@
 // Loads a worker's share of a step as packed batches, using mixture, sampling, readers and packing.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -15,11 +16,11 @@ namespace polyhead {
 
 // A task that the worker holds. Its quota is split by length among the `parts` of its group; this worker loads `part`.
 struct LoaderTask {
-  int task = 0;  // index among the run's tasks
+  std::size_t task = 0;  // index among the run's tasks
   TaskInfo info;
   std::shared_ptr<const SplitReader> reader;
   MaskingOptions masking;
-  int part = 0, parts = 1;
+  std::size_t part = 0, parts = 1;
 };
 
 // How a step is divided into micro-batches.

@@ -18,8 +18,8 @@ constexpr std::uint64_t kChoiceStream = 0x63686f6963653031ULL;
 
 }  // namespace
 
-void append(Batch& batch, int task, const TaskInfo& info, const TokenizerInfo& tokenizer, const StoredSample& sample,
-            std::uint64_t key, const MaskingOptions& masking) {
+void append(Batch& batch, std::size_t task, const TaskInfo& info, const TokenizerInfo& tokenizer,
+            const StoredSample& sample, std::uint64_t key, const MaskingOptions& masking) {
   if (batch.offsets.empty()) batch.offsets.push_back(0);
   if (batch.slices.empty() || batch.slices.back().task != task) {
     TaskSlice& opened = batch.slices.emplace_back();

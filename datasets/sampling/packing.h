@@ -1,6 +1,7 @@
 // Packs samples into a batch, and chooses those of evaluations.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -14,8 +15,8 @@ namespace polyhead {
 // Appends a sample to the batch, as the last sequence of the task's slice; a new slice is opened if the last one is of
 // another task. key: determines dropout and masks; derive(task_key, stream position) in training, and evaluation_key()
 // in evaluations.
-void append(Batch& batch, int task, const TaskInfo& info, const TokenizerInfo& tokenizer, const StoredSample& sample,
-            std::uint64_t key, const MaskingOptions& masking);
+void append(Batch& batch, std::size_t task, const TaskInfo& info, const TokenizerInfo& tokenizer,
+            const StoredSample& sample, std::uint64_t key, const MaskingOptions& masking);
 
 // Returns the key of a sample in an evaluation. It depends only on (task name, split, index), so perplexities of
 // different runs can be compared.

@@ -27,15 +27,15 @@ void SampleStream::read(std::uint64_t first, std::span<std::uint64_t> out) {
   }
 }
 
-std::vector<int> split_by_length(std::span<const std::uint64_t> lengths, int parts) {
-  std::vector<int> result(lengths.size(), 0);
+std::vector<std::size_t> split_by_length(std::span<const std::uint64_t> lengths, std::size_t parts) {
+  std::vector<std::size_t> result(lengths.size(), 0);
   if (parts == 1) return result;
   std::vector<std::size_t> order(lengths.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
   std::ranges::stable_sort(order, std::greater<>(), [&](std::size_t i) { return lengths[i]; });
-  using Load = std::tuple<std::uint64_t, std::size_t, int>;  // tokens, samples, part
+  using Load = std::tuple<std::uint64_t, std::size_t, std::size_t>;  // tokens, samples, part
   std::priority_queue<Load, std::vector<Load>, std::greater<>> least;
-  for (int part = 0; part < parts; ++part) least.emplace(0, 0, part);
+  for (std::size_t part = 0; part < parts; ++part) least.emplace(0, 0, part);
   for (const std::size_t i : order) {
     const auto [tokens, samples, part] = least.top();
     least.pop();

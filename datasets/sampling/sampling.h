@@ -2,6 +2,7 @@
 // task, position) and of the lengths of the samples.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -33,6 +34,6 @@ class SampleStream {
 // Assigns each sample to one of `parts` >= 1 workers, so that they get about equally many tokens: longest sample first,
 // each to the worker with the fewest tokens so far (ties: fewest samples, then lowest index). Returns [samples], each
 // below `parts`.
-std::vector<int> split_by_length(std::span<const std::uint64_t> lengths, int parts);
+std::vector<std::size_t> split_by_length(std::span<const std::uint64_t> lengths, std::size_t parts);
 
 }  // namespace polyhead

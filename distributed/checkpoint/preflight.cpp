@@ -15,7 +15,6 @@
 #include <system_error>
 #include <thread>
 
-#include "core/base/at.h"
 #include "core/base/error.h"
 #include "core/base/files.h"
 #include "core/base/progress.h"
@@ -149,12 +148,12 @@ std::string readable_bytes(std::uint64_t bytes) {
   return fmt::format("{:.1f} GiB", kibibytes / (1024 * 1024));
 }
 
-CheckpointNeeds checkpoint_needs(const TrainOptions& options, const Model& model, const std::vector<int>& led,
+CheckpointNeeds checkpoint_needs(const TrainOptions& options, const Model& model, const std::vector<std::size_t>& led,
                                  Communicator& world) {
   const torch::Tensor shared = model.encoder().arena().values();
   const std::int64_t width = shared.element_size(), encoder = shared.numel();
   std::vector<std::int64_t> heads(options.tasks.size(), 0);
-  for (const int task : led) at(heads, task) = model.head(task).arena().values().numel();
+  for (const std::size_t task : led) heads.at(task) = model.head(task).arena().values().numel();
   world.all_reduce("checkpoint.sizes", heads);
   const std::int64_t all = std::accumulate(heads.begin(), heads.end(), encoder),
                      largest = std::max(encoder, std::ranges::max(heads));

@@ -20,7 +20,7 @@ struct CheckpointNeeds {
 };
 
 // Collective. led: tasks whose heads this worker writes.
-CheckpointNeeds checkpoint_needs(const TrainOptions& options, const Model& model, const std::vector<int>& led,
+CheckpointNeeds checkpoint_needs(const TrainOptions& options, const Model& model, const std::vector<std::size_t>& led,
                                  Communicator& world);
 
 // Collective. Throws on all workers:

@@ -30,7 +30,7 @@ void check_of_this_run(const TrainOptions& options, const CheckpointState& state
 
 CheckpointState load_resumed(const std::string& folder, const TrainOptions& options,
                              const ModelDescription& description, Model& model, Optimizers& optimizers,
-                             const std::vector<int>& led, Communicator& world,
+                             const std::vector<std::size_t>& led, Communicator& world,
                              const std::function<void(const std::string&)>& warn) {
   CheckpointState state = read_checkpoint_state(folder);
   if (state.step > options.steps)

@@ -21,7 +21,7 @@ void check_of_this_run(const TrainOptions& options, const CheckpointState& state
 // of a later step than the run's last one, Error(data) if the loaded parameters are not those that were saved.
 CheckpointState load_resumed(const std::string& folder, const TrainOptions& options,
                              const ModelDescription& description, Model& model, Optimizers& optimizers,
-                             const std::vector<int>& led, Communicator& world,
+                             const std::vector<std::size_t>& led, Communicator& world,
                              const std::function<void(const std::string&)>& warn);
 
 }  // namespace polyhead

@@ -45,7 +45,7 @@ Agreed agree(Communicator& world, const std::string& name, const Act& act) {
 }  // namespace
 
 Saved save_checkpoint(CheckpointStore& store, CheckpointState& state, const Model& model, const Optimizers& optimizers,
-                      const std::vector<int>& led, std::int64_t keep, Communicator& world) {
+                      const std::vector<std::size_t>& led, std::int64_t keep, Communicator& world) {
   const bool first = world.rank() == 0;
   const Agreed begun =
       agree(world, "checkpoint.begin", [&] { return first ? store.begin(state.step).string() : std::string(); });

@@ -25,6 +25,6 @@ struct Saved {
 // `keep` newest checkpoints and that of state.validation.run.step, which checkpoints/best will name. If any worker
 // cannot write, the new checkpoint is removed on all of them, and the older ones are kept.
 Saved save_checkpoint(CheckpointStore& store, CheckpointState& state, const Model& model, const Optimizers& optimizers,
-                      const std::vector<int>& led, std::int64_t keep, Communicator& world);
+                      const std::vector<std::size_t>& led, std::int64_t keep, Communicator& world);
 
 }  // namespace polyhead

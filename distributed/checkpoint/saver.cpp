@@ -100,7 +100,7 @@ std::string CheckpointSaver::newest_whole() const {
 }
 
 fs::path CheckpointSaver::save(CheckpointState& state, const Model& model, const Optimizers& optimizers,
-                               const std::vector<int>& leads, const SaveRequest& request) {
+                               const std::vector<std::size_t>& leads, const SaveRequest& request) {
   if (request.skipped > 0 && !request.last) return {};
   for (const std::string& fault :
        world_.all_gather_strings("checkpoint.sane", find_fault(state, model, optimizers, request)))

@@ -40,7 +40,7 @@ class CheckpointSaver {
   //   skipped steps;
   // - Error(cannot_write) after three failures in a row. The last save of a training is tried three times.
   std::filesystem::path save(CheckpointState& state, const Model& model, const Optimizers& optimizers,
-                             const std::vector<int>& leads, const SaveRequest& request);
+                             const std::vector<std::size_t>& leads, const SaveRequest& request);
 
  private:
   void check_run_folder(std::int64_t step);

@@ -6,14 +6,13 @@
 #include <algorithm>
 #include <sstream>
 
-#include "core/base/at.h"
 #include "core/base/hash.h"
 #include "core/base/names.h"
 #include "distributed/step/sharding.h"
 
 namespace polyhead {
 
-Snapshot take_snapshot(const Model& model, const Optimizers& optimizers, const std::vector<int>& led,
+Snapshot take_snapshot(const Model& model, const Optimizers& optimizers, const std::vector<std::size_t>& led,
                        Communicator& world) {
   Snapshot snapshot;
   const auto on_host = [](const torch::Tensor& tensor) { return tensor.defined() ? tensor.cpu() : tensor; };
@@ -27,7 +26,7 @@ Snapshot take_snapshot(const Model& model, const Optimizers& optimizers, const s
     snapshot.owners.push_back(
         {"encoder", &encoder, on_host(encoder.values()), on_host(mean), on_host(square), on_host(average)});
   std::string steps = fmt::format("{} encoder\n", shared.steps);
-  for (const int task : led) {
+  for (const std::size_t task : led) {
     const Head& head = model.head(task);
     const AdamW& own = optimizers.heads.at(task);
     const std::string owner = file_stem("head." + head.spec().task);
@@ -44,10 +43,10 @@ Snapshot take_snapshot(const Model& model, const Optimizers& optimizers, const s
   return snapshot;
 }
 
-std::uint64_t parameter_hash(const Model& model, const ModelDescription& description, const std::vector<int>& led,
-                             Communicator& world) {
+std::uint64_t parameter_hash(const Model& model, const ModelDescription& description,
+                             const std::vector<std::size_t>& led, Communicator& world) {
   std::vector<std::uint64_t> hashes(description.tasks.size(), 0);
-  for (const int task : led) at(hashes, task) = model.head(task).arena().hash();
+  for (const std::size_t task : led) hashes.at(task) = model.head(task).arena().hash();
   world.all_reduce("parameter_hash", hashes);
   std::vector<std::pair<std::string, std::uint64_t>> by_name;
   for (std::size_t i = 0; i < hashes.size(); ++i) by_name.emplace_back(description.tasks[i].name, hashes[i]);

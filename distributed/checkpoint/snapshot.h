@@ -29,11 +29,11 @@ struct Snapshot {
 
 // Collective. led: tasks whose heads this worker writes (each task has one leader). If the encoder's optimizer is
 // sharded, rank 0 holds all of its state afterwards.
-Snapshot take_snapshot(const Model& model, const Optimizers& optimizers, const std::vector<int>& led,
+Snapshot take_snapshot(const Model& model, const Optimizers& optimizers, const std::vector<std::size_t>& led,
                        Communicator& world);
 
 // Returns xxh3-64 over the 8-byte hashes of the encoder and of the heads, by task name. Collective.
-std::uint64_t parameter_hash(const Model& model, const ModelDescription& description, const std::vector<int>& led,
-                             Communicator& world);
+std::uint64_t parameter_hash(const Model& model, const ModelDescription& description,
+                             const std::vector<std::size_t>& led, Communicator& world);
 
 }  // namespace polyhead

@@ -29,12 +29,12 @@ TrainedModel load_trained(const std::filesystem::path& run_dir, const Weights& w
                             run_dir.string()));
   trained.description = found->state.model;
   trained.step = found->state.step;
-  std::vector<int> indices;
+  std::vector<std::size_t> indices;
   std::vector<std::string> known;
   for (const TrainedTask& task : trained.description.tasks) known.push_back(task.name);
   for (const std::string& name : join_known_names(tasks, known)) indices.push_back(trained.description.task(name));
   if (tasks.empty())
-    for (std::size_t i = 0; i < trained.description.tasks.size(); ++i) indices.push_back(static_cast<int>(i));
+    for (std::size_t i = 0; i < trained.description.tasks.size(); ++i) indices.push_back(i);
   try {
     trained.model = build_model(trained.description, indices);
   } catch (const Error& error) {

@@ -11,7 +11,6 @@
 
 #include <nlohmann/json.hpp>
 
-#include "core/base/at.h"
 #include "core/base/error.h"
 #include "core/base/field.h"
 #include "core/base/names.h"
@@ -226,10 +225,10 @@ void check_names(const ModelDescription& description) {
 
 }  // namespace
 
-int ModelDescription::task(const std::string& name) const {
+std::size_t ModelDescription::task(const std::string& name) const {
   std::vector<std::string> names;
   for (std::size_t i = 0; i < tasks.size(); ++i) {
-    if (tasks[i].name == name) return static_cast<int>(i);
+    if (tasks[i].name == name) return i;
     names.push_back(tasks[i].name);
   }
   throw Error(Exit::config, fmt::format("task {}: the model was not trained with it; its tasks are {}", name,
@@ -273,7 +272,7 @@ TrainStatistics statistics_from_json(const std::string& text) {
   return json::parse(text).get<TrainStatistics>();
 }
 
-std::unique_ptr<Model> build_model(const ModelDescription& description, const std::vector<int>& tasks) {
+std::unique_ptr<Model> build_model(const ModelDescription& description, const std::vector<std::size_t>& tasks) {
   InputOptions inputs;
   std::set<std::int64_t> widths;
   for (const TrainedTask& task : description.tasks) {
@@ -282,12 +281,12 @@ std::unique_ptr<Model> build_model(const ModelDescription& description, const st
   }
   inputs.feature_widths.assign(widths.begin(), widths.end());
   auto model = std::make_unique<Model>(description.encoder, description.attention, description.tokenizer.vocab_size,
-                                       static_cast<std::int64_t>(description.tasks.size()), inputs);
-  for (const int index : tasks) {
-    const TrainedTask& task = at(description.tasks, index);
+                                       std::ssize(description.tasks), inputs);
+  for (const std::size_t index : tasks) {
+    const TrainedTask& task = description.tasks.at(index);
     model->add_head(index, make_head({.task = task.name,
                                       .kind = task.kind,
-                                      .classes = static_cast<std::int64_t>(task.labels.size()),
+                                      .classes = std::ssize(task.labels),
                                       .outputs = std::max<std::int64_t>(1, std::ssize(task.outputs)),
                                       .vocab_size = description.tokenizer.vocab_size,
                                       .bos = description.tokenizer.bos,

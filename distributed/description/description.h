@@ -38,7 +38,7 @@ struct ModelDescription {
   std::uint64_t max_length = 0;  // tokens at which import truncated its texts; 0: not known
 
   // Returns the index of a task. If there is none of this name, throws Error(config), which lists the tasks.
-  int task(const std::string& name) const;
+  std::size_t task(const std::string& name) const;
 };
 
 // Converts to JSON and back. Throws Error(data), which names `origin` and the field.
@@ -49,7 +49,7 @@ std::string to_json(const TrainStatistics& statistics);
 TrainStatistics statistics_from_json(const std::string& json);
 
 // Returns the model with the heads of these tasks. Its parameters are not allocated yet.
-std::unique_ptr<Model> build_model(const ModelDescription& description, const std::vector<int>& tasks);
+std::unique_ptr<Model> build_model(const ModelDescription& description, const std::vector<std::size_t>& tasks);
 
 // "float32" or "float64". Throws Error(config) for other names.
 torch::ScalarType scalar_type(const std::string& dtype);

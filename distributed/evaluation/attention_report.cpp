@@ -3,12 +3,13 @@
 
 #include <nlohmann/json.hpp>
 
+#include "core/base/as_doubles.h"
 #include "core/heads/head.h"
 #include "core/model/task_attention.h"
 
 namespace polyhead {
 
-AttentionSums attention_sums(const Encoder& encoder, const torch::Tensor& weights, int task) {
+AttentionSums attention_sums(const Encoder& encoder, const torch::Tensor& weights, std::size_t task) {
   const torch::NoGradGuard no_gradient;
   const std::int64_t first = encoder.first_slot(), heads = weights.size(0);
   const torch::Tensor own = weights.narrow(2, first, weights.size(2) - first),
@@ -20,17 +21,18 @@ AttentionSums attention_sums(const Encoder& encoder, const torch::Tensor& weight
     effective = effective + one.exp() / heads;
   }
   const auto sum = [&](const torch::Tensor& x) { return x.sum(torch::kFloat64).item<double>(); };
+  const auto [words, per_word] = as_doubles(weights.size(1), heads);
   AttentionSums sums;
-  sums.words = static_cast<double>(weights.size(1));
+  sums.words = words;
   sums.entropy = sum(entropy);
   sums.effective_tasks = sum(effective);
-  sums.focused = sum(shares.amax(2).gt(kFocused)) / static_cast<double>(heads);
-  sums.share = sum(shares.select(2, task)) / static_cast<double>(heads);
-  if (first > 0) sums.no_task = sum(weights.select(2, 0)) / static_cast<double>(heads);
+  sums.focused = sum(shares.amax(2).gt(kFocused)) / per_word;
+  sums.share = sum(shares.select(2, encoder.slot(task) - first)) / per_word;
+  if (first > 0) sums.no_task = sum(weights.select(2, 0)) / per_word;
   return sums;
 }
 
-AttentionReport attention_report(const Encoder& encoder, const std::map<int, AttentionSums>& sums,
+AttentionReport attention_report(const Encoder& encoder, const std::map<std::size_t, AttentionSums>& sums,
                                  const std::vector<std::string>& names) {
   const bool competitive = encoder.attention().mode == AttentionMode::competitive;
   const auto figures = [&](const AttentionSums& s) {
@@ -43,14 +45,13 @@ AttentionReport attention_report(const Encoder& encoder, const std::map<int, Att
   };
   const std::vector<double> importance =
       competitive ? to_host_double(encoder.importance().detach()) : std::vector<double>();
-  const double even = 1 / static_cast<double>(encoder.slot(std::ssize(names)));
+  const double even = 1 / static_cast<double>(encoder.slot(names.size()));
   AttentionReport report;
   AttentionSums all;
   for (const auto& [task, sum] : sums) {
-    const auto i = static_cast<std::size_t>(task);
-    auto& figure = report.tasks[names[i]] = figures(sum);
-    if (competitive) figure["importance"] = importance[i];
-    if (figure["share"] < kDead * even) report.dead.push_back(names[i]);
+    auto& figure = report.tasks[names[task]] = figures(sum);
+    if (competitive) figure["importance"] = importance[task];
+    if (figure["share"] < kDead * even) report.dead.push_back(names[task]);
     all.add(sum);
   }
   report.all = figures(all);

@@ -2,6 +2,7 @@
 // tasks.
 #pragma once
 
+#include <cstddef>
 #include <map>
 #include <string>
 #include <vector>
@@ -38,7 +39,7 @@ struct AttentionSums {
 };
 
 // weights: HeadInput::task_weights of samples of `task`, [attention heads, words, slots].
-AttentionSums attention_sums(const Encoder& encoder, const torch::Tensor& weights, int task);
+AttentionSums attention_sums(const Encoder& encoder, const torch::Tensor& weights, std::size_t task);
 
 // Means over the words of each task's samples, and over all words: entropy, effective_tasks, focused, share, no_task;
 // of a task also its importance. no_task and importance exist in competitive mode only.
@@ -49,7 +50,7 @@ struct AttentionReport {
 };
 
 // sums: by task, with at least one word each. names: of all tasks.
-AttentionReport attention_report(const Encoder& encoder, const std::map<int, AttentionSums>& sums,
+AttentionReport attention_report(const Encoder& encoder, const std::map<std::size_t, AttentionSums>& sums,
                                  const std::vector<std::string>& names);
 
 // {"all": {…}, "tasks": {NAME: {…}}, "dead": […]}

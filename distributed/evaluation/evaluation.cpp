@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <span>
 
+#include "core/base/at.h"
 #include "core/base/grid.h"
 #include "core/base/progress.h"
 #include "core/kinds/registry.h"
@@ -65,11 +66,11 @@ Baseline train_baseline(const TrainedTask& task, const TokenizerInfo& tokenizer,
   return task_kind(task.kind).baseline(task.view(), vocabulary, samples_of(train));
 }
 
-Evaluation evaluate(const Model& model, const ModelDescription& description, int task, const std::string& split,
+Evaluation evaluate(const Model& model, const ModelDescription& description, std::size_t task, const std::string& split,
                     const SplitReader& reader, const Tokenizer& tokenizer, const EvaluationRequest& request,
                     Communicator& group) {
   const torch::NoGradGuard no_gradient;
-  const TrainedTask& trained = description.tasks[static_cast<std::size_t>(task)];
+  const TrainedTask& trained = description.tasks[task];
   check_input(trained, split, reader);
   const Head& head = model.head(task);
   TaskInfo info;
@@ -121,8 +122,8 @@ Evaluation evaluate(const Model& model, const ModelDescription& description, int
       ++sums.samples;
       const std::vector<SampleRow> rows = scorer->add({i, part[i], slice, input.segments.offsets, scored, generated});
       if (group.size() > 1) continue;
-      const auto place = std::ranges::lower_bound(chosen, part[i].index()) - chosen.begin();
-      put_rows(with_rows, rows, static_cast<std::size_t>(place), chosen.size(), result);
+      const std::size_t place = index_of(chosen, std::ranges::lower_bound(chosen, part[i].index()));
+      put_rows(with_rows, rows, place, chosen.size(), result);
     }
   }
 

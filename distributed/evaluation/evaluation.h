@@ -1,6 +1,7 @@
 // Scores a task on a split: losses and predictions against the targets, and simple baselines.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -45,7 +46,7 @@ struct Evaluation {
 };
 
 // Collective over the task's group, whose members share the samples. The model holds the task's head.
-Evaluation evaluate(const Model& model, const ModelDescription& description, int task, const std::string& split,
+Evaluation evaluate(const Model& model, const ModelDescription& description, std::size_t task, const std::string& split,
                     const SplitReader& reader, const Tokenizer& tokenizer, const EvaluationRequest& request,
                     Communicator& group);
 

@@ -31,13 +31,12 @@ ValidationRound validate(const Model& model, const ModelDescription& description
   const EvaluationRequest request{
       .samples = samples, .generate = false, .baseline = nullptr, .stop = [&] { return stopped || stop(); }};
   for (const auto& [task, reader] : tasks.readers) {
-    const auto i = static_cast<std::size_t>(task);
     const Evaluation evaluation =
-        evaluate(model, description, task, "valid", *reader, tokenizer, request, *tasks.groups[i]);
+        evaluate(model, description, task, "valid", *reader, tokenizer, request, *tasks.groups[task]);
     stopped = stopped || evaluation.stopped;
     if (stopped || std::ranges::find(tasks.led, task) == tasks.led.end()) continue;
-    mine[description.tasks[i].name] = evaluation.metrics;
-    attention[i] = evaluation.attention;
+    mine[description.tasks[task].name] = evaluation.metrics;
+    attention[task] = evaluation.attention;
   }
   const auto all = world.all_gather_strings("evaluate.results", mine.dump());
   std::vector<double> flat;
@@ -51,7 +50,7 @@ ValidationRound validate(const Model& model, const ModelDescription& description
   std::size_t at = 0;
   for (std::size_t i = 0; i < attention.size(); ++i) {
     attention[i].each([&](double& value) { value = flat[at++]; });
-    if (attention[i].words > 0) round.attention[static_cast<int>(i)] = attention[i];
+    if (attention[i].words > 0) round.attention[i] = attention[i];
   }
   for (const std::string& text : all) {
     const auto theirs = nlohmann::json::parse(text);

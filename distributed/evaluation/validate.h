@@ -1,6 +1,7 @@
 // An evaluation of all tasks of a run on valid, while it trains.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -20,15 +21,15 @@ namespace polyhead {
 
 // The tasks of this worker.
 struct ValidationTasks {
-  const std::map<int, std::unique_ptr<SplitReader>>& readers;  // valid, of the tasks that it holds
-  const std::vector<std::unique_ptr<Communicator>>& groups;    // [tasks]
-  const std::vector<int>& led;                                 // tasks that it reports
+  const std::map<std::size_t, std::unique_ptr<SplitReader>>& readers;  // valid, of the tasks that it holds
+  const std::vector<std::unique_ptr<Communicator>>& groups;            // [tasks]
+  const std::vector<std::size_t>& led;                                 // tasks that it reports
 };
 
 struct ValidationRound {
   bool stopped = false;  // `stop` was true on a worker; the other fields are then not valid
   ValidationResults results;
-  std::map<int, AttentionSums> attention;  // by task; only those whose attention weights are learned
+  std::map<std::size_t, AttentionSums> attention;  // by task; only those whose attention weights are learned
 };
 
 // Each group evaluates its tasks; all workers get the same result. Collective. samples: maximum per task, 0: all.

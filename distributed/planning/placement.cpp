@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <limits>
 #include <numeric>
 #include <optional>
@@ -49,8 +50,7 @@ Placement longest_first(const std::vector<double>& cost, const std::vector<int>&
                    [&](std::size_t a, std::size_t b) { return cost[a] / members[a] > cost[b] / members[b]; });
   using Entry = std::pair<double, int>;  // load, worker
   std::vector<Entry> entries;
-  for (std::size_t worker = 0; worker < result.load.size(); ++worker)
-    entries.emplace_back(result.load[worker], static_cast<int>(worker));
+  for (int worker = 0; const double load : result.load) entries.emplace_back(load, worker++);
   std::priority_queue<Entry, std::vector<Entry>, std::greater<>> queue(std::greater<>(), std::move(entries));
   for (const std::size_t task : order) {
     std::vector<Entry> taken;
@@ -78,7 +78,7 @@ class Refinement {
   void run() {
     for (std::size_t round = 0; round < 4 * cost_.size() && looked_at_ < kLookedAt; ++round) {
       const auto slowest = std::ranges::max_element(placement_.load);
-      const auto slow = static_cast<std::size_t>(slowest - placement_.load.begin());
+      const std::size_t slow = index_of(placement_.load, slowest);
       const Exchange best = best_exchange(slow);
       if (best.to == held_.size()) return;
       move(*best.give, slow, best.to);
@@ -176,9 +176,9 @@ Placement place(const std::vector<double>& cost, int workers, const std::vector<
   Placement start{pinned, std::vector<double>(static_cast<std::size_t>(workers))};
   start.groups.resize(cost.size());
   std::vector<int> members = first_members(start, workers);
-  auto parts = static_cast<std::size_t>(std::ranges::count(members, 1));
+  std::int64_t parts = std::ranges::count(members, 1);
   count_load(start, cost);
-  const auto idle = static_cast<std::size_t>(std::ranges::count(start.load, 0.0));
+  const std::int64_t idle = std::ranges::count(start.load, 0.0);
   if (parts == 0 && idle > 0)
     throw Error(
         Exit::config,
@@ -186,7 +186,7 @@ Placement place(const std::vector<double>& cost, int workers, const std::vector<
                     "the first of them worker {}: pin one there, or leave a task free",
                     idle, workers, std::ranges::find(start.load, 0.0) - start.load.begin()));
   const double share = std::accumulate(cost.begin(), cost.end(), 0.0) / workers;
-  std::size_t next = idle;  // number of parts of the next attempt
+  std::int64_t next = idle;  // number of parts of the next attempt
   Placement best;
   double best_load = std::numeric_limits<double>::infinity();
   for (;;) {
@@ -197,7 +197,7 @@ Placement place(const std::vector<double>& cost, int workers, const std::vector<
         best_load = load;
         best = std::move(candidate);
       }
-      next = parts + std::max<std::size_t>(1, parts / 64);
+      next = parts + std::max<std::int64_t>(1, parts / 64);
     }
     // Only tasks above an equal share are split, until a part is half a share, as smaller parts fill gaps. If workers
     // would be idle, all tasks may be split.

@@ -11,6 +11,7 @@
 #include <numeric>
 #include <set>
 
+#include "core/base/as_doubles.h"
 #include "core/base/at.h"
 #include "core/base/error.h"
 #include "core/kinds/registry.h"
@@ -34,7 +35,7 @@ struct Spread {
 };
 
 Spread spread(const std::vector<int>& group, int per_node) {
-  Spread result{.members = static_cast<int>(group.size()), .nodes = 0, .most = 0};
+  Spread result;
   int here = 0, node = -1;
   for (const int worker : group) {
     if (worker / per_node != node) {
@@ -42,6 +43,7 @@ Spread spread(const std::vector<int>& group, int per_node) {
       here = 0;
       ++result.nodes;
     }
+    ++result.members;
     result.most = std::max(result.most, ++here);
   }
   return result;
@@ -71,9 +73,8 @@ double all_reduce_seconds(double bytes, const Spread& group, const Machine& mach
 // The slow-down with this number of workers on the node, relative to a full node.
 double among(int workers, const Machine& machine) {
   if (machine.slots == 1) return 1;
-  const double others =
-      static_cast<double>(std::min<std::int64_t>(workers, machine.slots) - 1) / static_cast<double>(machine.slots - 1);
-  return (1 + (machine.crowding - 1) * others) / machine.crowding;
+  const auto [others, most] = as_doubles(std::min<std::int64_t>(workers, machine.slots) - 1, machine.slots - 1);
+  return (1 + (machine.crowding - 1) * (others / most)) / machine.crowding;
 }
 
 // Returns when each of a node's workers is done if they share its slots fairly.
@@ -84,8 +85,8 @@ std::vector<double> sharing(const std::vector<double>& work, std::int64_t slots)
   std::vector<double> done(work.size());
   double now = 0, before = 0;
   for (std::size_t i = 0; i < order.size(); ++i) {
-    const auto running = static_cast<double>(order.size() - i);
-    now += (work[order[i]] - before) * std::max(1.0, running / static_cast<double>(slots));
+    const auto [running, at_once] = as_doubles(order.size() - i, slots);
+    now += (work[order[i]] - before) * std::max(1.0, running / at_once);
     before = work[order[i]];
     done[order[i]] = now;
   }
@@ -194,13 +195,13 @@ class Planner {
     const std::vector<TaskWork> work = work_of(options_, manifest_, mixture);
     const Placement placement = placement_of(options_, work, asked_.workers);
     const ModelDescription description = with_stand_ins(describe_model(options_, manifest_), manifest_);
-    std::vector<int> all(description.tasks.size());
-    std::iota(all.begin(), all.end(), 0);
+    std::vector<std::size_t> all(description.tasks.size());
+    std::iota(all.begin(), all.end(), std::size_t{0});
     const auto model = build_model(description, all);
     encoder_bytes_ = static_cast<double>(model->encoder().arena().layout()) * width_;
     plan_.encoder_parameters = model->encoder().arena().parameter_count();
     for (std::size_t t = 0; t < work.size(); ++t) {
-      Arena& head = model->head(static_cast<int>(t)).arena();
+      Arena& head = model->head(t).arena();
       head_bytes_.push_back(static_cast<double>(head.layout()) * width_);
       const double cost = options_.task_options.at(options_.tasks[t]).cost;
       plan_.tasks.push_back({.name = options_.tasks[t],
@@ -219,7 +220,7 @@ class Planner {
       const PlannedTask& task = plan_.tasks[t];
       std::vector<std::int64_t> part_samples(task.group.size(), 0);
       const std::vector<std::uint64_t> lengths(static_cast<std::size_t>(task.samples), 1);
-      for (const int part : split_by_length(lengths, static_cast<int>(task.group.size()))) ++at(part_samples, part);
+      for (const std::size_t part : split_by_length(lengths, task.group.size())) ++part_samples.at(part);
       for (std::size_t i = 0; i < task.group.size(); ++i) {
         PlannedWorker& worker = worker_of(task.group[i]);
         const std::int64_t samples = part_samples[(i + t) % task.group.size()];
@@ -263,8 +264,8 @@ class Planner {
 
   // The all-reduces of all workers: the encoder's gradients, and the two of a step's record.
   void add_all_reduces() {
-    const auto counts = static_cast<double>(StepRecord::count_bytes(plan_.tasks.size())),
-               losses = static_cast<double>(StepRecord::outcome_bytes(plan_.tasks.size()));
+    const std::size_t tasks = plan_.tasks.size();
+    const auto [counts, losses] = as_doubles(StepRecord::count_bytes(tasks), StepRecord::outcome_bytes(tasks));
     const double within = machine_.node_bandwidth;
     plan_.step.small =
         all_reduce_seconds(counts, world_, machine_, within) + all_reduce_seconds(losses, world_, machine_, within);

@@ -5,9 +5,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <filesystem>
 
+#include "core/base/as_doubles.h"
 #include "core/base/error.h"
 #include "core/kinds/registry.h"
 #include "core/model/block_extension.h"
@@ -16,12 +16,6 @@ namespace polyhead {
 namespace {
 
 constexpr double kUnknownLength = 32;
-
-// Options are integers, but estimates are not.
-template <class... Numbers>
-std::array<double, sizeof...(Numbers)> as_doubles(Numbers... numbers) {
-  return {static_cast<double>(numbers)...};
-}
 
 Work encoder_work(const EncoderOptions& e, const AttentionOptions& attention, double length, double features,
                   double tasks) {

@@ -26,11 +26,10 @@ class BucketedGradients : public Gradients {
   void finish(const StepRecord& step) override {
     encoder_.finish();
     for (const auto& [task, head] : scope_.model.heads()) {
-      const auto i = static_cast<std::size_t>(task);
       const torch::Tensor gradients = head->arena().gradients();
-      if (step.active(i) && !alone(*scope_.groups[i], gradients))
-        scope_.groups[i]->all_reduce("head." + scope_.tasks[i], gradients.data_ptr(),
-                                     static_cast<std::size_t>(gradients.numel()), type_of(gradients), Reduce::sum);
+      if (step.active(task) && !alone(*scope_.groups[task], gradients))
+        scope_.groups[task]->all_reduce("head." + scope_.tasks[task], gradients.data_ptr(),
+                                        static_cast<std::size_t>(gradients.numel()), type_of(gradients), Reduce::sum);
     }
   }
 

@@ -4,7 +4,6 @@
 #include <map>
 #include <numeric>
 
-#include "core/base/at.h"
 #include "core/base/grid.h"
 #include "core/model/exact_sum.h"
 #include "distributed/step/gradients.h"
@@ -30,11 +29,11 @@ class ExactGradients : public Gradients {
     for (const std::int64_t samples : step.samples)
       micro_batches.push_back((samples + micro_batch_ - 1) / micro_batch_);
     encoder_.begin(std::accumulate(micro_batches.begin(), micro_batches.end(), std::int64_t{0}));
-    for (auto& [task, sum] : heads_) sum.begin(at(micro_batches, task));
+    for (auto& [task, sum] : heads_) sum.begin(micro_batches.at(task));
   }
 
   bool after_backward(const Batch& batch) override {
-    const int task = batch.slices.front().task;
+    const std::size_t task = batch.slices.front().task;
     const bool shared = encoder_.accumulate(encoder_gradients());
     return heads_.at(task).accumulate(scope_.model.head(task).arena().gradients()) && shared;
   }
@@ -42,9 +41,8 @@ class ExactGradients : public Gradients {
   void finish(const StepRecord& step) override {
     sum_over(scope_.world, "encoder.gradients", encoder_, encoder_gradients());
     for (auto& [task, sum] : heads_) {
-      const auto i = static_cast<std::size_t>(task);
-      if (step.samples[i] > 0)
-        sum_over(*scope_.groups[i], "head." + scope_.tasks[i], sum, scope_.model.head(task).arena().gradients());
+      if (step.samples[task] > 0)
+        sum_over(*scope_.groups[task], "head." + scope_.tasks[task], sum, scope_.model.head(task).arena().gradients());
     }
   }
 
@@ -67,7 +65,7 @@ class ExactGradients : public Gradients {
   std::int64_t micro_batch_;
   std::unique_ptr<SharedBuffer> memory_;
   ExactSum encoder_;
-  std::map<int, ExactSum> heads_;
+  std::map<std::size_t, ExactSum> heads_;
 };
 
 }  // namespace

@@ -109,8 +109,8 @@ void GradientSync::start() {
   complete_.assign(bucket_of_.size(), false);
   waiting_.clear();
   for (const GradientBucket& bucket : buckets_)
-    waiting_.push_back(static_cast<std::size_t>(
-        std::ranges::count_if(bucket.parameters, [&](std::size_t i) { return arena_.parameters()[i].trainable; })));
+    waiting_.push_back(
+        std::ranges::count_if(bucket.parameters, [&](std::size_t i) { return arena_.parameters()[i].trainable; }));
 }
 
 // Called by the thread that runs backward, but never at the same time as start() or finish().

@@ -70,7 +70,7 @@ class GradientSync {
   std::vector<std::string> names_;          // [bucket]
   std::vector<std::vector<Range>> ranges_;  // [bucket]
   std::vector<std::size_t> bucket_of_;      // [parameter]
-  std::vector<std::size_t> waiting_;        // [bucket] parameters that are not complete
+  std::vector<std::int64_t> waiting_;       // [bucket] parameters that are not complete
   std::vector<bool> complete_;              // [parameter]
   std::size_t launched_ = 0;                // buckets
   bool started_ = false;

@@ -17,11 +17,11 @@ MicroBatchLoss micro_batch_loss(const Model& model, const Batch& batch, const st
   PlainLoss plain_loss;
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     const TaskSlice& slice = batch.slices[i];
-    const auto task = static_cast<std::size_t>(slice.task);
+    const std::size_t task = slice.task;
     loss.sums.emplace_back();
     loss.plain.emplace_back();
     if (slice.count > 0) {
-      const Head& head = model.head(slice.task);
+      const Head& head = model.head(task);
       const auto lesson = lessons.find(i);
       loss.sums.back() = lesson == lessons.end() ? head.loss(inputs[i], slice)
                                                  : head.distilled_loss(inputs[i], slice, lesson->second.distillation());
@@ -40,7 +40,7 @@ MicroBatchLoss micro_batch_loss(const Model& model, const Batch& batch, const st
 void add_losses(const MicroBatchLoss& loss, const Batch& batch, const Gradients& gradients, StepRecord& step) {
   for (std::size_t i = 0; i < loss.sums.size(); ++i) {
     if (!loss.sums[i].defined()) continue;
-    const auto task = static_cast<std::size_t>(batch.slices[i].task);
+    const std::size_t task = batch.slices[i].task;
     step.loss[task] += gradients.rounded(loss.sums[i].item<double>());
     if (loss.plain[i].defined() && !step.plain_loss.empty())
       step.plain_loss[task] += gradients.rounded(loss.plain[i].item<double>());

@@ -12,7 +12,7 @@ GradientNorms gradient_norms(const Model& model, const StepRecord& step) {
   norms.encoder = flat_norm(model.encoder().arena().gradients());
   norms.finite = std::isfinite(norms.encoder);
   for (const auto& [task, head] : model.heads()) {
-    if (!step.active(static_cast<std::size_t>(task))) continue;
+    if (!step.active(task)) continue;
     const double norm = norms.heads[task] = flat_norm(head->arena().gradients());
     norms.finite = norms.finite && std::isfinite(norm);
   }

@@ -1,6 +1,7 @@
 // The optimizers of the encoder and of the heads that a worker holds, and the norms by which gradients are clipped.
 #pragma once
 
+#include <cstddef>
 #include <map>
 
 #include "core/heads/model.h"
@@ -12,8 +13,8 @@ namespace polyhead {
 
 struct GradientNorms {
   double encoder = 0;
-  std::map<int, double> heads;  // by task; only active ones
-  bool finite = true;           // all of them
+  std::map<std::size_t, double> heads;  // by task; only active ones
+  bool finite = true;                   // all of them
 };
 
 // The norms of the summed gradients that this worker holds.
@@ -21,8 +22,8 @@ GradientNorms gradient_norms(const Model& model, const StepRecord& step);
 
 struct Optimizers {
   AdamW encoder;
-  std::map<int, AdamW> heads;  // by task
-  bool in_parts = false;       // sharded: each worker updates a part of the encoder (sharding.h)
+  std::map<std::size_t, AdamW> heads;  // by task
+  bool in_parts = false;               // sharded: each worker updates a part of the encoder (sharding.h)
 
   // part: the range of the encoder's arena that this worker updates; null: all of it
   explicit Optimizers(const Model& model, const OptimizerOptions& options = {}, const IndexRange* part = nullptr);

@@ -26,7 +26,7 @@ void reduce(Communicator& world, const char* name, const Fields<T>& fields) {
   auto from = flat.cbegin();
   for (const std::span<T> field : fields) {
     std::copy_n(from, field.size(), field.begin());
-    from += static_cast<std::ptrdiff_t>(field.size());
+    from += std::ssize(field);
   }
 }
 
@@ -58,9 +58,9 @@ StepRecord::StepRecord(std::size_t tasks, bool with_plain_loss)
 
 void StepRecord::count(const Batch& batch) {
   for (const TaskSlice& slice : batch.slices) {
-    const auto task = static_cast<std::size_t>(slice.task), first = static_cast<std::size_t>(slice.first_sequence);
-    targets[task] += slice.count;
-    words[task] += batch.offsets[first + static_cast<std::size_t>(slice.sequences)] - batch.offsets[first];
+    const auto first = static_cast<std::size_t>(slice.first_sequence);
+    targets[slice.task] += slice.count;
+    words[slice.task] += batch.offsets[first + static_cast<std::size_t>(slice.sequences)] - batch.offsets[first];
   }
   tokens += batch.token_count();
 }

@@ -11,7 +11,6 @@
 #include <ATen/Parallel.h>
 
 #include "core/balancing/balancer.h"
-#include "core/base/at.h"
 #include "core/base/error.h"
 #include "core/base/files.h"
 #include "core/base/hash.h"
@@ -202,8 +201,8 @@ class Training {
 
   void report_start() {
     std::vector<double> sizes(task_count(), 0);
-    for (const int task : tasks_.led)
-      at(sizes, task) = static_cast<double>(model_->head(task).arena().parameter_count());
+    for (const std::size_t task : tasks_.led)
+      sizes.at(task) = static_cast<double>(model_->head(task).arena().parameter_count());
     world_.all_reduce("head_sizes", sizes);
     if (observers_.empty()) return;
     Observer::Start start;

@@ -33,7 +33,7 @@ namespace fs = std::filesystem;
 
 constexpr std::size_t kBuffered = 4 << 20;        // maximum bytes that wait to be sent to a peer
 constexpr std::size_t kGreetingBytes = 256;       // maximum length of a line before the proof
-constexpr std::size_t kWaiting = 128;             // maximum number of connections without a proof
+constexpr std::ptrdiff_t kWaiting = 128;          // maximum number of connections without a proof
 constexpr std::size_t kNonce = 16, kSecret = 32;  // bytes
 constexpr double kGreeting = 2;                   // seconds in which a new connection proves who it is
 constexpr std::string_view kHello = "polyhead-watchdog-1";
@@ -138,7 +138,7 @@ void write_private(const fs::path& file, std::string_view text) {
   ::unlink(beside.c_str());
   const int out = ::open(beside.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
   const bool written = out >= 0 && ::fchmod(out, 0600) == 0 &&
-                       ::write(out, text.data(), text.size()) == static_cast<ssize_t>(text.size()) && ::fsync(out) == 0;
+                       ::write(out, text.data(), text.size()) == std::ssize(text) && ::fsync(out) == 0;
   const std::string why = reason();
   if (out >= 0) ::close(out);
   if (written && ::rename(beside.c_str(), file.c_str()) == 0) return;
@@ -262,7 +262,7 @@ void Channel::accept_all() {
 // Without this, a program that opens connections and sends nothing could keep workers out.
 void Channel::drop_waiting() {
   const auto waiting = [](const Peer& peer) { return peer.socket >= 0 && peer.rank < 0; };
-  if (static_cast<std::size_t>(std::ranges::count_if(peers_, waiting)) <= kWaiting) return;
+  if (std::ranges::count_if(peers_, waiting) <= kWaiting) return;
   close(*std::ranges::find_if(peers_, waiting));  // the oldest
 }
 

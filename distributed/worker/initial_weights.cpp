@@ -8,7 +8,6 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include "core/base/at.h"
 #include "core/base/error.h"
 #include "core/base/hash.h"
 #include "core/base/names.h"
@@ -220,7 +219,7 @@ std::string load_initial_weights(const InitialWeights& initial, const ModelDescr
   const std::vector<std::string> missing = copier.copy("encoder", model.encoder().arena());
   const std::vector<std::string> taken = taken_heads(here, there);
   for (const auto& [task, head] : model.heads()) {
-    const std::string& name = at(here.tasks, task).name;
+    const std::string& name = here.tasks.at(task).name;
     if (std::ranges::count(taken, name) == 0) continue;
     const std::string owner = file_stem("head." + name);
     if (const auto lacks = copier.copy(owner, head->arena()); !lacks.empty())

@@ -12,7 +12,7 @@
 
 namespace polyhead {
 
-bool TaskGroups::leads(int task) const {
+bool TaskGroups::leads(std::size_t task) const {
   return std::ranges::find(led, task) != led.end();
 }
 
@@ -25,8 +25,8 @@ TaskGroups make_task_groups(const TrainOptions& options, const Manifest& manifes
     const bool member = std::ranges::find(group, world.rank()) != group.end();
     tasks.groups.push_back(world.split("group." + options.tasks[i], member ? 0 : -1));
     if (!member) continue;
-    tasks.held.push_back(static_cast<int>(i));
-    if (group.front() == world.rank()) tasks.led.push_back(static_cast<int>(i));
+    tasks.held.push_back(i);
+    if (group.front() == world.rank()) tasks.led.push_back(i);
   }
   return tasks;
 }
@@ -37,12 +37,11 @@ TaskReaders open_readers(const TrainOptions& options, const Manifest& manifest, 
   ReadOptions whole = options.read;
   if (whole.verify == Verify::blocks) whole.verify = Verify::open;
   TaskReaders readers;
-  for (const int task : tasks.held) {
-    const TrainedTask& trained = at(description.tasks, task);
+  for (const std::size_t task : tasks.held) {
+    const TrainedTask& trained = description.tasks.at(task);
     const TaskInfo& info = manifest.task(trained.name);
-    const std::vector<int>& group = at(tasks.placement.groups, task);
-    const auto parts = static_cast<int>(group.size()),
-               member = static_cast<int>(std::ranges::find(group, rank) - group.begin());
+    const std::vector<int>& group = tasks.placement.groups.at(task);
+    const std::size_t parts = group.size(), member = index_of(group, std::ranges::find(group, rank));
     // The members' parts are rotated by the task's index, so that the first members do not get all small quotas.
     readers.train.push_back({task, info,
                              std::make_shared<SplitReader>(options.data, manifest, info, "train", options.read),
@@ -58,13 +57,13 @@ void share_statistics(ModelDescription& description, const TaskReaders& readers,
   nlohmann::json mine = nlohmann::json::object();
   for (const LoaderTask& held : readers.train)
     if (tasks.leads(held.task))
-      mine[std::to_string(held.task)] = to_json(train_statistics(at(description.tasks, held.task), *held.reader));
+      mine[std::to_string(held.task)] = to_json(train_statistics(description.tasks.at(held.task), *held.reader));
   for (const std::string& text : world.all_gather_strings("statistics", mine.dump())) {
     const auto theirs = nlohmann::json::parse(text);
     for (const auto& task : theirs.items())
       description.tasks.at(std::stoul(task.key())).statistics = statistics_from_json(task.value().get<std::string>());
   }
-  for (const auto& [task, reader] : readers.valid) check_input(at(description.tasks, task), "valid", *reader);
+  for (const auto& [task, reader] : readers.valid) check_input(description.tasks.at(task), "valid", *reader);
 }
 
 }  // namespace polyhead

@@ -1,6 +1,7 @@
 // The tasks of a run by worker: which heads a worker holds, which groups it leads, and the data that it reads.
 #pragma once
 
+#include <cstddef>
 #include <map>
 #include <memory>
 #include <vector>
@@ -19,10 +20,10 @@ namespace polyhead {
 struct TaskGroups {
   Placement placement;
   std::vector<std::unique_ptr<Communicator>> groups;  // [tasks]; null: this worker is no member
-  std::vector<int> held;                              // tasks whose heads this worker holds, ascending
-  std::vector<int> led;                               // those of them in whose group it is the first member
+  std::vector<std::size_t> held;                      // tasks whose heads this worker holds, ascending
+  std::vector<std::size_t> led;                       // those of them in whose group it is the first member
 
-  bool leads(int task) const;
+  bool leads(std::size_t task) const;
 };
 
 // Collective. Throws as placement_of().
@@ -30,8 +31,8 @@ TaskGroups make_task_groups(const TrainOptions& options, const Manifest& manifes
                             const std::vector<MixtureEntry>& mixture, Communicator& world);
 
 struct TaskReaders {
-  std::vector<LoaderTask> train;                      // of the tasks held
-  std::map<int, std::unique_ptr<SplitReader>> valid;  // by task; only those with samples
+  std::vector<LoaderTask> train;                              // of the tasks held
+  std::map<std::size_t, std::unique_ptr<SplitReader>> valid;  // by task; only those with samples
 };
 
 // Opens and checks the data of the tasks that this worker holds. Throws Error(data) naming the file.

@@ -50,8 +50,7 @@ const TrainedTask& find_task(const ModelDescription& model, const TeacherOptions
 void check_same(const char* what, const std::vector<std::string>& there, const std::vector<std::string>& here,
                 const std::string& who) {
   if (there == here) return;
-  const auto at = static_cast<std::size_t>(std::mismatch(there.begin(), there.end(), here.begin(), here.end()).first -
-                                           there.begin());
+  const std::size_t at = index_of(there, std::mismatch(there.begin(), there.end(), here.begin(), here.end()).first);
   const auto shown = [&](const std::vector<std::string>& names) {
     return at < names.size() ? fmt::format("'{}'", names[at]) : "none";
   };
@@ -107,9 +106,8 @@ void agree_on_teachers(const std::map<std::string, TeacherOptions>& teachers, Co
   const std::vector<std::string> all = world.all_gather_strings("teachers", mine);
   for (std::size_t rank = 1; rank < all.size(); ++rank) {
     if (all[rank] == all[0]) continue;
-    const auto at = static_cast<std::ptrdiff_t>(
-        std::mismatch(all[0].begin(), all[0].end(), all[rank].begin(), all[rank].end()).first - all[0].begin());
-    const auto& [task, teacher] = *std::next(teachers.begin(), std::count(all[0].begin(), all[0].begin() + at, '\n'));
+    const auto differs = std::mismatch(all[0].begin(), all[0].end(), all[rank].begin(), all[rank].end()).first;
+    const auto& [task, teacher] = *std::next(teachers.begin(), std::count(all[0].begin(), differs, '\n'));
     throw Error(Exit::config,
                 fmt::format("task {}: its teacher {} has other weights on worker {} than on worker 0; if it is still "
                             "training, set task.{}.teacher_checkpoint to a checkpoint that it keeps",
@@ -117,21 +115,21 @@ void agree_on_teachers(const std::map<std::string, TeacherOptions>& teachers, Co
   }
 }
 
-Teachers::Teachers(const std::map<int, TeacherOptions>& of, const ModelDescription& student, const std::string& device,
-                   int local_rank, int threads) {
-  std::map<std::tuple<std::string, std::string, bool>, std::vector<int>> runs;
+Teachers::Teachers(const std::map<std::size_t, TeacherOptions>& of, const ModelDescription& student,
+                   const std::string& device, int local_rank, int threads) {
+  std::map<std::tuple<std::string, std::string, bool>, std::vector<std::size_t>> runs;
   for (const auto& [task, teacher] : of)
     runs[{teacher.run_dir.string(), teacher.weights.checkpoint, teacher.weights.average}].push_back(task);
   for (const auto& [run, tasks] : runs) {
     std::set<std::string> names;
-    for (const int task : tasks) names.insert(of.at(task).task);
+    for (const std::size_t task : tasks) names.insert(of.at(task).task);
     TrainedModel trained = load_trained(std::get<0>(run), of.at(tasks.front()).weights, {names.begin(), names.end()},
                                         device, threads, local_rank);
     Teacher teacher{std::move(trained.model), {}};
-    for (const int task : tasks) {
+    for (const std::size_t task : tasks) {
       const TeacherOptions& options = of.at(task);
-      const int index = trained.description.task(options.task);
-      const TrainedTask &here = at(student.tasks, task), &there = at(trained.description.tasks, index);
+      const std::size_t index = trained.description.task(options.task);
+      const TrainedTask &here = student.tasks.at(task), &there = trained.description.tasks.at(index);
       if (here.statistics.feature_width != there.statistics.feature_width)
         throw Error(
             Exit::config,
@@ -167,17 +165,17 @@ std::map<std::size_t, Lesson> Teachers::read(const Batch& batch) const {
   return lessons;
 }
 
-Teachers make_teachers(const TrainOptions& options, const ModelDescription& student, const std::vector<int>& held,
-                       Communicator& world, const std::function<void(const std::string&)>& warn) {
+Teachers make_teachers(const TrainOptions& options, const ModelDescription& student,
+                       const std::vector<std::size_t>& held, Communicator& world,
+                       const std::function<void(const std::string&)>& warn) {
   std::map<std::string, TeacherOptions> all;
-  std::map<int, TeacherOptions> mine;
+  std::map<std::size_t, TeacherOptions> mine;
   for (std::size_t i = 0; i < options.tasks.size(); ++i) {
     const std::string& name = options.tasks[i];
     const TeacherOptions& teacher = options.task_options.at(name).teacher;
     if (teacher.run_dir.empty()) continue;
     all[name] = teacher;
-    const auto task = static_cast<int>(i);
-    if (std::ranges::count(held, task) > 0) mine[task] = teacher;
+    if (std::ranges::count(held, i) > 0) mine[i] = teacher;
     if (world.rank() == 0)
       for (const std::string& text : teacher.warnings)
         warn(fmt::format("task {}: a checkpoint of its teacher is skipped: {}", name, text));

@@ -1,6 +1,7 @@
 // Teachers: the trained runs from which heads of this run learn (core/heads/distillation.h).
 #pragma once
 
+#include <cstddef>
 #include <filesystem>
 #include <functional>
 #include <map>
@@ -35,7 +36,7 @@ class Teachers {
  public:
   // of: by the task's index in `student`. Throws as load_trained does, and Error(config) if a teacher has another kind
   // of input.
-  Teachers(const std::map<int, TeacherOptions>& of, const ModelDescription& student, const std::string& device,
+  Teachers(const std::map<std::size_t, TeacherOptions>& of, const ModelDescription& student, const std::string& device,
            int local_rank, int threads);
 
   bool empty() const { return teachers_.empty(); }
@@ -44,18 +45,19 @@ class Teachers {
 
  private:
   struct Pupil {
-    int task = 0;  // in the teacher's run
+    std::size_t task = 0;  // in the teacher's run
     double share = 0, temperature = 0;
   };
   struct Teacher {
     std::unique_ptr<Model> model;
-    std::map<int, Pupil> pupils;  // by the task's index in this run
+    std::map<std::size_t, Pupil> pupils;  // by the task's index in this run
   };
   std::vector<Teacher> teachers_;
 };
 
 // The teachers of the tasks that this worker holds. Collective; warn: called on rank 0. Throws as agree_on_teachers().
-Teachers make_teachers(const TrainOptions& options, const ModelDescription& student, const std::vector<int>& held,
-                       Communicator& world, const std::function<void(const std::string&)>& warn);
+Teachers make_teachers(const TrainOptions& options, const ModelDescription& student,
+                       const std::vector<std::size_t>& held, Communicator& world,
+                       const std::function<void(const std::string&)>& warn);
 
 }  // namespace polyhead

@@ -306,13 +306,13 @@ std::optional<Rows> evaluate_run(const Run& run, const Manifest& manifest, const
                             run.name, status.step, fmt::join(trained.warnings, "; "), run.folder.string()));
   Rows rows;
   for (const auto& [index, head] : trained.model->heads()) {
-    const TaskInfo& info = manifest.task(trained.description.tasks[static_cast<std::size_t>(index)].name);
+    const TaskInfo& info = manifest.task(trained.description.tasks[index].name);
     const SplitReader reader(run.config.path("run.data"), manifest, info, split);
     const EvaluationRequest request{.stop = [] { return stop_requested().load(); }};
     Evaluation evaluation =
         evaluate(*trained.model, trained.description, index, split, reader, *trained.tokenizer, request, world);
     if (evaluation.stopped) return std::nullopt;
-    const TrainedTask& task = trained.description.tasks[static_cast<std::size_t>(index)];
+    const TrainedTask& task = trained.description.tasks[index];
     rows[info.name] = std::move(evaluation.rows.at(headline(task.kind, task.view()).key));
   }
   write_file_atomically(file, nlohmann::json{{"key", key}, {"rows", rows}}.dump() + "\n");

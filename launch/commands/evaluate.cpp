@@ -115,9 +115,9 @@ int run_evaluate(const Config& config, Communicator& world) {
   nlohmann::json tasks = nlohmann::json::object();
   std::vector<TaskResult> rows;
   std::string notes;
-  std::map<int, AttentionSums> attention;
+  std::map<std::size_t, AttentionSums> attention;
   for (const auto& [index, head] : trained.model->heads()) {
-    const TrainedTask& task = trained.description.tasks[static_cast<std::size_t>(index)];
+    const TrainedTask& task = trained.description.tasks[index];
     const TaskInfo& info = same_task(manifest, task, data.string());
     const auto found = info.splits.find(split);
     if (found == info.splits.end() || found->second.samples == 0) {

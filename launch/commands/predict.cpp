@@ -97,7 +97,7 @@ int run_predict(const Config& config, Communicator& world) {
     if (!config.has(name)) throw Error(Exit::usage, fmt::format("--{} is not given", name));
   const std::string task = config.text("task");
   const TrainedModel trained = load_run("predict", config, {task}, world);
-  const TrainedTask& about = trained.description.tasks[static_cast<std::size_t>(trained.description.task(task))];
+  const TrainedTask& about = trained.description.tasks[trained.description.task(task)];
   const Predictor predictor(trained, task, length_option(config, trained.description), search_options(config),
                             config.flag("attention"), columns_option(config, about));
   InputLines in(file_option(config, "in"));

@@ -62,8 +62,7 @@ std::unique_ptr<Model> small_model(const SmallOptions& options, std::uint64_t se
   auto model =
       std::make_unique<Model>(options.encoder, options.attention, kVocabulary, static_cast<std::int64_t>(kTasks),
                               InputOptions{.feature_widths = {3, 5}, .pairs = true});
-  for (std::size_t task = 0; task < kTasks; ++task)
-    model->add_head(static_cast<int>(task), make_head(small_spec(task, options)));
+  for (std::size_t task = 0; task < kTasks; ++task) model->add_head(task, make_head(small_spec(task, options)));
   model->finish(seed, torch::kFloat64);
   const torch::NoGradGuard guard;
   const auto move = [&](Arena& arena, std::uint64_t owner) {
@@ -73,7 +72,7 @@ std::unique_ptr<Model> small_model(const SmallOptions& options, std::uint64_t se
           0.3);
   };
   move(model->encoder().arena(), 100);
-  for (const auto& [task, head] : model->heads()) move(head->arena(), static_cast<std::uint64_t>(task));
+  for (const auto& [task, head] : model->heads()) move(head->arena(), task);
   return model;
 }
 
@@ -88,13 +87,13 @@ Batch small_batch(std::uint64_t seed) {
   const std::vector<std::int64_t> target_lengths = {6, 1, 9};
   Batch batch;
   batch.offsets = {0};
-  for (int task = 0; task < static_cast<int>(kTasks); ++task) {
+  for (std::size_t task = 0; task < kTasks; ++task) {
     TaskSlice slice;
     slice.task = task;
     slice.first_sequence = batch.sequences();
     slice.first_token = batch.offsets.back();
     if (task == 3) slice.target_offsets = {0};
-    for (const std::int64_t length : lengths[static_cast<std::size_t>(task)]) {
+    for (const std::int64_t length : lengths[task]) {
       const std::int64_t width = kWidths[task];
       slice.feature_width = width;
       for (std::int64_t i = 0; i < length; ++i) {

@@ -61,8 +61,8 @@ Owners owners_of(const Model& model) {
 
 std::unique_ptr<Model> read_model(const ModelDescription& description, const std::string& dtype,
                                   const std::string& file) {
-  std::vector<int> tasks(description.tasks.size());
-  std::iota(tasks.begin(), tasks.end(), 0);
+  std::vector<std::size_t> tasks(description.tasks.size());
+  std::iota(tasks.begin(), tasks.end(), std::size_t{0});
   auto model = build_model(description, tasks);
   model->finish(1, scalar_type(dtype));
   const SafetensorsFile stored(file);

@@ -4,6 +4,7 @@
 // U_t is initially 0, so training starts as with one trunk.
 #include <fmt/format.h>
 
+#include "core/base/as_doubles.h"
 #include "core/model/block_extension.h"
 
 namespace polyhead {
@@ -42,8 +43,7 @@ class Adapters : public BlockExtension {
   }
 
   SharingCost cost() const override {
-    const auto dim = static_cast<double>(options_.dim), layers = static_cast<double>(options_.layers),
-               width = static_cast<double>(options_.adapter_dim);
+    const auto [dim, layers, width] = as_doubles(options_.dim, options_.layers, options_.adapter_dim);
     return {.multiplications = layers * 2 * dim * width, .kept = layers * (2 * dim + 2 * width)};
   }
 

@@ -5,6 +5,7 @@
 // and gates read x itself.
 #include <fmt/format.h>
 
+#include "core/base/as_doubles.h"
 #include "core/model/block_extension.h"
 #include "core/model/sharing/experts.h"
 
@@ -52,10 +53,9 @@ class Mmoe : public BlockExtension {
 
   // The experts are the plain feed-forward network in parts.
   SharingCost cost() const override {
-    const auto dim = static_cast<double>(options_.dim), experts = static_cast<double>(options_.experts),
-               blocks = static_cast<double>(options_.expert_layers);
-    return {.multiplications = blocks * dim * experts,
-            .kept = blocks * (dim + 2 * experts + static_cast<double>(options_.ffn))};
+    const auto [dim, ffn, experts, blocks] =
+        as_doubles(options_.dim, options_.ffn, options_.experts, options_.expert_layers);
+    return {.multiplications = blocks * dim * experts, .kept = blocks * (dim + 2 * experts + ffn)};
   }
 
  private:

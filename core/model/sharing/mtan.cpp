@@ -5,6 +5,7 @@
 // which changes its width; here it is part of G.
 #include <fmt/format.h>
 
+#include "core/base/as_doubles.h"
 #include "core/model/block_extension.h"
 
 namespace polyhead {
@@ -52,8 +53,7 @@ class Mtan : public BlockExtension {
   }
 
   SharingCost cost() const override {
-    const auto dim = static_cast<double>(options_.dim), layers = static_cast<double>(options_.layers),
-               width = static_cast<double>(options_.adapter_dim);
+    const auto [dim, layers, width] = as_doubles(options_.dim, options_.layers, options_.adapter_dim);
     return {.multiplications = (3 * layers - 1) * dim * width, .kept = layers * (6 * dim + 2 * width)};
   }
 

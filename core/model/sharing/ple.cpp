@@ -13,6 +13,7 @@
 
 #include <utility>
 
+#include "core/base/as_doubles.h"
 #include "core/model/block_extension.h"
 #include "core/model/sharing/experts.h"
 
@@ -79,10 +80,10 @@ class Ple : public BlockExtension {
   std::int64_t second_path_blocks() const override { return options_.expert_layers > 1 ? options_.expert_layers : 0; }
 
   SharingCost cost() const override {
-    const auto dim = static_cast<double>(options_.dim), ffn = static_cast<double>(options_.ffn),
-               blocks = static_cast<double>(options_.expert_layers), experts = static_cast<double>(options_.experts),
-               task_experts = static_cast<double>(options_.task_experts);
-    const double width = task_experts * static_cast<double>(options_.ffn / options_.experts);
+    const auto [dim, ffn, blocks, experts, task_experts, expert_ffn] =
+        as_doubles(options_.dim, options_.ffn, options_.expert_layers, options_.experts, options_.task_experts,
+                   options_.ffn / options_.experts);
+    const double width = task_experts * expert_ffn;
     // The shared path in addition to the task's path: attention, and the products with `down` again.
     const double path = 4 * dim * dim + dim * (ffn + width);
     // Also the inner layers, and what each gate or product reads and writes.
@@ -121,10 +122,11 @@ class Ple : public BlockExtension {
         path.sums.push_back(layer.experts.mix(hidden, gates.narrow(1, count, own)));
       };
       add(of_task, at::linear(parts[k], layer.gate->tensor));
-      if (block.gate)
-        add(of_all, torch::cat({shared_logits[k].narrow(1, 0, count),
-                                shared_logits[k].narrow(1, count + context.tasks[k].task * own, own)},
-                               1));
+      if (block.gate) {
+        const std::int64_t task = context.tasks[k].task;
+        add(of_all,
+            torch::cat({shared_logits[k].narrow(1, 0, count), shared_logits[k].narrow(1, count + task * own, own)}, 1));
+      }
     }
     const torch::Tensor hidden = block.experts.hidden(shared);
     const auto sum = [&](const Path& path) {

@@ -42,10 +42,10 @@ namespace {
 constexpr std::size_t kPiece = std::size_t{1} << 24;
 
 // Calls call(first element, elements as int) for pieces of at most `limit` elements.
-template <class Call>
+template <class Count = int, class Call>
 void in_pieces(std::size_t count, std::size_t limit, Call call) {
   for (std::size_t first = 0; first < count; first += limit)
-    call(first, static_cast<int>(std::min(limit, count - first)));
+    call(first, static_cast<Count>(std::min(limit, count - first)));
 }
 
 MPI_Datatype type_of(DType type) {
@@ -177,8 +177,7 @@ class MpiCommunicator : public Communicator {
     const auto members = static_cast<std::size_t>(size_), width = size_of(type);
     constexpr std::size_t kElements = 1 << 18;
     std::vector<std::byte> parts(std::min(count, kElements) * members * width);
-    in_pieces(count, kElements, [&](std::size_t first, int pieces) {
-      const auto n = static_cast<std::size_t>(pieces);
+    in_pieces<std::size_t>(count, kElements, [&](std::size_t first, std::size_t n) {
       std::vector<Range> send, receive;
       for (std::size_t member = 0; member < members; ++member) {
         // It is only read.
@@ -241,8 +240,7 @@ class MpiCommunicator : public Communicator {
     const auto members = static_cast<std::size_t>(size_);
     constexpr std::size_t kElements = 1 << 16;
     std::vector<std::byte> all(std::min(count, kElements) * members * size_of(type));
-    in_pieces(count, kElements, [&](std::size_t first, int pieces) {
-      const auto n = static_cast<std::size_t>(pieces);
+    in_pieces<std::size_t>(count, kElements, [&](std::size_t first, std::size_t n) {
       do_all_gather(at(data, first, type), all.data(), n, type);
       combine_parts(all.data(), at(data, first, type), n, type, reduce);
     });

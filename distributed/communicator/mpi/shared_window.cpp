@@ -125,7 +125,7 @@ SharedWindow::SharedWindow(std::vector<Part> parts, int rank, std::size_t bytes,
       parts_(std::move(parts)),
       rank_(static_cast<std::size_t>(rank)),
       // With more members than cores, spinning would keep the member that is waited for from running.
-      spins_(sysconf(_SC_NPROCESSORS_ONLN) >= static_cast<long>(parts_.size()) ? kSpins : 0),
+      spins_(sysconf(_SC_NPROCESSORS_ONLN) >= std::ssize(parts_) ? kSpins : 0),
       registry_(std::move(registry)) {
   registry_->push_back(this);
 }

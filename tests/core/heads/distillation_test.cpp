@@ -48,8 +48,8 @@ TEST(Distillation, LossAndEveryGradientFollowTheFormula) {
   const Gradients gradients(*student);
   for (std::size_t task = 0; task < kTasks; ++task) {
     const TaskSlice& slice = batch.slices[task];
-    const Head& head = student->head(static_cast<int>(task));
-    const Tensor outputs = teacher->head(static_cast<int>(task)).outputs(shown[task], slice).detach();
+    const Head& head = student->head(task);
+    const Tensor outputs = teacher->head(task).outputs(shown[task], slice).detach();
     ASSERT_EQ(outputs.size(0), slice.count) << "task " << task;
     const Tensor d = distance(head.spec(), head.outputs(inputs[task], slice), outputs, kTemperature);
     ASSERT_GT(d.item<double>(), 0.01) << "task " << task;
@@ -72,8 +72,8 @@ TEST(Distillation, ATeacherWithoutAShareChangesNoBit) {
   const auto inputs = student->forward(batch, true), shown = teacher->forward(batch, false);
   const Gradients gradients(*student);
   for (std::size_t task = 0; task < kTasks; ++task) {
-    const Head& head = student->head(static_cast<int>(task));
-    const Tensor outputs = teacher->head(static_cast<int>(task)).outputs(shown[task], batch.slices[task]).detach();
+    const Head& head = student->head(task);
+    const Tensor outputs = teacher->head(task).outputs(shown[task], batch.slices[task]).detach();
     const Tensor plain = head.loss(inputs[task], batch.slices[task]);
     const Tensor found = head.distilled_loss(inputs[task], batch.slices[task], {outputs, 0, kTemperature});
     EXPECT_TRUE(found.equal(plain)) << "task " << task;
@@ -87,7 +87,7 @@ TEST(Distillation, OwnWeightsHaveNothingToTeach) {
   const auto inputs = model->forward(batch, false);
   const Gradients gradients(*model);
   for (std::size_t task = 0; task < kTasks; ++task) {
-    const Head& head = model->head(static_cast<int>(task));
+    const Head& head = model->head(task);
     const Tensor outputs = head.outputs(inputs[task], batch.slices[task]).detach();
     const Tensor found = head.distilled_loss(inputs[task], batch.slices[task], {outputs, 1, kTemperature});
     EXPECT_NEAR(found.item<double>(), 0, 1e-13) << "task " << task;
@@ -126,7 +126,7 @@ TEST(Distillation, WithoutValidTargetsThereIsNothingToFollow) {
   const auto inputs = model->forward(batch, true);
   const Gradients gradients(*model);
   for (const std::size_t task : {1U, 2U}) {
-    const Head& head = model->head(static_cast<int>(task));
+    const Head& head = model->head(task);
     const Tensor outputs = head.outputs(inputs[task], batch.slices[task]).detach();
     const Tensor found = head.distilled_loss(inputs[task], batch.slices[task], {outputs, kShare, kTemperature});
     EXPECT_EQ(found.item<double>(), 0);
@@ -158,7 +158,7 @@ TEST(Batch, APartIsPackedAnew) {
   ASSERT_EQ(part.slices.size(), which.size());
   for (std::size_t i = 0; i < which.size(); ++i) {
     const TaskSlice &a = part.slices[i], &b = expected.slices[i];
-    EXPECT_EQ(a.task, static_cast<int>(which[i]));
+    EXPECT_EQ(a.task, which[i]);
     EXPECT_EQ(std::tuple(a.first_sequence, a.sequences, a.first_token, a.count),
               std::tuple(b.first_sequence, b.sequences, b.first_token, batch.slices[which[i]].count));
     EXPECT_EQ(a.masked_rows, b.masked_rows);

@@ -26,7 +26,7 @@ TEST(Heads, ScoresAreTheLossesOfTheSequences) {
   const auto inputs = model->forward(batch, false);
   for (std::size_t task = 0; task < kTasks; ++task) {
     const TaskSlice& slice = batch.slices[task];
-    const Head& head = model->head(static_cast<int>(task));
+    const Head& head = model->head(task);
     const Scored scored = head.score(inputs[task], slice);
     if (task == 5) continue;  // scores are without weights and focus
     ASSERT_EQ(scored.loss.size(), static_cast<std::size_t>(slice.sequences));
@@ -49,12 +49,10 @@ TEST(Heads, ScoresAreWithoutSmoothing) {
   const Batch batch = small_batch(1);
   for (const std::size_t task : {0U, 3U, 5U}) {
     const auto score = [&](const Model& model) {
-      return model.head(static_cast<int>(task)).score(model.forward(batch, false)[task], batch.slices[task]).loss;
+      return model.head(task).score(model.forward(batch, false)[task], batch.slices[task]).loss;
     };
     const auto loss = [&](const Model& model) {
-      return model.head(static_cast<int>(task))
-          .loss(model.forward(batch, false)[task], batch.slices[task])
-          .item<double>();
+      return model.head(task).loss(model.forward(batch, false)[task], batch.slices[task]).item<double>();
     };
     EXPECT_EQ(score(*plain), score(*smoothed));
     EXPECT_GT(std::abs(loss(*plain) - loss(*smoothed)), 1e-3);
@@ -68,14 +66,13 @@ TEST(Heads, PredictionsAreTheBestOfTheScores) {
   const auto inputs = model->forward(batch, false);
   const auto flat = [&](std::size_t task) {
     std::vector<std::int64_t> ids;
-    const Predicted predicted = model->head(static_cast<int>(task)).predict(inputs[task]);
+    const Predicted predicted = model->head(task).predict(inputs[task]);
     EXPECT_EQ(predicted.ids.size(), static_cast<std::size_t>(batch.slices[task].sequences));
     for (const auto& sequence : predicted.ids) ids.insert(ids.end(), sequence.begin(), sequence.end());
     return ids;
   };
   for (const std::size_t task : {0U, 1U, 2U})
-    EXPECT_EQ(flat(task), model->head(static_cast<int>(task)).score(inputs[task], batch.slices[task]).predicted)
-        << "task " << task;
+    EXPECT_EQ(flat(task), model->head(task).score(inputs[task], batch.slices[task]).predicted) << "task " << task;
   // Classification tells the label's probability: exp(-loss) were it the target.
   const Predicted predicted = model->head(0).predict(inputs[0]);
   TaskSlice slice = batch.slices[0];
@@ -157,10 +154,10 @@ TEST(Heads, WithoutValidTargetsTheLossAndItsGradientAreZero) {
   const auto inputs = model->forward(batch, true);
   torch::Tensor total = torch::zeros({}, torch::kFloat64);
   for (const std::size_t task : {1U, 2U}) {
-    const torch::Tensor loss = model->head(static_cast<int>(task)).loss(inputs[task], batch.slices[task]);
+    const torch::Tensor loss = model->head(task).loss(inputs[task], batch.slices[task]);
     EXPECT_EQ(loss.item<double>(), 0) << "task " << task;
     total = total + loss;
-    const Scored scored = model->head(static_cast<int>(task)).score(inputs[task], batch.slices[task]);
+    const Scored scored = model->head(task).score(inputs[task], batch.slices[task]);
     EXPECT_EQ(std::ranges::count(scored.count, 0), batch.slices[task].sequences);
   }
   total.backward();
@@ -188,13 +185,12 @@ TEST(Heads, FloatFollowsDouble) {
                                .head = {.label_smoothing = 0.1}};
     Model model(options.encoder, options.attention, kVocabulary, static_cast<std::int64_t>(kTasks),
                 {.feature_widths = {3, 5}, .pairs = true});
-    for (std::size_t task = 0; task < kTasks; ++task)
-      model.add_head(static_cast<int>(task), make_head(small_spec(task, options)));
+    for (std::size_t task = 0; task < kTasks; ++task) model.add_head(task, make_head(small_spec(task, options)));
     model.finish(1, dtype);
     const auto inputs = model.forward(batch, true);
     double sum = 0;
     for (std::size_t task = 0; task < kTasks; ++task) {
-      const torch::Tensor loss = model.head(static_cast<int>(task)).loss(inputs[task], batch.slices[task]);
+      const torch::Tensor loss = model.head(task).loss(inputs[task], batch.slices[task]);
       EXPECT_EQ(loss.scalar_type(), dtype);
       loss.backward({}, /*retain_graph=*/true);
       sum += loss.item<double>();

@@ -101,7 +101,7 @@ struct Plain {
   }
 
   // w_it of attention head m, for task t: [length]
-  Tensor weights(const Tensor& states, std::int64_t m, std::int64_t task) const {
+  Tensor weights(const Tensor& states, std::int64_t m, std::size_t task) const {
     const AttentionMode mode = options.attention.mode;
     const std::int64_t width = options.encoder.dim / options.attention.heads, length = states.size(0);
     if (mode == AttentionMode::mean) return torch::ones({length}, torch::kFloat64);
@@ -128,7 +128,7 @@ struct Plain {
   double delta() const { return options.attention.mode == AttentionMode::competitive ? 1 : 0; }
 
   // w_it V_t h_i, heads side by side: [length, dim]
-  Tensor weighted(int task, const Tensor& states) const {
+  Tensor weighted(std::size_t task, const Tensor& states) const {
     const std::int64_t width = options.encoder.dim / options.attention.heads;
     const Tensor values = linear(heads[task], "value", states);
     std::vector<Tensor> parts;
@@ -149,7 +149,7 @@ struct Plain {
   }
 
   // r_t through the layers of a head with one output vector a text: [outputs]
-  Tensor pooled(int task, const Tensor& states) const {
+  Tensor pooled(std::size_t task, const Tensor& states) const {
     const std::int64_t width = options.encoder.dim / options.attention.heads;
     const Tensor sum = weighted(task, states).sum(0);
     std::vector<Tensor> read;
@@ -161,10 +161,10 @@ struct Plain {
   // The loss sum of a batch of one sample.
   Tensor sample_loss(const Batch& batch) const {
     const TaskSlice& slice = batch.slices.front();
-    const int task = slice.task;
+    const std::size_t task = slice.task;
     const Names& p = heads[task];
     const Tensor states = encode(batch), table = encoder.at("embedding.weight");
-    const HeadSpec spec = small_spec(static_cast<std::size_t>(task), options);
+    const HeadSpec spec = small_spec(task, options);
     if (spec.kind == Kind::classification) {
       const Tensor logits = pooled(task, states), own = logits.exp()[slice.labels[0]] / logits.exp().sum();
       const Tensor plain = loss(logits.unsqueeze(0), slice.labels, options.head.label_smoothing);
@@ -247,7 +247,7 @@ std::vector<double> packed_pass(Model& model, const Batch& batch, bool training)
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     const TaskSlice& slice = batch.slices[i];
     const Tensor loss = model.head(slice.task).loss(inputs[i], slice) / static_cast<double>(slice.count);
-    losses[static_cast<std::size_t>(slice.task)] = loss.item<double>();
+    losses[slice.task] = loss.item<double>();
     total = total + kWeights[slice.task] * loss;
   }
   total.backward();
@@ -340,9 +340,8 @@ void expect_independence_of_the_batch(const SmallOptions& options) {
   for (std::size_t task = 0; task < kTasks; ++task)
     for (std::int64_t i = 0; i < batch.slices[task].sequences; ++i) {
       const Batch one = only(batch, task, i);
-      const Tensor loss =
-          model->head(static_cast<int>(task)).loss(model->forward(one, true).front(), one.slices.front()) /
-          static_cast<double>(batch.slices[task].count);
+      const Tensor loss = model->head(task).loss(model->forward(one, true).front(), one.slices.front()) /
+                          static_cast<double>(batch.slices[task].count);
       alone[task] += loss.item<double>();
       (kWeights[task] * loss).backward();
     }

@@ -104,18 +104,13 @@ class LoaderTest : public testing::Test {
   }
 
   // One loader a worker. Groups of different sizes, spread over the workers; every worker is in one.
-  static std::vector<Loader> workers(int count, MicroBatches cut = {}) {
-    std::vector<std::vector<LoaderTask>> held(static_cast<std::size_t>(count));
-    for (int task = 0; task < 5; ++task) {
-      const int parts = 1 + (7 * task) % count;
-      for (int member = 0; member < parts; ++member)
-        held[static_cast<std::size_t>((task + member) % count)].push_back(
-            {task,
-             manifest_.tasks[static_cast<std::size_t>(task)],
-             readers_[static_cast<std::size_t>(task)],
-             {},
-             (member + task) % parts,
-             parts});
+  static std::vector<Loader> workers(std::size_t count, MicroBatches cut = {}) {
+    std::vector<std::vector<LoaderTask>> held(count);
+    for (std::size_t task = 0; task < 5; ++task) {
+      const std::size_t parts = 1 + (7 * task) % count;
+      for (std::size_t member = 0; member < parts; ++member)
+        held[(task + member) % count].push_back(
+            {task, manifest_.tasks[task], readers_[task], {}, (member + task) % parts, parts});
     }
     std::vector<Loader> loaders;
     for (auto& tasks : held) {
@@ -132,7 +127,7 @@ class LoaderTest : public testing::Test {
 
 // A sample as a worker has it.
 struct Seen {
-  int task = 0;
+  std::size_t task = 0;
   std::uint64_t key = 0;  // of (seed, task, stream position)
   std::uint64_t sample = 0;
   std::uint64_t content = 0;  // hash of its tokens after masking and its targets, masked rows counted from its begin
@@ -188,7 +183,7 @@ TEST_F(LoaderTest, SamplesAndMasksAreTheSameOnAnyNumberOfWorkers) {
   const std::vector<MixtureEntry> entries = mixture(16);
   std::vector<Loader> one = workers(1);
   std::vector<std::vector<Loader>> worlds;
-  for (const int count : {2, 3, 4, 8}) worlds.push_back(workers(count));
+  for (const std::size_t count : {2U, 3U, 4U, 8U}) worlds.push_back(workers(count));
   std::set<std::uint64_t> contents;
   for (std::int64_t step = 1; step <= kSteps; ++step) {
     const Union expected = load(one, entries, step);
@@ -205,7 +200,7 @@ TEST_F(LoaderTest, SamplesAndMasksAreTheSameOnAnyNumberOfWorkers) {
     }
     std::ranges::sort(wanted);
     for (const Seen& seen : expected.samples) {
-      found.push_back({static_cast<std::uint64_t>(seen.task), seen.key, seen.sample});
+      found.push_back({seen.task, seen.key, seen.sample});
       contents.insert(seen.content);
     }
     ASSERT_EQ(found, wanted) << "step " << step;
@@ -220,7 +215,7 @@ TEST_F(LoaderTest, SamplesAndMasksAreTheSameOnAnyNumberOfWorkers) {
 TEST_F(LoaderTest, ARunMayStopAtAnyStepAndGoOnOnAnotherNumberOfWorkers) {
   const std::vector<MixtureEntry> entries = mixture(16);
   std::vector<Loader> one = workers(1);
-  const std::vector<int> counts = {4, 1, 8, 3, 2};
+  const std::vector<std::size_t> counts = {4, 1, 8, 3, 2};
   for (std::int64_t step = 1; step <= 200; ++step) {
     std::vector<Loader> resumed = workers(counts[static_cast<std::size_t>(step) % counts.size()]);
     ASSERT_EQ(load(resumed, entries, step), load(one, entries, step)) << "step " << step;
@@ -236,14 +231,14 @@ TEST_F(LoaderTest, WorkersOfAGroupHaveEquallyManyTokensAndTheStreamsOrder) {
     for (Loader& worker : world) {
       const Batch batch = worker.load(entries, step).batches.front();
       for (const TaskSlice& slice : batch.slices) {
-        const auto task = static_cast<std::size_t>(slice.task);
+        const std::size_t task = slice.task;
         const std::uint64_t key = task_key(kSeed, names()[task]);
         const PositionRange range = positions(entries, task, step);
         std::uint64_t position = range.first;
         for (std::int64_t i = 0; i < slice.sequences; ++i, ++position)
           while (derive(key, position) != batch.keys[static_cast<std::size_t>(slice.first_sequence + i)])
             ASSERT_LT(++position, range.first + static_cast<std::uint64_t>(range.count)) << "out of the stream's order";
-        if (slice.task != 2) continue;
+        if (task != 2) continue;
         const auto end = static_cast<std::size_t>(slice.first_sequence + slice.sequences);
         tokens.push_back(batch.offsets[end] - slice.first_token);
       }
@@ -293,7 +288,7 @@ TEST_F(LoaderTest, MicroBatchesOfNeighboursAreTheSameOnAnyNumberOfWorkers) {
   constexpr std::int64_t kSamples = 7;
   // Each micro-batch by its task and first key: everything in it, in order.
   const auto micro_batches = [&](std::vector<Loader>& world, std::int64_t step) {
-    std::map<std::pair<int, std::uint64_t>, std::vector<Seen>> all;
+    std::map<std::pair<std::size_t, std::uint64_t>, std::vector<Seen>> all;
     for (Loader& worker : world)
       for (const Batch& batch : worker.load(entries, step).batches) {
         EXPECT_EQ(batch.slices.size(), 1U);
@@ -304,7 +299,7 @@ TEST_F(LoaderTest, MicroBatchesOfNeighboursAreTheSameOnAnyNumberOfWorkers) {
     return all;
   };
   std::vector<Loader> one = workers(1, {.parts = 1, .samples = kSamples});
-  for (const int count : {2, 3, 8}) {
+  for (const std::size_t count : {2U, 3U, 8U}) {
     std::vector<Loader> world = workers(count, {.parts = 1, .samples = kSamples});
     for (std::int64_t step = 30; step <= 50; ++step) {
       const auto found = micro_batches(world, step);
@@ -313,8 +308,7 @@ TEST_F(LoaderTest, MicroBatchesOfNeighboursAreTheSameOnAnyNumberOfWorkers) {
         const PositionRange range = positions(entries, task, step);
         const std::uint64_t key = task_key(kSeed, names()[task]);
         for (std::int64_t first = 0; first < range.count; first += kSamples) {
-          const auto batch =
-              found.find({static_cast<int>(task), derive(key, range.first + static_cast<std::uint64_t>(first))});
+          const auto batch = found.find({task, derive(key, range.first + static_cast<std::uint64_t>(first))});
           ASSERT_NE(batch, found.end());
           EXPECT_EQ(std::ssize(batch->second), std::min(kSamples, range.count - first));
         }

@@ -115,13 +115,12 @@ class Packing : public testing::Test {
   }
 
   // Appends with the key 100 * task + sample.
-  static void pack(Batch& batch, int task, std::uint64_t sample, const MaskingOptions& masking = {}) {
-    pack_with_key(batch, task, sample, 100 * static_cast<std::uint64_t>(task) + sample, masking);
+  static void pack(Batch& batch, std::size_t task, std::uint64_t sample, const MaskingOptions& masking = {}) {
+    pack_with_key(batch, task, sample, 100 * task + sample, masking);
   }
-  static void pack_with_key(Batch& batch, int task, std::uint64_t sample, std::uint64_t key,
+  static void pack_with_key(Batch& batch, std::size_t task, std::uint64_t sample, std::uint64_t key,
                             const MaskingOptions& masking = {}) {
-    const auto t = static_cast<std::size_t>(task);
-    append(batch, task, manifest_.tasks[t], manifest_.tokenizer, readers_[t]->sample(sample), key, masking);
+    append(batch, task, manifest_.tasks[task], manifest_.tokenizer, readers_[task]->sample(sample), key, masking);
   }
   // The original tokens of a masked_lm sample.
   static Numbers original(std::uint64_t sample) {
@@ -130,7 +129,7 @@ class Packing : public testing::Test {
     return tokens;
   }
 
-  static constexpr int kSection = 0, kPos = 1, kText = 2, kTranslation = 3, kUses = 4, kRating = 5;
+  static constexpr std::size_t kSection = 0, kPos = 1, kText = 2, kTranslation = 3, kUses = 4, kRating = 5;
   static inline std::filesystem::path folder_;
   static inline Manifest manifest_;
   static inline std::vector<std::unique_ptr<SplitReader>> readers_;
@@ -180,7 +179,7 @@ TEST_F(Packing, SequencesOfAllKindsOneAfterAnother) {
 
 TEST_F(Packing, LabelSetsAndValuesAreRowsOfTheSlice) {
   Batch batch;
-  for (const int task : {kUses, kRating})
+  for (const std::size_t task : {kUses, kRating})
     for (const std::uint64_t sample : {1U, 0U}) pack(batch, task, sample);
   ASSERT_EQ(batch.slices.size(), 2U);
   EXPECT_EQ(batch.second, (Numbers{2, 0, 0, 0}));

@@ -54,25 +54,24 @@ TEST(Stream, IsTheSameInWhateverPiecesItIsRead) {
 }
 
 // The largest part's tokens over the smallest's.
-double spread(const Numbers& lengths, const std::vector<int>& part, int parts) {
-  std::vector<double> tokens(static_cast<std::size_t>(parts), 0);
-  for (std::size_t i = 0; i < lengths.size(); ++i)
-    tokens[static_cast<std::size_t>(part[i])] += static_cast<double>(lengths[i]);
+double spread(const Numbers& lengths, const std::vector<std::size_t>& part, std::size_t parts) {
+  std::vector<double> tokens(parts, 0);
+  for (std::size_t i = 0; i < lengths.size(); ++i) tokens[part[i]] += static_cast<double>(lengths[i]);
   return *std::ranges::max_element(tokens) / *std::ranges::min_element(tokens);
 }
 
 TEST(Split, TokensAreAboutEqualOnSkewedLengths) {
-  for (const int parts : {2, 3, 4, 8}) {
+  for (const std::size_t parts : {2U, 3U, 4U, 8U}) {
     double split = 0, every_nth = 0;
     constexpr int kSteps = 200;
     for (std::uint64_t step = 0; step < kSteps; ++step) {
       Numbers lengths;  // log-normal: a few sequences are many times as long as most
-      std::vector<int> every;
+      std::vector<std::size_t> every;
       for (std::uint64_t i = 0; i < 64; ++i) {
         double normal = -6;
         for (std::uint64_t k = 0; k < 12; ++k) normal += unit(draw(derive(step, i), k));
         lengths.push_back(2 + static_cast<std::uint64_t>(std::exp(3 + normal)));
-        every.push_back(static_cast<int>(i % static_cast<std::uint64_t>(parts)));
+        every.push_back(i % parts);
       }
       split += spread(lengths, split_by_length(lengths, parts), parts) / kSteps;
       every_nth += spread(lengths, every, parts) / kSteps;
@@ -84,12 +83,13 @@ TEST(Split, TokensAreAboutEqualOnSkewedLengths) {
 }
 
 TEST(Split, LongestFirst) {
-  EXPECT_EQ(split_by_length(Numbers{1, 9, 3, 5, 4}, 2), (std::vector<int>{1, 0, 0, 1, 1}));
-  EXPECT_EQ(split_by_length(Numbers{4, 4, 4, 4, 4}, 3), (std::vector<int>{0, 1, 2, 0, 1}))
+  EXPECT_EQ(split_by_length(Numbers{1, 9, 3, 5, 4}, 2), (std::vector<std::size_t>{1, 0, 0, 1, 1}));
+  EXPECT_EQ(split_by_length(Numbers{4, 4, 4, 4, 4}, 3), (std::vector<std::size_t>{0, 1, 2, 0, 1}))
       << "equal lengths take turns";
-  EXPECT_EQ(split_by_length(Numbers{0, 0, 0}, 2), (std::vector<int>{0, 1, 0})) << "so do samples without tokens";
-  EXPECT_EQ(split_by_length(Numbers{7, 2}, 1), (std::vector<int>{0, 0}));
-  EXPECT_EQ(split_by_length(Numbers{7}, 3), (std::vector<int>{0}));
+  EXPECT_EQ(split_by_length(Numbers{0, 0, 0}, 2), (std::vector<std::size_t>{0, 1, 0}))
+      << "so do samples without tokens";
+  EXPECT_EQ(split_by_length(Numbers{7, 2}, 1), (std::vector<std::size_t>{0, 0}));
+  EXPECT_EQ(split_by_length(Numbers{7}, 3), (std::vector<std::size_t>{0}));
   EXPECT_TRUE(split_by_length(Numbers{}, 3).empty());
 }
 

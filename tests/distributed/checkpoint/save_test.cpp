@@ -39,8 +39,8 @@ class CheckpointTest : public ::testing::Test {
   ~CheckpointTest() override { world().barrier("folder"); }
 
   // Task a lives on rank 0, task b on the last rank.
-  std::vector<int> held() const {
-    std::vector<int> tasks;
+  std::vector<std::size_t> held() const {
+    std::vector<std::size_t> tasks;
     if (world().rank() == 0) tasks.push_back(0);
     if (world().rank() == world().size() - 1) tasks.push_back(1);
     return tasks;
@@ -100,7 +100,7 @@ TEST_F(CheckpointTest, EveryWorkerLoadsWhatItHolds) {
   load_checkpoint(checkpoint_, state, *loaded, &optimizers);
   EXPECT_EQ(parameter_hash(*loaded, description_, held(), world()), saved.parameter_hash);
   EXPECT_EQ(optimizers.encoder.steps, 7);
-  for (const int task : held()) EXPECT_EQ(optimizers.heads.at(task).steps, 5 + task);
+  for (const std::size_t task : held()) EXPECT_EQ(optimizers.heads.at(task).steps, task == 0 ? 5 : 6);
   for (const Parameter& parameter : loaded->encoder().arena().parameters())
     EXPECT_EQ(optimizers.encoder.mean[parameter.offset].item<float>(), 2) << parameter.name;
 }
@@ -120,7 +120,7 @@ TEST_F(CheckpointTest, DamageIsFoundByTheWorkersThatLoadTheFile) {
       EXPECT_NO_THROW(load());
     damage(name);  // the same bit again: whole
   };
-  const auto holds = [&](int task) { return std::ranges::count(held(), task) > 0; };
+  const auto holds = [&](std::size_t task) { return std::ranges::count(held(), task) > 0; };
   expect_damage("head.b.safetensors", holds(1), false);
   expect_damage("head.a.optimizer.safetensors", holds(0), true);
   expect_damage("head.a.optimizer.safetensors", false, false);

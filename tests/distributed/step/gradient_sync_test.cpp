@@ -73,8 +73,7 @@ struct Trained {
   Trained(const SmallOptions& options, Communicator& group) {
     model = std::make_unique<Model>(options.encoder, options.attention, kVocabulary, static_cast<std::int64_t>(kTasks),
                                     InputOptions{.feature_widths = {3, 5}, .pairs = true});
-    for (std::size_t task = 0; task < kTasks; ++task)
-      model->add_head(static_cast<int>(task), make_head(small_spec(task, options)));
+    for (std::size_t task = 0; task < kTasks; ++task) model->add_head(task, make_head(small_spec(task, options)));
     const auto elements = static_cast<std::size_t>(model->encoder().arena().layout());
     memory = group.allocate("gradients", elements * sizeof(double));
     model->finish(3, torch::kFloat64, memory->data());

@@ -68,7 +68,7 @@ TEST(Gradients, BothWaysGiveTheSumOverWorkers) {
     return all;
   };
   const torch::Tensor encoder = sum(by_hand->encoder().arena());
-  std::map<int, torch::Tensor> heads;
+  std::map<std::size_t, torch::Tensor> heads;
   for (const auto& [task, head] : by_hand->heads()) heads[task] = sum(head->arena());
 
   for (const bool exact : {false, true}) {

@@ -28,8 +28,7 @@ std::unique_ptr<Model> fresh_model(const SmallOptions& options) {
   auto model =
       std::make_unique<Model>(options.encoder, options.attention, kVocabulary, static_cast<std::int64_t>(kTasks),
                               InputOptions{.feature_widths = {3, 5}, .pairs = true});
-  for (std::size_t task = 0; task < kTasks; ++task)
-    model->add_head(static_cast<int>(task), make_head(small_spec(task, options)));
+  for (std::size_t task = 0; task < kTasks; ++task) model->add_head(task, make_head(small_spec(task, options)));
   model->finish(3, torch::kFloat64);
   return model;
 }
@@ -102,9 +101,8 @@ TEST_P(SharingIn, AdaptersBeginAsOneTrunk) {
   for (std::size_t i = 0; i < kTasks; ++i) {
     EXPECT_TRUE(found[i].states.equal(expected[i].states));
     EXPECT_TRUE(found[i].task_weights.equal(expected[i].task_weights));
-    EXPECT_TRUE(adapters->head(static_cast<int>(i))
-                    .loss(found[i], batch.slices[i])
-                    .equal(hard->head(static_cast<int>(i)).loss(expected[i], batch.slices[i])));
+    EXPECT_TRUE(
+        adapters->head(i).loss(found[i], batch.slices[i]).equal(hard->head(i).loss(expected[i], batch.slices[i])));
   }
   // And not for long.
   for (const Parameter& parameter : adapters->head(0).arena().parameters())
