@@ -115,19 +115,19 @@ Predictor::Predictor(const TrainedModel& trained, const std::string& task, std::
 Sample Predictor::sample_of(const JsonLine& line, const InputNames::Keys& keys, const std::string& where) const {
   const Fields fields(line, keys, where);
   const TrainStatistics& trained = task_.statistics;
-  const KindTraits& kind = task_kind(task_.kind).traits();
-  const bool context = target_of(task_.kind).input_form() == InputForm::context;
+  const InputForm form = target_of(task_.kind).input_form();
+  const bool context = form == InputForm::context;
   Sample sample;
   if (trained.feature_width > 0)
     read_vectors(fields, static_cast<std::size_t>(trained.feature_width), sample);
   else if (fields.get("features"))
     fields.fail("has \"features\", but the task was trained on text; leave them out, or choose another --task");
-  else if (kind.reads_words)
+  else if (form == InputForm::words)
     sample.words = read_words(fields);
   else
     sample.text = fields.text(context ? "question" : "text");
   if (context) sample.second = fields.text("text");
-  const bool text = sample.width == 0 && !kind.reads_words && !context;
+  const bool text = sample.width == 0 && form == InputForm::text;
   if (text && trained.pairs)
     sample.second = fields.second();
   else if (fields.get("second"))
