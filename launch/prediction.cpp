@@ -155,7 +155,7 @@ std::size_t Predictor::cut(const Sample& sample, const std::string& where) const
 }
 
 PredictionLine Predictor::read(std::string text, const std::string& where) const {
-  PredictionLine line{JsonLine(std::move(text), where), {}, {}, 0, {}, {}};
+  PredictionLine line{JsonLine(std::move(text), where), {}, {}, 0, {}, 0, {}};
   const auto fail = [&](const std::string& what) { throw Error(Exit::data, fmt::format("{}: {}", where, what)); };
   const InputNames::Keys keys = names_.keys(line.json, fail);
   line.found = keys.found;
@@ -165,9 +165,10 @@ PredictionLine Predictor::read(std::string text, const std::string& where) const
   if (target_of(task_.kind).input_form() == InputForm::context) line.context = *sample.second;
   for (const std::string& word : sample.words) line.text += word + " ";
   line.words = sample.width > 0 ? sample.features.size() / sample.width : sample.words.size();
+  line.max_length = cut(sample, where);
   line.input = encode_sample(
       *trained_.tokenizer, trained_.description.tokenizer,
-      {.kind = task_.kind, .max_length = cut(sample, where), .mask_marks = task_kind(task_.kind).traits().fills_masks},
+      {.kind = task_.kind, .max_length = line.max_length, .mask_marks = task_kind(task_.kind).traits().fills_masks},
       sample, fail);
   return line;
 }
@@ -177,7 +178,7 @@ std::vector<std::string> Predictor::predict(std::span<const PredictionLine> line
   batch.offsets = {0};
   TaskSlice slice;
   slice.task = index_;
-  for (const auto& [json, input, text, words, context, found] : lines) {
+  for (const auto& [json, input, text, words, context, max_length, found] : lines) {
     batch.tokens.insert(batch.tokens.end(), input.tokens.begin(), input.tokens.end());
     batch.offsets.push_back(static_cast<std::int64_t>(batch.tokens.size()));
     batch.keys.push_back(0);
