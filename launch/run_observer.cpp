@@ -46,7 +46,7 @@ void RunObserver::on_start(const Start& start) {
   if (!start.placement.empty()) note(start.placement);
   if (!start.mixture.empty()) note(start.mixture);
   if (!start.valid.empty()) note(start.valid);
-  if (start.first_step > 1) note(fmt::format("going on after step {}", start.first_step - 1));
+  if (start.first_step > 1) note(fmt::format("resuming after step {}", start.first_step - 1));
   progress_.emplace(stream_, isatty(fileno(stream_)) == 1, start.first_step, last_step_);
 }
 

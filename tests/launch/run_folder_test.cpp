@@ -182,7 +182,7 @@ TEST(RunObserver, KeepsStatusAndMetrics) {
                            "step 2/2", "warning: slow disk\n", "epochs: a 1.25, b 0.50\n",
                            "task attention on valid after step 2:\n", "\na                      0.2500\n",
                            "dead tasks: b\n", "valid a:  accuracy 0.5", "stopped as run.stop_at says after step 2",
-                           "going on after step 1", "not finite", "saved after step 2", "done after step 3"})
+                           "resuming after step 1", "not finite", "saved after step 2", "done after step 3"})
     expect_contains(said, part);
   EXPECT_EQ(std::count(metrics.begin(), metrics.end(), '\n'), 2);  // step 1, and step 2 of the second start
 }

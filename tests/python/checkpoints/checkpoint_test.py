@@ -122,7 +122,7 @@ def test_a_checkpoint_of_another_run_is_passed_over(at_20, at_40, data, tmp_path
     shutil.copytree(step(other, 50), step(run_dir, 50))
     done = train(run_dir, data, *OPTIONS, "--run.steps", 40)
     assert "a checkpoint is passed over: the checkpoint of step 50 is of the tasks topic" in done.stderr
-    assert "going on after step 20" in done.stderr and files(run_dir) == files(at_40)
+    assert "resuming after step 20" in done.stderr and files(run_dir) == files(at_40)
     assert step(run_dir, 50).exists()
 
 
@@ -166,7 +166,7 @@ def test_damage_is_set_aside_and_training_resumes_from_the_older(harm, at_20, at
     assert run("verify", "--run-dir", run_dir).returncode == 65
     done = train(run_dir, data, *OPTIONS, "--run.steps", 40)
     assert "a checkpoint is passed over" in done.stderr and "set aside as step-000020.damaged" in done.stderr
-    assert "going on after step 10" in done.stderr
+    assert "resuming after step 10" in done.stderr
     is_done(run_dir, 40)
     assert files(run_dir) == files(at_40)
     assert names(run_dir) == ["latest", "step-000020.damaged", "step-000030", "step-000040"]
@@ -181,7 +181,7 @@ def test_two_damaged_newest_do_not_take_the_place_of_what_is_saved(workers, data
     for number in (30, 40):
         flip(step(run_dir, number) / "encoder.safetensors")
     done = train(run_dir, data, *BEST, "--run.steps", 60, "--run.keep", 1, "--run.stop_at", 50, workers=workers)
-    assert "going on after step 20" in done.stderr
+    assert "resuming after step 20" in done.stderr
     assert {"step-000030.damaged", "step-000040.damaged", "step-000050"} <= set(names(run_dir))
     assert newest(run_dir) == step(run_dir, 50) and run("verify", "--run-dir", run_dir).returncode == 0
     train(run_dir, data, *BEST, "--run.steps", 60, "--run.keep", 1, workers=workers)
@@ -224,7 +224,7 @@ def test_a_checkpoint_of_an_earlier_version_is_read(at_20, at_40, data, tmp_path
         edit_state(step(run_dir, number) / "state.json", lambda state: [state.pop(key) for key in ("validation", "fingerprint", "workers")])
     assert run("verify", "--run-dir", run_dir).returncode == 0
     done = train(run_dir, data, *OPTIONS, "--run.steps", 40)
-    assert "going on after step 20" in done.stderr and files(run_dir) == files(at_40)
+    assert "resuming after step 20" in done.stderr and files(run_dir) == files(at_40)
 
 
 def test_verify_finds_every_changed_digit(at_20, tmp_path):

@@ -50,7 +50,7 @@ def test_stopped_in_mid_epoch_and_going_on_equals_never_stopped(workers, data, w
         assert found["parameter_hash"] == parameter_hash(run_dir)
         assert steps(run_dir)[-1]["step"] == stop
     done = train(run_dir, data, *OPTIONS, workers=workers)
-    assert "going on after step 17" in done.stderr
+    assert "resuming after step 17" in done.stderr
     same(run_dir, whole(OPTIONS, workers))
 
 
@@ -105,7 +105,7 @@ def test_killed_and_going_on_equals_never_killed(workers, data, whole, tmp_path)
     assert 30 <= saved < 100
     (run_dir / "checkpoints" / f"step-{saved + 30:06}.tmp").mkdir(exist_ok=True)  # what a death while saving leaves
     done = train(run_dir, data, *LONG, workers=workers)
-    assert f"going on after step {saved}\n" in done.stderr
+    assert f"resuming after step {saved}\n" in done.stderr
     same(run_dir, whole(LONG, workers))
 
 
@@ -149,7 +149,7 @@ def test_a_damaged_newest_checkpoint_is_passed_over(name, workers, data, whole, 
     flip(newest(run_dir) / name, at=1 if name == "state.json" else None)
     done = train(run_dir, data, *OPTIONS, workers=workers)
     assert "a checkpoint is passed over" in done.stderr and f"step-{STEPS:06}/{name}" in done.stderr
-    assert "going on after step 20" in done.stderr
+    assert "resuming after step 20" in done.stderr
     same(run_dir, whole(OPTIONS, workers))
 
 

@@ -164,7 +164,7 @@ def test_interrupted_it_goes_on_to_the_same_table(which, whole, data, tmp_path):
         assert "single-ornament-seed1: stopped by a signal; the same command resumes from here" in errors
     again = compare(ini, data, *SAVES, "--json")
     assert again.stdout == whole
-    assert "going on after step" in (caught.parent / "log").read_text()
+    assert "resuming after step" in (caught.parent / "log").read_text()
     assert again.stderr.count("is trained already") == 3
 
 
