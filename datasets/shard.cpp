@@ -9,9 +9,11 @@
 
 #include <fmt/format.h>
 
+#include "core/base/character_range.h"
 #include "core/base/error.h"
 #include "core/base/files.h"
 #include "core/base/hash.h"
+#include "core/base/utf8.h"
 #include "datasets/hdf5.h"
 #include "datasets/known_content.h"
 #include "datasets/shard_reader.h"
@@ -121,6 +123,23 @@ void Shard::check_everything() const {
     if (span.present()) span_of(i, input_range(i, buffer).size(), buffer);
     if (input_text.present()) range(input_text_offsets, input_text.size(), i, buffer);
     if (target_text.present()) range(target_text_offsets, target_text.size(), i, buffer);
+    if (characters.present() && input_text.present()) check_characters(i, input_range(i, buffer), buffer);
+  }
+}
+
+// Checks that the characters of a sample's tokens are within its text.
+void Shard::check_characters(std::uint64_t sample, const Extent& tokens, ReadBuffer& buffer) const {
+  const Extent where = range(input_text_offsets, input_text.size(), sample, buffer);
+  std::string text;
+  if (where.size() > 0)
+    text.assign(reinterpret_cast<const char*>(input_text.view(where.first, where.size(), buffer)), where.size());
+  const std::size_t length = decode_utf8(text).size();
+  for (std::uint64_t row = tokens.first; row < tokens.last; ++row) {
+    const std::byte* pair = characters.view(2 * row, 2, buffer);
+    const CharacterRange token{Column::load<std::uint32_t>(pair, 0), Column::load<std::uint32_t>(pair, 1)};
+    if (!token.empty() && token.end > length)
+      fail_shard(path(), fmt::format("/target/characters of sample {} reaches character {} of a text of {}", sample,
+                                     token.end, length));
   }
 }
 

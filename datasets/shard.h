@@ -63,6 +63,7 @@ class Shard {
  private:
   void open_columns(const ShardReader& in, const ShardExpectation& expected);
   void check_everything() const;
+  void check_characters(std::uint64_t sample, const Extent& tokens, ReadBuffer& buffer) const;
   Extent filled(const Column& offsets, std::uint64_t rows, std::uint64_t sample, ReadBuffer& buffer) const;
 
   PooledFile file_;  // read by the columns

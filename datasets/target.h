@@ -36,8 +36,8 @@ struct PartNames {
 // as in `premise` and `hypothesis`.
 enum class SecondText { none, named, usual };
 
-// context: a question as the first text, and as the second the text that has the answer, with the characters of its
-// tokens.
+// words: a list of words, of which each has a target. context: a question as the first text, and as the second the text
+// that has the answer, with the characters of its tokens.
 enum class InputForm { text, words, context };
 
 // How import and the manifest treat the labels of a kind.

@@ -7,14 +7,13 @@
 #include <algorithm>
 #include <utility>
 
-#include "core/kinds/registry.h"
 #include "datasets/target.h"
 
 namespace polyhead {
 namespace {
 
 bool reads_words(Kind kind) {
-  return task_kind(kind).traits().reads_words;
+  return target_of(kind).input_form() == InputForm::words;
 }
 
 // Returns the keys of a line that may hold `part`, which has no key of its own name.
@@ -23,7 +22,7 @@ std::vector<NameCandidate> candidates(Kind kind, std::string_view part, const st
   file.kind = kind;
   std::vector<NameCandidate> all = usual_candidates(file, part, names);
   if (reads_words(kind)) std::erase_if(all, [](const NameCandidate& one) { return !one.second.empty(); });
-  if (kind == Kind::translation && all.empty())  // {"translation": {"en": "…"}}
+  if (all.empty() && target_of(kind).language(file, part))  // {"translation": {"en": "…"}}
     for (const std::string& name : names)
       if (name.starts_with("translation.")) all.push_back({name, ""});
   return all;

@@ -115,19 +115,19 @@ Predictor::Predictor(const TrainedModel& trained, const std::string& task, std::
 Sample Predictor::sample_of(const JsonLine& line, const InputNames::Keys& keys, const std::string& where) const {
   const Fields fields(line, keys, where);
   const TrainStatistics& trained = task_.statistics;
-  const KindTraits& kind = task_kind(task_.kind).traits();
-  const bool context = target_of(task_.kind).input_form() == InputForm::context;
+  const InputForm form = target_of(task_.kind).input_form();
+  const bool context = form == InputForm::context;
   Sample sample;
   if (trained.feature_width > 0)
     read_vectors(fields, static_cast<std::size_t>(trained.feature_width), sample);
   else if (fields.get("features"))
     fields.fail("has \"features\", but the task was trained on text; leave them out, or choose another --task");
-  else if (kind.reads_words)
+  else if (form == InputForm::words)
     sample.words = read_words(fields);
   else
     sample.text = fields.text(context ? "question" : "text");
   if (context) sample.second = fields.text("text");
-  const bool text = sample.width == 0 && !kind.reads_words && !context;
+  const bool text = sample.width == 0 && form == InputForm::text;
   if (text && trained.pairs)
     sample.second = fields.second();
   else if (fields.get("second"))
@@ -155,7 +155,7 @@ std::size_t Predictor::cut(const Sample& sample, const std::string& where) const
 }
 
 PredictionLine Predictor::read(std::string text, const std::string& where) const {
-  PredictionLine line{JsonLine(std::move(text), where), {}, {}, 0, {}, {}};
+  PredictionLine line{JsonLine(std::move(text), where), {}, {}, 0, {}, 0, {}};
   const auto fail = [&](const std::string& what) { throw Error(Exit::data, fmt::format("{}: {}", where, what)); };
   const InputNames::Keys keys = names_.keys(line.json, fail);
   line.found = keys.found;
@@ -165,9 +165,10 @@ PredictionLine Predictor::read(std::string text, const std::string& where) const
   if (target_of(task_.kind).input_form() == InputForm::context) line.context = *sample.second;
   for (const std::string& word : sample.words) line.text += word + " ";
   line.words = sample.width > 0 ? sample.features.size() / sample.width : sample.words.size();
+  line.max_length = cut(sample, where);
   line.input = encode_sample(
       *trained_.tokenizer, trained_.description.tokenizer,
-      {.kind = task_.kind, .max_length = cut(sample, where), .mask_marks = task_kind(task_.kind).traits().fills_masks},
+      {.kind = task_.kind, .max_length = line.max_length, .mask_marks = task_kind(task_.kind).traits().fills_masks},
       sample, fail);
   return line;
 }
@@ -177,7 +178,7 @@ std::vector<std::string> Predictor::predict(std::span<const PredictionLine> line
   batch.offsets = {0};
   TaskSlice slice;
   slice.task = index_;
-  for (const auto& [json, input, text, words, context, found] : lines) {
+  for (const auto& [json, input, text, words, context, max_length, found] : lines) {
     batch.tokens.insert(batch.tokens.end(), input.tokens.begin(), input.tokens.end());
     batch.offsets.push_back(static_cast<std::int64_t>(batch.tokens.size()));
     batch.keys.push_back(0);

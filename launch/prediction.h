@@ -18,10 +18,11 @@ namespace polyhead {
 struct PredictionLine {
   JsonLine json;
   ModelInput input;
-  std::string text;       // text of the tokens
-  std::size_t words = 0;  // tagging: number of words or vectors in the line; the last ones may be truncated
-  std::string context;    // span: the text that has the answer
-  std::string found;      // keys that were recognised by a common name, such as "text:sentence"; "" if there are none
+  std::string text;            // text of the tokens
+  std::size_t words = 0;       // tagging: number of words or vectors in the line; the last ones may be truncated
+  std::string context;         // span: the text that has the answer
+  std::size_t max_length = 0;  // length at which the input was truncated, in tokens or vectors
+  std::string found;  // keys that were recognised by a common name, such as "text:sentence"; "" if there are none
 };
 
 class Predictor {

@@ -77,7 +77,7 @@ class TaggingScorer : public ClassScorer {
 
 class Tagging : public TaskKind {
  public:
-  Tagging() : TaskKind({.reads_words = true, .original_text = true}) {}
+  Tagging() : TaskKind({.original_text = true}) {}
 
   std::vector<Metric> metrics(const TaskView& task) const override {
     std::vector<Metric> metrics = {{.key = "accuracy",

@@ -35,7 +35,6 @@ struct Metric {
 // What code outside of a kind asks about it.
 struct KindTraits {
   bool generates = false;       // its heads write a text: search applies, and samples have target tokens
-  bool reads_words = false;     // it has a target for every word, so the input of a prediction is a list of words
   bool fills_masks = false;     // it predicts the tokens at <mask>
   bool original_text = false;   // it is scored against the original texts, where the data set has them
   bool smooths_labels = false;  // its default head has task.NAME.label_smoothing

@@ -216,6 +216,17 @@ class Model:
         hidden = head.norm("norm", F.gelu(head.linear("transform", states + self.values(name, states, w))))
         return hidden @ self.encoder.t["embedding.weight"].T + head["bias"]
 
+    def span(self, name, states, w, ids, second):
+        """The first and the last row of the best answer in the second text, and its probability."""
+        special = [self.description["tokenizer"][key] for key in ("eos", "mask")]
+        hidden = torch.tensor([i < second or token in special for i, token in enumerate(ids)])
+        scores = self.head(name).linear("out", states + self.values(name, states, w))  # [length, 2]
+        first, last = torch.log_softmax(scores.masked_fill(hidden[:, None], -math.inf), 0).unbind(1)
+        length = torch.arange(len(ids)) - torch.arange(len(ids))[:, None] + 1  # of the answer from row i to row j
+        pairs = (first[:, None] + last).masked_fill((length < 1) | (length > 30), -math.inf)
+        best = int(pairs.argmax())
+        return best // len(ids), best % len(ids), float(pairs.max().exp())
+
     def next_token(self, name, states, w, tokens):
         """Translation: log-probabilities [vocabulary] of the token behind `tokens`, which begin with bos."""
         head, table = self.head(name), self.encoder.t["embedding.weight"]
@@ -260,10 +271,12 @@ class Pieces:
             import sentencepiece
             model = sentencepiece.SentencePieceProcessor(model_file=file)
             self.encode, self.decode = model.encode, model.decode
+            self.places = lambda text: [(piece.begin, piece.end) for piece in model.encode(text, out_type="immutable_proto").pieces]
         else:
             from tokenizers import BertWordPieceTokenizer
             model = BertWordPieceTokenizer(file, lowercase=not cased)
             self.encode = lambda text: model.encode(text, add_special_tokens=False).ids
+            self.places = lambda text: model.encode(text, add_special_tokens=False).offsets
             self.decode = lambda ids: " ".join(model.id_to_token(i) for i in ids).replace(" ##", "")
 
     def line(self, line, kind):
@@ -282,7 +295,8 @@ class Pieces:
             parts = [self.encode(part) for part in line["text"].split("<mask>")]
             ids = [bos] + parts[0] + [i for part in parts[1:] for i in [self.info["mask"], *part]]
             return ids[:room - 1] + [eos], 0, []
-        a, b = self.encode(line["text"]), self.encode(line.get("second") or "")
+        texts = (line["question"], line["text"]) if kind == "span" else (line["text"], line.get("second") or "")
+        a, b = map(self.encode, texts)
         if not b:
             return [bos] + a[:room - 2] + [eos], 0, []
         half = (room - 3) // 2
@@ -291,9 +305,18 @@ class Pieces:
             b = b[:room - 3 - len(a)]
         return [bos] + a + [eos] + b + [eos], len(a) + 2, []
 
+    def characters(self, text, first, last):
+        """The characters that the pieces first to last of a text stand for, without the white space around them."""
+        places = [place for place in self.places(text)[first:last + 1] if text[slice(*place)].strip()]
+        if not places:
+            return 0, 0
+        begin, end = places[0][0], places[-1][1]
+        found = text[begin:end]
+        return begin + len(found) - len(found.lstrip()), end - len(found) + len(found.rstrip())
+
 
 def predict(model, name, line, pieces):
-    """The keys that `polyhead predict` adds to a line."""
+    """What the model says of a line."""
     task = model.description["tasks"][model.names.index(name)]
     kind, labels, statistics = task["kind"], task["labels"], task["statistics"]
     ids, second, features, first = None, 0, None, []
@@ -322,8 +345,20 @@ def predict(model, name, line, pieces):
     if kind == "masked_lm":
         found = model.masked(name, states, w).argmax(1).tolist()
         return {"tokens": [pieces.decode([token]) for i, token in zip(ids, found) if i == model.description["tokenizer"]["mask"]]}
+    if kind == "span":
+        first, last, probability = model.span(name, states, w, ids, second)
+        if "ids" in line:
+            return {"text": pieces.decode(ids[first:last + 1]), "probability": probability}
+        start, end = pieces.characters(line["text"], first - second, last - second)
+        return {"text": line["text"][start:end], "start": start, "end": end, "probability": probability}
     tokens, log_probability = model.translate(name, states, w)
     return {"translation": pieces.decode(tokens), "log_probability": log_probability}
+
+
+def answer(model, name, line, pieces):
+    """The line with its prediction, as `polyhead predict` prints it."""
+    found = predict(model, name, line, pieces)
+    return line | (found if line.keys().isdisjoint(found) else {"prediction": found})
 
 
 def main():
@@ -340,7 +375,7 @@ def main():
     pieces = Pieces(options.data or description["data"], description["tokenizer"], description["max_length"], options.cased)
     for text in sys.stdin:
         line = json.loads(text)
-        print(json.dumps(line | predict(model, options.task, line, pieces), ensure_ascii=False))
+        print(json.dumps(answer(model, options.task, line, pieces), ensure_ascii=False))
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@
 #include <cstdio>
 
 #include "core/base/error.h"
+#include "core/base/text.h"
 #include "datasets/import/unknown_tokens.h"
 #include "launch/columns.h"
 #include "launch/commands/commands.h"
@@ -51,6 +52,13 @@ class Answering {
     }
   }
   const UnknownTokens& unknown() const { return unknown_; }
+  // Returns a warning if inputs were truncated; otherwise "".
+  std::string cut_warning(bool length_given) const {
+    if (cut_ == 0) return "";
+    return fmt::format("{} of {} inputs are longer than the {} of {} {}; their ends were not read (first: {})",
+                       with_commas(cut_), with_commas(inputs_),
+                       length_given ? "given --max-length" : "model's max_length", max_length_, unit_, first_cut_);
+  }
 
  private:
   void take(const std::string& text) {
@@ -68,9 +76,17 @@ class Answering {
     if (!line.found.empty() && line.found != found_)
       say("polyhead predict: took columns = {} from line {} on; --columns chooses others\n", line.found, in_.number());
     if (!line.found.empty()) found_ = line.found;
+    note_length(line);
     if (line.input.features.empty())
       unknown_.add(*model_.tokenizer, model_.description.tokenizer, line.input.tokens, line.text,
                    fmt::format("line {}", in_.number()));
+  }
+  void note_length(const PredictionLine& line) {
+    ++inputs_;
+    if (!line.input.cut || ++cut_ > 1) return;
+    max_length_ = line.max_length;
+    unit_ = line.input.features.empty() ? "tokens" : "vectors";
+    first_cut_ = fmt::format("line {}", in_.number());
   }
   void answer() {
     if (lines_.empty()) return;
@@ -87,7 +103,10 @@ class Answering {
   OutputFile& out_;
   std::vector<PredictionLine> lines_;
   UnknownTokens unknown_;
-  std::string found_;  // the keys that were reported last
+  std::string found_;                   // the keys that were reported last
+  std::uint64_t inputs_ = 0, cut_ = 0;  // all inputs, and those that were truncated
+  std::size_t max_length_ = 0;          // of the truncated ones
+  std::string unit_, first_cut_;
 };
 
 }  // namespace
@@ -117,6 +136,8 @@ int run_predict(const Config& config, Communicator& world) {
   answering.run();
   signals.reset();
   out.commit();
+  if (const std::string warning = answering.cut_warning(config.has("max-length")); !warning.empty())
+    say("polyhead predict: warning: {}\n", warning);
   // One or two tokens of a short text do not say anything about the vocabulary.
   constexpr std::uint64_t kFew = 2;
   if (const std::string warning = answering.unknown().warning(in.name());

@@ -7,6 +7,7 @@
 #include "core/base/files.h"
 #include "datasets/manifest.h"
 #include "datasets/shard_writer.h"
+#include "datasets/target.h"
 
 namespace {
 
@@ -28,11 +29,14 @@ ShardContent content(Kind kind, bool texts) {
   c.tags = {65535, 1, 65535, 65535, 0, 2, 65535, 65535, 65535};
   c.target.values = {5, 3, 3, 7, 3};
   c.target.offsets = {0, 2, 3, 5};
+  c.span = {1, 1, 2, 2, 0, 0};                            // the last answer is cut off
+  if (texts || kind == Kind::span) c.second = {0, 2, 1};  // span: required
+  if (kind == Kind::span) c.second[0] = 1;
   if (texts) {
-    c.second = {0, 2, 1};
     c.input_text.emplace();
     for (const std::string text : {"fünf", "", "x y"}) c.input_text->push(text);
-    if (kind == Kind::tagging || kind == Kind::translation) c.target_text = c.input_text;
+    if (target_of(kind).keeps_texts()) c.target_text = c.input_text;
+    c.characters = {0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0};
   }
   return c;
 }

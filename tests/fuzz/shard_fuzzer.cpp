@@ -1,7 +1,7 @@
-// libFuzzer target for the check of a shard and for reading it as training does. Byte 0 of an input is the kind (mod
-// 6), in bit 6 whether to map or to pread, and in bit 7 what follows byte 1, the manifest's number of samples: a file
-// as it is, or a recipe by which HDF5 itself writes one, so that odd types, extents, layouts and values come behind a
-// file structure that is right.
+// libFuzzer target for the check of a shard and for reading it as training does. Byte 0 of an input is the kind (modulo
+// the number of kinds), in bit 6 whether to map or to pread, and in bit 7 what follows byte 1, the manifest's number of
+// samples: a file as it is, or a recipe by which HDF5 itself writes one, so that odd types, extents, layouts and values
+// come behind a file structure that is right.
 #include <algorithm>
 #include <array>
 #include <cstdio>
@@ -16,6 +16,7 @@
 #include "core/base/error.h"
 #include "datasets/dataset.h"
 #include "datasets/hdf5.h"
+#include "datasets/target.h"
 #include "datasets/verify.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -150,7 +151,7 @@ void cook(const std::string& path, Kind kind, std::uint8_t samples, FuzzInput& i
     bool there;
   };
   const bool pair = (options & 2) != 0, text = (options & 4) != 0, sums = (options & 8) != 0;
-  const std::array<Usual, 15> usual = {{{"input/tokens", 1, (options & 16) == 0},
+  const std::array<Usual, 17> usual = {{{"input/tokens", 1, (options & 16) == 0},
                                         {"input/features", 4, (options & 16) != 0},
                                         {"input/offsets", 3, true},
                                         {"input/second", 2, pair},
@@ -162,6 +163,8 @@ void cook(const std::string& path, Kind kind, std::uint8_t samples, FuzzInput& i
                                         {"target/tags", 1, kind == Kind::tagging},
                                         {"target/tokens", 1, kind == Kind::translation},
                                         {"target/offsets", 3, kind == Kind::translation},
+                                        {"target/span", 2, kind == Kind::span},
+                                        {"target/characters", 2, kind == Kind::span && text},
                                         {"target/text", 0, text},
                                         {"target/text_offsets", 3, text},
                                         {"integrity/input.tokens", 3, sums}}};
@@ -180,7 +183,7 @@ void read_everything(const std::string& path, const ShardExpectation& expected, 
   TaskInfo task;
   task.name = expected.task;
   task.kind = expected.kind;
-  if (task.kind != Kind::regression && task.kind != Kind::translation && task.kind != Kind::masked_lm)
+  if (target_of(task.kind).labels() != nullptr)
     for (std::uint64_t i = 0; i < expected.classes; ++i) task.labels.push_back(std::to_string(i));
   if (expected.outputs > 1)
     for (std::uint64_t i = 0; i < expected.outputs; ++i) task.outputs.push_back(std::to_string(i));
@@ -222,6 +225,12 @@ void read_everything(const std::string& path, const ShardExpectation& expected, 
     if (values.size() != (expected.kind == Kind::regression ? expected.outputs : 0)) broken("a number of values");
     for (const double value : values)
       if (!(value - value == 0)) broken("a value that is not finite");
+    if (expected.kind == Kind::span) {
+      const auto [first, last] = sample.span();
+      if (last < first || last >= length || (first > 0 && first < sample.second()))
+        broken("an answer outside of its text");
+      static_cast<void>(sample.text_of(first, last));
+    }
     static_cast<void>(sample.input_text());
     static_cast<void>(sample.target_text());
   }

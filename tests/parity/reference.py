@@ -30,10 +30,11 @@ TASKS = {
     "rating": dict(kind="regression", lengths=[4, 7], outputs=2, mean=[3, -20], deviation=[0.5, 7]),
     "wind": dict(kind="regression", lengths=[9, 2, 3], outputs=2, mean=[3, -20], deviation=[0.5, 7], delta=0.4, width=3),
     "steps": dict(kind="tagging", lengths=[2, 5], labels=4, width=5),
+    "answer": dict(kind="span", lengths=[7, 10, 4], second=[3, 2, 2], spans=[[4, 5], [2, 8], [-100, -100]]),  # the last one is cut off
 }
 NAMES = list(TASKS)
-LOSS_WEIGHTS = [0.4, 0.1, 0.3, 0.2, 0.35, 0.15, 0.25, 0.45, 0.12]
-IMPORTANCES = [1, 0.3, 2, 1, 0.5, 4, 1, 1, 3]
+LOSS_WEIGHTS = [0.4, 0.1, 0.3, 0.2, 0.35, 0.15, 0.25, 0.45, 0.12, 0.22]
+IMPORTANCES = [1, 0.3, 2, 1, 0.5, 4, 1, 1, 3, 2]
 CASES = {
     "competitive": dict(heads=2, temperature=1.3, floor=0.02),
     "competitive-given": dict(heads=4, importances=IMPORTANCES, entropy_bonus=0.3),
@@ -295,6 +296,15 @@ def head_loss(p, embedding, states, w, data, task, delta):
         said = hidden @ embedding.T + p("bias", VOCABULARY)
         log_p, masked = torch.log_softmax(said, -1), data["ids"] == MASK
         return -(log_p.gather(2, data["original"][..., None])[..., 0] * masked).sum(), said[masked]
+    if kind == "span":
+        # A start and an end score for each token of the second text but eos and mask.
+        scores = p.linear("out", states + valued(), 2)
+        chosen = mask & (torch.arange(mask.shape[1]) >= torch.tensor(data["second"])[:, None])
+        chosen &= (data["ids"] != EOS) & (data["ids"] != MASK)
+        log_p = torch.log_softmax(scores + hide(chosen)[..., None], 1)
+        answered = [(i, span) for i, span in enumerate(task["spans"]) if span[0] >= 0]
+        loss = -sum(log_p[i, span[which], which] for i, span in answered for which in (0, 1)) / 2
+        return loss, [scores[i, chosen[i], which] for i in range(len(scores)) for which in (0, 1)]
     # translation: the decoder reads "<s> t_0 ...", and the source with one position more, right behind the words
     targets, lengths = data["targets"], mask.sum(1)
     memory = torch.cat([states, torch.zeros(len(states), 1, DIM, dtype=torch.float64)], 1)
@@ -319,6 +329,9 @@ def distance(said, taught, task, temperature):
     if task["kind"] == "regression":
         outputs = task["outputs"]
         return (F.huber_loss(said, taught, reduction="sum", delta=task["delta"]) if "delta" in task else F.mse_loss(said, taught, reduction="sum")) / outputs
+    if task["kind"] == "span":  # the mean of the two
+        return sum(temperature ** 2 * F.kl_div(torch.log_softmax(x / temperature, -1), torch.log_softmax(y / temperature, -1), reduction="sum",
+                                               log_target=True) for x, y in zip(said, taught)) / 2
     said, taught = said / temperature, taught / temperature
     if task["kind"] == "multilabel":
         p = torch.sigmoid(taught)
@@ -369,8 +382,14 @@ def make_data():
             targets = [[int(x) for x in random.integers(5, VOCABULARY, n - 1)] + [EOS] for n in task["targets"]]
             data["targets"], part["target_tokens"] = pad(targets, -1), sum(targets, [])
             part["target_offsets"] = [0, *np.cumsum(task["targets"]).tolist()]
+        if kind == "span":
+            for text, second in zip(ids, task["second"]):  # as a question and its text are joined
+                text[0] = BOS
+                text[second - 1] = text[-1] = EOS
+            data["ids"] = pad(ids, 0)
+            part |= {"context_begin": task["second"], "span_begin": [first for first, _ in task["spans"]], "span_end": [last for _, last in task["spans"]]}
         part["count"] = {"tagging": sum(tag >= 0 for tag in part.get("tags", [])), "masked_lm": len(part.get("masked_rows", [])),
-                         "translation": sum(task.get("targets", []))}.get(kind, len(lengths))
+                         "translation": sum(task.get("targets", [])), "span": sum(first >= 0 for first, _ in task.get("spans", []))}.get(kind, len(lengths))
         for text in ids:
             batch["tokens"] += text
             batch["offsets"].append(len(batch["tokens"]))
@@ -420,7 +439,8 @@ def run_case(options, encoder, distillation, padded, batch):
         data, count = padded[index], batch["slices"][index]["count"]
         states, w, loss, said = run_task(owners, index, name, task)
         if distillation:
-            taught = run_task(teachers, index, name, task)[-1].detach()
+            taught = run_task(teachers, index, name, task)[-1]
+            taught = [one.detach() for one in taught] if isinstance(taught, list) else taught.detach()
             share = distillation["share"]
             loss = (1 - share) * loss + share * distance(said, taught, task, distillation["temperature"])
         total = total + LOSS_WEIGHTS[index] * loss / count

@@ -16,6 +16,7 @@ POLYHEAD = os.environ.get("POLYHEAD_BINARY", str(ROOT / "build" / "cpu" / "polyh
 LAUNCHERS = ("OMPI_COMM_WORLD", "PMIX_", "PMI_", "SLURM_")
 KINDS = {"topic": "classification", "style": "classification", "tags": "tagging", "dictionary": "translation", "lines": "masked_lm",
          "subjects": "multilabel", "ornament": "regression", "reply": "classification", "wind": "classification"}
+EVERY_KIND = KINDS | {"answer": "span"}  # the tasks of the fixture every_kind
 TEXTS = [task for task in KINDS if task != "wind"]  # whose input is not vectors
 # A model that takes a step in a few milliseconds.
 SMALL = ["--encoder.layers", 2, "--encoder.dim", 32, "--encoder.heads", 4, "--encoder.ffn", 64, "--encoder.dropout", 0.1,

@@ -33,8 +33,9 @@ json read_split(const SplitReader& reader) {
     read.tags(tags);
     read.labels(labels);
     read.values(values);
-    json sample = {{"input", input},   {"target", target}, {"tags", tags},           {"label", read.label()},
-                   {"labels", labels}, {"values", values}, {"second", read.second()}};
+    json sample = {{"input", input},          {"target", target},   {"tags", tags},
+                   {"label", read.label()},   {"labels", labels},   {"values", values},
+                   {"second", read.second()}, {"span", read.span()}};
     if (reader.feature_width() > 0) sample["features"] = features;
     if (input.size() + features.size() != read.input_length() * std::max<std::size_t>(reader.feature_width(), 1) ||
         target.size() != read.target_length())

@@ -45,6 +45,9 @@ Batch read_batch(const json& in) {
     take("masked_tokens", slice.masked_tokens);
     take("target_tokens", slice.target_tokens);
     take("target_offsets", slice.target_offsets);
+    take("context_begin", slice.context_begin);
+    take("span_begin", slice.span_begin);
+    take("span_end", slice.span_end);
     take("count", slice.count);
     batch.slices.push_back(std::move(slice));
   }

@@ -27,8 +27,8 @@ def label_of(words):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A run of small tasks of most kinds, on single texts, pairs, a mixture of both, words, masks and vectors,
-    truncated at 12."""
+    """A run of small tasks of most kinds, on single texts, pairs, a mixture of both, words, masks, questions and
+    vectors, truncated at 12."""
     folder = tmp_path_factory.mktemp("predict")
     vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS.split(), *"abcdefghijklmnopqrstuvwxyz", *[f"##{c}" for c in "abcdefghijklmnopqrstuvwxyz"]]
     (folder / "vocab.txt").write_text("\n".join(vocabulary) + "\n")
@@ -41,9 +41,10 @@ def folder(tmp_path_factory):
     write(folder / "words.jsonl", [{"words": text.split(), "tags": ["B-F" if word == "apple" else "O" for word in text.split()]} for text in texts])
     write(folder / "gaps.jsonl", [{"text": text} for text in texts])
     write(folder / "gap_pairs.jsonl", [{"text": text, "second": "the cold rain"} for text in texts])
+    write(folder / "answers.jsonl", [{"question": "the", "text": text, "start": 0, "end": len(text.split()[0])} for text in texts])
     write(folder / "vectors.jsonl", [{"features": [[i % 3, j] for j in range(1 + i % 20)], "value": i % 3} for i in range(48)])
     tasks = {"single": "classification", "pair": "classification", "mixed": "classification", "words": "tagging", "gaps": "masked_lm",
-             "gap_pairs": "masked_lm", "vectors": "regression"}
+             "gap_pairs": "masked_lm", "answers": "span", "vectors": "regression"}
     sections = "".join(f"[task.{task}]\nkind = {kind}\ntrain = {task}.{'csv' if task == 'mixed' else 'jsonl'}\n" for task, kind in tasks.items())
     (folder / "d.ini").write_text(f"[dataset]\nname = x\ntokenizer = wordpiece\nvocab = vocab.txt\nmax_length = 12\n{sections}")
     done = run("import", "-c", folder / "d.ini", "--out", folder / "data")
@@ -147,6 +148,24 @@ def test_vectors_are_cut_where_import_cut(folder):
 def test_words_that_are_cut_off_are_null(folder):
     tags = predict(folder, "words", [{"words": ["red"] * 20}])[0]["tags"]
     assert len(tags) == 20 and [tag is None for tag in tags] == [False] * 10 + [True] * 10
+
+
+@pytest.mark.parametrize("task, row, short", [
+    ("single", {"text": "red " * 20}, {"text": "red"}),
+    ("pair", {"text": "red apple", "second": "sun " * 20}, {"text": "red", "second": "sun"}),
+    ("words", {"words": ["red"] * 20}, {"words": ["red"]}),
+    ("gaps", {"text": "red <mask> " * 20}, {"text": "red <mask>"}),
+    ("answers", {"question": "the", "text": "red " * 20}, {"question": "the", "text": "red"}),
+    ("vectors", {"features": [[0, 1]] * 20}, {"features": [[0, 1]]}),
+])
+def test_inputs_that_are_cut_off_are_counted_at_the_end(folder, task, row, short):
+    unit = "vectors" if task == "vectors" else "tokens"
+    found, said = answer(folder, task, [short, row, row], "--batch", 1)
+    assert len(found) == 3 and answer(folder, task, [short])[1] == ""
+    assert said == (f"polyhead predict: warning: 2 of 3 inputs are longer than the model's max_length of 12 {unit}; their ends were not read "
+                    f"(first: line 2)\n")
+    _, said = answer(folder, task, [row], "--max-length", 10)
+    assert said == f"polyhead predict: warning: 1 of 1 inputs are longer than the given --max-length of 10 {unit}; their ends were not read (first: line 1)\n"
 
 
 def test_evaluate_refuses_what_training_never_saw(folder, tmp_path):
@@ -295,6 +314,7 @@ def test_the_names_that_import_knows_are_read_and_said(folder, task, ours, their
     ("mixed", {"text": "red apple", "second": "the sun"}, {"text": "red apple", "y": "the sun"}, "second:y"),
     ("words", {"words": ["red", "apple"]}, {"forms": ["red", "apple"], "words": 3}, "words:forms"),
     ("vectors", {"features": [[1, 2]]}, {"mfcc": [[1, 2]]}, "features:mfcc"),
+    ("answers", {"question": "the", "text": "red apple"}, {"q": "the", "x": "red apple"}, "question:q, text:x"),
 ])
 def test_names_by_option(folder, task, ours, theirs, columns):
     assert answer(folder, task, [theirs], "--columns", columns) == answer(folder, task, [ours])

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import sentencepiece
 
-from program import KINDS, log, run, status, steps, train
+from program import EVERY_KIND, log, run, status, steps, train
 
 OPTIONS = ["--run.steps", 12, "--run.eval_every", 6]
 # What h5py may do with every dataset of a shard.
@@ -23,6 +23,12 @@ LAYOUTS = {
 def ragged(name, sequences, kind):
     return {name + "tokens" if kind != "u1" else name + "text": np.concatenate([np.asarray(s, kind) for s in sequences]),
             name + "offsets" if kind != "u1" else name + "text_offsets": np.cumsum([0] + [len(s) for s in sequences]).astype("u8")}
+
+
+def target_text(row):
+    if "start" in row:
+        return row["text"][row["start"]:row["end"]]
+    return row["target"] if "target" in row else " ".join(row["tags"])
 
 
 def columns(spm, kind, rows, labels, wide, texts):
@@ -39,8 +45,9 @@ def columns(spm, kind, rows, labels, wide, texts):
         data = {"input/features": np.concatenate([np.array(row["features"], "f4") for row in rows]),
                 "input/offsets": np.cumsum([0] + [len(row["features"]) for row in rows]).astype("u8")}
     else:
-        first = [[spm.bos_id(), *spm.encode(row["text"]), spm.eos_id()] for row in rows]
-        second = [[*spm.encode(row["second"]), spm.eos_id()] if "second" in row else [] for row in rows]
+        pairs = [(row["question"], row["text"]) if kind == "span" else (row["text"], row.get("second")) for row in rows]
+        first = [[spm.bos_id(), *spm.encode(text), spm.eos_id()] for text, _ in pairs]
+        second = [[*spm.encode(other), spm.eos_id()] if other else [] for _, other in pairs]
         data = ragged("input/", [a + b for a, b in zip(first, second)], token)
         if any(second):
             data["input/second"] = np.array([len(a) if b else 0 for a, b in zip(first, second)], "u4")
@@ -52,23 +59,34 @@ def columns(spm, kind, rows, labels, wide, texts):
         data["target/value"] = np.array([row["value"] for row in rows], "f4")
     if kind == "translation":
         data |= ragged("target/", [[*spm.encode(row["target"]), spm.eos_id()] for row in rows], token)
+    if kind == "span":
+        spans, characters = [], []
+        for row, question in zip(rows, first):
+            pieces = spm.encode(row["text"], out_type="immutable_proto").pieces
+            places = [(piece.end - len(row["text"][piece.begin:piece.end].lstrip()), piece.end) for piece in pieces]
+            covering = [at for at, (begin, end) in enumerate(places) if begin < end and end > row["start"] and begin < row["end"]]
+            spans.append((len(question) + covering[0], len(question) + covering[-1]))
+            characters += [(0, 0)] * len(question) + places + [(0, 0)]
+        data["target/span"] = np.array(spans, "u4")
+        if texts:
+            data["target/characters"] = np.array(characters, "u4")
     if texts:
         data |= ragged("input/", [list(row.get("text", " ".join(row.get("words", []))).encode()) for row in rows], "u1")
-        data |= ragged("target/", [list((row["target"] if "target" in row else " ".join(row["tags"])).encode()) for row in rows], "u1")
+        data |= ragged("target/", [list(target_text(row).encode()) for row in rows], "u1")
     return data
 
 
 def write_data_set(folder, planted, shards=1, wide=False, **layout):
     """The planted texts, tokenized by PyPI's sentencepiece and written by h5py, with the required parts of the format
     only."""
-    ours = json.loads((planted / "data" / "dataset.json").read_text())
+    ours = json.loads((planted / "every_kind" / "dataset.json").read_text())
     folder.mkdir()
-    shutil.copy(planted / "data" / "tokenizer.model", folder)
+    shutil.copy(planted / "every_kind" / "tokenizer.model", folder)
     spm = sentencepiece.SentencePieceProcessor(model_file=str(folder / "tokenizer.model"))
     tasks = []
     for task in ours["tasks"]:
         name, kind = task["name"], task["kind"]
-        assert KINDS[name] == kind
+        assert EVERY_KIND[name] == kind
         splits = {}
         (folder / name).mkdir()
         for split in ("train", "valid", "test"):
@@ -77,7 +95,7 @@ def write_data_set(folder, planted, shards=1, wide=False, **layout):
             for part in range(shards):
                 mine = rows[len(rows) * part // shards:len(rows) * (part + 1) // shards]
                 file = f"{name}/{split}-{part:05}-of-{shards:05}.h5"
-                texts = split != "train" and kind in ("translation", "tagging")
+                texts = split != "train" and kind in ("translation", "tagging", "span")
                 with h5py.File(folder / file, "w") as f:
                     f.attrs.update({"format": "polyhead-shard", "version": 1, "task": name, "kind": kind, "split": split, "samples": len(mine),
                                     "made by": "a stranger"})
@@ -92,9 +110,9 @@ def write_data_set(folder, planted, shards=1, wide=False, **layout):
 
 
 @pytest.fixture(scope="module")
-def imported(tmp_path_factory, data):
+def imported(tmp_path_factory, every_kind):
     folder = tmp_path_factory.mktemp("imported") / "run"
-    train(folder, data, *OPTIONS)
+    train(folder, every_kind, *OPTIONS)
     return folder
 
 
@@ -128,4 +146,4 @@ def test_evaluate_takes_foreign_data(planted, imported, tmp_path):
         done = run("evaluate", "--run-dir", imported, "--json", "--threads", 1, *more)
         assert done.returncode == 0, done.stderr
         scores.append(json.loads(done.stdout)["tasks"])
-    assert scores[0] == scores[1] and set(scores[0]) == set(KINDS)
+    assert scores[0] == scores[1] and set(scores[0]) == set(EVERY_KIND)

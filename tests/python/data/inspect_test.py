@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import sentencepiece
 
-from program import KINDS, fails, run
+from program import EVERY_KIND, fails, run
 
 
 def inspect(data, *more):
@@ -21,8 +21,8 @@ def rows(planted, task, split):
 
 
 @pytest.fixture(scope="module")
-def found(data):
-    return json.loads(inspect(data, "--json", "--split", "all", "--samples", 5))
+def found(every_kind):
+    return json.loads(inspect(every_kind, "--json", "--split", "all", "--samples", 5))
 
 
 @pytest.fixture(scope="module")
@@ -30,9 +30,9 @@ def spm(data):
     return sentencepiece.SentencePieceProcessor(model_file=str(data / "tokenizer.model"))
 
 
-def test_counts_and_tasks(found, data):
-    manifest = json.loads((data / "dataset.json").read_text())
-    assert {name: task["kind"] for name, task in found["tasks"].items()} == KINDS
+def test_counts_and_tasks(found, every_kind):
+    manifest = json.loads((every_kind / "dataset.json").read_text())
+    assert {name: task["kind"] for name, task in found["tasks"].items()} == EVERY_KIND
     for task in manifest["tasks"]:
         for split, info in task["splits"].items():
             told = found["tasks"][task["name"]]["splits"][split]
@@ -60,13 +60,16 @@ def test_labels_and_tags_are_counted(found, planted):
 
 
 def test_samples_are_decoded(found, planted):
-    for task, kind in KINDS.items():
+    for task, kind in EVERY_KIND.items():
         texts = found["tasks"][task]["splits"]["train"]["texts"]
         assert [text["index"] for text in texts] == [0, 60, 120, 180, 240]
         for text in texts:
             row = rows(planted, task, "train")[text["index"]]
             if kind == "tagging":
                 assert text["target"].split() == [f"{word}/{tag}" for word, tag in zip(row["words"], row["tags"])]
+                continue
+            if kind == "span":
+                assert (text["input"], text["second"], text["target"]) == (row["question"], row["text"], row["text"][row["start"]:row["end"]])
                 continue
             assert text["input"] == (row["text"] if "text" in row else f"{len(row['features'])} vectors of 4 numbers")
             if kind in ("classification", "translation", "masked_lm"):

@@ -15,7 +15,7 @@ import xxhash
 from program import POLYHEAD
 
 TOOL = Path(POLYHEAD).parent / "tests" / "data"
-KINDS = ["classification", "multilabel", "regression", "tagging", "masked_lm", "translation"]
+KINDS = ["classification", "multilabel", "regression", "tagging", "masked_lm", "translation", "span"]
 VOCAB = 50
 
 
@@ -42,7 +42,7 @@ def refused(folder, *words):
 
 def columns(kind, rng, n, tokens="u2"):
     """The datasets of a random shard."""
-    lengths = rng.integers(1, 6, n)
+    lengths = rng.integers(1, 6, n) + (2 if kind == "span" else 0)
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype("u8")
     total = int(offsets[-1])
     data = {"input/tokens": rng.integers(0, VOCAB, total).astype(tokens), "input/offsets": offsets}
@@ -61,6 +61,15 @@ def columns(kind, rng, n, tokens="u2"):
         text = [("é" * int(i % 4)).encode() for i in range(n)]
         data["target/text"] = np.frombuffer(b"".join(text), "u1")
         data["target/text_offsets"] = np.concatenate([[0], np.cumsum([len(t) for t in text])]).astype("u8")
+    elif kind == "span":  # the last token of each input is behind its text
+        second = rng.integers(1, lengths - 1)
+        first = rng.integers(second, lengths - 1)
+        data["input/second"] = second.astype("u4")
+        data["target/span"] = np.where(np.arange(n)[:, None] % 4 == 3, 0, np.stack([first, rng.integers(first, lengths - 1)], 1)).astype("u4")
+        data["input/text"] = np.frombuffer("é".encode() * 10 * n, "u1")
+        data["input/text_offsets"] = np.arange(n + 1, dtype="u8") * 20
+        begin = rng.integers(0, 10, total)
+        data["target/characters"] = np.stack([begin, rng.integers(begin, 11)], 1).astype("u4")
     return data
 
 
@@ -127,6 +136,10 @@ def compare(samples, kind, data):
         assert [s["target"] for s in samples] == sequences(data, "target")
         text, offsets = data["target/text"].tobytes(), data["target/text_offsets"].astype(int)
         assert [s["target_text"] for s in samples] == [text[a:b].decode() for a, b in zip(offsets, offsets[1:])]
+    elif kind == "span":
+        assert [s["second"] for s in samples] == data["input/second"].tolist()
+        assert [s["span"] for s in samples] == data["target/span"].tolist()
+        assert [s["input_text"] for s in samples] == ["é" * 10] * len(samples)
 
 
 STORAGE = {
@@ -164,7 +177,7 @@ def test_reads_what_h5py_wrote(tmp_path, storage):
 
 
 @pytest.mark.parametrize("storage", ["contiguous", "filtered"])
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "masked_lm"])
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in ("masked_lm", "span")])
 def test_reads_sequences_of_vectors(tmp_path, kind, storage):
     rng = np.random.default_rng(4)
     data = columns(kind, rng, 9)
@@ -378,6 +391,7 @@ BROKEN = {
     "no label": (broken("classification", without("target/label")), "/target/label is missing"),
     "features": (edited("regression", lambda f, d: f.move("input/tokens", "input/features")), "/input/features"),
     "features of masked_lm": (vectors("masked_lm", lambda n: np.ones((n, 3), "f4")), "masked_lm is of tokens"),
+    "features of span": (vectors("span", lambda n: np.ones((n, 3), "f4")), "span is of tokens"),
     "features not finite": (vectors("regression", lambda n: np.full((n, 3), np.inf, "f4")), "is not a finite number"),
     "too few features": (vectors("regression", lambda n: np.ones((n - 1, 3), "f4")), "/input/offsets reaches"),
     "features in one dimension": (vectors("regression", lambda n: np.ones(n, "f4")), "1 dimensions, expected 2"),
@@ -400,6 +414,12 @@ BROKEN = {
     "id out of range": (broken("masked_lm", setting("input/tokens", 1, VOCAB)), "the id 50 at 1; the vocabulary has 50"),
     "target id out of range": (broken("translation", setting("target/tokens", 1, VOCAB)), "/target/tokens holds the id 50"),
     "second behind the end": (broken("classification", setting("input/second", 3, 99)), "/input/second of sample 3"),
+    "no second of span": (broken("span", without("input/second")), "/input/second is missing, where the texts of span begin"),
+    "a span without its text": (broken("span", setting("input/second", 2, 0)), "sample 2 has no text in which its answer lies"),
+    "too few spans": (broken("span", replacing("target/span", np.zeros((5, 2), "u4"))), "/target/span has 10 entries"),
+    "a span before its text": (broken("span", lambda d: d["target/span"].__setitem__(1, (0, 1))), "/target/span of sample 1 is 0 to 1, outside of its text"),
+    "a span behind its text": (broken("span", lambda d: d["target/span"].__setitem__((4, 1), 99)), "/target/span of sample 4"),
+    "too few characters": (broken("span", lambda d: d.update({"target/characters": d["target/characters"][1:]})), "/target/characters has"),
     "offsets start late": (broken("masked_lm", setting("input/offsets", 0, 1)), "starts at 1"),
     "offsets decrease": (broken("masked_lm", setting("input/offsets", 2, 1 << 40)), "decreases at sample 2"),
     "offsets end early": (broken("masked_lm", lambda d: d.update({"input/tokens": np.zeros(99, "u2")})), "there are 99 elements"),
@@ -530,6 +550,11 @@ def make_rows(kind, rng, n):
             row.update(words=words, tags=["V" if w[-1] in "aeiou" else "C" for w in words] if i else ["V", "C"] + ["V"] * (len(words) - 2))
         elif kind == "translation":
             row["target"] = text()
+        elif kind == "span":
+            words = row["text"].split()
+            first = int(rng.integers(len(words)))
+            row.update(question=text(1, 4), start=len(" ".join(["", *words[:first]])) if first else 0)
+            row["end"] = row["start"] + len(words[first])
         rows.append(row)
     return rows
 
@@ -545,7 +570,7 @@ def imported(tmp_path_factory):
             rows[kind, split] = make_rows(kind, rng, n)
             task[split] = jsonl(folder / f"{kind}.{split}.jsonl", rows[kind, split])
         tasks.append(task)
-    description = {"name": "six kinds", "vocab_size": 45, "max_length": 16, "shard_size": 400, "tasks": tasks}
+    description = {"name": "every kind", "vocab_size": 45, "max_length": 16, "shard_size": 400, "tasks": tasks}
     (folder / "description.json").write_text(json.dumps(description))
     for out in ("one", "two"):
         done = tool("import", folder / "description.json", folder / out)
@@ -596,7 +621,7 @@ def test_h5py_reads_what_we_wrote(imported):
                             assert digest.tolist() == [xxhash.xxh3_64_intdigest(stored[i:i + (1 << 20)])
                                                        for i in range(0, len(stored), 1 << 20)]
                             checked += 1
-                texts = split != "train" and kind in ("translation", "tagging")
+                texts = split != "train" and kind in ("translation", "tagging", "span")
                 assert ("input/text" in data) == texts
                 assert data["input/tokens"].dtype == np.uint16
                 part = ours[at:at + shard["samples"]]
@@ -607,7 +632,8 @@ def test_h5py_reads_what_we_wrote(imported):
                     check_sample(spm, task, row, sample, ids, data, i)
                     if texts:
                         assert sample["input_text"] == (row["text"] if "text" in row else " ".join(row["words"]))
-                        assert sample["target_text"] == (row["target"] if "target" in row else " ".join(row["tags"]))
+                        answer = row["text"][row["start"]:row["end"]] if kind == "span" else row.get("target")
+                        assert sample["target_text"] == (answer or " ".join(row["tags"]))
                 at += shard["samples"]
                 tokens += len(data["input/tokens"])
             assert tokens == info["input_tokens"]
@@ -616,8 +642,8 @@ def test_h5py_reads_what_we_wrote(imported):
 
 def check_sample(spm, task, row, sample, ids, data, i):
     limit = 16
-    if "second" in row:
-        a, b = spm.encode(row["text"]), spm.encode(row["second"])
+    if "second" in row or task["kind"] == "span":
+        a, b = (spm.encode(row[key]) for key in (("question", "text") if task["kind"] == "span" else ("text", "second")))
         second = int(data["input/second"][i])
         room = limit - 3
         while len(a) + len(b) > room:  # the longer text gives way, piece by piece
@@ -643,6 +669,13 @@ def check_sample(spm, task, row, sample, ids, data, i):
         assert [label for label, on in zip(task["labels"], data["target/labels"][i]) if on] == row["labels"]
     if task["kind"] == "regression":
         assert data["target/value"][i].tolist() == np.array(row["value"], "f4").tolist()
+    if task["kind"] == "span":
+        # The tokens that cover the answer; none if the last of them was cut off.
+        pieces = spm.encode(row["text"], out_type="immutable_proto").pieces
+        places = [(piece.end - len(row["text"][piece.begin:piece.end].lstrip()), piece.end) for piece in pieces]
+        covering = [at for at, (begin, end) in enumerate(places) if begin < end and end > row["start"] and begin < row["end"]]
+        cut = covering[-1] >= len(b)
+        assert sample["span"] == ([0, 0] if cut else [second + covering[0], second + covering[-1]])
     if task["kind"] == "translation":
         assert sample["target"] == [*spm.encode(row["target"])[:limit - 1], 3] == sequences(data, "target")[i]
 

@@ -99,10 +99,10 @@ def test_stopped_in_compute(workers, late, data, tmp_path):
     pid = worker_pid(tmp_path / "run", late)
     line = said.ends(stop(pid), TIMEOUT + 2)
     named(tmp_path / "run", line, late, workers, "stopped by a signal (state T)", "call ")
-    if workers == 4 and ": in compute" in line:  # as the page shows it; the last report may be of a collective
-        shown = shown_message("docs/guides/clusters.md", "polyhead train: hang:", "host vm", "is missing", "all_reduce encoder.gradients 1/2",
-                              "compute (forward)", until=" The same command")
-        assert missing_line([shown], [line]) is None, line
+    # As the page shows it. Where the worker stops is a matter of chance: in any part of a step, or in a collective.
+    shown = shown_message("docs/guides/clusters.md", "polyhead train: hang:", "host vm", "is missing", "all_reduce encoder.gradients 1/2",
+                          "3 others have", "in compute (forward)", until=" The same command")
+    assert missing_line([shown], [line]) is None, line
     assert gone(pid)
     for rank in range(workers):
         if rank != late:
