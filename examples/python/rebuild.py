@@ -271,7 +271,7 @@ class Pieces:
             import sentencepiece
             model = sentencepiece.SentencePieceProcessor(model_file=file)
             self.encode, self.decode = model.encode, model.decode
-            self.places = lambda text: [(piece.begin, piece.end) for piece in model.encode(text, out_type="immutable_proto").pieces]
+            self.places = lambda text: model.encode(text, return_type="offset_mapping")["offsets"]
         else:
             from tokenizers import BertWordPieceTokenizer
             model = BertWordPieceTokenizer(file, lowercase=not cased)

@@ -5,8 +5,11 @@
 #include "datasets/inspect.h"
 #include "datasets/model_input.h"
 #include "datasets/sampling/packing.h"
+#include "datasets/shard.h"
+#include "datasets/shard_writer.h"
 #include "datasets/tokenizer/sentencepiece.h"
 #include "datasets/verify.h"
+#include "tests/core/expect_error.h"
 #include "tests/datasets/import/import_folder.h"
 
 namespace polyhead {
@@ -127,6 +130,24 @@ TEST_F(SpanTest, RangesThatDoNotFitAreRefused) {
   refuse({"t.jsonl, line 1", "has the answer 'b', but its text has 'a' at character 0"});
   lines("{\"question\": \"a\", \"text\": \"a b\", \"start\": 0}\n");
   refuse({"t.jsonl, line 1", "'end' or 'answer'"});
+}
+
+TEST_F(SpanTest, CharactersBeyondTheirTextAreFound) {
+  ShardContent content;
+  content.task = "t", content.split = "valid", content.kind = Kind::span, content.vocab_size = 10;
+  content.input.push(std::vector<std::uint32_t>{2, 5, 3, 6, 3});
+  content.second = {3}, content.span = {3, 3};
+  content.characters = {0, 0, 0, 0, 0, 0, 0, 1, 0, 0};
+  content.input_text.emplace().push(std::string("\xc3\xa9"));
+  ShardExpectation expected;
+  expected.task = "t", expected.split = "valid", expected.kind = Kind::span, expected.vocab_size = 10;
+  expected.info.samples = 1;
+  write_shard(folder_ / "s.h5", content);
+  EXPECT_NO_THROW(check_shard(folder_ / "s.h5", expected));
+  content.characters[7] = 2;
+  write_shard(folder_ / "s.h5", content);
+  expect_error([&] { check_shard(folder_ / "s.h5", expected); }, Exit::data,
+               {"/target/characters of sample 0 reaches character 2 of a text of 1"});
 }
 
 TEST_F(SpanTest, SentencePieceGivesTheSameCharacters) {

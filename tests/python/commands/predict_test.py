@@ -314,7 +314,7 @@ def test_the_names_that_import_knows_are_read_and_said(folder, task, ours, their
     ("mixed", {"text": "red apple", "second": "the sun"}, {"text": "red apple", "y": "the sun"}, "second:y"),
     ("words", {"words": ["red", "apple"]}, {"forms": ["red", "apple"], "words": 3}, "words:forms"),
     ("vectors", {"features": [[1, 2]]}, {"mfcc": [[1, 2]]}, "features:mfcc"),
-    ("answers", {"question": "the", "text": "red apple"}, {"q": "the", "x": "red apple"}, "question:q, text:x"),
+    ("answers", {"question": "the", "text": "red apple"}, {"q": "the", "x": "red apple", "text": "cold"}, "question:q, text:x"),
 ])
 def test_names_by_option(folder, task, ours, theirs, columns):
     assert answer(folder, task, [theirs], "--columns", columns) == answer(folder, task, [ours])

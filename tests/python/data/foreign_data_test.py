@@ -62,8 +62,8 @@ def columns(spm, kind, rows, labels, wide, texts):
     if kind == "span":
         spans, characters = [], []
         for row, question in zip(rows, first):
-            pieces = spm.encode(row["text"], out_type="immutable_proto").pieces
-            places = [(piece.end - len(row["text"][piece.begin:piece.end].lstrip()), piece.end) for piece in pieces]
+            offsets = spm.encode(row["text"], return_type="offset_mapping")["offsets"]
+            places = [(end - len(row["text"][begin:end].lstrip()), end) for begin, end in offsets]
             covering = [at for at, (begin, end) in enumerate(places) if begin < end and end > row["start"] and begin < row["end"]]
             spans.append((len(question) + covering[0], len(question) + covering[-1]))
             characters += [(0, 0)] * len(question) + places + [(0, 0)]

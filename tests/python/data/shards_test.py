@@ -671,8 +671,8 @@ def check_sample(spm, task, row, sample, ids, data, i):
         assert data["target/value"][i].tolist() == np.array(row["value"], "f4").tolist()
     if task["kind"] == "span":
         # The tokens that cover the answer; none if the last of them was cut off.
-        pieces = spm.encode(row["text"], out_type="immutable_proto").pieces
-        places = [(piece.end - len(row["text"][piece.begin:piece.end].lstrip()), piece.end) for piece in pieces]
+        offsets = spm.encode(row["text"], return_type="offset_mapping")["offsets"]
+        places = [(end - len(row["text"][begin:end].lstrip()), end) for begin, end in offsets]
         covering = [at for at, (begin, end) in enumerate(places) if begin < end and end > row["start"] and begin < row["end"]]
         cut = covering[-1] >= len(b)
         assert sample["span"] == ([0, 0] if cut else [second + covering[0], second + covering[-1]])
