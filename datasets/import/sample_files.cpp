@@ -44,9 +44,16 @@ Format format_of(const ImportTask& task, const SampleFile& one) {
     if (ending == fmt::format(".{}", kFormatNames[f])) return static_cast<Format>(f);
   if (ending == ".json" || ending == ".parquet") return Format::jsonl;
   if (holds_parquet(one.inputs ? one.inputs->content(one, file) : file)) return Format::jsonl;
-  fail(task,
-       fmt::format("has {} {}, whose ending does not determine a format; add 'format = …' to its section, one of {}",
-                   fs::is_directory(file) ? "a folder" : "a file", file.string(), fmt::join(kFormatNames, ", ")));
+  const bool folder = fs::is_directory(file);
+  std::string line;
+  if (!folder) LineReader(one).next(line);  // throws for a file in a format that import does not read
+  const bool parallel = target_of(task.kind).has_target_files();
+  fail(task, fmt::format("has {} {}, whose ending does not determine a format; add 'format = …' to its section, one of "
+                         "{}{}",
+                         folder ? "a folder" : "a file", file.string(), fmt::join(kFormatNames, ", "),
+                         parallel ? fmt::format("; or add {}_target = FILE, for two parallel text files, line by line",
+                                                one.split)
+                                  : ""));
 }
 
 void check_format(const ImportTask& task, const SampleFile& file) {

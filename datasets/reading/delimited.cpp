@@ -5,7 +5,6 @@
 #include <map>
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include "core/base/error.h"
 #include "core/base/numbers.h"
@@ -110,7 +109,7 @@ class Delimited : public SampleSource {
         file.fail(first.line,
                   fmt::format("holds the columns' names ({}), not a sample; write 'header = yes' to leave it "
                               "out, or 'header = no' to take it as a sample",
-                              fmt::join(fields(first), ", ")));
+                              list_of(fields(first))));
       pending_ = std::move(first);
     }
     columns_ = names.size();
@@ -194,7 +193,7 @@ class Delimited : public SampleSource {
     group_ = find(file_.group);
     if (group_ == kNone)
       file_.fail(line, fmt::format("there is no column '{}', which 'group' names; the columns are {}", file_.group,
-                                   fmt::join(names, ", ")));
+                                   list_of(names)));
   }
 
   // A record continues on the next line while the quote of a field is open.

@@ -127,19 +127,18 @@ void ask_for_languages(const SampleFile& file, std::uint64_t line, const std::ve
     file.fail(line,
               fmt::format("lacks the key {}, which a {} task needs; the keys are {}. Add it to the line, or if the "
                           "file uses other names, add {} to the task's section",
-                          fmt::join(quoted, " and the key "), kind, fmt::join(names, ", "), columns));
+                          fmt::join(quoted, " and the key "), kind, list_of(names), columns));
   std::vector<std::string_view> ours;
   const Target& target = target_of(file.kind);
   for (const PartNames& one : target.parts())
     if (one.role != PartNames::Role::optional) ours.push_back(one.name);
   if (target.second_text() == SecondText::usual && names.size() == ours.size() + 1)
     ours.insert(ours.begin() + 1, "second");
-  file.fail(
-      line,
-      fmt::format("there is no column {}, which a {} task needs; the columns are {}. If the file uses other "
-                  "names, add {} to the task's section; if the file's first line is a sample and holds no names, "
-                  "list the columns in the order of the file, for example 'columns = {}'",
-                  fmt::join(quoted, " and no column "), kind, fmt::join(names, ", "), columns, fmt::join(ours, ", ")));
+  file.fail(line,
+            fmt::format("there is no column {}, which a {} task needs; the columns are {}. If the file uses other "
+                        "names, add {} to the task's section; if the file's first line is a sample and holds no names, "
+                        "list the columns in the order of the file, for example 'columns = {}'",
+                        fmt::join(quoted, " and no column "), kind, list_of(names), columns, fmt::join(ours, ", ")));
 }
 
 }  // namespace
@@ -163,6 +162,14 @@ std::string in_words(const std::vector<NameCandidate>& candidates) {
   return fmt::format("{}", fmt::join(names, " and "));
 }
 
+std::string list_of(const std::vector<std::string>& names) {
+  const std::string all = fmt::format("{}", fmt::join(names, ", "));
+  std::size_t end = 200;
+  if (all.size() <= end) return all;
+  while (end > 0 && (static_cast<unsigned char>(all[end]) & 0xc0) == 0x80) --end;  // inside a character
+  return fmt::format("{}… ({} in all)", all.substr(0, end), names.size());
+}
+
 const std::string& FieldNames::of(std::string_view part) const {
   static const std::string none;
   const auto found = theirs_.find(part);
@@ -177,7 +184,7 @@ FieldNames::FieldNames(const SampleFile& file, std::uint64_t line, const std::ve
     if (given == file.fields.end()) continue;
     if (!has(names, given->second))
       file.fail(line, fmt::format("there is no {} '{}', which 'columns = {}:{}' names; the {}s are {}", what,
-                                  given->second, given->first, given->second, what, fmt::join(names, ", ")));
+                                  given->second, given->first, given->second, what, list_of(names)));
     theirs_[part] = given->second;
   }
   const auto own = [&](std::string_view part) {

@@ -1,10 +1,12 @@
-// A table of the first bytes of formats.
+// A table of the first bytes of formats. Other binary files are recognised by their control characters.
 #include "datasets/reading/foreign_formats.h"
 
+#include <algorithm>
 #include <array>
 
 #include <fmt/format.h>
 
+#include "core/base/names.h"
 #include "datasets/reading/parquet.h"
 
 namespace polyhead {
@@ -47,6 +49,38 @@ constexpr std::array<Known, 15> kKnown = {{
     {"\xfe\xff"sv, "UTF-16 text", "convert it: iconv -f UTF-16 -t UTF-8"},
 }};
 
+// Office programs write ZIP archives, which may have been renamed to a name like data.csv.
+bool is_spreadsheet(std::string_view zip, std::string_view ending) {
+  constexpr std::array<std::string_view, 5> endings = {".xlsx", ".xls", ".xlsm", ".xlsb", ".ods"};
+  constexpr std::array<std::string_view, 3> contents = {"[Content_Types].xml", "docProps/", "opendocument.spreadsheet"};
+  return std::ranges::find(endings, ending) != endings.end() ||
+         (ending != ".docx" && ending != ".pptx" &&
+          std::ranges::any_of(contents, [&](std::string_view one) { return zip.find(one) != zip.npos; }));
+}
+
+// Returns what a file without known first bytes is, if it is not text; "" for text.
+std::string not_text(std::string_view head, std::string_view ending) {
+  std::array<std::size_t, 2> zeros{};  // at even and at odd places
+  std::size_t controls = 0;            // a text may hold others, such as tabs and the colours of a terminal
+  for (std::size_t i = 0; i < head.size(); ++i) {
+    const auto byte = static_cast<unsigned char>(head[i]);
+    zeros[i % 2] += byte == 0 ? 1 : 0;
+    controls += byte < 7 || (byte > 13 && byte < 26) || (byte > 27 && byte < 32) ? 1 : 0;
+  }
+  const auto [few, many] = std::minmax(zeros[0], zeros[1]);
+  if (few == 0 && many == controls && many * 4 > head.size())
+    return fmt::format("is UTF-16 text, which import does not read; convert it: iconv -f UTF-16{} -t UTF-8",
+                       zeros[0] == 0 ? "LE" : "BE");
+  if (controls < 2 || controls * 64 <= head.size()) return "";
+  std::string_view whole = head;  // without a character that the block may cut
+  while (!whole.empty() && static_cast<unsigned char>(whole.back()) >= 0x80) whole.remove_suffix(1);
+  if (many == 0 && is_utf8(whole)) return "";
+  return fmt::format(
+      "is a binary file, not {}: {} of its first {} bytes are control characters; write its samples as "
+      "JSON Lines or CSV, or correct the path",
+      ending == ".csv" ? "CSV" : (ending == ".tsv" ? "TSV" : "text"), controls, head.size());
+}
+
 }  // namespace
 
 std::string foreign_format(std::string_view head, const std::filesystem::path& file) {
@@ -67,7 +101,7 @@ std::string foreign_format(std::string_view head, const std::filesystem::path& f
                                                   "datasets.Dataset.from_file('{}').to_json('{}', force_ascii=False)\"",
                                                   file.string(), file.stem().string() + ".jsonl"));
   if (head.starts_with("PK\x03\x04")) {
-    if (ending == ".xlsx" || ending == ".ods") return message("a spreadsheet", by_pandas("read_excel", file));
+    if (is_spreadsheet(head, ending)) return message("a spreadsheet", by_pandas("read_excel", file));
     if (ending == ".npz")
       return message("NumPy arrays", "write them as JSON Lines with the key 'features', a list of vectors a line");
     return message("a ZIP archive", "unpack it with unzip, and name the files in it");
@@ -76,7 +110,9 @@ std::string foreign_format(std::string_view head, const std::filesystem::path& f
     return message("a tar archive", "unpack it with tar -xf, and name the files in it");
   for (const Known& known : kKnown)
     if (head.starts_with(known.bytes)) return message(known.name, std::string(known.cure));
-  return "";
+  if (ending == ".parquet")
+    return "has the ending .parquet but is not a Parquet file; get it again, or rename it if it has another format";
+  return not_text(head, ending);
 }
 
 }  // namespace polyhead

@@ -1,4 +1,5 @@
-// Recognises files in formats that import does not read, by their first bytes, to say how to convert them.
+// Recognises files in formats that import does not read, and other binary files, by their first bytes, to say how to
+// convert them.
 #pragma once
 
 #include <filesystem>

@@ -144,6 +144,57 @@ def test_formats_that_are_not_read_are_named(tmp_path, name, content, says):
     fails(65, "import", "-c", tmp_path / "d.ini", "--out", tmp_path / "none", says=["task 't'", says.format(tmp_path / name)])
 
 
+SHEET = b"PK\x03\x04....", "is a spreadsheet, which import does not read; convert it to JSON Lines: python -c"
+NOISE = random.Random(3).randbytes(3000)
+ELF = b"\x7fELF\2\1\1" + b"\0" * 9 + NOISE
+
+
+@pytest.mark.parametrize("name, content, says", [
+    *((f"x.{ending}", *SHEET) for ending in ("xlsx", "xls", "xlsm", "ods")), ("x.csv", b"PK\x03\x04....docProps/app.xml", SHEET[1]),
+    ("x.arrow", b"ARROW1..", "is Arrow"), ("x.feather", b"ARROW1..", "is Arrow"), ("x.dat.gz", gzip.compress(b"ARROW1.."), "decompressed, it is Arrow"),
+    ("x.zip", b"PK\x03\x04....", "is a ZIP archive"), ("x.bin", ELF, "is a binary file, not text"),
+    ("x.csv", ELF, "is a binary file, not CSV"), ("x.tsv", ELF, "is a binary file, not TSV"),
+    ("x.csv", NOISE, "is a binary file, not CSV"), ("x.tsv.gz", gzip.compress(NOISE), "is a binary file, not TSV"),
+    ("x.parquet", NOISE, "has the ending .parquet but is not a Parquet file"), ("x.parquet", JSONL.encode(), "rename it if it has another format"),
+    ("x.csv", "text,label\né,b\n".encode("utf-16-le"), "iconv -f UTF-16LE"), ("x.tsv", "text\tlabel\n".encode("utf-16-be"), "iconv -f UTF-16BE"),
+    ("x.csv", "text,label\né,b\n".encode("latin-1"), "line 2 has a 'text' that is not UTF-8"),
+    ("x.csv", b"text,label\na,\0\xff\n", "line 2 has a 'label' that is not UTF-8")])
+def test_binary_files_are_named_by_their_content(tmp_path, name, content, says):
+    def refused(content, says, **more):
+        (tmp_path / name).write_bytes(content)
+        write(tmp_path, {"t": {"kind": "classification", "train": name, **more}})
+        fails(65, "import", "-c", tmp_path / "d.ini", "--out", tmp_path / "none", says=["task 't'", name, says])
+
+    refused(content, says)
+    if name.endswith(("csv", "tsv")):
+        refused(content.removeprefix(b"text,label\n"), says.replace("line 2", "line 1"), columns="text, label")
+
+
+@pytest.mark.parametrize("odd", ["".join(f"\x01é {one}\x02b\ty\n" for one in ("a", "\x1b[31m", "\f")), "\0 c\ty\n"])
+def test_control_characters_in_texts_are_kept(tmp_path, odd):
+    (tmp_path / "t.tsv").write_text(odd + "a b\ty\n" * 30)
+    manifest = imported(tmp_path, {"t": {"kind": "classification", "train": "t.tsv", "columns": "text, label"}}, "vocab_size = 25")
+    assert of("train", manifest) == 30 + odd.count("\n")
+
+
+def test_long_lists_of_columns_are_cut(tmp_path):
+    for i, names in enumerate(([f"column {n} é" for n in range(400)], ["é" * 3000, "b"])):
+        (tmp_path / "t.csv").write_text(",".join(names) + "\n")
+        for more in ({}, {"columns": "text:x"}, {"columns": f"text:{names[1]}, label:{names[1]}", "group": "x", "valid_share": "0.1"}):
+            write(tmp_path, {"t": {"kind": "classification", "train": "t.csv", **more}})
+            message = fails(65, "import", "-c", tmp_path / "d.ini", "--out", tmp_path / "none", says=["the columns are", f"… ({len(names)} in all)"])
+            assert len(message) < 800 and "\\x" not in message
+
+
+def test_a_translation_without_its_targets(tmp_path):
+    (tmp_path / "corpus.en.gz").write_bytes(gzip.compress(b"good morning\n"))
+    write(tmp_path, {"t": {"kind": "translation", "train": "corpus.en.gz"}})
+    words = "; or add train_target = FILE, for two parallel text files, line by line"
+    fails(65, "import", "-c", tmp_path / "d.ini", "--out", tmp_path / "none", says=["does not determine a format", words])
+    write(tmp_path, {"t": {"kind": "masked_lm", "train": "corpus.en.gz"}})
+    assert words not in fails(65, "import", "-c", tmp_path / "d.ini", "--out", tmp_path / "none", says=["does not determine a format"])
+
+
 def feed(pipe, *contents):
     def work():
         for i, content in enumerate(contents):
