@@ -20,8 +20,8 @@ std::string by_table(std::string_view reader) {
 
 constexpr std::string_view kWords =
     "python3 -c \"import json, re, sys; [print(json.dumps({'words': [line.split()[0] for line in "
-    "block.splitlines()]})) "
-    "for block in re.split(r'\\n\\s*\\n', sys.stdin.read().strip()) if not block.startswith('-DOCSTART-')]\"";
+    "block.splitlines()]})) for block in re.split(r'\\n\\s*\\n', sys.stdin.read().strip()) "
+    "if not block.startswith('-DOCSTART-')]\"";
 constexpr std::string_view kTexts =
     "python3 -c \"import json, sys; [print(json.dumps({'text': line.strip()})) for line in sys.stdin]\"";
 
@@ -45,7 +45,7 @@ std::string foreign_input(std::string_view line, const std::string& name, InputK
     command = kWords;
   else if (line.find('\t') != std::string_view::npos)
     command = by_table("csv.DictReader(sys.stdin, delimiter='\\t', quoting=csv.QUOTE_NONE)");
-  else if (line.find(',') != std::string_view::npos)
+  else if (name.ends_with(".csv"))
     command = by_table("csv.DictReader(sys.stdin)");
   else
     command = kTexts;
