@@ -9,7 +9,7 @@
 #include "core/base/error.h"
 #include "core/base/text.h"
 #include "datasets/target.h"
-#include "launch/nearest.h"
+#include "core/base/nearest.h"
 
 namespace polyhead {
 

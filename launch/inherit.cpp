@@ -2,6 +2,7 @@
 #include "launch/inherit.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <array>
@@ -71,32 +72,6 @@ bool same_folder(const fs::path& a, const fs::path& b) {
   return fs::weakly_canonical(a, code) == fs::weakly_canonical(b, code);
 }
 
-// Compares run.steps with the steps that the run has made, before config.ini is written again, because config.ini must
-// not contain an end that the run has already passed. Collective.
-// - A configuration file that is used again may give fewer steps than an option has given since then. That number then
-//   applies instead of the file's. If the run has made all of these steps, a note says that it is complete.
-// - Fewer steps on the command line, and a run that is not complete, are an error.
-void check_steps(Config& config, Inherited& inherited, const fs::path& run_dir, Communicator& world) {
-  const auto text = read_together(run_dir / "checkpoints" / "latest", "launch.latest", world);
-  const std::string prefix = "step-";
-  const std::string_view name = text ? trim(std::string_view(*text).substr(0, text->find('\n'))) : std::string_view();
-  const auto made = name.starts_with(prefix) ? parse_integer(name.substr(prefix.size())) : std::nullopt;
-  if (!made || *made < config.integer("run.steps")) return;
-  const std::int64_t last = inherited.before->integer("run.steps");
-  std::string fewer;
-  if (*made > config.integer("run.steps")) {
-    if (config.origin("run.steps") == "command line" || *made < last)
-      throw Error(Exit::config, fmt::format("{}: the run has made {} steps already{}; give --run.steps {} or more",
-                                            config.quote("run.steps"), *made,
-                                            *made < last ? fmt::format(" of the {} that it was given last", last) : "",
-                                            std::max(*made, last)));
-    fewer = fmt::format("; {} is ignored, because the run was given more steps later", config.quote("run.steps"));
-    config.set("run.steps", *inherited.before->given("run.steps"));
-  }
-  inherited.notes.push_back(fmt::format(
-      "this run is complete: {} steps{}; --run.steps with a larger number trains it further", *made, fewer));
-}
-
 void inherit_from_source(Config& config, const Config& source, Inherited& inherited) {
   const bool all = config.given("run.data") == nullptr;
   for (const std::string& name : source.names_given()) {
@@ -143,7 +118,6 @@ Inherited inherit(Config& config, Communicator& world) {
       inherited.notes.push_back(fmt::format("options that are not given here are taken from {}", own.string()));
     }
     inherit_start(config, *inherited.before);
-    check_steps(config, inherited, run_dir, world);
   }
   const bool starts_from = config.has("run.init_from") && !inherited.before;
   const fs::path source = starts_from ? config.path("run.init_from") : fs::path();
@@ -158,6 +132,39 @@ Inherited inherit(Config& config, Communicator& world) {
                                           config.quote("run.init_from")));
   inherit_from_source(config, read_config(train_options(), parse_ini(*text, source / "config.ini")), inherited);
   return inherited;
+}
+
+void check_resumed(Config& config, Inherited& inherited, const Manifest& manifest, Communicator& world) {
+  if (!inherited.before) return;
+  const fs::path run_dir = config.path("run.run_dir");
+  const std::vector<std::string> tasks = inherited.before->list("run.tasks");
+  const auto is_there = [&](const std::string& name) {
+    return std::ranges::any_of(manifest.tasks, [&](const TaskInfo& task) { return task.name == name; });
+  };
+  if (!tasks.empty() && std::ranges::none_of(tasks, is_there))
+    throw Error(Exit::config,
+                fmt::format("{} holds a run of the tasks {}, but the data set {} has none of them; choose another "
+                            "--run-dir, or give the data set of the run, {}, with --data",
+                            run_dir.string(), fmt::join(tasks, ", "), manifest.name,
+                            inherited.before->path("run.data").string()));
+  const auto text = read_together(run_dir / "checkpoints" / "latest", "launch.latest", world);
+  const std::string prefix = "step-";
+  const std::string_view name = text ? trim(std::string_view(*text).substr(0, text->find('\n'))) : std::string_view();
+  const auto made = name.starts_with(prefix) ? parse_integer(name.substr(prefix.size())) : std::nullopt;
+  if (!made || *made < config.integer("run.steps")) return;
+  const std::int64_t last = inherited.before->integer("run.steps");
+  std::string fewer;
+  if (*made > config.integer("run.steps")) {
+    if (config.origin("run.steps") == "command line" || *made < last)
+      throw Error(Exit::config, fmt::format("{}: the run has made {} steps already{}; give --run.steps {} or more",
+                                            config.quote("run.steps"), *made,
+                                            *made < last ? fmt::format(" of the {} that it was given last", last) : "",
+                                            std::max(*made, last)));
+    fewer = fmt::format("; {} is ignored, because the run was given more steps later", config.quote("run.steps"));
+    config.set("run.steps", *inherited.before->given("run.steps"));
+  }
+  inherited.notes.push_back(fmt::format(
+      "this run is complete: {} steps{}; --run.steps with a larger number trains it further", *made, fewer));
 }
 
 std::vector<std::string> changes_on_resuming(const Config& before, const Config& now) {

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "datasets/manifest.h"
 #include "distributed/communicator/communicator.h"
 #include "launch/options.h"
 
@@ -31,6 +32,12 @@ Inherited inherit(Config& config, Communicator& world);
 
 // Applies the second half of the first item, if the configuration of the previous run is known.
 void inherit_start(Config& config, const Config& before);
+
+// For a resumed run; call it before its config.ini is written again. Checks that the data set has tasks of the run, and
+// that run.steps is not less than the number of steps that the run has made. If a configuration file that is used again
+// gives fewer steps than an option has given since then, that number applies. If the run has made all steps, a note
+// says that it is complete. Throws Error(config). Collective.
+void check_resumed(Config& config, Inherited& inherited, const Manifest& manifest, Communicator& world);
 
 // Returns what differs from the previous configuration although the run is resumed, for the user, one line each.
 std::vector<std::string> changes_on_resuming(const Config& before, const Config& now);

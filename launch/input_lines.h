@@ -25,6 +25,8 @@ class InputLines {
   std::uint64_t number() const { return number_; }  // of the last line that next() returned, from 1
   // "FILE" or "standard input", for messages.
   const std::string& name() const { return name_; }
+  // "" for standard input.
+  std::string file() const { return owned_ ? name_ : ""; }
   // Whether this is the regular file that a descriptor writes to.
   bool is_file_of(int descriptor) const;
 

@@ -11,7 +11,7 @@
 #include "core/base/numbers.h"
 #include "core/base/text.h"
 #include "launch/ini.h"
-#include "launch/nearest.h"
+#include "core/base/nearest.h"
 
 namespace polyhead {
 namespace {

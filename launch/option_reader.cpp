@@ -6,8 +6,8 @@
 #include <boost/program_options.hpp>
 
 #include "core/base/error.h"
+#include "core/base/nearest.h"
 #include "core/base/text.h"
-#include "launch/nearest.h"
 #include "launch/options.h"
 #include "launch/other_names.h"
 
@@ -117,10 +117,11 @@ void read_file_into(Config& config, std::span<const Option> table, const IniFile
   }
   candidates.emplace_back("--help");
   std::string hint = hint_of_other_name(name, table);
-  for (const Option& option : table)  // --steps for --run.steps
+  for (const Option& option : table)  // --steps for --run.steps, --run_dir for --run-dir
     if (hint.empty() && option.key == name && !option.section.empty())
-      hint = fmt::format(" (did you mean --{}{}.{}?)", option.section, option.section == "task" ? ".NAME" : "",
-                         option.key);
+      hint = option.alias.size() > 1 ? fmt::format(" (did you mean --{}?)", option.alias)
+                                     : fmt::format(" (did you mean --{}{}.{}?)", option.section,
+                                                   option.section == "task" ? ".NAME" : "", option.key);
   if (hint.empty()) hint = did_you_mean("--" + name, candidates);
   throw Error(Exit::usage,
               fmt::format("there is no option {}{}; 'polyhead {} --help' lists the options", word, hint, command));

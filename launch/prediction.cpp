@@ -112,6 +112,11 @@ Predictor::Predictor(const TrainedModel& trained, const std::string& task, std::
       attention_(attention),
       names_(task_.kind, task_.statistics.feature_width > 0, task_.statistics.pairs, std::move(columns)) {}
 
+InputKind Predictor::input_kind() const {
+  if (task_.statistics.feature_width > 0) return InputKind::vectors;
+  return target_of(task_.kind).input_form() == InputForm::words ? InputKind::words : InputKind::texts;
+}
+
 Sample Predictor::sample_of(const JsonLine& line, const InputNames::Keys& keys, const std::string& where) const {
   const Fields fields(line, keys, where);
   const TrainStatistics& trained = task_.statistics;

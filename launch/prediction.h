@@ -9,6 +9,7 @@
 #include "core/model/options.h"
 #include "datasets/model_input.h"
 #include "distributed/checkpoint/trained.h"
+#include "launch/foreign_input.h"
 #include "launch/input_names.h"
 #include "launch/json_line.h"
 
@@ -32,6 +33,7 @@ class Predictor {
   Predictor(const TrainedModel& trained, const std::string& task, std::size_t max_length, const SearchOptions& search,
             bool attention, std::map<std::string, std::string> columns);
 
+  InputKind input_kind() const;
   // Throws Error(data), whose message begins with `where`, for a line that import would reject too.
   PredictionLine read(std::string text, const std::string& where) const;
   // Returns each line with its prediction added, without a line end.

@@ -39,8 +39,9 @@ void RunObserver::on_start(const Start& start) {
   metrics_.emplace(run_dir_ / "metrics.jsonl", start.first_step - 1, [this](const std::string& text) { warn(text); });
   std::int64_t heads = 0;
   for (const auto& [task, parameters] : start.head_parameters) heads += parameters;
-  note(fmt::format("{} {}, {} tasks; encoder {} parameters, heads {}", start.workers,
-                   start.workers == 1 ? "worker" : "workers", start.head_parameters.size(),
+  const std::size_t tasks = start.head_parameters.size();
+  note(fmt::format("{} {}, {} {}; encoder {} parameters, heads {}", start.workers,
+                   start.workers == 1 ? "worker" : "workers", tasks, tasks == 1 ? "task" : "tasks",
                    with_commas(start.encoder_parameters), with_commas(heads)));
   if (!start.origin.empty()) note(start.origin);
   if (!start.placement.empty()) note(start.placement);

@@ -20,7 +20,7 @@
 #include "distributed/worker/teacher.h"
 #include "launch/launcher.h"
 #include "launch/mixture_options.h"
-#include "launch/nearest.h"
+#include "core/base/nearest.h"
 
 namespace polyhead {
 namespace {

@@ -62,7 +62,7 @@ ThreadChoice measure_threads(int at_most) {
   Candidate& other = best->threads == 1 ? candidates.front() : candidates.back();
   const std::string reason = fmt::format(
       "computing with {} of {} threads{} (measured: a feed-forward layer takes {:.1f} ms with {}, {:.1f} ms with {}); "
-      "OMP_NUM_THREADS or the option for threads sets another number",
+      "OMP_NUM_THREADS or the option for threads sets another number, which changes the last bits of results",
       best->threads, at_most, best->threads < at_most ? ", as more are not at least 10 % faster" : "",
       1000 * best->median(), best->threads, 1000 * other.median(), other.threads);
   at::set_num_threads(best->threads);

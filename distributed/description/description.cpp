@@ -14,6 +14,7 @@
 #include "core/base/error.h"
 #include "core/base/field.h"
 #include "core/base/names.h"
+#include "core/base/nearest.h"
 #include "core/base/utf8.h"
 
 namespace polyhead {
@@ -231,8 +232,8 @@ std::size_t ModelDescription::task(const std::string& name) const {
     if (tasks[i].name == name) return i;
     names.push_back(tasks[i].name);
   }
-  throw Error(Exit::config, fmt::format("task {}: the model was not trained with it; its tasks are {}", name,
-                                        fmt::join(names, ", ")));
+  throw Error(Exit::config, fmt::format("task {}{}: the model was not trained with it; its tasks are {}", name,
+                                        did_you_mean(name, names), fmt::join(names, ", ")));
 }
 
 // If the path is not valid UTF-8, which JSON requires, `data` is for people and data_bytes for the program.

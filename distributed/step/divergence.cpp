@@ -6,15 +6,10 @@
 #include <cmath>
 
 #include "core/base/error.h"
+#include "core/base/shell.h"
 
 namespace polyhead {
 namespace {
-
-std::string quoted(const std::string& path) {
-  std::string out = "'";
-  for (const char c : path) out += c == '\'' ? "'\\''" : std::string(1, c);
-  return out + "'";
-}
 
 std::string advice(const TrainOptions& options, bool has_checkpoint) {
   const std::string lr = fmt::format("--optimizer.lr {:g}", options.optimizer.lr / 10);
@@ -23,7 +18,7 @@ std::string advice(const TrainOptions& options, bool has_checkpoint) {
   return fmt::format(
       "Start a new run from the last checkpoint with a lower learning rate: polyhead train --init-from {} --run-dir "
       "{} {}",
-      quoted(run), quoted(run + "-lower-lr"), lr);
+      shell_quoted(run), shell_quoted(run + "-lower-lr"), lr);
 }
 
 }  // namespace

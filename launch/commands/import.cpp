@@ -16,7 +16,7 @@
 #include "launch/commands/commands.h"
 #include "launch/effects.h"
 #include "launch/end_on_signal.h"
-#include "launch/nearest.h"
+#include "core/base/nearest.h"
 #include "launch/threads.h"
 
 namespace polyhead {

@@ -16,7 +16,7 @@
 #include "core/kinds/registry.h"
 #include "datasets/target.h"
 #include "launch/commands/commands.h"
-#include "launch/nearest.h"
+#include "core/base/nearest.h"
 #include "launch/table.h"
 
 namespace polyhead {

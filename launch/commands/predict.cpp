@@ -10,6 +10,7 @@
 #include "launch/columns.h"
 #include "launch/commands/commands.h"
 #include "launch/end_on_signal.h"
+#include "launch/foreign_input.h"
 #include "launch/input_lines.h"
 #include "launch/output_file.h"
 #include "launch/prediction.h"
@@ -63,6 +64,9 @@ class Answering {
  private:
   void take(const std::string& text) {
     if (text.find_first_not_of(" \t\r") == std::string::npos) return;
+    if (in_.number() == 1)
+      if (const std::string foreign = foreign_input(text, in_.file(), predictor_.input_kind()); !foreign.empty())
+        throw Error(Exit::data, fmt::format("{}:1: {}", in_.name(), foreign));
     try {
       lines_.push_back(predictor_.read(text, fmt::format("{}:{}", in_.name(), in_.number())));
     } catch (const Error& error) {

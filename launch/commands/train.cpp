@@ -115,9 +115,10 @@ void note_failures_in(const std::filesystem::path& run_dir) {
 int run_train(const Config& given, Communicator& world) {
   keep_freed_memory();
   Config config = given;
-  const Inherited inherited = inherit(config, world);
+  Inherited inherited = inherit(config, world);
   require(config, "run.data", "--data");
   const Manifest manifest = read_data_set(config);
+  check_resumed(config, inherited, manifest, world);
   TrainOptions options = train_options_of(config, manifest);
   const Config* before = inherited.before ? &*inherited.before : nullptr;
   require_effects_of(config, manifest, before);

@@ -17,7 +17,7 @@
 #include "launch/failure.h"
 #include "launch/handshake.h"
 #include "launch/launcher.h"
-#include "launch/nearest.h"
+#include "core/base/nearest.h"
 #include "launch/program/versions.h"
 #include "launch/program/watch.h"
 #include "launch/signals.h"

@@ -128,6 +128,19 @@ def test_a_data_set_that_has_gained_a_task(tmp_path):
     assert [set(line["loss"]) for line in steps(tmp_path / "run")] == [{"a"}] * 4
 
 
+@pytest.mark.parametrize("steps", [2, 8])
+def test_a_data_set_with_none_of_the_tasks_is_named_before_anything_else(steps, data, tmp_path):
+    (tmp_path / "own.tsv").write_text("text\tlabel\n" + "red apple\tfruit\ncold rain\tsky\n" * 20)
+    (tmp_path / "own.ini").write_text("[dataset]\nname = own\nvocab_size = 20\n[task.own]\nkind = classification\ntrain = own.tsv\n")
+    ok("import", "-c", tmp_path / "own.ini", "--out", tmp_path / "own")
+    train(tmp_path / "run", data, "--run.tasks", "topic,tags", "--run.steps", 4)
+    before = files(tmp_path / "run")
+    done = run("train", "--data", tmp_path / "own", "--run-dir", tmp_path / "run", "--run.steps", steps)
+    assert done.returncode == 78, done.stderr
+    assert f"{tmp_path / 'run'} holds a run of the tasks topic, tags, but the data set own has none of them; choose another --run-dir" in done.stderr
+    assert files(tmp_path / "run") == before
+
+
 # From another run's weights
 
 

@@ -1,6 +1,8 @@
 """predict prepares inputs like import, copies keys that it does not read, never loses its input, and answers at once on
 a pipe."""
 
+import bz2
+import gzip
 import json
 import os
 import select
@@ -346,6 +348,42 @@ def test_other_names_are_answered_line_by_line(folder):
     out, errors = process.communicate(timeout=30)
     assert (process.returncode, out) == (0, b""), errors
     assert [line.split(" = ")[1].split(";")[0] for line in errors.decode().splitlines()] == ["text:sentence from line 1 on", "text:review from line 3 on"]
+
+
+FOREIGN = {
+    "reviews.csv": ("single", "id,text,label\n1,\"red, sweet apple\",fruit\n2,cold rain,sky\n", 2),
+    "pairs.tsv": ("pair", "text\tsecond\nred \"apple\tthe sun\ncold rain\tthe sun\n", 2),
+    "lines.txt": ("single", "red apple\ncold rain\n", 2),
+    "array.json": ("single", '[{"text": "red apple"},\n {"text": "cold rain"}]\n', 2),
+    "entities.txt": ("words", "-DOCSTART- -X- O\n\nred JJ O\napple NN B-X\n\ncold JJ O\nrain NN O\n", 2),
+}
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_other_files_are_refused_with_a_command_that_converts_them(folder, name, tmp_path):
+    """The command of the message is run as it is written."""
+    task, text, answers = FOREIGN[name]
+    file = tmp_path / f"it's {name}" if name == "lines.txt" else tmp_path / name
+    file.write_text(text)
+    words = ["predict", "--run-dir", folder / "run", "--task", task]
+    said = fails(65, *words, "--in", file, says=[f"{file}:1: it is not JSON"])
+    convert = said.split("convert it on the way: ")[1].split(" | polyhead predict …")[0]
+    converted = subprocess.run(["bash", "-c", convert], capture_output=True, encoding="utf-8", check=True).stdout
+    out = run(*words, input=converted)
+    assert out.returncode == 0 and len(out.stdout.splitlines()) == answers, out.stderr
+
+
+@pytest.mark.parametrize("compress, command", [(gzip.compress, "zcat"), (bz2.compress, "bzcat")], ids=["gz", "bz2"])
+def test_a_compressed_file_is_refused_with_the_command_that_decompresses_it(folder, compress, command, tmp_path):
+    file = tmp_path / "new.jsonl.z"
+    file.write_bytes(compress(b'{"text": "red apple"}\n'))
+    fails(65, "predict", "--run-dir", folder / "run", "--task", "single", "--in", file, says=[f"{command} '{file}' | polyhead predict"])
+
+
+@pytest.mark.parametrize("task, text, says", [("single", "\0\1\2", "binary"), ("vectors", "0.5,0.5\n", '{"features": [[')])
+def test_input_that_no_command_converts(folder, task, text, says, tmp_path):
+    (tmp_path / "input").write_text(text)
+    fails(65, "predict", "--run-dir", folder / "run", "--task", task, "--in", tmp_path / "input", says=[says])
 
 
 def test_a_key_that_is_there_twice_is_refused(folder):

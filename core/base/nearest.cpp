@@ -1,5 +1,5 @@
 // Finds the name that a user probably meant.
-#include "launch/nearest.h"
+#include "core/base/nearest.h"
 
 #include <fmt/format.h>
 
