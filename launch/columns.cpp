@@ -7,9 +7,9 @@
 #include <algorithm>
 
 #include "core/base/error.h"
+#include "core/base/nearest.h"
 #include "core/base/text.h"
 #include "datasets/target.h"
-#include "core/base/nearest.h"
 
 namespace polyhead {
 

@@ -8,10 +8,10 @@
 #include <sstream>
 
 #include "core/base/error.h"
+#include "core/base/nearest.h"
 #include "core/base/numbers.h"
 #include "core/base/text.h"
 #include "launch/ini.h"
-#include "core/base/nearest.h"
 
 namespace polyhead {
 namespace {

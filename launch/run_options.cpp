@@ -12,6 +12,7 @@
 #include "core/base/hash.h"
 #include "core/base/host.h"
 #include "core/base/names.h"
+#include "core/base/nearest.h"
 #include "core/heads/registry.h"
 #include "core/kinds/registry.h"
 #include "distributed/evaluation/early_stopping.h"
@@ -20,7 +21,6 @@
 #include "distributed/worker/teacher.h"
 #include "launch/launcher.h"
 #include "launch/mixture_options.h"
-#include "core/base/nearest.h"
 
 namespace polyhead {
 namespace {

@@ -8,6 +8,7 @@
 #include <cstdio>
 
 #include "core/base/error.h"
+#include "core/base/nearest.h"
 #include "core/base/numbers.h"
 #include "datasets/import/staging.h"
 #include "datasets/reading/input_files.h"
@@ -16,7 +17,6 @@
 #include "launch/commands/commands.h"
 #include "launch/effects.h"
 #include "launch/end_on_signal.h"
-#include "core/base/nearest.h"
 #include "launch/threads.h"
 
 namespace polyhead {

@@ -11,12 +11,12 @@
 #include <nlohmann/json.hpp>
 
 #include "core/base/error.h"
+#include "core/base/nearest.h"
 #include "core/base/text.h"
 #include "core/base/utf8.h"
 #include "core/kinds/registry.h"
 #include "datasets/target.h"
 #include "launch/commands/commands.h"
-#include "core/base/nearest.h"
 #include "launch/table.h"
 
 namespace polyhead {

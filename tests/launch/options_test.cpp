@@ -1,8 +1,8 @@
 // Options: precedence, types, origins, writing back, comparing, and every error.
 #include "launch/options.h"
 
-#include "launch/commands/commands.h"
 #include "core/base/nearest.h"
+#include "launch/commands/commands.h"
 #include "tests/launch/helpers.h"
 
 namespace polyhead {
@@ -204,7 +204,8 @@ TEST(Options, NamesOfOtherSystemsAreAnswered) {
         std::pair("--batch-size", "did you mean --mixture.batch?"), std::pair("--epochs", "did you mean --run.steps?"),
         std::pair("--epochs", "counted in steps of mixture.batch samples"),
         std::pair("--learning_rate", "did you mean --optimizer.lr?"),
-        std::pair("--output_dir", "did you mean --run-dir?"), std::pair("--run_dir", "did you mean --run-dir?"), std::pair("--gpus", "mpirun -n 4 polyhead train"),
+        std::pair("--output_dir", "did you mean --run-dir?"), std::pair("--run_dir", "did you mean --run-dir?"),
+        std::pair("--gpus", "mpirun -n 4 polyhead train"),
         std::pair("--label_smoothing_factor", "did you mean --task.NAME.label_smoothing?"),
         std::pair("--pretrained", "did you mean --init-from?")})
     expect_contains(train_error(Exit::usage, {given, "5"}), meant);
