@@ -158,7 +158,7 @@ ELF = b"\x7fELF\2\1\1" + b"\0" * 9 + NOISE
     ("x.parquet", NOISE, "has the ending .parquet but is not a Parquet file"), ("x.parquet", JSONL.encode(), "rename it if it has another format"),
     ("x.csv", "text,label\né,b\n".encode("utf-16-le"), "iconv -f UTF-16LE"), ("x.tsv", "text\tlabel\n".encode("utf-16-be"), "iconv -f UTF-16BE"),
     ("x.csv", "text,label\né,b\n".encode("latin-1"), "line 2: has a 'text' that is not UTF-8"),
-    ("x.csv", b"text,label\na,\0\xff\n", "line 2: has a 'label' that is not UTF-8")])
+    ("x.csv", b"text,label\na,\0\xff\n", "line 2: has a 'label' that is not UTF-8")], ids=lambda value: value[:20] if isinstance(value, str) else "")
 def test_binary_files_are_named_by_their_content(tmp_path, name, content, says):
     def refused(content, says, **more):
         (tmp_path / name).write_bytes(content)
