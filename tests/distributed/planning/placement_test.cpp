@@ -181,7 +181,7 @@ TEST(Placement, WrongPins) {
     }
     return "";
   };
-  EXPECT_NE(words_of({{3}, {}}).find("pinned to worker 3, but there are 3 workers"), std::string::npos);
+  EXPECT_NE(words_of({{3}, {}}).find("pinned to worker 3, but there are only 3 workers"), std::string::npos);
   EXPECT_NE(words_of({{0}, {2}}).find("1 of 3 workers without a task, the first of them worker 1"), std::string::npos);
   EXPECT_EQ(words_of({{0}, {1, 2}}), "");
   EXPECT_EQ(words_of({{0}, {}}), "");

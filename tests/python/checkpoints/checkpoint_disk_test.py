@@ -85,7 +85,7 @@ def test_three_failures_in_a_row_end_training_and_the_last_good_stays(workers, r
     assert done.returncode == 73, done.stderr
     last = [line for line in done.stderr.splitlines() if line.startswith("polyhead train")]
     assert len(last) == 1, done.stderr
-    assert "3 checkpoints in a row" in last[0] and "step-000010" in last[0] and "Make room" in last[0]
+    assert "3 checkpoints in a row" in last[0] and "step-000010" in last[0] and "Free disk space" in last[0]
     assert done.stderr.count("could not be saved (") == 2
     assert names(run_dir) == ["latest", "step-000010"] and files(run_dir) == before  # and nothing half-written
     assert (status(run_dir)["state"], status(run_dir)["exit_code"]) == ("failed", 73) and survivors(run_dir) == []
