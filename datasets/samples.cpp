@@ -24,9 +24,10 @@ void SampleFile::fail(const Place& place, const std::string& what) {
 
 void check_text(const SampleFile& file, std::uint64_t line, std::string_view key, std::string_view text) {
   if (!is_utf8(text))
-    file.fail(line,
-              fmt::format("has a '{}' that is not UTF-8; convert the file (iconv -t UTF-8) or take the line out", key));
-  if (blank(text)) file.fail(line, fmt::format("has an empty '{}'; give it text or take the line out", key));
+    file.fail(line, fmt::format("has a '{}' that is not UTF-8; convert the file (for example iconv -f WINDOWS-1252 -t "
+                                "UTF-8) or take the line out",
+                                key));
+  if (blank(text)) file.fail(line, fmt::format("has an empty '{}'; fill it in or take the line out", key));
 }
 
 }  // namespace polyhead

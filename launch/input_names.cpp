@@ -61,11 +61,12 @@ InputNames::Keys InputNames::keys(const JsonLine& line, const std::function<void
   }
   const std::string_view wanted = reads_words(kind_) ? "words" : "text";
   if (fits.empty())
-    fail(
-        fmt::format("no key holds the input: the keys are {}; expected {}, or a common name ({}); or say which key it "
-                    "is with --columns {}:KEY",
-                    names.empty() ? "none" : fmt::format("{}", fmt::join(names, ", ")),
-                    wanted == "words" ? "\"words\" or \"text\"" : "\"text\"", usual_names_of(wanted, kind_), wanted));
+    fail(fmt::format(
+        "no key holds the input: the keys are {}; expected {}{}, or a common name ({}); or say which key it "
+        "is with --columns {}:KEY",
+        names.empty() ? "none" : fmt::format("{}", fmt::join(names, ", ")),
+        wanted == "words" ? "\"words\" or \"text\"" : "\"text\"",
+        pairs_ ? " and \"second\", as the task reads pairs" : "", usual_names_of(wanted, kind_), wanted));
   if (fits.size() > 1)
     fail(fmt::format("{} fit \"{}\"; say which one it is, for example with --columns {}:{}{}", in_words(fits), part,
                      part, fits[0].name, fits[0].second.empty() ? "" : ",second:" + fits[0].second));

@@ -141,7 +141,9 @@ Sample Predictor::sample_of(const JsonLine& line, const InputNames::Keys& keys, 
                     "rename it{}",
                     keys.of("second"), keys.found.empty() ? "" : ", or say which key is the text with --columns"));
   if (text && trained.only_pairs && !sample.second)
-    fields.fail("has no \"second\" text, but every sample that the task was trained on has one; add it");
+    fields.fail(
+        "has no \"second\" text, but every sample that the task was trained on has one; add it, or say which key "
+        "it is with --columns second:KEY");
   return sample;
 }
 

@@ -72,7 +72,7 @@ class Row : public SampleParts {
         fail(
             fmt::format("has '{}' in '{}', which is not a number that a 32-bit float can hold; write 0.5, or several "
                         "numbers separated by spaces{}",
-                        one, part, header_cure_));
+                        one, names_.of(part), header_cure_));
       sample.value.push_back(number);
       sample.exact.push_back(exact);
     }

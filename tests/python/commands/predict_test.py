@@ -352,6 +352,7 @@ def test_other_names_are_answered_line_by_line(folder):
 
 FOREIGN = {
     "reviews.csv": ("single", "id,text,label\n1,\"red, sweet apple\",fruit\n2,cold rain,sky\n", 2),
+    "excel.csv": ("single", "\ufefftext;label\n\"red; sweet\";fruit\ncold rain;sky\n", 2),
     "pairs.tsv": ("pair", "text\tsecond\nred \"apple\tthe sun\ncold rain\tthe sun\n", 2),
     "lines.txt": ("single", "red apple\ncold rain\n", 2),
     "array.json": ("single", '[{"text": "red apple"},\n {"text": "cold rain"}]\n', 2),
@@ -364,7 +365,7 @@ def test_other_files_are_refused_with_a_command_that_converts_them(folder, name,
     """The command of the message is run as it is written."""
     task, text, answers = FOREIGN[name]
     file = tmp_path / f"it's {name}" if name == "lines.txt" else tmp_path / name
-    file.write_text(text)
+    file.write_text(text, encoding="utf-8")
     words = ["predict", "--run-dir", folder / "run", "--task", task]
     said = fails(65, *words, "--in", file, says=[f"{file}:1: it is not JSON"])
     convert = said.split("convert it on the way: ")[1].split(" | polyhead predict …")[0]
@@ -373,11 +374,23 @@ def test_other_files_are_refused_with_a_command_that_converts_them(folder, name,
     assert out.returncode == 0 and len(out.stdout.splitlines()) == answers, out.stderr
 
 
+def test_a_row_with_too_many_fields_ends_the_conversion(folder, tmp_path):
+    (tmp_path / "new.csv").write_text("text,label\nred apple,fruit\nbad, really bad,sky\n")
+    said = fails(65, "predict", "--run-dir", folder / "run", "--task", "single", "--in", tmp_path / "new.csv", says=["convert it"])
+    done = subprocess.run(["bash", "-c", said.split("on the way: ")[1].split(" | polyhead predict …")[0]], capture_output=True, encoding="utf-8")
+    assert done.returncode != 0 and "too many fields" in done.stderr and len(done.stdout.splitlines()) == 1
+
+
 @pytest.mark.parametrize("compress, command", [(gzip.compress, "zcat"), (bz2.compress, "bzcat")], ids=["gz", "bz2"])
-def test_a_compressed_file_is_refused_with_the_command_that_decompresses_it(folder, compress, command, tmp_path):
-    file = tmp_path / "new.jsonl.z"
-    file.write_bytes(compress(b'{"text": "red apple"}\n'))
-    fails(65, "predict", "--run-dir", folder / "run", "--task", "single", "--in", file, says=[f"{command} '{file}' | polyhead predict"])
+@pytest.mark.parametrize("text", ['{"text": "red apple"}\n', "red apple\n"], ids=["json", "text"])
+def test_a_compressed_file_is_refused_with_the_command_that_decompresses_it(folder, compress, command, text, tmp_path):
+    file = tmp_path / ("new.gz" if command == "zcat" else "new.bz2")
+    file.write_bytes(compress(text.encode()))
+    words = ["predict", "--run-dir", folder / "run", "--task", "single"]
+    said = fails(65, *words, "--in", file, says=[f"on the way: {command} '{file}' | "])
+    convert = said.split("on the way: ")[1].split(" | polyhead predict …")[0]
+    out = run(*words, input=subprocess.run(["bash", "-c", convert], capture_output=True, encoding="utf-8", check=True).stdout)
+    assert out.returncode == 0 and len(out.stdout.splitlines()) == 1, out.stderr
 
 
 @pytest.mark.parametrize("task, text, says", [("single", "\0\1\2", "binary"), ("vectors", "0.5,0.5\n", '{"features": [[')])
