@@ -36,7 +36,7 @@ std::int64_t random_token(std::uint64_t random, const TokenizerInfo& info) {
 void mask_sequence(const PackedSample& out) {
   auto& [batch, slice, begin, key, info, masking] = out;
   const std::uint64_t mask_key = derive(key, kMaskStream);
-  const auto random = [&](std::size_t row, Draw what) { return draw(derive(mask_key, row - begin), what); };
+  const auto random = [&](std::size_t row, Draw what) { return draw(derive(mask_key, row - out.first_token), what); };
   const std::size_t first = slice.masked_rows.size();
   std::size_t lowest = batch.tokens.size();  // the row to mask if none is selected
   double lowest_draw = 1;
