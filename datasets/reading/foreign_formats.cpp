@@ -58,23 +58,30 @@ bool is_spreadsheet(std::string_view zip, std::string_view ending) {
           std::ranges::any_of(contents, [&](std::string_view one) { return zip.find(one) != zip.npos; }));
 }
 
-// Returns what a file without known first bytes is, if it is not text; "" for text.
+bool is_control(char c) {  // a text may hold others, such as tabs and the colours of a terminal
+  const auto byte = static_cast<unsigned char>(c);
+  return byte < 7 || (byte > 13 && byte < 26) || (byte > 27 && byte < 32);
+}
+
+// Whether this is UTF-8, but for a character at its end that may be cut.
+bool is_cut_utf8(std::string_view text) {
+  while (!text.empty() && static_cast<unsigned char>(text.back()) >= 0x80) text.remove_suffix(1);
+  return is_utf8(text);
+}
+
+// Returns what a file without known first bytes is, if it is not text; "" for text. If the first line is text, a later
+// one that is not will be named with its number.
 std::string not_text(std::string_view head, std::string_view ending) {
+  const std::string_view line = head.substr(0, head.find('\n'));
+  if (is_cut_utf8(line) && std::ranges::none_of(line, is_control)) return "";
   std::array<std::size_t, 2> zeros{};  // at even and at odd places
-  std::size_t controls = 0;            // a text may hold others, such as tabs and the colours of a terminal
-  for (std::size_t i = 0; i < head.size(); ++i) {
-    const auto byte = static_cast<unsigned char>(head[i]);
-    zeros[i % 2] += byte == 0 ? 1 : 0;
-    controls += byte < 7 || (byte > 13 && byte < 26) || (byte > 27 && byte < 32) ? 1 : 0;
-  }
+  for (std::size_t i = 0; i < head.size(); ++i) zeros[i % 2] += head[i] == '\0' ? 1 : 0;
   const auto [few, many] = std::minmax(zeros[0], zeros[1]);
+  const auto controls = static_cast<std::size_t>(std::ranges::count_if(head, is_control));
   if (few == 0 && many == controls && many * 4 > head.size())
     return fmt::format("is UTF-16 text, which import does not read; convert it: iconv -f UTF-16{} -t UTF-8",
                        zeros[0] == 0 ? "LE" : "BE");
-  if (controls < 2 || controls * 64 <= head.size()) return "";
-  std::string_view whole = head;  // without a character that the block may cut
-  while (!whole.empty() && static_cast<unsigned char>(whole.back()) >= 0x80) whole.remove_suffix(1);
-  if (many == 0 && is_utf8(whole)) return "";
+  if (controls < 2 || controls * 64 <= head.size() || (many == 0 && is_cut_utf8(head))) return "";
   return fmt::format(
       "is a binary file, not {}: {} of its first {} bytes are control characters; write its samples as "
       "JSON Lines or CSV, or correct the path",

@@ -177,6 +177,14 @@ def test_control_characters_in_texts_are_kept(tmp_path, odd):
     assert of("train", manifest) == 30 + odd.count("\n")
 
 
+@pytest.mark.parametrize("odd", [JSONL.encode("utf-16"), gzip.compress(b"abc", mtime=0), NOISE[:200].replace(b"\n", b"")], ids=["utf-16", "gzip", "noise"])
+def test_a_binary_line_behind_good_ones_is_named(tmp_path, odd):
+    good = JSONL.splitlines(keepends=True)[:2]
+    (tmp_path / "t.jsonl").write_bytes("".join(good).encode() + odd + b"\n")
+    write(tmp_path, {"t": {"kind": "classification", "train": "t.jsonl"}})
+    fails(65, "import", "-c", tmp_path / "d.ini", "--out", tmp_path / "none", says=[f"line {len(good) + 1}"])
+
+
 def test_long_lists_of_columns_are_cut(tmp_path):
     for i, names in enumerate(([f"column {n} é" for n in range(400)], ["é" * 3000, "b"])):
         (tmp_path / "t.csv").write_text(",".join(names) + "\n")
