@@ -53,7 +53,8 @@ void CheckpointFiles::open_files() {
   std::vector<std::string> names;
   for (const auto& [name, hash] : state_.files) names.push_back(name);
   // The weights come first, as they are read again when they are loaded.
-  std::ranges::stable_partition(names, [](const std::string& name) { return !name.ends_with(kOptimizerFile); });
+  std::stable_partition(names.begin(), names.end(),
+                        [](const std::string& name) { return !name.ends_with(kOptimizerFile); });
   for (const std::string& name : names) {
     if (open_.size() == kMostOpen) return;
     try {
