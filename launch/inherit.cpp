@@ -2,7 +2,6 @@
 #include "launch/inherit.h"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <array>
@@ -137,16 +136,13 @@ Inherited inherit(Config& config, Communicator& world) {
 void check_resumed(Config& config, Inherited& inherited, const Manifest& manifest, Communicator& world) {
   if (!inherited.before) return;
   const fs::path run_dir = config.path("run.run_dir");
-  const std::vector<std::string> tasks = inherited.before->list("run.tasks");
-  const auto is_there = [&](const std::string& name) {
-    return std::ranges::any_of(manifest.tasks, [&](const TaskInfo& task) { return task.name == name; });
-  };
-  if (!tasks.empty() && std::ranges::none_of(tasks, is_there))
+  const std::string tasks = inherited.before->text("run.tasks");  // a name may contain commas
+  const auto is_of_run = [&](const TaskInfo& task) { return tasks.find(task.name) != std::string::npos; };
+  if (!tasks.empty() && std::ranges::none_of(manifest.tasks, is_of_run))
     throw Error(Exit::config,
                 fmt::format("{} holds a run of the tasks {}, but the data set {} has none of them; choose another "
                             "--run-dir, or give the data set of the run, {}, with --data",
-                            run_dir.string(), fmt::join(tasks, ", "), manifest.name,
-                            inherited.before->path("run.data").string()));
+                            run_dir.string(), tasks, manifest.name, inherited.before->path("run.data").string()));
   const auto text = read_together(run_dir / "checkpoints" / "latest", "launch.latest", world);
   const std::string prefix = "step-";
   const std::string_view name = text ? trim(std::string_view(*text).substr(0, text->find('\n'))) : std::string_view();

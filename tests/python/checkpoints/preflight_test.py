@@ -131,6 +131,9 @@ def test_tasks_named_as_no_file_can_be(workers, foreign, tmp_path):
     assert set(json.loads(done.stdout)["tasks"]) == {"a, b", "my task"}
     train(tmp_path / "some", foreign, "--run.tasks", "nli/mnli, a, b", "--run.steps", 1)
     assert status(tmp_path / "some")["state"] == "done"
+    for stop in (1, 0):  # a run whose only task has a comma in its name is resumed
+        train(tmp_path / "comma", foreign, "--run.tasks", "a, b", "--run.steps", 2, "--run.stop_at", stop)
+    assert status(tmp_path / "comma")["state"] == "done"
 
 
 @pytest.mark.parametrize("name, code, says", [("a ", 78, "rename it"), ("a # b", 78, "rename it"), ("a ; b", 78, "rename it"),
