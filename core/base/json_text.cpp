@@ -7,6 +7,8 @@
 
 #include <fmt/format.h>
 
+#include "core/base/utf8.h"
+
 namespace polyhead {
 namespace {
 
@@ -19,9 +21,7 @@ std::string reason_of(const std::string& message) {
   constexpr std::string_view place = "parse error at line 1, column ";
   if (text.starts_with(place)) text = "at column " + text.substr(place.size());
   if (text.size() <= kMaxReason) return text;
-  std::size_t end = kMaxReason;
-  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xc0) == 0x80) --end;
-  return text.substr(0, end) + "…";
+  return fmt::format("{}…", utf8_prefix(text, kMaxReason));
 }
 
 template <class Json>

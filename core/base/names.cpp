@@ -32,9 +32,7 @@ std::string file_stem(std::string_view name) {
       stem += c;
   }
   if (stem.size() <= kMost) return stem;
-  std::size_t end = kKept;
-  while ((static_cast<unsigned char>(stem[end]) & 0xC0) == 0x80) --end;  // do not split a character
-  return stem.substr(0, end) + "~" + to_hex(hash_bytes(name));
+  return fmt::format("{}~{}", utf8_prefix(stem, kKept), to_hex(hash_bytes(name)));
 }
 
 std::vector<std::string> join_known_names(const std::vector<std::string>& parts,

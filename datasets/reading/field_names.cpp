@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "core/base/utf8.h"
 #include "datasets/reading/input_files.h"
 #include "datasets/target.h"
 
@@ -164,10 +165,9 @@ std::string in_words(const std::vector<NameCandidate>& candidates) {
 
 std::string list_of(const std::vector<std::string>& names) {
   const std::string all = fmt::format("{}", fmt::join(names, ", "));
-  std::size_t end = 200;
-  if (all.size() <= end) return all;
-  while (end > 0 && (static_cast<unsigned char>(all[end]) & 0xc0) == 0x80) --end;  // inside a character
-  return fmt::format("{}… ({} in all)", all.substr(0, end), names.size());
+  constexpr std::size_t kMost = 200;  // bytes
+  if (all.size() <= kMost) return all;
+  return fmt::format("{}… ({} in all)", utf8_prefix(all, kMost), names.size());
 }
 
 const std::string& FieldNames::of(std::string_view part) const {

@@ -23,7 +23,7 @@ std::vector<NameCandidate> usual_candidates(const SampleFile& file, std::string_
 std::string usual_names_of(std::string_view part, Kind kind);
 // Returns "'premise' with 'hypothesis' and 'review'", for messages.
 std::string in_words(const std::vector<NameCandidate>& candidates);
-// Returns "text, label", cut at about 200 characters, for messages.
+// Returns "text, label", cut after 200 bytes, for messages.
 std::string list_of(const std::vector<std::string>& names);
 
 class FieldNames {

@@ -104,11 +104,7 @@ class Texts : public sentencepiece::SentenceIterator {
   void cut() {
     if (done()) return;
     value_ = texts_[at_];
-    if (value_.size() > kMaxBytes) {
-      std::size_t end = kMaxBytes;
-      while (end > 0 && (static_cast<unsigned char>(value_[end]) & 0xc0) == 0x80) --end;
-      value_.resize(end);
-    }
+    value_.resize(utf8_prefix(value_, kMaxBytes).size());
   }
   const std::vector<std::string>& texts_;
   std::size_t at_ = 0;
