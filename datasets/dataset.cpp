@@ -8,10 +8,8 @@
 #include <fmt/format.h>
 
 #include "core/base/batch.h"
-#include "core/base/character_range.h"
 #include "core/base/clones.h"
 #include "core/base/error.h"
-#include "core/base/utf8.h"
 #include "datasets/known_content.h"
 #include "datasets/shard.h"
 
@@ -85,13 +83,6 @@ void append(const Column& column, const Extent& where, Widen widen, std::vector<
 
 void append_tokens(const Column& tokens, const Extent& where, std::vector<std::int64_t>& out) {
   append(tokens, where, tokens.element() == 2 ? widen_u16 : widen_u32, out);
-}
-
-std::optional<std::string> read_text(const Shard& shard, const Column& text, const Column& offsets, std::uint64_t i) {
-  if (!text.present()) return std::nullopt;
-  const Extent where = shard.range(offsets, text.size(), i, t_buffer);
-  if (where.size() == 0) return "";
-  return std::string(reinterpret_cast<const char*>(text.view(where.first, where.size(), t_buffer)), where.size());
 }
 
 // Returns the number of elements per row.
@@ -236,24 +227,15 @@ std::pair<std::uint64_t, std::uint64_t> StoredSample::span() const {
 }
 
 std::optional<std::string> StoredSample::text_of(std::uint64_t first, std::uint64_t last) const {
-  if (!shard_->characters.present() || !shard_->input_text.present()) return std::nullopt;
-  std::vector<CharacterRange> tokens(last - first + 1);
-  std::memcpy(tokens.data(), shard_->characters.view(2 * (input_.first + first), 2 * tokens.size(), t_buffer),
-              tokens.size() * sizeof(CharacterRange));
-  const CharacterRange range = covering(tokens);
-  const std::u32string text = decode_utf8(*input_text());
-  if (range.end > text.size())
-    fail_shard(shard_->path(), fmt::format("/target/characters of sample {} reaches character {} of a text of {}", row_,
-                                           range.end, text.size()));
-  return encode_utf8(std::u32string_view(text).substr(range.begin, range.end - range.begin));
+  return shard_->text_of(row_, {input_.first + first, input_.first + last + 1}, t_buffer);
 }
 
 std::optional<std::string> StoredSample::input_text() const {
-  return read_text(*shard_, shard_->input_text, shard_->input_text_offsets, row_);
+  return shard_->text(shard_->input_text, shard_->input_text_offsets, row_, t_buffer);
 }
 
 std::optional<std::string> StoredSample::target_text() const {
-  return read_text(*shard_, shard_->target_text, shard_->target_text_offsets, row_);
+  return shard_->text(shard_->target_text, shard_->target_text_offsets, row_, t_buffer);
 }
 
 }  // namespace polyhead

@@ -5,7 +5,9 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 #include <string_view>
+#include <vector>
 
 #include <fmt/format.h>
 
@@ -123,23 +125,7 @@ void Shard::check_everything() const {
     if (span.present()) span_of(i, input_range(i, buffer).size(), buffer);
     if (input_text.present()) range(input_text_offsets, input_text.size(), i, buffer);
     if (target_text.present()) range(target_text_offsets, target_text.size(), i, buffer);
-    if (characters.present() && input_text.present()) check_characters(i, input_range(i, buffer), buffer);
-  }
-}
-
-// Checks that the characters of a sample's tokens are within its text.
-void Shard::check_characters(std::uint64_t sample, const Extent& tokens, ReadBuffer& buffer) const {
-  const Extent where = range(input_text_offsets, input_text.size(), sample, buffer);
-  std::string text;
-  if (where.size() > 0)
-    text.assign(reinterpret_cast<const char*>(input_text.view(where.first, where.size(), buffer)), where.size());
-  const std::size_t length = decode_utf8(text).size();
-  for (std::uint64_t row = tokens.first; row < tokens.last; ++row) {
-    const std::byte* pair = characters.view(2 * row, 2, buffer);
-    const CharacterRange token{Column::load<std::uint32_t>(pair, 0), Column::load<std::uint32_t>(pair, 1)};
-    if (!token.empty() && token.end > length)
-      fail_shard(path(), fmt::format("/target/characters of sample {} reaches character {} of a text of {}", sample,
-                                     token.end, length));
+    text_of(i, input_range(i, buffer), buffer);
   }
 }
 
@@ -160,6 +146,27 @@ Extent Shard::filled(const Column& offsets, std::uint64_t rows, std::uint64_t sa
   if (found.size() == 0)
     fail_shard(path(), fmt::format("sample {} of /{} is an empty sequence", sample, offsets.path()));
   return found;
+}
+
+std::optional<std::string> Shard::text(const Column& texts, const Column& offsets, std::uint64_t sample,
+                                       ReadBuffer& buffer) const {
+  if (!texts.present()) return std::nullopt;
+  const Extent where = range(offsets, texts.size(), sample, buffer);
+  if (where.size() == 0) return "";
+  return std::string(reinterpret_cast<const char*>(texts.view(where.first, where.size(), buffer)), where.size());
+}
+
+std::optional<std::string> Shard::text_of(std::uint64_t sample, const Extent& tokens, ReadBuffer& buffer) const {
+  if (!characters.present() || !input_text.present()) return std::nullopt;
+  std::vector<CharacterRange> ranges(tokens.size());
+  std::memcpy(ranges.data(), characters.view(2 * tokens.first, 2 * ranges.size(), buffer),
+              ranges.size() * sizeof(CharacterRange));
+  const CharacterRange covered = covering(ranges);
+  const std::u32string whole = decode_utf8(*text(input_text, input_text_offsets, sample, buffer));
+  if (covered.end > whole.size())
+    fail_shard(path(), fmt::format("/target/characters of sample {} reaches character {} of a text of {}", sample,
+                                   covered.end, whole.size()));
+  return encode_utf8(std::u32string_view(whole).substr(covered.begin, covered.end - covered.begin));
 }
 
 std::uint64_t Shard::second_of(std::uint64_t sample, std::uint64_t length, ReadBuffer& buffer) const {

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 
 #include "datasets/column.h"
@@ -57,13 +58,18 @@ class Shard {
 
   // span: returns the first and last token of a sample's answer, in an input of `length` tokens; 0, 0: it was cut off.
   Extent span_of(std::uint64_t sample, std::uint64_t length, ReadBuffer& buffer) const;
+  // Returns a text of a sample, from its column and offsets; none if the shard does not keep it.
+  std::optional<std::string> text(const Column& texts, const Column& offsets, std::uint64_t sample,
+                                  ReadBuffer& buffer) const;
+  // span: returns the part of a sample's input text that these tokens cover, as rows of `characters`; none if the shard
+  // does not keep it. Throws Error(data) if it reaches beyond the text.
+  std::optional<std::string> text_of(std::uint64_t sample, const Extent& tokens, ReadBuffer& buffer) const;
   // Returns the index where the second text of a sample begins, in an input of `length` tokens; 0: there is none.
   std::uint64_t second_of(std::uint64_t sample, std::uint64_t length, ReadBuffer& buffer) const;
 
  private:
   void open_columns(const ShardReader& in, const ShardExpectation& expected);
   void check_everything() const;
-  void check_characters(std::uint64_t sample, const Extent& tokens, ReadBuffer& buffer) const;
   Extent filled(const Column& offsets, std::uint64_t rows, std::uint64_t sample, ReadBuffer& buffer) const;
 
   PooledFile file_;  // read by the columns
