@@ -6,7 +6,7 @@
 
 namespace polyhead {
 
-// What a task reads. words: a list of words, which files in CoNLL format have.
+// The input of a task: texts, lists of words (as in files in CoNLL format), or lists of vectors.
 enum class InputKind { texts, words, vectors };
 
 // Returns what the input is and the command that converts it, from its first line; "" if the line may be JSON.

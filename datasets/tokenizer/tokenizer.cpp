@@ -45,10 +45,6 @@ std::size_t longest_word(const std::vector<std::vector<std::int64_t>>& words, st
 
 }  // namespace
 
-bool same_tokenizer(const TokenizerInfo& a, const TokenizerInfo& b) {
-  return a.vocab_size == b.vocab_size && (a.sha256.empty() || b.sha256.empty() || a.sha256 == b.sha256);
-}
-
 TokenizerInfo inspect_tokenizer(const std::string& kind, const std::filesystem::path& file) {
   TokenizerInfo info;
   if (kind == "wordpiece") info.lowercase = stated_lowercase(file);

@@ -1,4 +1,4 @@
-// What the manifest of a data set says about its tokenizer.
+// The tokenizer of a data set, as its manifest describes it.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +16,8 @@ struct TokenizerInfo {
   // wordpiece: whether texts are lower-cased, if a tokenizer_config.json differs from what the vocabulary implies.
   std::optional<bool> lowercase = std::nullopt;
 };
-// Compares vocab_size, and sha256 if both have it.
+
+// Whether vocab_size is equal, and sha256 too if both have it.
 bool same_tokenizer(const TokenizerInfo& a, const TokenizerInfo& b);
 
 }  // namespace polyhead
