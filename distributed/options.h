@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "core/balancing/balancer.h"
+#include "core/balancing/options.h"
 #include "core/base/field.h"
 #include "core/model/options.h"
 #include "datasets/column.h"
@@ -228,7 +228,7 @@ struct TrainOptions {
   OptimizerOptions optimizer;
   bool shard_optimizer = false;  // see distributed/step/sharding.h
   MixtureOptions mixture;
-  std::string balance = "equal";  // the name of a balancer
+  BalancerOptions balancer;
   ValidationOptions validation;
   double init_timeout = 300;                     // seconds to wait at the start for the other workers' devices
   std::int64_t trace_first = 0, trace_last = 0;  // steps to trace into run_dir/trace/; 0: none
@@ -340,10 +340,6 @@ inline std::vector<Field> fields(TrainOptions& options) {
                "equal results.",
        .identity = false,
        .section = "optimizer"},
-      {.name = "method",
-       .member = NamedMember(&options.balance, balancer_names()),
-       .help = "How the tasks' losses are weighted: equally (equal), or by task.NAME.weight (static).",
-       .section = "balance"},
   };
 }
 

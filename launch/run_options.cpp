@@ -225,6 +225,7 @@ std::vector<std::string> chosen_tasks(const Config& config, const std::string& o
 TrainOptions train_options_of(Config& config, const Manifest& manifest) {
   TrainOptions options;
   LaunchOptions launch;
+  read_into(options.balancer, config, "balance");
   read_into(options, config, "run");
   read_into(launch, config, "run");
   resolve_tasks(config, options, manifest);

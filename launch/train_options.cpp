@@ -31,6 +31,7 @@ std::vector<Option> make_table() {
   add<OptimizerOptions>(table, "optimizer");
   add<Mixture>(table, "mixture");
   add<MixtureOptions>(table, "mixture");
+  add<BalancerOptions>(table, "balance");
   add<TrainOptions>(table, "run");
   add<LaunchOptions>(table, "run");
   add<InitialWeights>(table, "run");

@@ -1,7 +1,7 @@
 // Gives all active tasks the same weight.
 #include <algorithm>
 
-#include "core/balancing/balancer.h"
+#include "core/balancing/methods.h"
 
 namespace polyhead {
 namespace {
@@ -19,7 +19,7 @@ class Equal : public Balancer {
 
 }  // namespace
 
-std::unique_ptr<Balancer> make_equal() {
+std::unique_ptr<Balancer> make_equal(const BalancerSpec&) {
   return std::make_unique<Equal>();
 }
 

@@ -7,12 +7,13 @@
 #include <fmt/ranges.h>
 
 #include "core/balancing/balancer.h"
+#include "core/balancing/methods.h"
 #include "core/base/error.h"
 
 namespace polyhead {
 namespace {
 
-constexpr std::array<std::pair<std::string_view, std::unique_ptr<Balancer> (*)()>, 2> kBalancers = {{
+constexpr std::array<std::pair<std::string_view, std::unique_ptr<Balancer> (*)(const BalancerSpec&)>, 2> kBalancers = {{
     {"equal", make_equal},
     {"static", make_static},
 }};
@@ -30,10 +31,11 @@ std::vector<std::string_view> balancer_names() {
   return names;
 }
 
-std::unique_ptr<Balancer> make_balancer(const std::string& method) {
+std::unique_ptr<Balancer> make_balancer(const BalancerOptions& options, const std::vector<std::string>& tasks,
+                                        std::uint64_t seed) {
   for (const auto& [name, make] : kBalancers)
-    if (name == method) return make();
-  throw Error(Exit::config, fmt::format("balance.method = {}: there is no such balancer; there are {}", method,
+    if (name == options.method) return make({options, tasks, seed});
+  throw Error(Exit::config, fmt::format("balance.method = {}: there is no such balancer; there are {}", options.method,
                                         fmt::join(balancer_names(), ", ")));
 }
 

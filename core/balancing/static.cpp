@@ -1,5 +1,5 @@
 // Uses the weights that the user gives.
-#include "core/balancing/balancer.h"
+#include "core/balancing/methods.h"
 
 namespace polyhead {
 namespace {
@@ -19,7 +19,7 @@ class Static : public Balancer {
 
 }  // namespace
 
-std::unique_ptr<Balancer> make_static() {
+std::unique_ptr<Balancer> make_static(const BalancerSpec&) {
   return std::make_unique<Static>();
 }
 

@@ -70,7 +70,7 @@ class Training {
     at::set_num_threads(options.threads);
     at::globalContext().setFlushDenormal(true);
     check(options.optimizer);
-    balancer_ = make_balancer(options.balance);
+    balancer_ = make_balancer(options.balancer, options.tasks, options.seed);
     open_data();
     end_if_interrupted();
     share_statistics(description_, readers_, tasks_, world_);

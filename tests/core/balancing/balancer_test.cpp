@@ -8,15 +8,19 @@
 namespace polyhead {
 namespace {
 
+std::unique_ptr<Balancer> make(const std::string& method) {
+  return make_balancer({.method = method}, {"a", "b", "c", "d"}, 1);
+}
+
 TEST(Balancer, EqualSharesAmongActiveTasks) {
-  const auto equal = make_balancer("equal");
+  const auto equal = make("equal");
   EXPECT_EQ(equal->weights({.active = {true, false, true, true}, .static_weight = {1, 1, 5, 1}}),
             (std::vector<double>{1.0 / 3, 0, 1.0 / 3, 1.0 / 3}));
   EXPECT_EQ(equal->weights({.active = {false, false}, .static_weight = {1, 1}}), (std::vector<double>{0, 0}));
 }
 
 TEST(Balancer, StaticSharesByWeight) {
-  const auto fixed = make_balancer("static");
+  const auto fixed = make("static");
   EXPECT_EQ(fixed->weights({.active = {true, false, true}, .static_weight = {1, 7, 3}}),
             (std::vector<double>{0.25, 0, 0.75}));
   EXPECT_EQ(fixed->weights({.active = {true, true}, .static_weight = {0, 0}}), (std::vector<double>{0, 0}));
@@ -25,7 +29,7 @@ TEST(Balancer, StaticSharesByWeight) {
 
 TEST(Balancer, OneWithoutAStateRefusesThatOfAnother) {
   for (const char* const name : {"equal", "static"}) {
-    const auto balancer = make_balancer(name);
+    const auto balancer = make(name);
     EXPECT_EQ(balancer->reads(), Balancer::Reads::nothing);
     EXPECT_EQ(balancer->state(), "");
     balancer->restore("");
@@ -34,7 +38,7 @@ TEST(Balancer, OneWithoutAStateRefusesThatOfAnother) {
 }
 
 TEST(Balancer, AnUnknownNameIsAnErrorThatNamesThoseThereAre) {
-  expect_error([] { make_balancer("equals"); }, Exit::config, {"balance.method = equals", "equal, static"});
+  expect_error([] { make("equals"); }, Exit::config, {"balance.method = equals", "equal, static"});
 }
 
 }  // namespace
