@@ -125,7 +125,7 @@ inline std::vector<Field> fields(TeacherOptions& options) {
 
 struct TaskOptions {
   double importance = 1;   // see AttentionOptions::importances
-  double weight = 1;       // with balance.method = static
+  double weight = 1;       // see balance.method
   MaskingOptions masking;  // masked_lm
   HeadOptions head;
   TeacherOptions teacher = {};
@@ -144,9 +144,9 @@ inline std::vector<Field> fields(TaskOptions& options) {
        .needs = "attention.mode=competitive"},
       {.name = "weight",
        .member = &options.weight,
-       .help = "Relative weight of the task's loss.",
+       .help = "Relative weight of the task's loss, or the preference for the task.",
        .range = ">0",
-       .needs = "balance.method=static"},
+       .needs = "balance.method=static|stch|aligned_mtl|upgrad|dual_proj"},
       {.name = "cost",
        .member = &options.cost,
        .help = "Seconds that a worker needs to train on one sample. Tasks are placed on workers by it. Give it for all "
