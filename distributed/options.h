@@ -1,10 +1,12 @@
 // Every option of a training run, as plain structs. launch/ fills them in; everything below reads them.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <filesystem>
 #include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/balancing/options.h"
@@ -194,6 +196,56 @@ inline std::vector<Field> fields(ValidationOptions::Task& options) {
   };
 }
 
+// Which part of the encoder's gradients is compared between tasks.
+enum class BalanceScope { all, last_block, sketch };
+constexpr std::array<std::string_view, 3> choices(BalanceScope) {
+  return {"all", "last_block", "sketch"};
+}
+
+// How the gradients of the tasks are measured and combined over the workers (distributed/step/surgery.cpp).
+struct SurgeryOptions {
+  std::int64_t every = 1;
+  BalanceScope scope = BalanceScope::all;
+  std::int64_t sketch_size = 16384;
+  bool exact = false;
+  std::int64_t telemetry_every = 100;
+};
+
+// [balance]
+inline std::vector<Field> fields(SurgeryOptions& options) {
+  return {
+      {.name = "every",
+       .member = &options.every,
+       .help = "Number of steps between two computations of the weights from the gradients. The steps in between reuse "
+               "the weights, and cost as little as those of balance.method = equal. It needs a method that reads "
+               "gradients.",
+       .range = ">=1"},
+      {.name = "scope",
+       .member = &options.scope,
+       .help = "Which gradients are compared: those of all parameters of the encoder (all), those of its top block "
+               "(last_block), or random sketches of all of them (sketch). With several tasks per worker, the last two "
+               "send fewer bytes. It needs a method that reads gradients."},
+      {.name = "sketch_size",
+       .member = &options.sketch_size,
+       .help = "Size of a sketch; it is rounded up to a multiple of 64. The error of a cosine is about one divided by "
+               "the square root of the size. Reports on gradients use sketches too, unless the method has measured "
+               "the gradients.",
+       .range = ">=64"},
+      {.name = "exact",
+       .member = NamedMember(&options.exact, "no", "yes"),
+       .help = "Whether a method that reads losses gets those of this step (yes), which takes one more all-reduce "
+               "between forward and backward, or those of the step before (no). It needs run.accumulate = 1."},
+      {.name = "telemetry_every",
+       .member = &options.telemetry_every,
+       .help = "Number of steps between reports on the tasks' gradients in metrics.jsonl: their norms, their cosines, "
+               "and each task's share of the update. A report takes as long as one more step, and does not change the "
+               "results. Methods that read inner products of gradients report every step that measures them, at no "
+               "cost. 0 disables reports.",
+       .range = ">=0",
+       .identity = false},
+  };
+}
+
 struct TrainOptions {
   std::filesystem::path data;  // folder of the data set
   ReadOptions read;
@@ -229,6 +281,7 @@ struct TrainOptions {
   bool shard_optimizer = false;  // see distributed/step/sharding.h
   MixtureOptions mixture;
   BalancerOptions balancer;
+  SurgeryOptions surgery;
   ValidationOptions validation;
   double init_timeout = 300;                     // seconds to wait at the start for the other workers' devices
   std::int64_t trace_first = 0, trace_last = 0;  // steps to trace into run_dir/trace/; 0: none

@@ -236,6 +236,25 @@ void MetricsFile::write_attention(std::int64_t step, const std::string& split, c
   log_.append(checked(line));
 }
 
+void MetricsFile::write_gradients(std::int64_t step, const std::vector<std::string>& tasks,
+                                  const GradientReport& report) {
+  Json names = Json::array();
+  for (const std::size_t task : report.tasks) names.push_back(tasks.at(task));
+  Json json = {{"kind", "gradients"},
+               {"step", step},
+               {"tasks", names},
+               {"norm", report.norms},
+               {"cosine", report.cosine},
+               {"update_share", report.update_share},
+               {"conflict_share", report.conflict_share},
+               {"worst_cosine", report.worst_cosine},
+               {"condition", report.condition},
+               {"sketch", report.sketch},
+               {"seconds", report.seconds}};
+  if (report.sent > 0) json["sent"] = report.sent;
+  log_.append(checked(json));
+}
+
 void MetricsFile::write_epochs(std::int64_t step, const std::map<std::string, double>& epochs) {
   log_.append(checked({{"kind", "epochs"}, {"step", step}, {"epochs", numbers(epochs)}}));
 }

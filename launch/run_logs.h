@@ -58,6 +58,7 @@ class MetricsFile {
                   const std::map<std::string, double>& metrics);
   void write_finished(std::int64_t step, const std::string& task);
   void write_attention(std::int64_t step, const std::string& split, const AttentionReport& report);
+  void write_gradients(std::int64_t step, const std::vector<std::string>& tasks, const GradientReport& report);
   void write_epochs(std::int64_t step, const std::map<std::string, double>& epochs);
   void sync() { log_.sync(); }
 

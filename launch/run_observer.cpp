@@ -80,6 +80,10 @@ void RunObserver::on_attention(std::int64_t step, const std::string& split, cons
   attention_ = fmt::format("task attention on {} after step {}:\n{}", split, step, format_attention(report));
 }
 
+void RunObserver::on_gradients(std::int64_t step, const std::vector<std::string>& tasks, const GradientReport& report) {
+  metrics_->write_gradients(step, tasks, report);
+}
+
 void RunObserver::on_epochs(std::int64_t step, const std::map<std::string, double>& epochs) {
   metrics_->write_epochs(step, epochs);
 }

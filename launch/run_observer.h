@@ -30,6 +30,7 @@ class RunObserver : public Observer {
                const std::map<std::string, double>& metrics) override;
   void on_finished(std::int64_t step, const std::string& task) override;
   void on_attention(std::int64_t step, const std::string& split, const AttentionReport& report) override;
+  void on_gradients(std::int64_t step, const std::vector<std::string>& tasks, const GradientReport& report) override;
   void on_epochs(std::int64_t step, const std::map<std::string, double>& epochs) override;
   void on_checkpoint(std::int64_t step, const std::filesystem::path& folder, std::uint64_t parameter_hash) override;
 

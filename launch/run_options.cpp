@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "core/balancing/balancer.h"
 #include "core/base/error.h"
 #include "core/base/files.h"
 #include "core/base/hash.h"
@@ -222,10 +223,45 @@ std::vector<std::string> chosen_tasks(const Config& config, const std::string& o
   return chosen;
 }
 
+void check_balance(const Config& config, const TrainOptions& options) {
+  const auto balancer = make_balancer(options.balancer, options.tasks, options.seed);
+  const bool gradients = balancer->reads() >= Balancer::Reads::norms;
+  const std::string method = config.quote("balance.method");
+  const char* idle = options.surgery.every != 1                   ? "balance.every"
+                     : options.surgery.scope != BalanceScope::all ? "balance.scope"
+                                                                  : nullptr;
+  if (!gradients && idle != nullptr)
+    fail(
+        fmt::format("{}: it has no effect with {}, which does not read gradients; leave it out, or choose a method "
+                    "that does",
+                    config.quote(idle), method));
+  if (options.surgery.exact && balancer->reads() != Balancer::Reads::losses)
+    fail(fmt::format("{}: it has no effect with {}, which does not read losses; leave it out",
+                     config.quote("balance.exact"), method));
+  if (options.surgery.exact && (options.accumulate > 1 || options.micro_batch > 0))
+    fail(
+        fmt::format("{}: the losses of all micro-batches would have to be known before the first backward; give "
+                    "run.accumulate = 1 and run.reproducible = run, or leave it out",
+                    config.quote("balance.exact")));
+  if (gradients && options.micro_batch > 0)
+    fail(
+        fmt::format("{}: run.reproducible = world adds up gradients as integers over all tasks, but this method needs "
+                    "those of each task; use run.reproducible = run",
+                    method));
+  if (balancer->buffer(1).kind == TaskBuffer::Kind::none) return;
+  if (options.surgery.scope != BalanceScope::all)
+    fail(fmt::format("{}: {} keeps buffers as long as the encoder's gradient; give balance.scope = all",
+                     config.quote("balance.scope"), method));
+  if (options.surgery.every > 1)
+    fail(fmt::format("{}: {} changes its buffers in every step; give balance.every = 1", config.quote("balance.every"),
+                     method));
+}
+
 TrainOptions train_options_of(Config& config, const Manifest& manifest) {
   TrainOptions options;
   LaunchOptions launch;
   read_into(options.balancer, config, "balance");
+  read_into(options.surgery, config, "balance");
   read_into(options, config, "run");
   read_into(launch, config, "run");
   resolve_tasks(config, options, manifest);
@@ -243,6 +279,7 @@ TrainOptions train_options_of(Config& config, const Manifest& manifest) {
   for (const std::string& name : options.tasks)
     options.task_options[name].teacher = teacher_options(config, manifest.task(name), manifest, options.run_dir);
   check_costs(config, options.tasks);
+  check_balance(config, options);
   // Throws before the run folder is created.
   phase_quotas(options.mixture, options.tasks, train_samples(manifest, options.tasks));
   return options;

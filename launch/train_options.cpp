@@ -32,6 +32,7 @@ std::vector<Option> make_table() {
   add<Mixture>(table, "mixture");
   add<MixtureOptions>(table, "mixture");
   add<BalancerOptions>(table, "balance");
+  add<SurgeryOptions>(table, "balance");
   add<TrainOptions>(table, "run");
   add<LaunchOptions>(table, "run");
   add<InitialWeights>(table, "run");

@@ -42,7 +42,31 @@ void Loader::find_places(const std::vector<MixtureEntry>& mixture, std::int64_t 
   }
 }
 
-Loader::Share Loader::choose_samples() {
+// Divides samples, which are together, into parts with about equally many tokens each.
+std::size_t Loader::cut(bool by_task) {
+  std::size_t batches = 0;
+  const auto parts = static_cast<std::size_t>(cut_.parts);
+  for (std::size_t first = 0; first < mine_.size();) {
+    std::size_t end = mine_.size(), before = 0, tokens = 0;
+    if (by_task) {
+      const Source& source = *mine_[first].source;
+      end = first + source.own;
+      before = source.before;
+      tokens = source.inputs + source.targets;
+    } else {
+      for (const Source& source : sources_) tokens += source.inputs + source.targets;
+    }
+    std::size_t part = 0;
+    for (; first < end; ++first) {
+      while ((mine_[first].middle - before) * parts >= (part + 1) * tokens) ++part;
+      mine_[first].batch = batches + part;
+    }
+    batches += parts;
+  }
+  return std::max(batches, parts);
+}
+
+Loader::Share Loader::choose_samples(bool by_task) {
   const std::size_t together = samples_together();
   std::size_t tokens = 0, batches = 0;
   mine_.clear();
@@ -51,6 +75,7 @@ Loader::Share Loader::choose_samples() {
     source.lengths.clear();
     source.samples.clear();
     source.own = source.inputs = source.targets = 0;
+    source.before = tokens;
     for (std::size_t i = 0; i < source.indices.size(); ++i) {
       const StoredSample& sample = source.samples.emplace_back(task.reader->sample(source.indices[i]));
       if (i % together == 0) source.lengths.push_back(0);
@@ -69,22 +94,15 @@ Loader::Share Loader::choose_samples() {
       source.targets += sample.target_length();
     }
   }
-  if (cut_.samples == 0) {
-    batches = static_cast<std::size_t>(cut_.parts);
-    std::size_t batch = 0;
-    for (Mine& sample : mine_) {
-      while (sample.middle * batches >= (batch + 1) * tokens) ++batch;
-      sample.batch = batch;
-    }
-  }
+  if (cut_.samples == 0) batches = cut(by_task);
   return {tokens, batches};
 }
 
 // Three passes, so that memory is fetched while the previous pass is still working: the places of the samples, their
 // lengths, and their content.
-Loader::Step Loader::load(const std::vector<MixtureEntry>& mixture, std::int64_t step) {
+Loader::Step Loader::load(const std::vector<MixtureEntry>& mixture, std::int64_t step, bool by_task) {
   find_places(mixture, step);
-  const auto [tokens, batches] = choose_samples();
+  const auto [tokens, batches] = choose_samples(by_task);
   // Prefetches one block of samples ahead, because prefetches that are issued together also overlap in their page
   // look-ups.
   constexpr std::size_t kBlock = 64;  // samples
@@ -95,7 +113,7 @@ Loader::Step Loader::load(const std::vector<MixtureEntry>& mixture, std::int64_t
   loaded.batches.resize(batches);
   for (Batch& batch : loaded.batches) {
     batch.tokens.reserve(tokens / batches);
-    batch.slices.reserve(cut_.samples > 0 ? 1 : sources_.size());
+    batch.slices.reserve(cut_.samples > 0 || by_task ? 1 : sources_.size());
     batch.keys.reserve(mine_.size() / batches);
     batch.offsets.reserve(mine_.size() / batches + 1);
     batch.offsets.push_back(0);
@@ -109,7 +127,9 @@ Loader::Step Loader::load(const std::vector<MixtureEntry>& mixture, std::int64_t
     append(batch, task.task, task.info, tokenizer_, *sample, derive(source->key, position), task.masking);
     if (TaskSlice& slice = batch.slices.back(); slice.sequences == 1) {
       const std::size_t together = samples_together();
-      const std::size_t pieces = cut_.samples > 0 ? (source->own + together - 1) / together : batches;
+      const std::size_t pieces = cut_.samples > 0 ? (source->own + together - 1) / together
+                                 : by_task        ? static_cast<std::size_t>(cut_.parts)
+                                                  : batches;
       reserve(slice, source->own / pieces, source->inputs / pieces, source->targets / pieces);
     }
     loaded.ids += hash_id(task.info.name, position);

@@ -40,9 +40,9 @@ class Loader {
     std::uint64_t ids = 0;       // sum mod 2^64 of hash_id() over the samples of this worker
   };
   // Returns what this worker trains on at `step`; a pure function of its arguments and the seed. The samples of a task
-  // keep the order of its stream, within and across micro-batches. It must not be called by two threads at the same
-  // time.
-  Step load(const std::vector<MixtureEntry>& mixture, std::int64_t step);
+  // keep the order of its stream, within and across micro-batches. by_task: each micro-batch holds samples of one task,
+  // and MicroBatches::parts is the number for each task. It must not be called by two threads at the same time.
+  Step load(const std::vector<MixtureEntry>& mixture, std::int64_t step, bool by_task = false);
 
  private:
   struct Source {
@@ -54,12 +54,13 @@ class Loader {
     std::vector<std::uint64_t> indices = {}, lengths = {};  // lengths: of the samples that stay in one micro-batch
     std::vector<StoredSample> samples = {};
     std::size_t own = 0, inputs = 0, targets = 0;  // number of samples of this worker, and the sums of their lengths
+    std::size_t before = 0;                        // tokens of this worker and step before the first of them
   };
   struct Mine {
     const Source* source;
     const StoredSample* sample;
     std::uint64_t position;
-    std::size_t middle;  // number of tokens of the step before the middle of this sample
+    std::size_t middle;  // number of tokens of this worker and step before the middle of this sample
     std::size_t batch;
   };
   // What this worker takes of a step.
@@ -68,7 +69,8 @@ class Loader {
   };
 
   void find_places(const std::vector<MixtureEntry>& mixture, std::int64_t step);
-  Share choose_samples();  // fills mine_
+  Share choose_samples(bool by_task);  // fills mine_
+  std::size_t cut(bool by_task);       // into micro-batches; returns their number
   // Returns how many consecutive samples of a task stay in one micro-batch.
   std::size_t samples_together() const { return cut_.samples > 0 ? static_cast<std::size_t>(cut_.samples) : 1; }
 

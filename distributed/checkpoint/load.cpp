@@ -102,6 +102,11 @@ void load_checkpoint(const CheckpointFiles& files, Model& model, Optimizers* opt
   load("encoder", model.encoder().arena(), optimizers ? &optimizers->encoder : nullptr);
   for (const auto& [task, head] : model.heads())
     load(owner_of(*head), head->arena(), optimizers ? &optimizers->heads.at(task) : nullptr);
+  if (!optimizers) return;
+  const TaskBuffers& buffers = optimizers->task_buffers;
+  for (std::size_t task = 0; task < buffers.tensors.size(); ++task)
+    read_into(files, file_stem("head." + files.state().model.tasks.at(task).name) + kBufferFile,
+              model.encoder().arena(), buffers.part, {{"", buffers.tensors[task]}});
 }
 
 }  // namespace polyhead

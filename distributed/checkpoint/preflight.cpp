@@ -15,6 +15,7 @@
 #include <system_error>
 #include <thread>
 
+#include "core/balancing/balancer.h"
 #include "core/base/error.h"
 #include "core/base/files.h"
 #include "core/base/progress.h"
@@ -158,7 +159,10 @@ CheckpointNeeds checkpoint_needs(const TrainOptions& options, const Model& model
   const std::int64_t all = std::accumulate(heads.begin(), heads.end(), encoder),
                      largest = std::max(encoder, std::ranges::max(heads));
   // A checkpoint has the parameters, two moments, and the average; the largest file has the two moments.
-  return {.checkpoint = static_cast<std::uint64_t>(width * all * (options.optimizer.ema > 0 ? 4 : 3)),
+  const auto balancer = make_balancer(options.balancer, options.tasks, options.seed);
+  const std::int64_t buffers =
+      balancer->buffer(1).kind == TaskBuffer::Kind::none ? 0 : encoder * std::ssize(options.tasks);
+  return {.checkpoint = static_cast<std::uint64_t>(width * (all * (options.optimizer.ema > 0 ? 4 : 3) + buffers)),
           .largest_file = static_cast<std::uint64_t>(width * largest * 2),
           .count = options.keep + 1 + (options.validation.best.empty() ? 0 : 1)};
 }

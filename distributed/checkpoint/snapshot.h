@@ -20,10 +20,13 @@ struct OwnerSnapshot {
   std::string owner;  // "encoder" or file_stem("head.NAME")
   const Arena* arena = nullptr;
   torch::Tensor values, mean, square, average;  // average: undefined without optimizer.ema
+  torch::Tensor buffer =
+      {};  // of a head: the balancer's buffer of the task, as long as the encoder's arena; or undefined
 };
 
 struct Snapshot {
-  std::vector<OwnerSnapshot> owners;                    // that this worker writes
+  std::vector<OwnerSnapshot> owners;  // that this worker writes
+  const Arena* encoder = nullptr;
   std::map<std::string, std::int64_t> optimizer_steps;  // of all owners of the model
 };
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <limits>
 #include <stdexcept>
 
 #include <fmt/format.h>
@@ -151,7 +152,8 @@ ValidationState read_validation(const Field& field, std::int64_t step) {
   return state;
 }
 
-// Each owner has a file of weights and one of the optimizer; either all owners have a file of averages or none has.
+// Each owner has a file of weights and one of the optimizer. Either all owners have a file of averages or none has, and
+// either all heads have one of the balancer's buffer or none has.
 std::map<std::string, std::string> read_files(const Field& field, const std::vector<std::string>& owners) {
   std::map<std::string, std::string> files;
   std::vector<std::string> endings = {kWeightsFile, kOptimizerFile};
@@ -159,10 +161,50 @@ std::map<std::string, std::string> read_files(const Field& field, const std::vec
     endings.emplace_back(kAverageFile);
   for (const std::string& owner : owners)
     for (const std::string& ending : endings) files[owner + ending] = field.at(owner + ending).hash();
+  if (owners.size() > 1 && field.value.contains(owners[1] + kBufferFile))
+    for (std::size_t i = 1; i < owners.size(); ++i)
+      files[owners[i] + kBufferFile] = field.at(owners[i] + kBufferFile).hash();
   field.each([&](const std::string& name, const Field&) {
     if (!files.contains(name)) fail("{}.{} is not a file of this model", field.name, name);
   });
   return files;
+}
+
+// The numbers of every task; null is NaN where `missing` allows it.
+std::vector<double> read_numbers(const Field& field, std::size_t tasks, bool missing) {
+  if (field.list() != tasks) fail("{} has {} numbers, but the model has {} tasks", field.name, field.list(), tasks);
+  std::vector<double> numbers;
+  for (std::size_t i = 0; i < tasks; ++i) {
+    const Field number = field.at(i);
+    if (missing && number.value.is_null())
+      numbers.push_back(std::numeric_limits<double>::quiet_NaN());
+    else if (number.value.is_number())
+      numbers.push_back(number.value.get<double>());
+    else
+      fail("{} is not a number", number.name);
+  }
+  return numbers;
+}
+
+void read_balance(const Field& field, std::size_t tasks, BalanceState& state) {
+  field.only({"loss", "weight", "active"});
+  if (field.value.contains("loss")) state.loss = read_numbers(field.at("loss"), tasks, true);
+  if (!field.value.contains("weight")) return;
+  state.weight = read_numbers(field.at("weight"), tasks, false);
+  const Field active = field.at("active");
+  if (active.list() != tasks) fail("{} has {} values, but the model has {} tasks", active.name, active.list(), tasks);
+  for (std::size_t i = 0; i < tasks; ++i) state.active.push_back(active.at(i).integer(0, 1) != 0);
+}
+
+json balance_json(const BalanceState& state) {
+  json out = json::object();
+  if (!state.loss.empty()) out["loss"] = state.loss;  // NaN becomes null
+  if (!state.weight.empty()) {
+    out["weight"] = state.weight;
+    out["active"] = json::array();
+    for (const bool active : state.active) out["active"].push_back(active ? 1 : 0);
+  }
+  return out;
 }
 
 CheckpointState read_fields(const json& in, const std::string& origin) {
@@ -170,7 +212,8 @@ CheckpointState read_fields(const json& in, const std::string& origin) {
   if (top.at("format").text() != "polyhead-checkpoint" || top.at("version").integer(0, 1'000'000) != 1)
     fail("format and version are not those of a checkpoint that this version can read");
   top.only({"format", "version", "step", "ids_hash", "parameter_hash", "mixture", "validation", "optimizer_steps",
-            "files", "workers", "fingerprint", "threads", "evaluation_due", "balancer", "model", "state_hash"});
+            "files", "workers", "fingerprint", "threads", "evaluation_due", "balancer", "balance", "model",
+            "state_hash"});
   CheckpointState state;
   state.step = top.at("step").integer(0, kMostSteps);
   state.ids_hash = from_hex(top.at("ids_hash").hash());
@@ -195,7 +238,8 @@ CheckpointState read_fields(const json& in, const std::string& origin) {
     if (!in["evaluation_due"].is_boolean()) fail("evaluation_due is neither true nor false");
     state.evaluation_due = in["evaluation_due"].get<bool>();
   }
-  if (in.contains("balancer")) state.balancer = top.at("balancer").text();
+  if (in.contains("balancer")) state.balance.balancer = top.at("balancer").text();
+  if (in.contains("balance")) read_balance(top.at("balance"), state.model.tasks.size(), state.balance);
   const Field steps = top.at("optimizer_steps");
   for (const std::string& owner : owners) state.optimizer_steps[owner] = steps.at(owner).integer(0, state.step);
   steps.each([&](const std::string& owner, const Field&) {
@@ -239,7 +283,8 @@ std::string to_json(const CheckpointState& state, int workers) {
               {"threads", state.threads},
               {"model", json::parse(to_json(state.model))}};
   if (state.evaluation_due) out["evaluation_due"] = true;
-  if (!state.balancer.empty()) out["balancer"] = state.balancer;
+  if (!state.balance.balancer.empty()) out["balancer"] = state.balance.balancer;
+  if (const json balance = balance_json(state.balance); !balance.empty()) out["balance"] = balance;
   std::string text = out.dump(1) + "\n";
   return text.insert(text.size() - kEnd.size(), hash_line(text));
 }

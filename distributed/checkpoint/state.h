@@ -12,6 +12,7 @@
 #include "datasets/sampling/mixture.h"
 #include "distributed/description/description.h"
 #include "distributed/evaluation/early_stopping.h"
+#include "distributed/step/balance_state.h"
 
 namespace polyhead {
 
@@ -24,7 +25,7 @@ struct CheckpointState {
   ValidationState validation;
   std::map<std::string, std::int64_t> optimizer_steps;  // "encoder", "head.NAME"
   std::map<std::string, std::string> fingerprint;       // see distributed/checkpoint/fingerprint.h
-  std::string balancer;                                 // Balancer::state()
+  BalanceState balance;
   std::vector<int> threads;  // computing threads of every worker, or one number if all have the same; empty: not known
   bool evaluation_due = false;               // a signal ended the evaluation after this step; it must be repeated
   std::map<std::string, std::string> files;  // name -> xxh3-64, 16 hexadecimal digits
@@ -47,6 +48,7 @@ std::vector<std::string> checkpoint_owners(const ModelDescription& model);
 // The endings of an owner's files.
 inline constexpr const char* kWeightsFile = ".safetensors";
 inline constexpr const char* kOptimizerFile = ".optimizer.safetensors";
-inline constexpr const char* kAverageFile = ".ema.safetensors";  // with optimizer.ema
+inline constexpr const char* kAverageFile = ".ema.safetensors";     // with optimizer.ema
+inline constexpr const char* kBufferFile = ".balance.safetensors";  // of a task, with a balancer that keeps buffers
 
 }  // namespace polyhead

@@ -1,4 +1,5 @@
-// One file per owner with the weights, one with the optimizer's moments, one with the average.
+// One file per owner with the weights, one with the optimizer's moments, one with the average, and one per task with
+// the balancer's buffer.
 #include "distributed/checkpoint/writer.h"
 
 #include "core/base/hash.h"
@@ -35,9 +36,14 @@ std::map<std::string, std::string> write_snapshot(const std::filesystem::path& f
     add(moments, *owner.arena, "mean.", owner.mean);
     add(moments, *owner.arena, "square.", owner.square);
     write(owner.owner + kOptimizerFile, moments);
-    if (!owner.average.defined()) continue;
-    add(average, *owner.arena, "", owner.average);
-    write(owner.owner + kAverageFile, average);
+    if (owner.average.defined()) {
+      add(average, *owner.arena, "", owner.average);
+      write(owner.owner + kAverageFile, average);
+    }
+    if (!owner.buffer.defined()) continue;
+    Tensors buffer;
+    add(buffer, *snapshot.encoder, "", owner.buffer);
+    write(owner.owner + kBufferFile, buffer);
   }
   return hashes;
 }

@@ -50,6 +50,9 @@ class SharedBuffer {
   void* data() const { return data_; }  // zeroed at first, 64-byte aligned
   std::size_t bytes() const { return bytes_; }
   bool shared() const { return shared_; }  // mapped by all members
+  // The memory of a member, as this process maps it; only for a buffer that is shared. What a member has written can be
+  // read after both have called a collective.
+  virtual std::byte* of(int /*member*/) const { return nullptr; }
 
  protected:
   SharedBuffer(void* data, std::size_t bytes, bool shared) : data_(data), bytes_(bytes), shared_(shared) {}
@@ -124,7 +127,7 @@ class Communicator : protected Backend {
   // Members with the same color form a new group, ordered by rank. A member with color < 0 joins no group and gets
   // null. Collective.
   std::unique_ptr<Communicator> split(std::string_view name, int color);
-  // Creates a shared buffer with `bytes` of memory for each member. Collective.
+  // Creates a shared buffer with `bytes` of memory for this member; the others may ask for more or less. Collective.
   std::unique_ptr<SharedBuffer> allocate(std::string_view name, std::size_t bytes);
   // Ends all processes of the job with this exit code; never returns. For errors that only this process has.
   [[noreturn]] virtual void abort(int code) = 0;

@@ -9,6 +9,7 @@
 #include <cmath>
 #include <filesystem>
 #include <numeric>
+#include <optional>
 #include <set>
 
 #include "core/base/as_doubles.h"
@@ -16,6 +17,8 @@
 #include "core/base/error.h"
 #include "core/kinds/registry.h"
 #include "datasets/sampling/sampling.h"
+#include "distributed/planning/surgery_cost.h"
+#include "distributed/step/balance.h"
 #include "distributed/step/step_record.h"
 
 namespace polyhead {
@@ -200,6 +203,9 @@ class Planner {
     const auto model = build_model(description, all);
     encoder_bytes_ = static_cast<double>(model->encoder().arena().layout()) * width_;
     plan_.encoder_parameters = model->encoder().arena().parameter_count();
+    std::int64_t last_block = 0;
+    for (const Parameter& parameter : model->encoder().arena().parameters())
+      if (parameter.depth == 1) last_block += parameter.size();
     for (std::size_t t = 0; t < work.size(); ++t) {
       Arena& head = model->head(t).arena();
       head_bytes_.push_back(static_cast<double>(head.layout()) * width_);
@@ -212,6 +218,11 @@ class Planner {
                              .seconds = slowed_ * (cost > 0 ? cost : work[t].operations / machine_.operations),
                              .group = placement.groups[t]});
     }
+    if (!reads_gradients(options_.balancer, options_.tasks)) return;
+    std::vector<bool> active;
+    for (const PlannedTask& task : plan_.tasks) active.push_back(task.samples > 0);
+    surgery_ = surgery_cost(
+        {options_, asked_.workers, placement.groups, active, model->encoder().arena().layout(), last_block, width_});
   }
 
   // Divides the quotas as the loader does, with equally long samples; the parts are rotated by the task's index.
@@ -242,10 +253,12 @@ class Planner {
         static_cast<double>(manifest_.tokenizer.vocab_size * options_.encoder.dim) * width_;
     const double copies = options_.optimizer.ema > 0 ? 3 : 2;
     const double encoder_updated = encoder_bytes_ * (options_.shard_optimizer ? 1.0 / asked_.workers : 1);
-    for (PlannedWorker& worker : plan_.workers) {
+    for (std::size_t w = 0; w < plan_.workers.size(); ++w) {
+      PlannedWorker& worker = plan_.workers[w];
       const double updated = worker.parameters + encoder_updated;
       worker.parameters += encoder_bytes_;
       worker.gradients = worker.parameters * (options_.micro_batch > 0 ? 1 + summed_ : 1);
+      if (surgery_) worker.gradients += surgery_->gradients[w] + (world_.nodes > 1 ? surgery_->received[w] : 0);
       worker.optimizer = copies * updated;
       // Backward allocates the gradients of the token table, of input and of tied output, before it adds them.
       worker.activations = machine_.activations *
@@ -253,8 +266,9 @@ class Planner {
       worker.update = updated / width_ * machine_.parameter_seconds * slowed_;
       worker.teachers = teacher_bytes(options_, worker.tasks, encoder_bytes_, head_bytes_);
       // Workers of one node map each other's gradients.
-      const double mapped =
-          world_.nodes == 1 && options_.device != "cuda" ? (world_.most - 1) * encoder_bytes_ * summed_ : 0;
+      double mapped = world_.nodes == 1 && options_.device != "cuda" ? (world_.most - 1) * encoder_bytes_ * summed_ : 0;
+      if (surgery_ && mapped > 0)
+        mapped += std::accumulate(surgery_->gradients.begin(), surgery_->gradients.end(), -surgery_->gradients[w]);
       worker.memory = worker.parameters + worker.gradients + worker.optimizer + worker.activations + worker.teachers +
                       mapped + machine_.memory;
     }
@@ -271,11 +285,13 @@ class Planner {
         all_reduce_seconds(counts, world_, machine_, within) + all_reduce_seconds(losses, world_, machine_, within);
     // Sending the updated parameters to all workers is the second half of an all-reduce.
     const double shared = options_.shard_optimizer ? encoder_bytes_ / 2 : 0;
-    plan_.step.encoder = all_reduce_seconds(encoder_bytes_ * summed_, world_, machine_,
-                                            world_.nodes == 1 ? machine_.window_bandwidth : within) +
+    plan_.step.encoder = all_reduce_seconds(encoder_bytes_ * summed_ * (surgery_ ? surgery_->exchanged : 1), world_,
+                                            machine_, world_.nodes == 1 ? machine_.window_bandwidth : within) +
                          (shared > 0 ? all_reduce_seconds(shared, world_, machine_, within) : 0);
-    for (PlannedWorker& worker : plan_.workers) {
-      worker.sent = share_sent(world_.members) * (encoder_bytes_ * summed_ + shared + counts + losses);
+    for (std::size_t w = 0; w < plan_.workers.size(); ++w) {
+      PlannedWorker& worker = plan_.workers[w];
+      worker.encoder_sent = surgery_ ? surgery_->sent[w] : share_sent(world_.members) * encoder_bytes_ * summed_;
+      worker.sent = worker.encoder_sent + share_sent(world_.members) * (shared + counts + losses);
       worker.communication = plan_.step.small + plan_.step.encoder;
     }
   }
@@ -339,6 +355,7 @@ class Planner {
   double slowed_;  // slow-down of the worker relative to a full node
   std::vector<int> everybody_;
   Spread world_;
+  std::optional<SurgeryCost> surgery_;
   double encoder_bytes_ = 0;        // with padding
   std::vector<double> head_bytes_;  // [tasks]
   Plan plan_;

@@ -47,8 +47,9 @@ struct PlannedWorker {
   std::vector<std::int64_t> samples;  // of each of them per step; all samples are assumed to be equally long
   double tokens = 0;                  // inputs and targets per step
   double parameters = 0, gradients = 0, optimizer = 0, activations = 0, teachers = 0;  // bytes
-  double memory = 0;  // bytes: the sum of these, of the gradients of others that it maps, and of machine.memory
-  double sent = 0;    // bytes per step
+  double memory = 0;        // bytes: the sum of these, of the gradients of others that it maps, and of machine.memory
+  double sent = 0;          // bytes per step
+  double encoder_sent = 0;  // of these, for the encoder's gradient
   double compute = 0, update = 0, communication = 0;  // seconds per step; the worker waits for the rest of the step
 };
 

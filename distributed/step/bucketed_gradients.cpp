@@ -23,14 +23,9 @@ class BucketedGradients : public Gradients {
     if (last) encoder_.start();
   }
 
-  void finish(const StepRecord& step) override {
+  void finish(StepRecord& step) override {
     encoder_.finish();
-    for (const auto& [task, head] : scope_.model.heads()) {
-      const torch::Tensor gradients = head->arena().gradients();
-      if (step.active(task) && !alone(*scope_.groups[task], gradients))
-        scope_.groups[task]->all_reduce("head." + scope_.tasks[task], gradients.data_ptr(),
-                                        static_cast<std::size_t>(gradients.numel()), type_of(gradients), Reduce::sum);
-    }
+    reduce_heads(scope_, step);
   }
 
  private:
@@ -39,6 +34,15 @@ class BucketedGradients : public Gradients {
 };
 
 }  // namespace
+
+void reduce_heads(const GradientScope& scope, const StepRecord& step) {
+  for (const auto& [task, head] : scope.model.heads()) {
+    const torch::Tensor gradients = head->arena().gradients();
+    if (step.active(task) && !alone(*scope.groups[task], gradients))
+      scope.groups[task]->all_reduce("head." + scope.tasks[task], gradients.data_ptr(),
+                                     static_cast<std::size_t>(gradients.numel()), type_of(gradients), Reduce::sum);
+  }
+}
 
 std::unique_ptr<Gradients> make_bucketed_gradients(const GradientScope& scope) {
   return std::make_unique<BucketedGradients>(scope);

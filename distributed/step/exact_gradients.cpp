@@ -38,7 +38,7 @@ class ExactGradients : public Gradients {
     return heads_.at(task).accumulate(scope_.model.head(task).arena().gradients()) && shared;
   }
 
-  void finish(const StepRecord& step) override {
+  void finish(StepRecord& step) override {
     sum_over(scope_.world, "encoder.gradients", encoder_, encoder_gradients());
     for (auto& [task, sum] : heads_) {
       if (step.samples[task] > 0)

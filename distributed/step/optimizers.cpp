@@ -9,7 +9,7 @@ namespace polyhead {
 
 GradientNorms gradient_norms(const Model& model, const StepRecord& step) {
   GradientNorms norms;
-  norms.encoder = flat_norm(model.encoder().arena().gradients());
+  norms.encoder = step.square ? std::sqrt(*step.square) : flat_norm(model.encoder().arena().gradients());
   norms.finite = std::isfinite(norms.encoder);
   for (const auto& [task, head] : model.heads()) {
     if (!step.active(task)) continue;
@@ -30,7 +30,7 @@ void Optimizers::update(Model& model, const GradientNorms& norms, const Optimize
                         Communicator& world) {
   Arena& shared = model.encoder().arena();
   encoder.step(shared, options, lr, clip_scale(norms.encoder, options.clip));
-  if (in_parts) share_parts(world, shared.values());
+  if (in_parts) share_parts(world, shared.values(), "encoder.values");
   for (const auto& [task, norm] : norms.heads)
     heads.at(task).step(model.head(task).arena(), options, lr, clip_scale(norm, options.head_clip));
 }

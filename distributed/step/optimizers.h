@@ -6,6 +6,7 @@
 
 #include "core/heads/model.h"
 #include "core/optimizer/adamw.h"
+#include "core/optimizer/task_buffers.h"
 #include "distributed/communicator/communicator.h"
 #include "distributed/step/step_record.h"
 
@@ -17,13 +18,14 @@ struct GradientNorms {
   bool finite = true;                   // all of them
 };
 
-// The norms of the summed gradients that this worker holds.
+// The norms of the summed gradients that this worker holds; of the encoder, only of its slice if step.square is set.
 GradientNorms gradient_norms(const Model& model, const StepRecord& step);
 
 struct Optimizers {
   AdamW encoder;
   std::map<std::size_t, AdamW> heads;  // by task
   bool in_parts = false;               // sharded: each worker updates a part of the encoder (sharding.h)
+  TaskBuffers task_buffers = {};       // of the balancer; saved and loaded with the moments
 
   // part: the range of the encoder's arena that this worker updates; null: all of it
   explicit Optimizers(const Model& model, const OptimizerOptions& options = {}, const IndexRange* part = nullptr);

@@ -25,23 +25,22 @@ IndexRange part_of(std::int64_t elements, int rank, int workers) {
   return {rank * part, rank + 1 == workers ? elements : (rank + 1) * part};
 }
 
-void share_parts(Communicator& world, const torch::Tensor& flat) {
+void share_parts(Communicator& world, const torch::Tensor& flat, const std::string& name) {
   if (world.size() == 1) return;
   const std::int64_t part = equal_part(flat.numel(), world.size()), rest = flat.numel() - part * world.size();
-  world.all_gather("encoder.values", at(flat, part * world.rank()), flat.data_ptr(), static_cast<std::size_t>(part),
-                   type_of(flat));
-  world.broadcast("encoder.values.rest", at(flat, part * world.size()), static_cast<std::size_t>(rest), type_of(flat),
+  world.all_gather(name, at(flat, part * world.rank()), flat.data_ptr(), static_cast<std::size_t>(part), type_of(flat));
+  world.broadcast(name + ".rest", at(flat, part * world.size()), static_cast<std::size_t>(rest), type_of(flat),
                   world.size() - 1);
   world.join();
 }
 
-torch::Tensor join_parts(Communicator& world, const torch::Tensor& part, std::int64_t elements) {
+torch::Tensor join_parts(Communicator& world, const torch::Tensor& part, std::int64_t elements, int root) {
   const auto workers = static_cast<std::size_t>(world.size());
   const torch::Tensor mine = part.cpu();
   std::vector<Range> send(workers), receive(workers);
-  send[0] = {mine.data_ptr(), static_cast<std::size_t>(mine.numel())};
+  send[static_cast<std::size_t>(root)] = {mine.data_ptr(), static_cast<std::size_t>(mine.numel())};
   torch::Tensor whole;
-  if (world.rank() == 0) {
+  if (world.rank() == root) {
     whole = torch::empty({elements}, mine.options());
     for (int rank = 0; rank < world.size(); ++rank) {
       const auto [begin, end] = part_of(elements, rank, world.size());

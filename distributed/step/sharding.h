@@ -3,6 +3,8 @@
 // still reduces all gradients, as it needs their norm. The results are bitwise equal to those without sharding.
 #pragma once
 
+#include <string>
+
 #include "core/optimizer/adamw.h"
 #include "distributed/communicator/communicator.h"
 
@@ -12,11 +14,11 @@ namespace polyhead {
 // the remainder. They begin at multiples of 64 elements, so that vectorised kernels compute the same bits.
 IndexRange part_of(std::int64_t elements, int rank, int workers);
 
-// Sends every worker's part of `flat` to all others. Collective.
-void share_parts(Communicator& world, const torch::Tensor& flat);
+// Sends every worker's part of `flat` to all others. name: of the collective. Collective.
+void share_parts(Communicator& world, const torch::Tensor& flat, const std::string& name);
 
-// Gathers the parts of all workers. Returns the whole buffer, in host memory, on worker 0, and an undefined tensor on
-// the others. Collective.
-torch::Tensor join_parts(Communicator& world, const torch::Tensor& part, std::int64_t elements);
+// Gathers the parts of all workers. Returns the whole buffer, in host memory, on worker `root`, and an undefined tensor
+// on the others. Collective.
+torch::Tensor join_parts(Communicator& world, const torch::Tensor& part, std::int64_t elements, int root = 0);
 
 }  // namespace polyhead

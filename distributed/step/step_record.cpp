@@ -42,8 +42,10 @@ struct Outcome {
   double not_finite, interrupted, save;  // number of workers for which it is true
 
   Fields<double> fields(StepRecord& step) {
-    return {step.loss,           std::span(&not_finite, 1),  std::span(&interrupted, 1),
-            std::span(&save, 1), std::span(&step.waited, 1), step.plain_loss};
+    Fields<double> fields = {step.loss,           std::span(&not_finite, 1),  std::span(&interrupted, 1),
+                             std::span(&save, 1), std::span(&step.waited, 1), step.plain_loss};
+    if (step.square) fields.emplace_back(&*step.square, 1);
+    return fields;
   }
 };
 

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "core/base/batch.h"
@@ -14,6 +15,7 @@ struct StepRecord {
   // with_plain_loss: whether any task reports its loss without label smoothing.
   StepRecord(std::size_t tasks, bool with_plain_loss);
 
+  std::int64_t number = 1;            // of the step, counted from 1
   std::vector<std::int64_t> samples;  // [tasks] in the step's batch, over all workers
 
   // Summed over all workers by reduce_counts(), before backward.
@@ -26,6 +28,10 @@ struct StepRecord {
   std::vector<double> loss;        // [tasks] sums over the targets
   std::vector<double> plain_loss;  // [tasks] without label smoothing; empty: no task reports it
   double waited = 0;               // seconds waited for data
+  // Squared norm of the encoder's gradient, if each worker has computed a slice of it; before that, of the slice.
+  std::optional<double> square;
+  // Bytes that this worker sent for the encoder's gradient, if a balancer of gradients combined it.
+  double sent = 0;
   // True on all workers when true on any.
   bool finite = true;  // the opposite: false when false on any
   bool interrupted = false, save = false;

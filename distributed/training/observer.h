@@ -5,7 +5,9 @@
 #include <filesystem>
 #include <map>
 #include <string>
+#include <vector>
 
+#include "core/balancing/gradient_report.h"
 #include "distributed/evaluation/attention_report.h"
 
 namespace polyhead {
@@ -44,6 +46,9 @@ class Observer {
   virtual void on_finished(std::int64_t /*step*/, const std::string& /*task*/) {}
   // With every evaluation, if the attention weights are learned.
   virtual void on_attention(std::int64_t /*step*/, const std::string& /*split*/, const AttentionReport& /*report*/) {}
+  // After a step whose gradients were measured. tasks: the names that report.tasks numbers.
+  virtual void on_gradients(std::int64_t /*step*/, const std::vector<std::string>& /*tasks*/,
+                            const GradientReport& /*report*/) {}
   // With every evaluation: how many times each task's samples have been used.
   virtual void on_epochs(std::int64_t /*step*/, const std::map<std::string, double>& /*epochs*/) {}
   virtual void on_checkpoint(std::int64_t /*step*/, const std::filesystem::path& /*folder*/,

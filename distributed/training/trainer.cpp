@@ -3,14 +3,19 @@
 
 #include <fmt/format.h>
 #include <chrono>
+#include <cmath>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <set>
+#include <span>
+#include <utility>
 
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
 
-#include "core/balancing/balancer.h"
+#include "core/balancing/gram.h"
+#include "core/balancing/sketch.h"
 #include "core/base/error.h"
 #include "core/base/files.h"
 #include "core/base/hash.h"
@@ -27,6 +32,7 @@
 #include "distributed/communicator/timeline.h"
 #include "distributed/evaluation/validate.h"
 #include "distributed/planning/workload.h"
+#include "distributed/step/balance.h"
 #include "distributed/step/divergence.h"
 #include "distributed/step/gradients.h"
 #include "distributed/step/micro_batch.h"
@@ -50,6 +56,14 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
+constexpr double kUnknown = std::numeric_limits<double>::quiet_NaN();
+
+// What a worker trains on in a step, and the same samples by task if the step reports on gradients.
+struct StepBatches {
+  Loader::Step step;
+  std::vector<Batch> by_task;
+};
+
 // Thrown on all workers when one of them has received a signal before training begins.
 struct Interrupted {};
 
@@ -70,7 +84,7 @@ class Training {
     at::set_num_threads(options.threads);
     at::globalContext().setFlushDenormal(true);
     check(options.optimizer);
-    balancer_ = make_balancer(options.balancer, options.tasks, options.seed);
+    balance_.emplace(options);
     open_data();
     end_if_interrupted();
     share_statistics(description_, readers_, tasks_, world_);
@@ -83,15 +97,13 @@ class Training {
                    options.host, world_);
     teachers_ =
         make_teachers(options, description_, tasks_.held, world_, [this](const std::string& text) { warn(text); });
+    make_gradients();
     if (!found.empty()) restore(found);
     state_.model = description_;
     state_.model.tokenizer.file = fs::path(manifest_.tokenizer.file).filename().string();
     state_.fingerprint = options.fingerprint;
     state_.threads = options.worker_threads;
     saver_->remember({"config.ini", state_.model.tokenizer.file});
-    const GradientScope scope{*model_, world_, tasks_.groups, options.tasks};
-    gradients_ =
-        options.micro_batch > 0 ? make_exact_gradients(scope, options.micro_batch) : make_bucketed_gradients(scope);
     loader_.emplace(readers_.train, manifest_.tokenizer, options.seed,
                     MicroBatches{options.accumulate, options.micro_batch});
   }
@@ -164,7 +176,8 @@ class Training {
     void* memory = nullptr;
     if (device_.is_cpu() && options_.micro_batch == 0) {
       const auto elements = static_cast<std::size_t>(model_->encoder().arena().layout());
-      gradient_memory_ = world_.allocate("encoder.gradients", elements * torch::elementSize(type));
+      const std::size_t tensors = balance_->reads_gradients() ? 1 + tasks_.held.size() : 1;
+      gradient_memory_ = world_.allocate("encoder.gradients", tensors * elements * torch::elementSize(type));
       memory = gradient_memory_->data();
     }
     model_->finish(options_.seed, torch::TensorOptions().dtype(type).device(device_), memory);
@@ -177,6 +190,15 @@ class Training {
       write_file_atomically(options_.run_dir / fs::path(manifest_.tokenizer.file).filename(),
                             read_file(options_.data / manifest_.tokenizer.file));
     }
+  }
+
+  void make_gradients() {
+    const GradientScope scope{*model_, world_, tasks_.groups, options.tasks};
+    gradients_ = balance_->reads_gradients() ? make_surgery(scope, {*balance_, tasks_.placement.groups, options.surgery,
+                                                                    options.shard_optimizer, gradient_memory_.get()})
+                 : options.micro_batch > 0   ? make_exact_gradients(scope, options.micro_batch)
+                                             : make_bucketed_gradients(scope);
+    optimizers_->task_buffers = gradients_->task_buffers();
   }
 
   // The folder of the checkpoint to continue from, which rank 0 chooses; "": there is none. Collective.
@@ -194,7 +216,7 @@ class Training {
   void restore(const std::string& folder) {
     state_ = load_resumed(folder, options_, description_, *model_, *optimizers_, tasks_.led, world_,
                           [this](const std::string& text) { warn(text); });
-    balancer_->restore(state_.balancer);
+    balance_->restore(state_.balance);
     saved_step_ = state_.step;
     if (options_.micro_batch > 0) check_fingerprint(options_.fingerprint, state_.fingerprint, folder);
   }
@@ -224,32 +246,46 @@ class Training {
   // Starts to prepare the batches of the next steps from the current mixture.
   void load_ahead() {
     const std::int64_t last = options_.stop_at > 0 ? std::min(options_.stop_at, options_.steps) : options_.steps;
-    batches_.emplace([this, mixture = state_.mixture](std::int64_t number) { return loader_->load(mixture, number); },
-                     state_.step + 1, last, static_cast<std::size_t>(options_.prefetch));
+    batches_.emplace(
+        [this, mixture = state_.mixture](std::int64_t number) {
+          StepBatches batches{loader_->load(mixture, number, balance_->reads_gradients()), {}};
+          if (reports(number)) batches.by_task = loader_->load(mixture, number, true).batches;
+          return batches;
+        },
+        state_.step + 1, last, static_cast<std::size_t>(options_.prefetch));
   }
 
-  Loader::Step next_batches() {
+  StepBatches next_batches() {
     const Phase phase("loader");
     return batches_->next();
+  }
+
+  // Whether gradients are measured in this step only to report on them.
+  bool reports(std::int64_t step) const {
+    const std::int64_t every = options_.surgery.telemetry_every;
+    return every > 0 && step % every == 0 && task_count() > 1 && !balance_->reports_itself();
   }
 
   StepRecord step(std::int64_t number) {
     const auto start = Clock::now();
     trace_.begin_step(number);
     const Phase whole("step");
-    const Loader::Step loaded = next_batches();
+    const StepBatches batches = next_batches();
+    const Loader::Step& loaded = batches.step;
     StepRecord record(task_count(), smooths_);
+    record.number = number;
     for (std::size_t i = 0; i < task_count(); ++i) record.samples[i] = positions(state_.mixture, i, number).count;
     for (const Batch& batch : loaded.batches) record.count(batch);
     record.ids = loaded.ids;
     record.reduce_counts(world_);
 
-    const LossOptions loss{balancer_->weights(balance_input(record)), options_.attention.entropy_bonus};
+    const auto sketches = reports(number) ? sketch_gradients(batches.by_task, record) : std::nullopt;
+    if (!options_.surgery.exact) loss_weights_ = balance_->loss_weights(record);
     gradients_->begin(record);
-    compute_gradients(loaded.batches, loss, record);
+    compute_gradients(loaded.batches, record);
     gradients_->finish(record);
     world_.synchronize("gradients");  // reading the norms also waits for the device, but does not notice errors of NCCL
-    const GradientNorms norms = gradient_norms(*model_, record);
+    GradientNorms norms = gradient_norms(*model_, record);
 
     record.finite = record.finite && norms.finite;
     record.interrupted = interrupt_;
@@ -257,6 +293,8 @@ class Training {
                   seconds_since(saved_at_) >= options_.checkpoint_seconds;
     record.waited = batches_->waited();
     record.reduce_outcome(world_);
+    if (record.square) norms.encoder = std::sqrt(*record.square);
+    balance_->store(record);
     const double lr = learning_rate(options_.optimizer, number, options_.steps);
     if (record.finite) {
       const Phase phase("optimizer");
@@ -265,51 +303,110 @@ class Training {
     skipped_ = record.finite ? 0 : skipped_ + 1;
     state_.step = number;
     state_.ids_hash = roll_ids(state_.ids_hash, record.ids);
-    report_step(record, loss.weights,
-                {.step = number, .seconds = seconds_since(start), .lr = lr, .gradient_norm = norms.encoder});
+    report_step(record, {.step = number, .seconds = seconds_since(start), .lr = lr, .gradient_norm = norms.encoder});
+    if (sketches) report_sketches(*sketches, record);
+    report_gradients(record);
     if (skipped_ >= kPatience) end_diverged(options_, number, record, *gradients_, saved_step_ >= 0);
     return record;
   }
 
-  BalanceInput balance_input(const StepRecord& record) const {
-    BalanceInput input;
-    for (std::size_t i = 0; i < task_count(); ++i) {
-      input.active.push_back(record.active(i));
-      input.static_weight.push_back(options_.task_options.at(options_.tasks[i]).weight);
-    }
-    return input;
+  std::map<std::size_t, Lesson> lessons_of(const Batch& batch) {
+    if (teachers_->empty()) return {};
+    const Phase phase("teachers");
+    return teachers_->read(batch);
+  }
+
+  MicroBatchLoss forward(const Batch& batch, const StepRecord& record) {
+    const std::map<std::size_t, Lesson> lessons = lessons_of(batch);
+    const Phase phase("forward");
+    return micro_batch_loss(*model_, batch, lessons, options_.attention.entropy_bonus, record);
+  }
+
+  void backward(const MicroBatchLoss& loss, const StepRecord& record) {
+    const Phase phase("backward");
+    const torch::Tensor total = loss.total({loss_weights_, options_.attention.entropy_bonus}, record);
+    if (total.defined()) total.backward();
   }
 
   // Adds the gradients of this worker's micro-batches to the model's, and their losses to the record.
-  void compute_gradients(const std::vector<Batch>& batches, const LossOptions& options, StepRecord& record) {
+  void compute_gradients(const std::vector<Batch>& batches, StepRecord& record) {
     const Batch* last = nullptr;
     for (const Batch& batch : batches)
       if (!batch.slices.empty()) last = &batch;
+    if (options_.surgery.exact && last == nullptr) weigh_by_losses(record);
     for (const Batch& batch : batches) {
       if (batch.slices.empty()) continue;
-      std::map<std::size_t, Lesson> lessons;
-      if (!teachers_->empty()) {
-        const Phase phase("teachers");
-        lessons = teachers_->read(batch);
-      }
-      std::optional<Phase> phase(std::in_place, "forward");
-      const MicroBatchLoss loss = micro_batch_loss(*model_, batch, lessons, options, record);
+      const MicroBatchLoss loss = forward(batch, record);
+      add_losses(loss, *gradients_, record);
+      if (options_.surgery.exact) weigh_by_losses(record);
       gradients_->before_backward(batch, &batch == last);
-      phase.emplace("backward");
-      if (loss.total.defined()) loss.total.backward();
+      backward(loss, record);
       if (!gradients_->after_backward(batch)) record.finite = false;
-      add_losses(loss, batch, *gradients_, record);
     }
   }
 
+  // Computes the weights from the losses of this step, between forward and backward of the only micro-batch.
+  // Collective.
+  void weigh_by_losses(const StepRecord& record) {
+    std::vector<double> losses = record.loss;
+    world_.all_reduce("losses of the step", losses);
+    for (std::size_t i = 0; i < task_count(); ++i)
+      losses[i] = record.active(i) ? losses[i] / static_cast<double>(record.targets[i]) : kUnknown;
+    loss_weights_ = balance_->loss_weights(record, losses);
+  }
+
+  // Sketches of the gradients of the tasks' mean losses.
+  struct Sketches {
+    std::vector<double> sums;  // [tasks, size] of this worker
+    double seconds = 0;
+  };
+
+  // Runs forward and backward for one task at a time, only to report on the gradients. The model's gradients are used
+  // as memory.
+  std::optional<Sketches> sketch_gradients(const std::vector<Batch>& batches, const StepRecord& record) {
+    const Phase phase("gradient report");
+    const auto start = Clock::now();
+    const Arena& arena = model_->encoder().arena();
+    if (!sketch_) sketch_.emplace(arena.gradients().numel(), sketch_size(options_.surgery.sketch_size), device_);
+    const auto size = static_cast<std::size_t>(sketch_->size());
+    Sketches sketches{std::vector<double>(task_count() * size, 0)};
+    loss_weights_.assign(task_count(), 1);
+    for (const Batch& batch : batches) {
+      if (batch.slices.empty()) continue;
+      arena.gradients().zero_();
+      backward(forward(batch, record), record);
+      sketch_->add(arena.gradients(), 1, std::span(sketches.sums).subspan(batch.slices.front().task * size, size));
+    }
+    sketches.seconds = seconds_since(start);
+    return sketches;
+  }
+
+  // Collective.
+  void report_sketches(Sketches sketches, const StepRecord& record) {
+    const auto start = Clock::now();
+    world_.all_reduce("sketches", sketches.sums);
+    SquareMatrix gram(task_count());
+    add_inner_products(sketch_rows(sketches.sums, static_cast<std::size_t>(sketch_->size())), false, gram);
+    balance_->make_report(record, gram, balance_->weights());
+    balance_->report()->sketch = sketch_->size();
+    balance_->report()->seconds = sketches.seconds + seconds_since(start);
+  }
+
+  void report_gradients(const StepRecord& record) {
+    if (!balance_->report()) return;
+    GradientReport report = *std::exchange(balance_->report(), std::nullopt);
+    report.sent = record.sent;
+    for (Observer* const observer : observers_) observer->on_gradients(record.number, options_.tasks, report);
+  }
+
   // seen: with the values that the record does not have.
-  void report_step(const StepRecord& record, const std::vector<double>& weights, Observer::Step seen) {
+  void report_step(const StepRecord& record, Observer::Step seen) {
     losses_.clear();
     for (std::size_t i = 0; i < task_count(); ++i) {
       if (!record.active(i)) continue;
       const std::string& name = options_.tasks[i];
       seen.loss[name] = losses_[name] = record.mean_loss(i);
-      seen.weight[name] = weights[i];
+      seen.weight[name] = balance_->weights()[i];
       if (smooths(description_.tasks[i])) seen.plain_loss[name] = record.mean_plain_loss(i);
     }
     seen.tokens = record.tokens;
@@ -366,7 +463,7 @@ class Training {
     if (state_.step == saved_step_) return;
     const Phase phase("checkpoint");
     if (world_.rank() == 0) fence().check();
-    state_.balancer = balancer_->state();
+    state_.balance = balance_->state();
     request.losses = losses_;
     request.skipped = skipped_;
     const fs::path folder = saver_->save(state_, *model_, *optimizers_, tasks_.led, request);
@@ -398,7 +495,7 @@ class Training {
   const std::atomic<bool>& interrupt_;
   Manifest manifest_;
   StepTrace trace_;
-  std::unique_ptr<Balancer> balancer_;
+  std::optional<Balance> balance_;
   ModelDescription description_;
   bool smooths_ = false;                        // smooths() of any task
   std::vector<std::uint64_t> samples_;          // of train, by task
@@ -413,6 +510,8 @@ class Training {
   std::optional<Optimizers> optimizers_;
   std::optional<Teachers> teachers_;
   std::unique_ptr<Gradients> gradients_;
+  std::vector<double> loss_weights_;  // [tasks] of this step
+  std::optional<Sketch> sketch_;
   CheckpointState state_;
   std::map<std::string, double> losses_;  // of the last step
   int skipped_ = 0;                       // number of consecutive steps up to the last one without an update
@@ -420,7 +519,7 @@ class Training {
   bool save_late_ = false;  // a save waits for a step that is finite
   Clock::time_point saved_at_;
   std::optional<Loader> loader_;
-  std::optional<Prefetcher<Loader::Step>> batches_;  // its thread uses the loader
+  std::optional<Prefetcher<StepBatches>> batches_;  // its thread uses the loader and balance_
 };
 
 }  // namespace

@@ -122,6 +122,7 @@ json json_of(const Plan& plan, const Machine& machine) {
                          {"teachers", worker.teachers},
                          {"total", worker.memory}}},
                        {"sent", worker.sent},
+                       {"encoder_sent", worker.encoder_sent},
                        {"compute", worker.compute},
                        {"update", worker.update},
                        {"communication", worker.communication}});

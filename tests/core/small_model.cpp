@@ -58,11 +58,13 @@ HeadSpec small_spec(std::size_t task, const SmallOptions& options) {
   return spec;
 }
 
-std::unique_ptr<Model> small_model(const SmallOptions& options, std::uint64_t seed) {
+std::unique_ptr<Model> small_model(const SmallOptions& options, std::uint64_t seed,
+                                   const std::optional<std::vector<std::size_t>>& held) {
   auto model =
       std::make_unique<Model>(options.encoder, options.attention, kVocabulary, static_cast<std::int64_t>(kTasks),
                               InputOptions{.feature_widths = {3, 5}, .pairs = true});
-  for (std::size_t task = 0; task < kTasks; ++task) model->add_head(task, make_head(small_spec(task, options)));
+  for (std::size_t task = 0; task < kTasks; ++task)
+    if (!held || std::ranges::count(*held, task) > 0) model->add_head(task, make_head(small_spec(task, options)));
   model->finish(seed, torch::kFloat64);
   const torch::NoGradGuard guard;
   const auto move = [&](Arena& arena, std::uint64_t owner) {

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -33,8 +34,9 @@ struct SmallOptions {
 
 // What the head of a small task is made for.
 HeadSpec small_spec(std::size_t task, const SmallOptions& options);
-// A head for each of kSmallTasks; all parameters moved off their starting values.
-std::unique_ptr<Model> small_model(const SmallOptions& options, std::uint64_t seed);
+// A head for each of kSmallTasks, or only for `held` of them; all parameters moved off their starting values.
+std::unique_ptr<Model> small_model(const SmallOptions& options, std::uint64_t seed,
+                                   const std::optional<std::vector<std::size_t>>& held = std::nullopt);
 
 // Ragged samples of all tasks, two or three each, in the order of tasks.
 Batch small_batch(std::uint64_t seed);

@@ -95,9 +95,9 @@ std::unique_ptr<SharedWindow> SharedWindow::make(MPI_Comm group, std::size_t byt
   // The other members open it through this process's file descriptors.
   struct Address {
     std::int64_t process, file;
-    std::uint64_t nonce;
+    std::uint64_t nonce, size;
   };
-  const Address address{getpid(), good ? mine.get() : -1, nonce};
+  const Address address{getpid(), good ? mine.get() : -1, nonce, size};
   std::vector<Address> addresses(static_cast<std::size_t>(members));
   POLYHEAD_MPI_CHECK(
       MPI_Allgather(&address, sizeof(Address), MPI_BYTE, addresses.data(), sizeof(Address), MPI_BYTE, group));
@@ -111,7 +111,7 @@ std::unique_ptr<SharedWindow> SharedWindow::make(MPI_Comm group, std::size_t byt
     const Descriptor file(
         theirs.file < 0 ? -1
                         : open(fmt::format("/proc/{}/fd/{}", theirs.process, theirs.file).c_str(), O_RDWR | O_CLOEXEC));
-    parts.emplace_back(file.get(), size);
+    parts.emplace_back(file.get(), theirs.size);
     good = parts.back().good() && parts.back().control()->nonce == theirs.nonce;
   }
   // This also keeps the own file open until all members have mapped it.
@@ -132,6 +132,10 @@ SharedWindow::SharedWindow(std::vector<Part> parts, int rank, std::size_t bytes,
 
 SharedWindow::~SharedWindow() {
   std::erase(*registry_, this);
+}
+
+std::byte* SharedWindow::of(int member) const {
+  return at(parts_, member).data();
 }
 
 bool SharedWindow::contains(const void* begin, std::size_t bytes) const {

@@ -16,11 +16,12 @@ class SharedWindow : public SharedBuffer {
  public:
   using Registry = std::vector<SharedWindow*>;
 
-  // Collective over `group`. Returns null on all members if one of them could not map another's part. The window is in
+  // Collective over `group`. bytes: of this member. Returns null on all members if one of them could not map another's part. The window is in
   // `registry` until it is destroyed.
   static std::unique_ptr<SharedWindow> make(MPI_Comm group, std::size_t bytes, std::shared_ptr<Registry> registry);
   ~SharedWindow() override;
 
+  std::byte* of(int member) const override;
   bool contains(const void* begin, std::size_t bytes) const;
   // Collective. [data, data + count) must be inside the window, at the same offset on every member. Throws
   // Error(internal) on all members if their offsets, types or reductions differ.

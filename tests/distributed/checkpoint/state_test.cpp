@@ -68,8 +68,8 @@ TEST(CheckpointState, IsReadAsItWasWritten) {
 TEST(CheckpointState, HoldsTheStateOfABalancerThatHasOne) {
   CheckpointState state = some_state();
   EXPECT_EQ(text_of(state).find("balancer"), std::string::npos);
-  state.balancer = R"({"weights": [0.5, 0.25]})";
-  EXPECT_EQ(checkpoint_state_from_json(text_of(state), "state.json").balancer, state.balancer);
+  state.balance.balancer = R"({"weights": [0.5, 0.25]})";
+  EXPECT_EQ(checkpoint_state_from_json(text_of(state), "state.json").balance.balancer, state.balance.balancer);
   expect_contains(error_of(Exit::data, [] { checkpoint_state_from_json(changed("/balancer", 7), "state.json"); }),
                   "state.json: it is not the state of a whole checkpoint: balancer is 7, expected a text");
 }

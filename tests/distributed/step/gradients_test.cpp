@@ -40,11 +40,11 @@ void run_step(Gradients& gradients, const Model& model, StepRecord& step) {
   const LossOptions options{std::vector<double>(kTasks, 1.0 / kTasks), 0};
   gradients.begin(step);
   for (const Batch& batch : batches) {
-    const MicroBatchLoss loss = micro_batch_loss(model, batch, {}, options, step);
+    const MicroBatchLoss loss = micro_batch_loss(model, batch, {}, 0, step);
     gradients.before_backward(batch, &batch == &batches.back());
-    if (loss.total.defined()) loss.total.backward();
+    if (const torch::Tensor total = loss.total(options, step); total.defined()) total.backward();
     EXPECT_TRUE(gradients.after_backward(batch));
-    add_losses(loss, batch, gradients, step);
+    add_losses(loss, gradients, step);
   }
   gradients.finish(step);
   step.reduce_outcome(world());
@@ -59,7 +59,7 @@ TEST(Gradients, BothWaysGiveTheSumOverWorkers) {
   counts.reduce_counts(world());
   for (const Batch& batch : micro_batches()) {
     const LossOptions options{std::vector<double>(kTasks, 1.0 / kTasks), 0};
-    const torch::Tensor total = micro_batch_loss(*by_hand, batch, {}, options, counts).total;
+    const torch::Tensor total = micro_batch_loss(*by_hand, batch, {}, 0, counts).total(options, counts);
     if (total.defined()) total.backward();  // a sample may have no masked token
   }
   const auto sum = [](const Arena& arena) {
