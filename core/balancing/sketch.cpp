@@ -35,13 +35,6 @@ void add_on_host(const torch::Tensor& flat, const std::vector<std::uint64_t>& bi
 
 }  // namespace
 
-std::vector<std::vector<torch::Tensor>> sketch_rows(std::span<double> sketches, std::size_t size) {
-  std::vector<std::vector<torch::Tensor>> rows;
-  for (std::size_t first = 0; first < sketches.size(); first += size)
-    rows.push_back({torch::from_blob(&sketches[first], {static_cast<std::int64_t>(size)}, torch::kFloat64)});
-  return rows;
-}
-
 Sketch::Sketch(std::int64_t elements, std::int64_t size, torch::Device device) : elements_(elements), size_(size) {
   const std::int64_t words = (elements + kWord - 1) / kWord;
   for (std::int64_t word = 0; word < words; ++word) bits_.push_back(draw(kKey, static_cast<std::uint64_t>(word)));

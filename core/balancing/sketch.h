@@ -15,10 +15,6 @@ constexpr std::int64_t sketch_size(std::int64_t size) {
   return (size + 63) / 64 * 64;
 }
 
-// Returns sketches of `size` numbers, which are stored one after another, as rows of core/balancing/gram.h. The rows
-// use the memory of `sketches`.
-std::vector<std::vector<torch::Tensor>> sketch_rows(std::span<double> sketches, std::size_t size);
-
 // Element i is multiplied by a random sign, which depends on i alone, and added to number (i mod size). The standard
 // deviation of a cosine that is computed from two sketches is about 1 / sqrt(size).
 class Sketch {

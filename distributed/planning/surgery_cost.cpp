@@ -50,7 +50,7 @@ SurgeryCost surgery_cost(const SurgeryCase& of) {
       measured += sending * (bytes(of.last_block) - own_block) + plain;
     else
       measured +=
-          all_reduce_sent(active * static_cast<double>(sketch_size(options.sketch_size)) * sizeof(double), of.workers) +
+          all_reduce_sent(tasks * static_cast<double>(sketch_size(options.sketch_size)) * sizeof(double), of.workers) +
           plain;
     cost.sent.push_back((measured + (every - 1) * plain) / every);
     cost.gradients.push_back(held * bytes(of.elements));

@@ -67,12 +67,14 @@ const std::vector<double>& Balance::solve(const StepRecord& step, const std::vec
   with.gram = gram;
   weights_ = balancer_->weights(with);
   solved_ = with.active;
-  if (!diagonal_only()) make_report(step, gram, weights_);
+  if (!diagonal_only()) make_report(step, gram, {});
   return weights_;
 }
 
-void Balance::make_report(const StepRecord& step, const SquareMatrix& gram, const std::vector<double>& weights) {
-  report_ = gradient_report(active_tasks(step), gram, weights);
+void Balance::make_report(const StepRecord& step, const SquareMatrix& gram, const Sketched& sketched) {
+  report_ = gradient_report(active_tasks(step), gram, weights_);
+  report_->sketch = sketched.size;
+  report_->seconds = sketched.seconds;
 }
 
 void Balance::store(const StepRecord& step) {

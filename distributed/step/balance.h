@@ -48,7 +48,12 @@ class Balance {
 
   // The report on the last step, if its gradients were measured.
   std::optional<GradientReport>& report() { return report_; }
-  void make_report(const StepRecord& step, const SquareMatrix& gram, const std::vector<double>& weights);
+  // Makes a report from inner products that were measured with sketches, and the weights of this step.
+  struct Sketched {
+    std::int64_t size = 0;
+    double seconds = 0;
+  };
+  void make_report(const StepRecord& step, const SquareMatrix& gram, const Sketched& sketched);
 
   BalanceState state() const;
   void restore(const BalanceState& state);

@@ -11,14 +11,13 @@
 #include <cmath>
 #include <limits>
 #include <optional>
-#include <span>
 #include <utility>
 
 #include "core/balancing/gram.h"
-#include "core/balancing/sketch.h"
 #include "core/balancing/task_buffer.h"
 #include "distributed/step/gradients.h"
 #include "distributed/step/sharding.h"
+#include "distributed/step/sketched_gradients.h"
 #include "distributed/step/slice_transpose.h"
 #include "distributed/step/tensor_type.h"
 
@@ -60,7 +59,7 @@ class Surgery : public Gradients {
       block_transpose_.emplace(scope.world, surgery.groups, block_);
     }
     if (surgery.options.scope == BalanceScope::sketch)
-      sketch_.emplace(sum.numel(), sketch_size(surgery.options.sketch_size), sum.device());
+      sketches_.emplace(sum.numel(), surgery.options.sketch_size, sum.device(), surgery.groups.size());
     if (surgery.balance.buffer(1).kind != TaskBuffer::Kind::none)
       for (std::size_t task = 0; task < surgery.groups.size(); ++task)
         buffers_.push_back(torch::zeros({transpose_->slice().size()}, sum.options()));
@@ -187,18 +186,16 @@ class Surgery : public Gradients {
     sent_ += block_transpose_->take_sent();
   }
 
-  // Every worker computes the inner products of the whole sketches.
+  // Every worker gets the inner products of the whole sketches.
   void compare_sketches(const StepRecord& step) {
-    const auto size = static_cast<std::size_t>(sketch_->size());
-    std::vector<double> sketches(tasks_.size() * size, 0);
-    for (std::size_t i = 0; i < tasks_.size(); ++i)
-      if (const std::size_t at = place(tasks_[i]); at < held_.size())
-        sketch_->add(gradients_.tasks[at], 1, std::span(sketches).subspan(i * size, size));
-    count_all_reduce(sketches.size() * sizeof(double));
-    scope_.world.all_reduce("sketches", sketches);
+    sketches_->begin();
+    for (const std::size_t task : tasks_)
+      if (const std::size_t at = place(task); at < held_.size()) sketches_->add(task, gradients_.tasks[at]);
+    count_all_reduce(sketches_->bytes());
+    const SquareMatrix products = sketches_->inner_products(scope_.world);
     SquareMatrix part(tasks_.size());
-    if (scope_.world.rank() == 0)
-      add_inner_products(sketch_rows(sketches, size), surgery_.balance.diagonal_only(), part);
+    for (std::size_t i = 0; scope_.world.rank() == 0 && i < tasks_.size(); ++i)
+      for (std::size_t j = 0; j < tasks_.size(); ++j) part(i, j) = products(tasks_[i], tasks_[j]);
     solve(step, part, scale());
   }
 
@@ -234,7 +231,7 @@ class Surgery : public Gradients {
   std::vector<std::size_t> held_;     // tasks of this worker, ascending
   TaskGradients gradients_, block_;   // block_: of the top block, packed
   std::optional<SliceTranspose> transpose_, block_transpose_;
-  std::optional<Sketch> sketch_;
+  std::optional<SketchedGradients> sketches_;
   std::vector<torch::Tensor> buffers_;  // [tasks] this worker's slices; empty: the balancer keeps none
   std::vector<std::size_t> tasks_;      // active in this step
   double sent_ = 0;                     // bytes, in this step so far

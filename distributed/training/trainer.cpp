@@ -4,18 +4,14 @@
 #include <fmt/format.h>
 #include <chrono>
 #include <cmath>
-#include <limits>
 #include <memory>
 #include <optional>
 #include <set>
-#include <span>
 #include <utility>
 
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
 
-#include "core/balancing/gram.h"
-#include "core/balancing/sketch.h"
 #include "core/base/error.h"
 #include "core/base/files.h"
 #include "core/base/hash.h"
@@ -35,10 +31,11 @@
 #include "distributed/step/balance.h"
 #include "distributed/step/divergence.h"
 #include "distributed/step/gradients.h"
-#include "distributed/step/micro_batch.h"
 #include "distributed/step/optimizers.h"
 #include "distributed/step/sharding.h"
+#include "distributed/step/sketched_gradients.h"
 #include "distributed/step/trace.h"
+#include "distributed/training/passes.h"
 #include "distributed/worker/device_world.h"
 #include "distributed/worker/initial_weights.h"
 #include "distributed/worker/task_groups.h"
@@ -55,8 +52,6 @@ constexpr double kSharedPatience = 30;  // seconds to wait until the other worke
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
-
-constexpr double kUnknown = std::numeric_limits<double>::quiet_NaN();
 
 // What a worker trains on in a step, and the same samples by task if the step reports on gradients.
 struct StepBatches {
@@ -193,12 +188,14 @@ class Training {
   }
 
   void make_gradients() {
-    const GradientScope scope{*model_, world_, tasks_.groups, options.tasks};
-    gradients_ = balance_->reads_gradients() ? make_surgery(scope, {*balance_, tasks_.placement.groups, options.surgery,
-                                                                    options.shard_optimizer, gradient_memory_.get()})
-                 : options.micro_batch > 0   ? make_exact_gradients(scope, options.micro_batch)
-                                             : make_bucketed_gradients(scope);
+    const GradientScope scope{*model_, world_, tasks_.groups, options_.tasks};
+    gradients_ = balance_->reads_gradients()
+                     ? make_surgery(scope, {*balance_, tasks_.placement.groups, options_.surgery,
+                                            options_.shard_optimizer, gradient_memory_.get()})
+                 : options_.micro_batch > 0 ? make_exact_gradients(scope, options_.micro_batch)
+                                            : make_bucketed_gradients(scope);
     optimizers_->task_buffers = gradients_->task_buffers();
+    passes_.emplace(options_, *model_, *teachers_, *balance_, *gradients_, world_);
   }
 
   // The folder of the checkpoint to continue from, which rank 0 chooses; "": there is none. Collective.
@@ -279,11 +276,10 @@ class Training {
     record.ids = loaded.ids;
     record.reduce_counts(world_);
 
-    const auto sketches = reports(number) ? sketch_gradients(batches.by_task, record) : std::nullopt;
-    if (!options_.surgery.exact) loss_weights_ = balance_->loss_weights(record);
-    gradients_->begin(record);
-    compute_gradients(loaded.batches, record);
-    gradients_->finish(record);
+    std::optional<SquareMatrix> measured;
+    if (reports(number)) measured = measure_gradients(batches.by_task, record);
+    const double measuring = measured ? seconds_since(start) : 0;
+    passes_->run(loaded.batches, record);
     world_.synchronize("gradients");  // reading the norms also waits for the device, but does not notice errors of NCCL
     GradientNorms norms = gradient_norms(*model_, record);
 
@@ -304,92 +300,21 @@ class Training {
     state_.step = number;
     state_.ids_hash = roll_ids(state_.ids_hash, record.ids);
     report_step(record, {.step = number, .seconds = seconds_since(start), .lr = lr, .gradient_norm = norms.encoder});
-    if (sketches) report_sketches(*sketches, record);
+    if (measured) balance_->make_report(record, *measured, {sketches_->size(), measuring});
     report_gradients(record);
     if (skipped_ >= kPatience) end_diverged(options_, number, record, *gradients_, saved_step_ >= 0);
     return record;
   }
 
-  std::map<std::size_t, Lesson> lessons_of(const Batch& batch) {
-    if (teachers_->empty()) return {};
-    const Phase phase("teachers");
-    return teachers_->read(batch);
-  }
-
-  MicroBatchLoss forward(const Batch& batch, const StepRecord& record) {
-    const std::map<std::size_t, Lesson> lessons = lessons_of(batch);
-    const Phase phase("forward");
-    return micro_batch_loss(*model_, batch, lessons, options_.attention.entropy_bonus, record);
-  }
-
-  void backward(const MicroBatchLoss& loss, const StepRecord& record) {
-    const Phase phase("backward");
-    const torch::Tensor total = loss.total({loss_weights_, options_.attention.entropy_bonus}, record);
-    if (total.defined()) total.backward();
-  }
-
-  // Adds the gradients of this worker's micro-batches to the model's, and their losses to the record.
-  void compute_gradients(const std::vector<Batch>& batches, StepRecord& record) {
-    const Batch* last = nullptr;
-    for (const Batch& batch : batches)
-      if (!batch.slices.empty()) last = &batch;
-    if (options_.surgery.exact && last == nullptr) weigh_by_losses(record);
-    for (const Batch& batch : batches) {
-      if (batch.slices.empty()) continue;
-      const MicroBatchLoss loss = forward(batch, record);
-      add_losses(loss, *gradients_, record);
-      if (options_.surgery.exact) weigh_by_losses(record);
-      gradients_->before_backward(batch, &batch == last);
-      backward(loss, record);
-      if (!gradients_->after_backward(batch)) record.finite = false;
-    }
-  }
-
-  // Computes the weights from the losses of this step, between forward and backward of the only micro-batch.
-  // Collective.
-  void weigh_by_losses(const StepRecord& record) {
-    std::vector<double> losses = record.loss;
-    world_.all_reduce("losses of the step", losses);
-    for (std::size_t i = 0; i < task_count(); ++i)
-      losses[i] = record.active(i) ? losses[i] / static_cast<double>(record.targets[i]) : kUnknown;
-    loss_weights_ = balance_->loss_weights(record, losses);
-  }
-
-  // Sketches of the gradients of the tasks' mean losses.
-  struct Sketches {
-    std::vector<double> sums;  // [tasks, size] of this worker
-    double seconds = 0;
-  };
-
-  // Runs forward and backward for one task at a time, only to report on the gradients. The model's gradients are used
-  // as memory.
-  std::optional<Sketches> sketch_gradients(const std::vector<Batch>& batches, const StepRecord& record) {
+  // Returns the inner products of the tasks' gradients, measured only to report on them. Collective.
+  SquareMatrix measure_gradients(const std::vector<Batch>& by_task, const StepRecord& record) {
     const Phase phase("gradient report");
-    const auto start = Clock::now();
-    const Arena& arena = model_->encoder().arena();
-    if (!sketch_) sketch_.emplace(arena.gradients().numel(), sketch_size(options_.surgery.sketch_size), device_);
-    const auto size = static_cast<std::size_t>(sketch_->size());
-    Sketches sketches{std::vector<double>(task_count() * size, 0)};
-    loss_weights_.assign(task_count(), 1);
-    for (const Batch& batch : batches) {
-      if (batch.slices.empty()) continue;
-      arena.gradients().zero_();
-      backward(forward(batch, record), record);
-      sketch_->add(arena.gradients(), 1, std::span(sketches.sums).subspan(batch.slices.front().task * size, size));
-    }
-    sketches.seconds = seconds_since(start);
-    return sketches;
-  }
-
-  // Collective.
-  void report_sketches(Sketches sketches, const StepRecord& record) {
-    const auto start = Clock::now();
-    world_.all_reduce("sketches", sketches.sums);
-    SquareMatrix gram(task_count());
-    add_inner_products(sketch_rows(sketches.sums, static_cast<std::size_t>(sketch_->size())), false, gram);
-    balance_->make_report(record, gram, balance_->weights());
-    balance_->report()->sketch = sketch_->size();
-    balance_->report()->seconds = sketches.seconds + seconds_since(start);
+    if (!sketches_)
+      sketches_.emplace(model_->encoder().arena().gradients().numel(), options_.surgery.sketch_size, device_,
+                        task_count());
+    sketches_->begin();
+    passes_->sketch(by_task, record, *sketches_);
+    return sketches_->inner_products(world_);
   }
 
   void report_gradients(const StepRecord& record) {
@@ -510,8 +435,8 @@ class Training {
   std::optional<Optimizers> optimizers_;
   std::optional<Teachers> teachers_;
   std::unique_ptr<Gradients> gradients_;
-  std::vector<double> loss_weights_;  // [tasks] of this step
-  std::optional<Sketch> sketch_;
+  std::optional<Passes> passes_;
+  std::optional<SketchedGradients> sketches_;
   CheckpointState state_;
   std::map<std::string, double> losses_;  // of the last step
   int skipped_ = 0;                       // number of consecutive steps up to the last one without an update

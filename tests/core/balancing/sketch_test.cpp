@@ -22,7 +22,10 @@ TEST(Sketch, CosinesAreRightWithinTheStatedError) {
     sketch.add(a, 1, std::span(sums).first(kSize));
     sketch.add(b.to(torch::kFloat64), 1, std::span(sums).last(kSize));
     SquareMatrix gram(2);
-    add_inner_products(sketch_rows(sums, kSize), false, gram);
+    const auto row = [&](std::int64_t first) {
+      return GradientRow{torch::from_blob(sums.data() + first, {kSize}, torch::kFloat64)};
+    };
+    add_inner_products({row(0), row(kSize)}, false, gram);
     const double found = gram(0, 1) / std::sqrt(gram(0, 0) * gram(1, 1));
     const double right = (a.dot(b) / (a.norm() * b.norm())).item<double>();
     squares += (found - right) * (found - right);

@@ -1,0 +1,69 @@
+// See passes.h.
+#include "distributed/training/passes.h"
+
+#include <limits>
+#include <map>
+
+#include "distributed/communicator/timeline.h"
+
+namespace polyhead {
+
+MicroBatchLoss Passes::forward(const Batch& batch, const StepRecord& record) const {
+  std::map<std::size_t, Lesson> lessons;
+  if (!teachers_.empty()) {
+    const Phase phase("teachers");
+    lessons = teachers_.read(batch);
+  }
+  const Phase phase("forward");
+  return micro_batch_loss(model_, batch, lessons, options_.attention.entropy_bonus, record);
+}
+
+void Passes::backward(const MicroBatchLoss& loss, const std::vector<double>& weights, const StepRecord& record) const {
+  const Phase phase("backward");
+  const torch::Tensor total = loss.total({weights, options_.attention.entropy_bonus}, record);
+  if (total.defined()) total.backward();
+}
+
+void Passes::run(const std::vector<Batch>& batches, StepRecord& record) {
+  const bool exact = options_.surgery.exact;
+  std::vector<double> weights;
+  if (!exact) weights = balance_.loss_weights(record);
+  gradients_.begin(record);
+  const Batch* last = nullptr;
+  for (const Batch& batch : batches)
+    if (!batch.slices.empty()) last = &batch;
+  if (exact && last == nullptr) weigh_by_losses(record);
+  for (const Batch& batch : batches) {
+    if (batch.slices.empty()) continue;
+    const MicroBatchLoss loss = forward(batch, record);
+    add_losses(loss, gradients_, record);
+    if (exact) weights = weigh_by_losses(record);
+    gradients_.before_backward(batch, &batch == last);
+    backward(loss, weights, record);
+    if (!gradients_.after_backward(batch)) record.finite = false;
+  }
+  gradients_.finish(record);
+}
+
+// Returns the weights that follow from the losses of this step, between forward and backward of the only micro-batch.
+std::vector<double> Passes::weigh_by_losses(const StepRecord& record) {
+  std::vector<double> losses = record.loss;
+  world_.all_reduce("losses of the step", losses);
+  for (std::size_t task = 0; task < losses.size(); ++task)
+    losses[task] = record.active(task) ? losses[task] / static_cast<double>(record.targets[task])
+                                       : std::numeric_limits<double>::quiet_NaN();
+  return balance_.loss_weights(record, losses);
+}
+
+void Passes::sketch(const std::vector<Batch>& batches, const StepRecord& record, SketchedGradients& sketches) const {
+  const torch::Tensor gradients = model_.encoder().arena().gradients();
+  const std::vector<double> weights(record.targets.size(), 1);
+  for (const Batch& batch : batches) {
+    if (batch.slices.empty()) continue;
+    gradients.zero_();
+    backward(forward(batch, record), weights, record);
+    sketches.add(batch.slices.front().task, gradients);
+  }
+}
+
+}  // namespace polyhead
