@@ -76,6 +76,7 @@ std::string_view cure_for(std::string_view command) {
   if (command == "predict") return "a smaller --batch, a smaller --max-length or shorter texts";
   if (command == "evaluate")
     return "fewer --threads, shorter samples (dataset.max_length of the import) or --tasks one by one";
+  if (command == "affinity") return "a machine with more memory";
   if (command == "import" || command == "inspect" || command == "verify" || command == "synthetic")
     return "fewer --threads or a machine with more memory";
   return "a smaller mixture.batch or a larger run.accumulate, a data set imported with a smaller dataset.max_length, a "

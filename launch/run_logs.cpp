@@ -17,6 +17,7 @@
 #include "core/base/error.h"
 #include "core/base/files.h"
 #include "core/base/hash.h"
+#include "launch/checked_line.h"
 
 namespace polyhead {
 namespace {
@@ -25,34 +26,12 @@ namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
 constexpr std::size_t kPending = 16U << 20U;  // bytes
-constexpr std::string_view kCheck = ",\"check\":\"";
-constexpr std::size_t kDigits = 16;
 constexpr std::size_t kListed = 8;  // maximum number of ranges of missing steps in a warning
 
 Json numbers(const std::map<std::string, double>& values) {
   Json json = Json::object();
   for (const auto& [name, value] : values) json[name] = value;
   return json;
-}
-
-// Converts {"kind":…} to {"kind":…,"check":"0123456789abcdef"} and a line feed.
-std::string checked(const Json& json) {
-  std::string line = json.dump(-1, ' ', false, Json::error_handler_t::replace);
-  line.pop_back();
-  const std::string check = to_hex(hash_bytes(line));
-  return line.append(kCheck).append(check).append("\"}\n");
-}
-
-// Whether the line has not changed since it was written. Lines of earlier versions have no check.
-bool whole(std::string_view line, const Json& json) {
-  if (!json.is_object() || !json.contains("step") || !json["step"].is_number_integer() || !json.contains("kind"))
-    return false;
-  const std::size_t tail = kCheck.size() + kDigits + 2;
-  if (line.size() > tail && line.substr(line.size() - tail, kCheck.size()) == kCheck)
-    return line.substr(line.size() - kDigits - 2, kDigits) == to_hex(hash_bytes(line.substr(0, line.size() - tail)));
-  // If the key "check" itself was damaged, its value is still the last one of the line.
-  const Json& last = json.back();
-  return !(last.is_string() && last.get<std::string>().size() == kDigits);
 }
 
 struct Kept {

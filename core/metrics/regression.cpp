@@ -7,41 +7,15 @@
 #include <numeric>
 
 #include "core/base/error.h"
+#include "core/metrics/correlation.h"
 #include "core/metrics/scores.h"
 
 namespace polyhead {
 namespace {
 
-double mean(const std::vector<double>& x) {
-  return std::accumulate(x.begin(), x.end(), 0.0) / static_cast<double>(x.size());
-}
-
-double pearson(const std::vector<double>& x, const std::vector<double>& y) {
-  const auto constant = [](const std::vector<double>& z) {
-    return std::ranges::all_of(z, [&](double value) { return value == z[0]; });
-  };
-  if (x.size() < 2 || constant(x) || constant(y)) return 0;
-  const double mean_x = mean(x), mean_y = mean(y);
-  double both = 0, square_x = 0, square_y = 0;
-  for (std::size_t i = 0; i < x.size(); ++i) {
-    both += (x[i] - mean_x) * (y[i] - mean_y);
-    square_x += (x[i] - mean_x) * (x[i] - mean_x);
-    square_y += (y[i] - mean_y) * (y[i] - mean_y);
-  }
-  return std::clamp(both / (std::sqrt(square_x) * std::sqrt(square_y)), -1.0, 1.0);
-}
-
-// Returns ranks from 1; equal values share the mean of their ranks.
-std::vector<double> ranks(const std::vector<double>& x) {
-  std::vector<std::size_t> order(x.size());
-  std::iota(order.begin(), order.end(), std::size_t{0});
-  std::ranges::sort(order, {}, [&](std::size_t i) { return x[i]; });
-  std::vector<double> ranks(x.size());
-  for (std::size_t begin = 0, end = 0; begin < x.size(); begin = end) {
-    while (end < x.size() && x[order[end]] == x[order[begin]]) ++end;
-    for (std::size_t i = begin; i < end; ++i) ranks[order[i]] = static_cast<double>(begin + end + 1) / 2;
-  }
-  return ranks;
+// A correlation that is not defined counts as 0.
+double or_0(double correlation) {
+  return std::isnan(correlation) ? 0 : correlation;
 }
 
 }  // namespace
@@ -65,7 +39,7 @@ RegressionMetrics regression_metrics(std::span<const double> gold, std::span<con
       truth[i] = gold[i * outputs + k];
       estimate[i] = predicted[i * outputs + k];
     }
-    const double middle = mean(truth);
+    const double middle = std::accumulate(truth.begin(), truth.end(), 0.0) / static_cast<double>(samples);
     double squares = 0, absolutes = 0, spread = 0;
     for (std::size_t i = 0; i < samples; ++i) {
       squares += (truth[i] - estimate[i]) * (truth[i] - estimate[i]);
@@ -76,8 +50,8 @@ RegressionMetrics regression_metrics(std::span<const double> gold, std::span<con
     sum.mae += absolutes / static_cast<double>(samples);
     // For constant targets: 1 if they are predicted exactly, otherwise 0, as in scikit-learn.
     if (samples > 1) sum.r2 += spread > 0 ? 1 - squares / spread : squares == 0 ? 1 : 0;
-    sum.pearson += pearson(truth, estimate);
-    sum.spearman += pearson(ranks(truth), ranks(estimate));
+    sum.pearson += or_0(pearson(truth, estimate));
+    sum.spearman += or_0(spearman(truth, estimate));
   }
   const auto k = static_cast<double>(outputs);
   return {sum.mse / k, sum.mae / k, sum.r2 / k, sum.pearson / k, sum.spearman / k};

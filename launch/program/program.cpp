@@ -137,6 +137,8 @@ std::span<const Command> commands() {
       {"evaluate", "Computes the metrics of a run's tasks on a split.", evaluate_options(), false, run_evaluate},
       {"compare", "Trains each task alone and all tasks together, or two configurations, and reports the differences.",
        compare_options(), false, run_compare},
+      {"affinity", "Shows from a run's gradients which tasks help each other, and proposes which to train together.",
+       affinity_options(), false, run_affinity},
       {"predict", "Adds a run's predictions to the lines of a JSONL file.", predict_options(), false, run_predict},
       {"doctor", "Checks this machine, or the machines of all workers, and reports what will not work.",
        doctor_options(), true, run_doctor},
