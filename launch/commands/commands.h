@@ -38,6 +38,9 @@ int run_evaluate(const Config& config, Communicator& world);
 std::span<const Option> compare_options();  // followed by the sections of train_options()
 int run_compare(const Config& config, Communicator& world);
 
+std::span<const Option> balance_options();
+int run_balance(const Config& config, Communicator& world);
+
 std::span<const Option> inspect_options();
 int run_inspect(const Config& config, Communicator& world);
 

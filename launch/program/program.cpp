@@ -138,6 +138,8 @@ std::span<const Command> commands() {
       {"compare", "Trains each task alone and all tasks together, or two configurations, and reports the differences.",
        compare_options(), false, run_compare},
       {"predict", "Adds a run's predictions to the lines of a JSONL file.", predict_options(), false, run_predict},
+      {"balance", "Computes the weights that a balancer gives to the tasks, from losses and gradients' inner products.",
+       balance_options(), false, run_balance},
       {"doctor", "Checks this machine, or the machines of all workers, and reports what will not work.",
        doctor_options(), true, run_doctor},
   };
