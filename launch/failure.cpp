@@ -74,6 +74,7 @@ std::string memory_in_use() {
 
 std::string_view cure_for(std::string_view command) {
   if (command == "predict") return "a smaller --batch, a smaller --max-length or shorter texts";
+  if (command == "balance") return "fewer tasks";
   if (command == "evaluate")
     return "fewer --threads, shorter samples (dataset.max_length of the import) or --tasks one by one";
   if (command == "affinity") return "a machine with more memory";

@@ -189,7 +189,7 @@ Config parse_options(std::string_view command, std::span<const Option> table, co
       throw Error(Exit::config,
                   fmt::format("--{} is given twice on the command line; keep one of them", option.string_key));
   }
-  if (const auto file = given.find("config"); file != given.end())
+  if (const auto file = given.find("config"); file != given.end() && !config.option("config").by_command)
     read_file_into(config, table, read_ini(file->second));
   for (const auto& [name, value] : given) config.set(name, {value, "command line", {}});
   return config;

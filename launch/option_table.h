@@ -25,6 +25,7 @@ struct Option {
   std::string_view alias = {};   // another name on the command line: "data" for --data, "c" for -c
   std::vector<Kind> kinds = {};  // the kinds of task that have it; empty: all
   std::string_view needs = {};   // condition without which it has no effect (launch/effects.h); "": none
+  bool by_command = false;       // of `config`: the command reads the file itself, which may have options of others
   std::string idle = {};         // a value that is accepted although the option has no effect; by default, the default
 };
 

@@ -41,6 +41,9 @@ int run_compare(const Config& config, Communicator& world);
 std::span<const Option> affinity_options();
 int run_affinity(const Config& config, Communicator& world);
 
+std::span<const Option> balance_options();
+int run_balance(const Config& config, Communicator& world);
+
 std::span<const Option> inspect_options();
 int run_inspect(const Config& config, Communicator& world);
 

@@ -52,7 +52,7 @@ def test_help_and_version():
     fails(2, "help", "trian", says=["there is no command 'trian'", "did you mean train?"])
 
 
-@pytest.mark.parametrize("command", ["import", "synthetic", "inspect", "verify", "train", "evaluate", "compare", "affinity", "predict"])
+@pytest.mark.parametrize("command", ["import", "synthetic", "inspect", "verify", "train", "evaluate", "compare", "affinity", "predict", "balance"])
 def test_help_of_a_command(command):
     done = run(command, "--help")
     assert done.returncode == 0 and done.stderr == ""
@@ -215,7 +215,7 @@ def test_out_is_not_overwritten(description):
 
 def test_the_configuration_page_is_the_programs_help():
     page = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
-    for command in ("train", "import", "inspect", "verify", "evaluate", "affinity", "predict", "synthetic"):
+    for command in ("train", "import", "inspect", "verify", "evaluate", "affinity", "predict", "balance", "synthetic"):
         shown = page.split(f"## polyhead {command}\n```\n")[1].split("\n```\n")[0]
         said = run(command, "--help").stdout.rstrip("\n")
         assert shown.rstrip("\n") == said, f"docs/configuration.md is out of date; type: docs/write-configuration {POLYHEAD}"
