@@ -55,15 +55,20 @@ std::vector<double> Passes::weigh_by_losses(const StepRecord& record) {
   return balance_.loss_weights(record, losses);
 }
 
-void Passes::sketch(const std::vector<Batch>& batches, const StepRecord& record, SketchedGradients& sketches) const {
+SquareMatrix Passes::measure(const std::vector<Batch>& batches, const StepRecord& record) {
+  const Phase phase("gradient report");
   const torch::Tensor gradients = model_.encoder().arena().gradients();
   const std::vector<double> weights(record.targets.size(), 1);
+  if (!sketches_)
+    sketches_.emplace(gradients.numel(), options_.surgery.sketch_size, gradients.device(), weights.size());
+  sketches_->begin();
   for (const Batch& batch : batches) {
     if (batch.slices.empty()) continue;
     gradients.zero_();
     backward(forward(batch, record), weights, record);
-    sketches.add(batch.slices.front().task, gradients);
+    sketches_->add(batch.slices.front().task, gradients);
   }
+  return sketches_->inner_products(world_);
 }
 
 }  // namespace polyhead

@@ -1,6 +1,8 @@
 // The forward and backward passes of a step on one worker.
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "core/heads/model.h"
@@ -29,9 +31,10 @@ class Passes {
   // Makes the gradients of the step from this worker's micro-batches, and adds their losses to the record. Afterwards
   // record.finite is false if they cannot be added. Collective.
   void run(const std::vector<Batch>& batches, StepRecord& record);
-  // Adds the gradients of the tasks' mean losses to `sketches`. Each batch holds samples of one task. The model's
-  // gradients are used as memory.
-  void sketch(const std::vector<Batch>& batches, const StepRecord& record, SketchedGradients& sketches) const;
+  // Returns the inner products of the gradients of the tasks' mean losses, [tasks, tasks], from sketches of size
+  // sketched_size(). Each batch holds samples of one task. The model's gradients are used as memory. Collective.
+  SquareMatrix measure(const std::vector<Batch>& batches, const StepRecord& record);
+  std::int64_t sketched_size() const { return sketches_ ? sketches_->size() : 0; }
 
  private:
   MicroBatchLoss forward(const Batch& batch, const StepRecord& record) const;
@@ -44,6 +47,7 @@ class Passes {
   Balance& balance_;
   Gradients& gradients_;
   Communicator& world_;
+  std::optional<SketchedGradients> sketches_;  // from the first measure() on
 };
 
 }  // namespace polyhead

@@ -33,7 +33,6 @@
 #include "distributed/step/gradients.h"
 #include "distributed/step/optimizers.h"
 #include "distributed/step/sharding.h"
-#include "distributed/step/sketched_gradients.h"
 #include "distributed/step/trace.h"
 #include "distributed/training/passes.h"
 #include "distributed/worker/device_world.h"
@@ -277,7 +276,7 @@ class Training {
     record.reduce_counts(world_);
 
     std::optional<SquareMatrix> measured;
-    if (reports(number)) measured = measure_gradients(batches.by_task, record);
+    if (reports(number)) measured = passes_->measure(batches.by_task, record);
     const double measuring = measured ? seconds_since(start) : 0;
     passes_->run(loaded.batches, record);
     world_.synchronize("gradients");  // reading the norms also waits for the device, but does not notice errors of NCCL
@@ -300,21 +299,10 @@ class Training {
     state_.step = number;
     state_.ids_hash = roll_ids(state_.ids_hash, record.ids);
     report_step(record, {.step = number, .seconds = seconds_since(start), .lr = lr, .gradient_norm = norms.encoder});
-    if (measured) balance_->make_report(record, *measured, {sketches_->size(), measuring});
+    if (measured) balance_->make_report(record, *measured, {passes_->sketched_size(), measuring});
     report_gradients(record);
     if (skipped_ >= kPatience) end_diverged(options_, number, record, *gradients_, saved_step_ >= 0);
     return record;
-  }
-
-  // Returns the inner products of the tasks' gradients, measured only to report on them. Collective.
-  SquareMatrix measure_gradients(const std::vector<Batch>& by_task, const StepRecord& record) {
-    const Phase phase("gradient report");
-    if (!sketches_)
-      sketches_.emplace(model_->encoder().arena().gradients().numel(), options_.surgery.sketch_size, device_,
-                        task_count());
-    sketches_->begin();
-    passes_->sketch(by_task, record, *sketches_);
-    return sketches_->inner_products(world_);
   }
 
   void report_gradients(const StepRecord& record) {
@@ -436,7 +424,6 @@ class Training {
   std::optional<Teachers> teachers_;
   std::unique_ptr<Gradients> gradients_;
   std::optional<Passes> passes_;
-  std::optional<SketchedGradients> sketches_;
   CheckpointState state_;
   std::map<std::string, double> losses_;  // of the last step
   int skipped_ = 0;                       // number of consecutive steps up to the last one without an update
