@@ -135,7 +135,7 @@ std::string format_affinity(const AffinityReport& report) {
              report.affinity.blocks, pairs_table(report, unit)) +
          fmt::format("dendrogram: average linkage of 1 - mean cosine\n\n{}\n",
                      format_dendrogram(shown_names(report), report.merges, kColumns)) +
-         groups_text(report, unit) + (report.agreement ? "\n" + agreement_line(*report.agreement) : "");
+         groups_text(report, unit) + (report.agreement ? fmt::format("\n{}", agreement_line(*report.agreement)) : "");
 }
 
 }  // namespace polyhead
