@@ -37,7 +37,7 @@ TEST(Sharding, PartsGoToAllAndJoinOnTheFirst) {
       const torch::Tensor whole = join_parts(world(), flat.narrow(0, begin, end - begin), elements);
       EXPECT_EQ(whole.defined(), rank == 0);
       EXPECT_TRUE(rank != 0 || torch::equal(whole, expected));
-      share_parts(world(), flat);
+      share_parts(world(), flat, "values");
       EXPECT_TRUE(torch::equal(flat, expected)) << elements;
     }
 }

@@ -166,8 +166,9 @@ Tensor of(const std::vector<double>& numbers) {
 
 void expect_heads(const Worker& worker, const Reference& right) {
   for (const auto& [task, head] : worker.model->heads())
-    if (task != kInactive)  // as with equal weights
+    if (task != kInactive) {  // as with equal weights
       EXPECT_LT(relative_difference(head->arena().gradients(), right.heads.at(task) / (kTasks - 1.0)), 1e-9) << task;
+    }
 }
 
 double bytes_by_plan(const Worker& worker, bool sharded) {
@@ -205,7 +206,9 @@ TEST(Surgery, EqualsASingleProcessWhateverThePlacement) {
           expect_heads(worker, right);
           EXPECT_DOUBLE_EQ(record.sent, bytes_by_plan(worker, sharded));
           for (std::size_t task = 0; task < kTasks; ++task)
-            if (task != kInactive) EXPECT_NEAR(record.mean_loss(task), right.loss[task], 1e-9);
+            if (task != kInactive) {
+              EXPECT_NEAR(record.mean_loss(task), right.loss[task], 1e-9);
+            }
         }
       }
 }
