@@ -51,9 +51,9 @@ double milliseconds_of(Balancer& balancer, const BalanceInput& input) {
   return weights.empty() ? 0 : processor_milliseconds() - start;
 }
 
-// The median, and the quartiles in brackets, over 11 matrices, each solved once after one that is not measured.
+// The median, and the quartiles in brackets, over 7 matrices, each solved once after one that is not measured.
 std::string measured(const std::string& method, std::size_t tasks, double alike) {
-  constexpr std::size_t kMatrices = 11;
+  constexpr std::size_t kMatrices = 7;
   std::mt19937_64 generator(tasks);
   std::vector<std::string> names;
   for (std::size_t t = 0; t < tasks; ++t) names.push_back(fmt::format("t{}", t));
@@ -67,7 +67,7 @@ std::string measured(const std::string& method, std::size_t tasks, double alike)
     input.active.assign(tasks, true);
     input.static_weight.assign(tasks, 1);
     input.loss.assign(tasks, 1);
-    input.gram = random_gram(tasks, 1000, alike, generator);
+    input.gram = random_gram(tasks, 512, alike, generator);
     const double time = milliseconds_of(*balancer, input);
     if (matrix > 0) times.push_back(time);
   }
