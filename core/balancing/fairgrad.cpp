@@ -48,8 +48,8 @@ class FairGradSolver {
       for (int halving = 0; halving < 40; ++halving, step /= 2) {
         for (std::size_t i = 0; i < y_.size(); ++i) next[i] = y_[i] * (1 + step * change[i]);
         found = objective(next);
-        // Near the minimum, a decrease is below rounding.
-        if (found <= value - 1e-4 * step * decrement_ || largest < 1e-5) break;
+        // Near the minimum, and for very small y, the decrease is below rounding.
+        if (found <= value - 1e-4 * step * decrement_ || decrement_ <= 1e-11 * (1 + std::abs(value))) break;
       }
       y_ = next;
       value = found;

@@ -28,7 +28,7 @@ constexpr std::array<std::string_view, 3> choices(AlignedScale) {
 
 struct BalancerOptions {
   std::string method = "equal";  // the name of a balancer
-  std::string primary;           // pcd: the name of a task; "": the first one
+  std::string primary = {};      // pcd: the name of a task; "": the first one
   double loss_floor = 0;         // a number below all losses
   double uncertainty_lr = 0.01;
   double imtl_l_lr = 0.01;

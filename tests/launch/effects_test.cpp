@@ -106,8 +106,9 @@ TEST(Effects, TheErrorNamesWhatIsNeededAndWhatWasFound) {
     return error_of(Exit::config, [&] { require_effects(train(words), kKinds); });
   };
   expect_contains(message({"--task.c.weight", "3"}),
-                  "task.c.weight = 3 (command line): it has no effect without balance.method = static, but there is "
-                  "balance.method = equal (default); give that too, or leave task.c.weight out");
+                  "task.c.weight = 3 (command line): it has no effect without balance.method = static or stch or "
+                  "aligned_mtl or upgrad or dual_proj, but there is balance.method = equal (default); give that too, "
+                  "or leave task.c.weight out");
   expect_contains(message({"--task.r.delta", "2"}), "task.r.loss = huber, but there is task.r.loss = mse (default)");
   expect_contains(message({"--task.c.distill", "0.1"}), "without task.c.teacher, but task.c.teacher is not given");
   expect_contains(message({"--encoder.experts", "8"}), "without encoder.share = mmoe or ple, but");

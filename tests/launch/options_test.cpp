@@ -258,7 +258,7 @@ TEST(Options, HelpShowsEveryOption) {
   expect_contains(help, "--task.NAME.weight");
   expect_contains(help, "--run.data, --data");
   expect_contains(help, "[1000]");
-  expect_contains(help, "Needs balance.method = static. [1]");
+  expect_contains(help, "Needs balance.method = static or stch or aligned_mtl or upgrad or dual_proj. [1]");
   expect_contains(help, "Needs kind = regression and loss = huber. [1]");
   expect_contains(help_text("predict", "", predict_options()), "Needs --beam above 1. [0.6]");
 }

@@ -90,7 +90,7 @@ TEST(BalancerState, AStateOfAnotherMethodOrRunIsRefused) {
   refuse(replaced("\"last\":[0.0,", "\"last\":[\"0\","), "'last' has a value that is not a number");
   refuse(replaced("\"last\":[0.0,", "\"last\":[null,"), "'last' has a value that is not a number");
   refuse(replaced("\"last\"", "\"past\""), "'last' is missing");
-  for (const std::string& method : {"gls", "mgda", "rlw", "db_mtl"})
+  for (const std::string method : {"gls", "mgda", "rlw", "db_mtl"})
     expect_error([&] { make_method(method, 3)->restore(text); }, Exit::data, {"keeps none"});
 }
 

@@ -8,15 +8,15 @@ import pytest
 from program import KINDS, fails, files, lines, log, run, status, steps, train, train_words
 from safetensors.numpy import load_file
 
-OPTIONS = ["--run.steps", 8, "--run.eval_samples", 20, "--balance.telemetry_every", 0]
+QUIET = ["--run.eval_samples", 20, "--balance.telemetry_every", 0]
 LOSSES = ["uncertainty", "dwa", "rlw", "gls", "imtl_l", "famo", "stch", "go4align"]
 NORMS = ["gradnorm", "db_mtl", "excess_mtl"]
 GRAM = ["pcgrad", "gradvac", "cagrad", "mgda", "imtl_g", "nash_mtl", "fairgrad", "aligned_mtl", "upgrad", "dual_proj", "con_fig", "pcd", "krum"]
 FOUR = ["--run.tasks", "topic,style,tags,lines"]
 
 
-def options_of(method):
-    return [*OPTIONS, "--balance.method", method, *(["--balance.primary", "style"] if method == "pcd" else [])]
+def options_of(method, steps=8):
+    return [*QUIET, "--run.steps", steps, "--balance.method", method, *(["--balance.primary", "style"] if method == "pcd" else [])]
 
 
 def gradients(folder):
@@ -64,7 +64,7 @@ def test_resumed_equals_never_stopped(method, data, tmp_path):
 @pytest.mark.parametrize("options", [
     ["--balance.every", 3], ["--balance.scope", "last_block"], ["--balance.scope", "sketch", "--balance.sketch_size", 512],
     ["--run.accumulate", 3], ["--encoder.activation_checkpointing", "blocks"], ["--optimizer.shard", "world", "--optimizer.ema", 0.9],
-], ids=" ".join)
+], ids=str)
 def test_resumed_in_every_form(options, data, tmp_path):
     words = [*options_of("upgrad"), *options]
     train(tmp_path / "whole", data, *words, workers=3)
@@ -91,7 +91,7 @@ def test_accumulation_gives_the_same_update(data, tmp_path):
 
 
 def test_buffers_are_saved_by_task(data, tmp_path):
-    train(tmp_path, data, *options_of("excess_mtl"), "--run.steps", 1, workers=2)
+    train(tmp_path, data, *options_of("excess_mtl", 1), workers=2)
     folder = tmp_path / "checkpoints" / (tmp_path / "checkpoints" / "latest").read_text().strip()
     shapes = {name: value.shape for name, value in load_file(folder / "encoder.safetensors").items()}
     for task in KINDS:
@@ -101,7 +101,7 @@ def test_buffers_are_saved_by_task(data, tmp_path):
         assert any((value > 0).any() for value in buffer.values())
     assert run("verify", "--run-dir", tmp_path).returncode == 0
     # Another number of workers cuts them anew.
-    train(tmp_path, data, *options_of("excess_mtl"), "--run.steps", 2, workers=3)
+    train(tmp_path, data, *options_of("excess_mtl", 2), workers=3)
     file = folder.parent / (folder.parent / "latest").read_text().strip() / "head.tags.balance.safetensors"
     content = bytearray(file.read_bytes())
     content[-1] ^= 1
@@ -146,9 +146,9 @@ def test_a_method_of_the_gram_matrix_reports_every_step(data, tmp_path):
 
 
 def test_reports_of_other_methods_are_sketches_and_change_nothing(data, tmp_path):
-    exact = ["--run.steps", 4, "--run.eval_samples", 20, "--run.dtype", "float64"]
-    train(tmp_path / "off", data, *exact, "--balance.telemetry_every", 0, workers=2)
-    train(tmp_path / "on", data, *exact, "--balance.telemetry_every", 2, workers=2)
+    exact = ["--run.eval_samples", 20, "--run.dtype", "float64"]
+    train(tmp_path / "off", data, *exact, "--run.steps", 4, "--balance.telemetry_every", 0, workers=2)
+    train(tmp_path / "on", data, *exact, "--run.steps", 4, "--balance.telemetry_every", 2, workers=2)
     assert files(tmp_path / "on") == files(tmp_path / "off")
     assert steps(tmp_path / "on")[-1]["loss"] == steps(tmp_path / "off")[-1]["loss"]
     assert gradients(tmp_path / "off") == []
@@ -167,7 +167,7 @@ def test_the_bytes_are_those_of_the_plan(data, tmp_path):
     for workers, more in ((2, []), (3, ["--optimizer.shard", "world"]), (2, ["--balance.scope", "last_block"]),
                           (3, ["--balance.scope", "sketch"])):
         folder = tmp_path / f"{workers}{len(more)}{more[-1:]}"
-        options = [*options_of("upgrad"), "--run.steps", 1, *more]
+        options = [*options_of("upgrad", 1), *more]
         train(folder, data, *options, workers=workers)
         (line,) = gradients(folder)
         words = train_words(folder, data, *options)
