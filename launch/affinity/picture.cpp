@@ -184,7 +184,7 @@ std::string legend(const Layout& at) {
 
 std::string affinity_svg(const AffinityReport& report) {
   const Layout at(report);
-  const double width = std::max(at.width(), at.left + 360);
+  const double width = std::max(at.width(), at.left + 380);  // the legend's longest line
   return fmt::format(
              R"(<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {:.0f} {:.0f}" width="{:.0f}" height="{:.0f}" font-family="system-ui, sans-serif" font-size="{:.0f}">)"
              "\n<title>Affinity of tasks</title>\n",

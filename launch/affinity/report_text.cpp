@@ -107,7 +107,7 @@ std::string groups_text(const AffinityReport& report, double unit) {
                    : "by a cut through the dendrogram",
       report.within / unit);
   for (const std::vector<std::size_t>& group : report.groups)
-    out += "  " + printable(tasks_option(report, group)) + "\n";
+    out += fmt::format("  {}\n", printable(tasks_option(report, group)));
   return out;
 }
 
@@ -125,17 +125,19 @@ double unit_of(const Affinity& affinity) {
 std::string format_affinity(const AffinityReport& report) {
   const double unit = unit_of(report.affinity);
   const std::string of_unit = unit == 1 ? "" : fmt::format(", in units of {:.0e}", unit);
-  return fmt::format(
-             "affinity{}: the share of a task's loss that a gradient step for the other task takes away, mean of both "
-             "directions; on the diagonal, by its own step\n\n{}\n",
-             of_unit, affinity_table(report, unit)) +
-         fmt::format(
-             "pairs: intervals from {} blocks of steps; spread is the standard deviation of the cosine over "
-             "steps; conflicts are steps with a cosine below 0\n\n{}\n",
-             report.affinity.blocks, pairs_table(report, unit)) +
-         fmt::format("dendrogram: average linkage of 1 - mean cosine\n\n{}\n",
-                     format_dendrogram(shown_names(report), report.merges, kColumns)) +
-         groups_text(report, unit) + (report.agreement ? fmt::format("\n{}", agreement_line(*report.agreement)) : "");
+  std::string out = fmt::format(
+      "affinity{}: the share of a task's loss that a gradient step for the other task takes away, mean of both "
+      "directions; on the diagonal, by its own step\n\n{}\n",
+      of_unit, affinity_table(report, unit));
+  out += fmt::format(
+      "pairs: intervals from {} blocks of steps; spread is the standard deviation of the cosine over steps; conflicts "
+      "are steps with a cosine below 0\n\n{}\n",
+      report.affinity.blocks, pairs_table(report, unit));
+  out += fmt::format("dendrogram: average linkage of 1 - mean cosine\n\n{}\n",
+                     format_dendrogram(shown_names(report), report.merges, kColumns));
+  out += groups_text(report, unit);
+  if (report.agreement) out += fmt::format("\n{}", agreement_line(*report.agreement));
+  return out;
 }
 
 }  // namespace polyhead

@@ -375,7 +375,6 @@ def test_wrong_options(tmp_path):
     fails(65, "affinity", "--run-dir", made.folder, "--from", 10, says=["9 lines of gradients", "none from step 10 to the last"])
     fails(2, "affinity", "--run-dir", made.folder, "--draws", 500, says=["--draws 500", "no effect", "--against"])
     fails(65, "affinity", "--run-dir", made.folder, "--against", tmp_path / "none", says=[str(tmp_path / "none")])
-    fails(2, "affinity", "--run-dir", made.folder, says=["is one process"], workers=2)
 
 
 def test_runs_without_gradients(tmp_path):
