@@ -74,7 +74,7 @@ def differences(problems, ours, theirs):
     for rows, a, b in zip(problems, ours, theirs, strict=True):
         one, other = a @ rows, b @ rows
         # A direction that is 0 up to rounding is compared with the terms that it is the sum of.
-        scale = max(np.linalg.norm(one), np.linalg.norm(other), 1e-10 * (np.abs(a) @ np.linalg.norm(rows, axis=1)))
+        scale = max(np.linalg.norm(one), np.linalg.norm(other), 1e-8 * (np.abs(a) @ np.linalg.norm(rows, axis=1)))
         yield np.linalg.norm(one - other) / scale if scale > 0 else 0.0
 
 
