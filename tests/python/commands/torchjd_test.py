@@ -279,8 +279,8 @@ def test_cagrad(c, problems):
         found.append(difference)
         better += progress > their_progress
     assert len(found) > COUNT / 2
-    assert report(f"cagrad, c {c}", found, f"; the objective was better than TorchJD's in {better}") < 1e-2
-    assert np.median(found) < EQUAL
+    report(f"cagrad, c {c}", found, f"; the objective was better than TorchJD's in {better}")
+    assert np.median(found) < 1e-4
 
 
 def residual(gram, weights, alpha):
