@@ -7,6 +7,7 @@
 #include <iterator>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "core/balancing/balancer.h"
 #include "core/base/error.h"
@@ -19,18 +20,22 @@
 namespace polyhead {
 namespace {
 
+constexpr std::string_view kCommandLine = "command line";  // the origin of its options
+
 // Returns the values of the configuration file and, above them, those of the command line. The file may configure a
 // whole training run, such as a run's config.ini.
 Config with_file(const Config& given) {
-  Config config(given);
-  std::optional<Config> file;
-  if (given.has("config")) {
-    file = read_config(train_options(), given.path("config"));
-    for (const std::string& name : file->names_given())
-      if (find_option(balance_options(), name) != nullptr && given.given(name) == nullptr)
-        config.set(name, *file->given(name));
+  if (!given.has("config")) {
+    require_effects(given, {});
+    return given;
   }
-  require_effects(config, {}, file ? &*file : nullptr);
+  Config config(balance_options());
+  const Config file = read_config(train_options(), given.path("config"));
+  for (const TaskMention& task : file.tasks()) config.add_task(task.name, task.origin);
+  for (const auto& [from, names] : {std::pair(&file, file.names_given()), std::pair(&given, given.names_given())})
+    for (const std::string& name : names)
+      if (find_option(balance_options(), name) != nullptr) config.set(name, *from->given(name));
+  require_effects(config, {}, &file);
   return config;
 }
 
@@ -38,14 +43,17 @@ Config with_file(const Config& given) {
 std::vector<std::string> tasks_of(const Config& config) {
   std::vector<std::string> tasks = config.list("run.tasks");
   if (tasks.empty())
-    for (const TaskMention& task : config.tasks()) tasks.push_back(task.name);
+    for (const TaskMention& task : config.tasks())
+      if (task.origin != kCommandLine) tasks.push_back(task.name);
   for (auto task = tasks.begin(); task != tasks.end(); ++task)
     if (std::count(tasks.begin(), task, *task) > 0)
       throw Error(Exit::config, fmt::format("{}: task '{}' is given twice", config.quote("run.tasks"), *task));
   for (const TaskMention& task : config.tasks())
-    if (task.origin == "command line" && std::ranges::count(tasks, task.name) == 0)
-      throw Error(Exit::config, fmt::format("task.{}.weight: there is no such task; the tasks are {}", task.name,
-                                            fmt::join(tasks, ", ")));
+    if (task.origin == kCommandLine && std::ranges::count(tasks, task.name) == 0)
+      throw Error(Exit::config,
+                  fmt::format("task.{}.weight: there is no such task; {}", task.name,
+                              tasks.empty() ? std::string("give the names of all tasks, in order, with --tasks")
+                                            : fmt::format("the tasks are {}", fmt::join(tasks, ", "))));
   return tasks;
 }
 

@@ -57,15 +57,15 @@ def test_static_weights_from_every_place(tmp_path):
     static = ["--method", "static", "--tasks", "a, b"]
     assert balance([{}], *static) == [[0.5, 0.5]]
     assert balance([{}], *static, "--task.b.weight", 3) == [[0.25, 0.75]]
-    assert balance([{}], "--method", "static", "--task.b.weight", 3, "--task.a.weight", 1) == [[0.75, 0.25]]  # the order of --task
     assert balance([{"static_weight": [3, 1]}, {}], *static, "--task.b.weight", 3) == [[0.75, 0.25], [0.25, 0.75]]
     (tmp_path / "c.ini").write_text("[balance]\nmethod = static\n[task.x]\nweight = 4\n[task.y]\n")
     assert balance([{}], "-c", tmp_path / "c.ini") == [[0.8, 0.2]]
     assert balance([{}], "-c", tmp_path / "c.ini", "--task.y.weight", 4) == [[0.5, 0.5]]
     assert balance([{}], "-c", tmp_path / "c.ini", "--tasks", "y,x") == [[0.2, 0.8]]
+    (tmp_path / "c.ini").write_text("[balance]\nmethod = static\n[task.y]\n[task.x]\nweight = 4\n")  # not in alphabetical order
+    assert balance([{}], "-c", tmp_path / "c.ini") == [[0.2, 0.8]]
     # A file of a whole run, whose weights another method ignores.
-    (tmp_path / "c.ini").write_text("[run]\nsteps = 9\ntasks = y, x\n[encoder]\nlayers = 2\n[balance]\nmethod = static\n[task.x]\nweight = 4\nlr = 1\n"
-                                    .replace("lr = 1\n", ""))
+    (tmp_path / "c.ini").write_text("[run]\nsteps = 9\ntasks = y, x\n[encoder]\nlayers = 2\n[balance]\nmethod = static\n[task.x]\nweight = 4\n")
     assert balance([{}], "-c", tmp_path / "c.ini") == [[0.2, 0.8]]
     assert balance([{}], "-c", tmp_path / "c.ini", "--balance.method", "equal") == [[0.5, 0.5]]
 
@@ -231,7 +231,8 @@ def test_wrong_options(tmp_path):
     refused([], "--method", "mean", code=78, says=["balance.method is 'mean', expected one of", "equal, static"])
     refused([], "--tasks", "a,b,a", code=78, says=["run.tasks = a,b,a", "task 'a' is given twice"])
     refused([], "--tasks", "a,b", "--method", "static", "--task.c.weight", 2, code=78, says=["task.c.weight: there is no such task; the tasks are a, b"])
-    refused([], "--tasks", "a,b", "--task.a.weight", 2, code=78, says=["task.a.weight = 2", "no effect without balance.method = static"])
+    refused([], "--method", "static", "--task.c.weight", 2, code=78, says=["task.c.weight: there is no such task; give the names of all tasks, in order"])
+    refused([], "--tasks", "a,b", "--task.a.weight", 2, code=78, says=["task.a.weight = 2", "no effect without balance.method = static or"])
     refused([], "--method", "static", "--tasks", "a", "--task.a.weight", 0, code=78, says=["task.a.weight is '0', expected a number > 0"])
     refused([], "--run.seed", -1, code=78, says=["run.seed is '-1', expected a whole number >= 0"])
     refused([], "--run.steps", 5, code=2, says=["there is no option --run.steps"])
