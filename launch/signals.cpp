@@ -33,7 +33,9 @@ constexpr std::array kStopSignals = {
 // Initialized at compile time, because a signal may arrive before constructors run.
 constinit std::atomic<int> g_first{0};  // the first signal
 constinit std::atomic<bool> g_requested{false}, g_said{false};
-constinit std::atomic<int> g_terminated{0}, g_interrupted{0}, g_child{0}, g_child_signal{0};
+constinit std::atomic<int> g_terminated{0}, g_interrupted{0};
+// Child processes and their signals; 0: a free place.
+constinit std::array<std::atomic<int>, kMostChildren> g_children{}, g_child_signals{};
 // Complete lines that are written to stderr at the first signal, indexed as kStopSignals.
 constinit std::array<std::atomic<const char*>, kStopSignals.size()> g_lines{};
 std::function<void(const std::string&)> g_report;
@@ -59,7 +61,8 @@ void on_signal(int signal) {
   // Not at the second TERM: launcher and scheduler send one each, while the checkpoint is still being saved after the
   // first.
   if ((signal == SIGTERM && ++g_terminated >= 3) || (signal == SIGINT && ++g_interrupted >= 2)) {
-    if (const pid_t child = g_child; child > 0) ::kill(child, g_child_signal);
+    for (std::size_t i = 0; i < kMostChildren; ++i)
+      if (const pid_t child = g_children[i]; child > 0) ::kill(child, g_child_signals[i]);
     std::signal(signal, SIG_DFL);
     std::raise(signal);
   }
@@ -134,8 +137,17 @@ void silence_stop_signals() {
 }
 
 void end_with_this(pid_t child, int signal) {
-  g_child_signal = signal;
-  g_child = child;
+  for (std::size_t i = 0; i < kMostChildren; ++i) {
+    if (g_children[i] != 0) continue;
+    g_child_signals[i] = signal;
+    g_children[i] = child;
+    return;
+  }
+}
+
+void forget_child(pid_t child) {
+  for (std::atomic<int>& known : g_children)
+    if (known == child) known = 0;
 }
 
 void make_write_signals_errors(bool pipes) {

@@ -4,6 +4,7 @@
 #include <sys/types.h>
 
 #include <atomic>
+#include <cstddef>
 #include <functional>
 #include <string>
 #include <string_view>
@@ -25,8 +26,11 @@ void catch_early_signals(int argc, char** argv) noexcept;
 // From this call on, signals write no line, because no checkpoint can follow, for example when another worker is gone.
 void silence_stop_signals();
 
-// Sets the child process that is sent this signal on the second INT; 0: none.
-void end_with_this(pid_t child, int signal = 0);
+// Adds a child process that is sent this signal before a repeated signal ends this process. The caller removes it with
+// forget_child() after it has ended. There may be kMostChildren of them; more are not sent a signal.
+inline constexpr std::size_t kMostChildren = 256;
+void end_with_this(pid_t child, int signal);
+void forget_child(pid_t child);
 
 // From this call on, a write above the file size limit (SIGXFSZ) fails with an error instead of ending the process.
 // With `pipes` the same holds for a write to a pipe without a reader (SIGPIPE); other commands end by it, as any filter

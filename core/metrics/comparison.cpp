@@ -12,24 +12,24 @@ namespace {
 constexpr std::uint64_t kDrawSeed = 1;
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
-double mean_ratio(std::span<const std::vector<double>> of_seeds) {
-  double mean = 0;
-  for (const auto& rows : of_seeds) {
-    double numerator = 0, denominator = 0;
-    for (std::size_t i = 0; i < rows.size(); i += 2) {
-      numerator += rows[i];
-      denominator += rows[i + 1];
-    }
-    mean += numerator / denominator / static_cast<double>(of_seeds.size());
-  }
-  return mean;
-}
-
 double relative_to(double first, double difference) {
   return first == 0 ? kNaN : difference / first;
 }
 
 }  // namespace
+
+double mean_ratio(std::span<const std::vector<double>> rows) {
+  double mean = 0;
+  for (const auto& of_seed : rows) {
+    double numerator = 0, denominator = 0;
+    for (std::size_t i = 0; i < of_seed.size(); i += 2) {
+      numerator += of_seed[i];
+      denominator += of_seed[i + 1];
+    }
+    mean += numerator / denominator / static_cast<double>(rows.size());
+  }
+  return mean;
+}
 
 Differences compare(std::span<const PairedRows> tasks, int draws) {
   Differences result;

@@ -33,6 +33,10 @@ struct Differences {
   Interval delta_m_interval;  // over the same draws, without those in which a task's `first` is 0
 };
 
+// Returns the mean over seeds of a system's metric: the sum of the numerators over that of the denominators. rows:
+// [seeds][samples, 2].
+double mean_ratio(std::span<const std::vector<double>> rows);
+
 // All tasks must have the same number of seeds. Throws as paired_bootstrap().
 Differences compare(std::span<const PairedRows> tasks, int draws);
 

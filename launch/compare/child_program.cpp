@@ -1,5 +1,5 @@
-// Uses fork and exec, and passes signals on while it waits.
-#include "launch/child_program.h"
+// Uses fork and exec.
+#include "launch/compare/child_program.h"
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -19,8 +19,7 @@
 
 namespace polyhead {
 
-int run_child_program(const std::vector<std::string>& words, const std::filesystem::path& log,
-                      const std::atomic<bool>& stop) {
+ChildProgram::ChildProgram(const std::vector<std::string>& words, const std::filesystem::path& log) {
   std::vector<std::string> copies = words;
   std::vector<char*> arguments;
   for (std::string& word : copies) arguments.push_back(word.data());
@@ -29,11 +28,10 @@ int run_child_program(const std::vector<std::string>& words, const std::filesyst
   if (out < 0) throw Error(Exit::cannot_write, fmt::format("cannot write {}: {}", log.string(), std::strerror(errno)));
   std::array<int, 2> failed{};  // reports a failure of exec; closed if exec succeeds
   const pid_t parent = ::getpid();
-  pid_t child = -1;
-  if (::pipe2(failed.data(), O_CLOEXEC) == 0 && (child = ::fork()) == 0) {
+  if (::pipe2(failed.data(), O_CLOEXEC) == 0 && (child_ = ::fork()) == 0) {
     ::prctl(PR_SET_PDEATHSIG, SIGUSR1);
-    ::setpgid(0, 0);  // turns Ctrl-C into the SIGUSR1 below, which launchers pass on; with a SIGINT of its own, mpirun
-                      // would not let runs save
+    ::setpgid(0, 0);  // turns Ctrl-C into the SIGUSR1 of ask_to_end(), which launchers pass on; with a SIGINT of its
+                      // own, mpirun would not let runs save
     const int in = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
     if (::getppid() == parent && in >= 0 && ::dup2(in, STDIN_FILENO) >= 0 && ::dup2(out, STDOUT_FILENO) >= 0 &&
         ::dup2(out, STDERR_FILENO) >= 0)
@@ -44,28 +42,40 @@ int run_child_program(const std::vector<std::string>& words, const std::filesyst
   }
   const int reason = errno;
   ::close(out);
-  if (child < 0) throw Error(Exit::internal, fmt::format("cannot create a child process: {}", std::strerror(reason)));
+  if (child_ < 0) throw Error(Exit::internal, fmt::format("cannot create a child process: {}", std::strerror(reason)));
   ::close(failed[1]);
   int error = 0;
   ssize_t got = 0;
   while ((got = ::read(failed[0], &error, sizeof error)) < 0 && errno == EINTR) {
   }
   ::close(failed[0]);
+  if (got == sizeof error) {
+    while (::waitpid(child_, nullptr, 0) < 0 && errno == EINTR) {
+    }
+    throw Error(Exit::config, fmt::format("cannot start '{}': {}", words[0], std::strerror(error)));
+  }
   std::error_code code;
   const bool itself = words[0] == std::filesystem::read_symlink("/proc/self/exe", code);
-  end_with_this(child, itself ? SIGKILL : SIGTERM);  // a launcher ends its workers
+  end_with_this(child_, itself ? SIGKILL : SIGTERM);  // a launcher ends its workers
+}
+
+ChildProgram::~ChildProgram() {
+  if (!ended()) ask_to_end();
+  while (!ended()) std::this_thread::sleep_for(std::chrono::milliseconds(20));
+}
+
+void ChildProgram::ask_to_end() {
+  if (asked_ || code_) return;
+  asked_ = true;
+  ::kill(child_, SIGUSR1);
+}
+
+std::optional<int> ChildProgram::ended() {
   int status = 0;
-  for (bool passed_on = false; ::waitpid(child, &status, WNOHANG) == 0;) {
-    if (stop && !passed_on) {
-      ::kill(child, SIGUSR1);
-      passed_on = true;
-    }
-    std::this_thread::sleep_for(std::chrono::milliseconds(20));
-  }
-  end_with_this(0);
-  if (got == sizeof error)
-    throw Error(Exit::config, fmt::format("cannot start '{}': {}", words[0], std::strerror(error)));
-  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  if (code_ || ::waitpid(child_, &status, WNOHANG) == 0) return code_;
+  forget_child(child_);
+  code_ = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  return code_;
 }
 
 }  // namespace polyhead
