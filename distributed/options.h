@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -131,6 +132,9 @@ struct TaskOptions {
   TeacherOptions teacher = {};
   double cost = 0;           // seconds that a worker needs to train on one sample; 0: estimate it
   std::vector<int> workers;  // ranks of the task's group, ascending; empty: placed by cost
+  // Of the head's optimizer; without a value, that of OptimizerOptions (see head_optimizer).
+  std::optional<double> lr = {}, weight_decay = {};
+  std::optional<std::int64_t> warmup = {};
 };
 
 // [task.NAME]
@@ -159,6 +163,18 @@ inline std::vector<Field> fields(TaskOptions& options) {
        .help = "Ranks of the workers that hold the task's head, such as 0, 2, 4-7. If not given, the task is placed by "
                "its cost.",
        .identity = false},
+      {.name = "lr",
+       .member = &options.lr,
+       .help = "The maximum learning rate of the task's head. If not given, it is optimizer.lr.",
+       .range = ">0"},
+      {.name = "warmup",
+       .member = &options.warmup,
+       .help = "Number of linear warm-up steps of the task's head. If not given, it is optimizer.warmup.",
+       .range = ">=0"},
+      {.name = "weight_decay",
+       .member = &options.weight_decay,
+       .help = "Coefficient of the weight decay of the task's head. If not given, it is optimizer.weight_decay.",
+       .range = ">=0"},
   };
 }
 

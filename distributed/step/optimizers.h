@@ -2,14 +2,20 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <map>
 
 #include "core/heads/model.h"
 #include "core/optimizer/adamw.h"
 #include "distributed/communicator/communicator.h"
+#include "distributed/options.h"
 #include "distributed/step/step_record.h"
 
 namespace polyhead {
+
+// Returns the options of the optimizer of a task's head: options.optimizer, with what the task has of its own
+// (task.NAME.lr, warmup and weight_decay).
+OptimizerOptions head_optimizer(const TrainOptions& options, std::size_t task);
 
 struct GradientNorms {
   double encoder = 0;
@@ -28,9 +34,9 @@ struct Optimizers {
   // part: the range of the encoder's arena that this worker updates; null: all of it
   explicit Optimizers(const Model& model, const OptimizerOptions& options = {}, const IndexRange* part = nullptr);
 
-  // Clips the gradients, and updates the encoder and the heads that have a norm. Collective if the optimizer is
-  // sharded.
-  void update(Model& model, const GradientNorms& norms, const OptimizerOptions& options, double lr,
+  // Clips the gradients, and updates the encoder and the heads that have a norm. step: its number from 1, for the
+  // learning rates. Collective if the optimizer is sharded.
+  void update(Model& model, const GradientNorms& norms, const TrainOptions& options, std::int64_t step,
               Communicator& world);
 };
 

@@ -257,16 +257,15 @@ class Training {
                   seconds_since(saved_at_) >= options_.checkpoint_seconds;
     record.waited = batches_->waited();
     record.reduce_outcome(world_);
-    const double lr = learning_rate(options_.optimizer, number, options_.steps);
     if (record.finite) {
       const Phase phase("optimizer");
-      optimizers_->update(*model_, norms, options_.optimizer, lr, world_);
+      optimizers_->update(*model_, norms, options_, number, world_);
     }
     skipped_ = record.finite ? 0 : skipped_ + 1;
     state_.step = number;
     state_.ids_hash = roll_ids(state_.ids_hash, record.ids);
     report_step(record, loss.weights,
-                {.step = number, .seconds = seconds_since(start), .lr = lr, .gradient_norm = norms.encoder});
+                {.step = number, .seconds = seconds_since(start), .gradient_norm = norms.encoder});
     if (skipped_ >= kPatience) end_diverged(options_, number, record, *gradients_, saved_step_ >= 0);
     return record;
   }
@@ -305,11 +304,14 @@ class Training {
   // seen: with the values that the record does not have.
   void report_step(const StepRecord& record, const std::vector<double>& weights, Observer::Step seen) {
     losses_.clear();
+    seen.lr = learning_rate(options_.optimizer, seen.step, options_.steps);
     for (std::size_t i = 0; i < task_count(); ++i) {
       if (!record.active(i)) continue;
       const std::string& name = options_.tasks[i];
       seen.loss[name] = losses_[name] = record.mean_loss(i);
       seen.weight[name] = weights[i];
+      const double lr = learning_rate(head_optimizer(options_, i), seen.step, options_.steps);
+      if (lr != seen.lr) seen.head_lr[name] = lr;
       if (smooths(description_.tasks[i])) seen.plain_loss[name] = record.mean_plain_loss(i);
     }
     seen.tokens = record.tokens;
