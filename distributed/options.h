@@ -242,7 +242,8 @@ struct TrainOptions {
   EncoderOptions encoder;
   AttentionOptions attention;
   OptimizerOptions optimizer;
-  bool shard_optimizer = false;  // see distributed/step/sharding.h
+  bool shard_optimizer = false;     // see distributed/step/sharding.h
+  std::int64_t freeze_encoder = 0;  // number of steps at the start in which the encoder is not trained
   MixtureOptions mixture;
   BalancerOptions balancer;
   ValidationOptions validation;
@@ -355,6 +356,14 @@ inline std::vector<Field> fields(TrainOptions& options) {
                "(world, as ZeRO stage 1). world needs less memory per worker if there are several, and gives bitwise "
                "equal results.",
        .identity = false,
+       .section = "optimizer"},
+      {.name = "freeze_encoder",
+       .member = &options.freeze_encoder,
+       .help =
+           "Number of steps at the start in which only the heads are trained: the encoder, task attention included, "
+           "keeps its values, and its optimizer does not count these steps. The learning rate's schedule counts "
+           "them. 0 trains the encoder from the first step.",
+       .range = ">=0",
        .section = "optimizer"},
   };
 }

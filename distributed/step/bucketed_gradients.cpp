@@ -14,17 +14,18 @@ class BucketedGradients : public Gradients {
         encoder_(scope.world, "encoder.gradients", scope.model.encoder().arena(),
                  {.during_backward = overlaps(scope.model.encoder().arena().gradients().device())}) {}
 
-  void begin(const StepRecord&) override {
+  void begin(const StepRecord& step) override {
+    encoder_frozen_ = step.encoder_frozen;
     scope_.model.encoder().arena().gradients().zero_();
     for (const auto& [task, head] : scope_.model.heads()) head->arena().gradients().zero_();
   }
 
   void before_backward(const Batch&, bool last) override {
-    if (last) encoder_.start();
+    if (last && !encoder_frozen_) encoder_.start();
   }
 
   void finish(const StepRecord& step) override {
-    encoder_.finish();
+    if (!step.encoder_frozen) encoder_.finish();
     for (const auto& [task, head] : scope_.model.heads()) {
       const torch::Tensor gradients = head->arena().gradients();
       if (step.active(task) && !alone(*scope_.groups[task], gradients))
@@ -36,6 +37,7 @@ class BucketedGradients : public Gradients {
  private:
   GradientScope scope_;
   GradientSync encoder_;
+  bool encoder_frozen_ = false;  // in this step
 };
 
 }  // namespace

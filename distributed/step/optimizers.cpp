@@ -16,6 +16,15 @@ OptimizerOptions head_optimizer(const TrainOptions& options, std::size_t task) {
   return head;
 }
 
+bool encoder_frozen(const TrainOptions& options, std::int64_t step) {
+  return step <= options.freeze_encoder;
+}
+
+void require_gradients(const Arena& arena, bool required) {
+  for (const Parameter& parameter : arena.parameters())
+    if (parameter.trainable) parameter.tensor.set_requires_grad(required);
+}
+
 GradientNorms gradient_norms(const Model& model, const StepRecord& step) {
   GradientNorms norms;
   norms.encoder = flat_norm(model.encoder().arena().gradients());
@@ -38,9 +47,11 @@ Optimizers::Optimizers(const Model& model, const OptimizerOptions& options, cons
 void Optimizers::update(Model& model, const GradientNorms& norms, const TrainOptions& options, std::int64_t step,
                         Communicator& world) {
   const OptimizerOptions& shared = options.optimizer;
-  Arena& arena = model.encoder().arena();
-  encoder.step(arena, shared, learning_rate(shared, step, options.steps), clip_scale(norms.encoder, shared.clip));
-  if (in_parts) share_parts(world, arena.values());
+  if (!encoder_frozen(options, step)) {
+    Arena& arena = model.encoder().arena();
+    encoder.step(arena, shared, learning_rate(shared, step, options.steps), clip_scale(norms.encoder, shared.clip));
+    if (in_parts) share_parts(world, arena.values());
+  }
   for (const auto& [task, norm] : norms.heads) {
     const OptimizerOptions own = head_optimizer(options, task);
     heads.at(task).step(model.head(task).arena(), own, learning_rate(own, step, options.steps),

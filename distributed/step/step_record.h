@@ -15,6 +15,7 @@ struct StepRecord {
   StepRecord(std::size_t tasks, bool with_plain_loss);
 
   std::vector<std::int64_t> samples;  // [tasks] in the step's batch, over all workers
+  bool encoder_frozen = false;        // its gradients are 0 and are not summed
 
   // Summed over all workers by reduce_counts(), before backward.
   std::vector<std::int64_t> targets;  // [tasks] valid targets; 0: the task is not active

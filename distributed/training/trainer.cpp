@@ -239,6 +239,8 @@ class Training {
     const Phase whole("step");
     const Loader::Step loaded = next_batches();
     StepRecord record(task_count(), smooths_);
+    record.encoder_frozen = encoder_frozen(options_, number);
+    require_gradients(model_->encoder().arena(), !record.encoder_frozen);
     for (std::size_t i = 0; i < task_count(); ++i) record.samples[i] = positions(state_.mixture, i, number).count;
     for (const Batch& batch : loaded.batches) record.count(batch);
     record.ids = loaded.ids;
@@ -295,7 +297,8 @@ class Training {
       const MicroBatchLoss loss = micro_batch_loss(*model_, batch, lessons, options, record);
       gradients_->before_backward(batch, &batch == last);
       phase.emplace("backward");
-      if (loss.total.defined()) loss.total.backward();
+      // An entropy bonus alone needs no gradient while the encoder is frozen.
+      if (loss.total.defined() && loss.total.requires_grad()) loss.total.backward();
       if (!gradients_->after_backward(batch)) record.finite = false;
       add_losses(loss, batch, *gradients_, record);
     }
@@ -304,7 +307,7 @@ class Training {
   // seen: with the values that the record does not have.
   void report_step(const StepRecord& record, const std::vector<double>& weights, Observer::Step seen) {
     losses_.clear();
-    seen.lr = learning_rate(options_.optimizer, seen.step, options_.steps);
+    seen.lr = record.encoder_frozen ? 0 : learning_rate(options_.optimizer, seen.step, options_.steps);
     for (std::size_t i = 0; i < task_count(); ++i) {
       if (!record.active(i)) continue;
       const std::string& name = options_.tasks[i];

@@ -13,7 +13,7 @@ from safetensors.numpy import load_file
 from program import ROOT, fails, files, log, parameters, status, steps, train, train_words
 
 TASKS = ["topic", "tags", "dictionary"]
-STEPS, FROZEN = 6, 0
+STEPS, FROZEN = 6, 2
 OWN = {"topic": {"lr": 3e-3, "warmup": 0}, "tags": {"weight_decay": 0.5, "warmup": 4}}
 SHARED = {"lr": 1e-3, "warmup": 3, "weight_decay": 0.1}
 
@@ -69,7 +69,7 @@ def checkpoint(folder, step):
 def test_updates_equal_those_of_torch_with_groups_of_parameters(data, tmp_path):
     """The gradients follow from the first moments of two checkpoints."""
     folder = tmp_path / "run"
-    train(folder, data, *options_of_run("--run.checkpoint_every", 1, "--run.keep", 99), timeout=300)
+    train(folder, data, *options_of_run("--optimizer.freeze_encoder", FROZEN, "--run.checkpoint_every", 1, "--run.keep", 99), timeout=300)
     states = [checkpoint(folder, step) for step in range(1, STEPS + 1)]
     torch = torch_adamw()
     values, groups = {}, []
@@ -114,7 +114,7 @@ def test_values_of_the_encoder_change_nothing(data, tmp_path):
     """A head with the encoder's own values gets the bits of one without values."""
     train(tmp_path / "plain", data, "--run.steps", 4)
     own = [word for task in TASKS for word in (f"--task.{task}.lr", 1e-3, f"--task.{task}.warmup", 5, f"--task.{task}.weight_decay", 0.01)]
-    train(tmp_path / "own", data, "--run.steps", 4, *own)
+    train(tmp_path / "own", data, "--run.steps", 4, *own, "--optimizer.freeze_encoder", 0)
     assert files(tmp_path / "own") == files(tmp_path / "plain")
     assert log(tmp_path / "own") == log(tmp_path / "plain")
 
@@ -130,6 +130,74 @@ def test_a_run_with_other_values_is_another_run(data, tmp_path):
     folder = tmp_path / "run"
     train(folder, data, *options_of_run("--run.stop_at", 2))
     fails(78, *train_words(folder, data, *options_of_run("--task.topic.lr", 1e-3)), says=["another configuration", "task.topic.lr"])
+    fails(78, *train_words(folder, data, *options_of_run("--optimizer.freeze_encoder", 1)), says=["another configuration", "optimizer.freeze_encoder"])
     train(folder, data, *options_of_run())
     train(tmp_path / "whole", data, *options_of_run())
     assert files(folder) == files(tmp_path / "whole")
+
+
+# The frozen encoder
+
+SHORT = ["--run.steps", 8, "--optimizer.freeze_encoder", 5]
+FORMS = {
+    "plain": ([], 1),
+    "two workers": ([], 2),
+    "in parts": (["--optimizer.shard", "world", "--optimizer.ema", 0.9, "--run.accumulate", 2], 2),
+    "any number of workers": (["--run.reproducible", "world", "--run.micro_batch", 4], 2),
+    "recomputed activations": (["--encoder.activation_checkpointing", "blocks", "--attention.entropy_bonus", 0.1], 1),
+    "adapters": (["--encoder.share", "adapters", "--encoder.activation_checkpointing", "blocks"], 2),
+}
+
+
+def counts(folder, step):
+    return json.loads((folder / "checkpoints" / f"step-{step:06}" / "state.json").read_text())["optimizer_steps"]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_encoder_keeps_its_values_and_resuming_in_between_changes_nothing(form, data, tmp_path):
+    options, workers = FORMS[form]
+    whole, parts, keep = tmp_path / "whole", tmp_path / "parts", ["--run.checkpoint_every", 1, "--run.keep", 99]
+    train(whole, data, *SHORT, *options, *keep, workers=workers, timeout=300)
+    first = checkpoint(whole, 1)
+    for step in range(2, 6):
+        found = checkpoint(whole, step)
+        assert all(np.array_equal(found["encoder"]["weights"][name], value) for name, value in first["encoder"]["weights"].items()), step
+        assert not any(value.any() for value in found["encoder"]["moments"].values())
+        assert any(not np.array_equal(found["head.topic"]["weights"][name], value) for name, value in first["head.topic"]["weights"].items())
+        assert counts(whole, step)["encoder"] == 0 and counts(whole, step)["head.topic"] == step
+    assert any(not np.array_equal(checkpoint(whole, 6)["encoder"]["weights"][name], value) for name, value in first["encoder"]["weights"].items())
+    assert counts(whole, 8)["encoder"] == 3
+    assert [line["gradient_norm"] == 0 for line in steps(whole)] == [True] * 5 + [False] * 3
+    for stop in (3, 5, 7):
+        train(parts, data, *SHORT, *options, *keep, "--run.stop_at", stop, workers=workers, timeout=300)
+    train(parts, data, *SHORT, *options, *keep, workers=workers, timeout=300)
+    assert files(parts) == files(whole) and log(parts) == log(whole)
+
+
+def test_any_number_of_workers_gives_the_same_bits(data, tmp_path):
+    for workers in (1, 3):
+        train(tmp_path / str(workers), data, *SHORT, "--run.reproducible", "world", workers=workers, timeout=300)
+    assert status(tmp_path / "1")["parameter_hash"] == status(tmp_path / "3")["parameter_hash"]
+
+
+def test_heads_learn_the_same_as_beside_an_encoder_that_learns_nothing(data, tmp_path):
+    """In the first step, a frozen encoder gives the heads the same gradients as one that is trained."""
+    for frozen in (0, 1):
+        train(tmp_path / str(frozen), data, "--run.steps", 1, "--optimizer.freeze_encoder", frozen)
+    one, two = (parameters(tmp_path / str(frozen)) for frozen in (0, 1))
+    for owner in one:
+        same = all(np.array_equal(value, two[owner][name]) for name, value in one[owner].items())
+        assert same == (owner != "encoder"), owner
+
+
+def test_with_a_teacher(data, tmp_path):
+    train(tmp_path / "teacher", data, "--run.steps", 2)
+    distilled = [*SHORT, "--task.topic.teacher", tmp_path / "teacher"]
+    train(tmp_path / "whole", data, *distilled)
+    train(tmp_path / "parts", data, *distilled, "--run.stop_at", 3)
+    train(tmp_path / "parts", data, *distilled)
+    assert files(tmp_path / "parts") == files(tmp_path / "whole")
+
+
+def test_a_negative_number_of_steps_is_refused(data, tmp_path):
+    fails(78, *train_words(tmp_path / "run", data, "--optimizer.freeze_encoder", -1), says=["optimizer.freeze_encoder = -1", ">= 0"])
