@@ -10,8 +10,8 @@ MicroBatchLoss micro_batch_loss(const Model& model, const Batch& batch, const st
                                 const LossOptions& options, const StepRecord& step) {
   const std::vector<HeadInput> inputs = model.forward(batch, true);
   MicroBatchLoss loss;
-  const auto add = [&](const torch::Tensor& sum, double weight, std::int64_t count) {
-    const torch::Tensor share = sum * (weight / static_cast<double>(count));
+  const auto add = [&](const torch::Tensor& sum, double weight, double count) {
+    const torch::Tensor share = sum * (weight / count);
     loss.total = loss.total.defined() ? loss.total + share : share;
   };
   PlainLoss plain_loss;
@@ -26,13 +26,13 @@ MicroBatchLoss micro_batch_loss(const Model& model, const Batch& batch, const st
       loss.sums.back() = lesson == lessons.end() ? head.loss(inputs[i], slice)
                                                  : head.distilled_loss(inputs[i], slice, lesson->second.distillation());
       loss.plain.back() = plain_loss.take();
-      add(loss.sums.back(), options.weights[task], step.targets[task]);
+      if (step.active(task)) add(loss.sums.back(), options.weights[task], step.divisor(task));
     }
     // An active task gets the bonus even if its words in this micro-batch have no targets, so that the sum does not
     // depend on the placement.
     if (options.entropy_bonus > 0 && step.active(task))
       add(task_entropy(inputs[i].task_weights, model.encoder().first_slot()).sum(),
-          -options.weights[task] * options.entropy_bonus, step.words[task]);
+          -options.weights[task] * options.entropy_bonus, static_cast<double>(step.words[task]));
   }
   return loss;
 }

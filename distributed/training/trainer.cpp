@@ -160,6 +160,7 @@ class Training {
   void make_model(bool from_initial_weights) {
     if (from_initial_weights) agree_on_initial_weights(options_.initial, world_);
     model_ = build_model(description_, tasks_.held);
+    has_weights_ = check_weights(manifest_, options_.tasks, *model_);
     const torch::ScalarType type = scalar_type(options_.dtype);
     void* memory = nullptr;
     if (device_.is_cpu() && options_.micro_batch == 0) {
@@ -238,7 +239,7 @@ class Training {
     trace_.begin_step(number);
     const Phase whole("step");
     const Loader::Step loaded = next_batches();
-    StepRecord record(task_count(), smooths_);
+    StepRecord record(task_count(), smooths_, has_weights_);
     record.encoder_frozen = encoder_frozen(options_, number);
     require_gradients(model_->encoder().arena(), !record.encoder_frozen);
     for (std::size_t i = 0; i < task_count(); ++i) record.samples[i] = positions(state_.mixture, i, number).count;
@@ -406,6 +407,7 @@ class Training {
   std::unique_ptr<Balancer> balancer_;
   ModelDescription description_;
   bool smooths_ = false;                        // smooths() of any task
+  bool has_weights_ = false;                    // of samples, of any task
   std::vector<std::uint64_t> samples_;          // of train, by task
   std::vector<std::vector<TaskQuota>> quotas_;  // [phases][tasks]
   TaskGroups tasks_;
