@@ -47,8 +47,8 @@ inline std::vector<Field> fields(InitialWeights& options) {
        .after = "tasks"},
       {.name = "init_checkpoint",
        .member = &options.weights.checkpoint,
-       .help = "The checkpoint to start from: latest (the default), best (by that run's run.best), or the step of an "
-               "existing checkpoint.",
+       .help = "The checkpoint to start from: latest (the default), best (by that run's run.best), best:TASK if that "
+               "has several values, or the step of an existing checkpoint.",
        .needs = "run.init_from",
        .resolved = true,
        .after = "init_from"},
@@ -88,8 +88,8 @@ inline std::vector<Field> fields(TeacherOptions& options) {
        .identity = false},
       {.name = "teacher_checkpoint",
        .member = &options.weights.checkpoint,
-       .help = "The teacher's checkpoint: latest (the default), best (by that run's run.best), or the step of an "
-               "existing checkpoint. It does not change when the run is resumed.",
+       .help = "The teacher's checkpoint: latest (the default), best (by that run's run.best), best:TASK if that has "
+               "several values, or the step of an existing checkpoint. It does not change when the run is resumed.",
        .needs = "teacher",
        .resolved = true},
       {.name = "teacher_weights",
@@ -180,10 +180,10 @@ inline std::vector<Field> fields(TaskOptions& options) {
 
 // Early stopping and the best checkpoint.
 struct ValidationOptions {
-  // Selects the best step. "TASK:METRIC"; "mean": the mean of the tasks' metrics, those where lower is better negated;
-  // "": keep no best checkpoint.
+  // Selects the best steps: one or more values, separated by commas. "TASK:METRIC"; "mean": the mean of the tasks'
+  // metrics, those where lower is better negated; "": keep no best checkpoint.
   std::string best;
-  std::int64_t patience = 0;  // end training after this many evaluations without improvement of `best`; 0: never
+  std::int64_t patience = 0;  // end training after this many evaluations without improvement of any value; 0: never
   struct Task {
     std::string metric = "loss";
     std::int64_t patience = 0;  // drop the task after this many evaluations without improvement; 0: never
@@ -191,6 +191,8 @@ struct ValidationOptions {
   std::map<std::string, Task> tasks;
 
   bool used() const;  // whether any decision depends on evaluations
+  // Returns the values of `best`, in order. A task's name may have a comma, so `tasks` must be filled in.
+  std::vector<std::string> best_values() const;
 };
 
 // [task.NAME]
@@ -206,7 +208,7 @@ inline std::vector<Field> fields(ValidationOptions::Task& options) {
       {.name = "metric",
        .member = &options.metric,
        .help = "The metric on the valid split that early stopping of the task and run.best = mean use.",
-       .needs = "run.best=mean or patience!=0"},
+       .needs = "run.best=mean or run.best~mean or patience!=0"},
   };
 }
 
@@ -287,16 +289,17 @@ inline std::vector<Field> fields(TrainOptions& options) {
        .identity = false},
       {.name = "patience",
        .member = &options.validation.patience,
-       .help = "Early stopping: number of evaluations without an improvement of run.best after which training ends. 0 "
-               "disables it.",
+       .help = "Early stopping: number of evaluations without an improvement of any value of run.best after which "
+               "training ends. 0 disables it.",
        .range = ">=0",
        .identity = false,
        .needs = "run.best and run.eval_every!=0"},
       {.name = "best",
        .member = &options.validation.best,
-       .help = "The value that early stopping and the best checkpoint use: TASK:METRIC on the valid split, or mean, "
-               "which is the mean of all tasks' task.NAME.metric (negated where lower is better). If empty, no best "
-               "checkpoint is kept.",
+       .help =
+           "The values that early stopping and the best checkpoints use, separated by commas: TASK:METRIC on the "
+           "valid split, or mean, which is the mean of all tasks' task.NAME.metric (negated where lower is better). "
+           "For each, the checkpoint where it was best is kept. If empty, no best checkpoint is kept.",
        .needs = "run.eval_every!=0"},
       {.name = "checkpoint_every",
        .member = &options.checkpoint_every,
@@ -311,7 +314,7 @@ inline std::vector<Field> fields(TrainOptions& options) {
        .identity = false},
       {.name = "keep",
        .member = &options.keep,
-       .help = "Number of most recent checkpoints to keep. The best checkpoint is kept in addition.",
+       .help = "Number of most recent checkpoints to keep. The best checkpoints are kept in addition.",
        .range = ">=1",
        .identity = false},
       {.name = "stop_at",

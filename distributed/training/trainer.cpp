@@ -118,8 +118,7 @@ class Training {
       if (state_.evaluation_due) return save_last(Ending::preempted);
       if (ended()) break;
       if (done.interrupted) return save_last(Ending::preempted);
-      if (every(options_.checkpoint_every) || done.save || state_.validation.run.step == state_.step || save_late_)
-        save();
+      if (every(options_.checkpoint_every) || done.save || state_.validation.is_best(state_.step) || save_late_) save();
     }
     return save_last(Ending::done);
   }
@@ -386,14 +385,19 @@ class Training {
   TrainResult result(Ending ending) {
     trace_.end_step(
         state_.step, world_, [this](const std::string& text) { warn(text); }, true);
-    const std::int64_t best = state_.validation.run.step;
-    const bool holds_best = world_.rank() != 0 || saver_->store().holds(best);  // rank 0 knows if it was saved
+    const auto kept = [&](std::int64_t best) {  // rank 0 knows if it was saved
+      return world_.rank() != 0 || saver_->store().holds(best) ? best : 0;
+    };
+    std::map<std::string, std::int64_t> best_steps;
+    for (const auto& [value, best] : state_.validation.best)
+      if (kept(best.step) > 0) best_steps[value] = best.step;
     return {ending,
             state_.step,
             state_.parameter_hash,
             epochs_taken(),
             why_ended(options_.validation, state_.validation),
-            holds_best ? best : 0};
+            kept(state_.validation.run.step),
+            best_steps};
   }
 
   const TrainOptions& options_;
