@@ -79,7 +79,9 @@ TEST(Weights, TheLossIsTheWeightedSumOfTheSamplesLosses) {
     EXPECT_LT(relative_difference(found.loss, loss), 1e-12) << task;
     EXPECT_LT(relative_difference(found.gradients, gradients), 1e-10) << task;
     EXPECT_GT(gradients.abs().max().item<double>(), 1e-3);
-    if (found.plain.defined()) EXPECT_LT(relative_difference(found.plain, plain), 1e-12) << task;
+    if (found.plain.defined()) {
+      EXPECT_LT(relative_difference(found.plain, plain), 1e-12) << task;
+    }
   }
 }
 

@@ -19,7 +19,7 @@ struct PlainHead : ClassificationHead {
 TEST(Weights, AHeadThatDoesNotUseThemIsRefused) {
   Manifest manifest;
   const std::vector<std::string> tasks = {"a", "b"};
-  for (const std::string& name : tasks) manifest.tasks.push_back({.name = name, .splits = {}});
+  for (const std::string& name : tasks) manifest.tasks.emplace_back().name = name;
   SmallOptions options;
   Model model(options.encoder, options.attention, kVocabulary, 2, {});
   HeadSpec spec = small_spec(0, options);
