@@ -261,6 +261,12 @@ void Column::check_rule(const std::byte* data, std::uint64_t first, std::uint64_
         if (!std::isfinite(load<float>(data, i)))
           fail(first + i, fmt::format("{} of sample {} is not a finite number", name, sample(first + i)));
       return;
+    case Rule::What::weight:
+      for (std::uint64_t i = 0; i < count; ++i)
+        if (const auto weight = load<float>(data, i); !is_sample_weight(weight))
+          fail(first + i, fmt::format("{} of sample {} is {}, expected 0 or a number from {:g} to {:g}", name,
+                                      sample(first + i), weight, kLeastSampleWeight, kMostSampleWeight));
+      return;
     case Rule::What::offset:
     case Rule::What::filled:
       return check_offsets(name, rule_, {first, count, source_.size}, number, fail);

@@ -43,6 +43,7 @@ struct Rule {
     tag,    // below `limit`, or kNotScored
     zero_one,
     finite,
+    weight,  // f32 that is_sample_weight()
     offset,  // u64 that never decreases, from 0 to `limit`
     filled,  // the same, strictly increasing
   };
@@ -50,6 +51,13 @@ struct Rule {
   std::uint64_t limit = 0;
   std::uint64_t width = 1;  // elements per sample, for messages
 };
+
+// The smallest and largest weights of samples, apart from 0. Only their ratios count, and sums of weights in this range
+// are exact enough on the grid of core/base/grid.h.
+inline constexpr float kLeastSampleWeight = 1e-6F, kMostSampleWeight = 1e6F;
+inline bool is_sample_weight(float value) {
+  return value == 0 || (value >= kLeastSampleWeight && value <= kMostSampleWeight);
+}
 
 // Owns the memory that view() returns. Use one per thread; reuse saves allocations.
 struct ReadBuffer {

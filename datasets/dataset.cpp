@@ -156,6 +156,7 @@ void SplitReader::prefetch_place(std::uint64_t index) const {
   prefetch_elements(shard->input_offsets, row, 2);
   if (shard->target_offsets.present()) prefetch_elements(shard->target_offsets, row, 2);
   prefetch_elements(shard->label, row, 1);
+  prefetch_elements(shard->weight, row, 1);
   prefetch_elements(shard->labels, row * shard->labels.width(), shard->labels.width());
   prefetch_elements(shard->span, row * 2, 2);
   prefetch_elements(shard->value, row * width_of(shard->value), width_of(shard->value));
@@ -180,6 +181,11 @@ std::uint64_t StoredSample::feature_width() const {
 
 std::uint64_t StoredSample::second() const {
   return shard_->second_of(row_, input_.size(), t_buffer);
+}
+
+std::optional<float> StoredSample::weight() const {
+  if (!shard_->weight.present()) return std::nullopt;
+  return shard_->weight.at<float>(row_, t_buffer);
 }
 
 void StoredSample::input_tokens(std::vector<std::int64_t>& out) const {

@@ -28,6 +28,8 @@ class StoredSample final : public SampleFields {
   std::uint64_t feature_width() const;                            // for inputs of vectors; 0: tokens
   std::uint64_t target_length() const { return target_.size(); }  // translation: number of target tokens; otherwise 0
   std::uint64_t second() const;  // index in the input where the second text begins; 0: there is none
+  // Returns the weight of the sample's loss; none if the split has no weights.
+  std::optional<float> weight() const;
   // Starts loading this sample into the CPU's caches. Call it a few samples ahead of use, because reading random
   // samples waits for memory.
   void prefetch() const;

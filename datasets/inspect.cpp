@@ -108,6 +108,10 @@ SplitSummary inspect_split(const SplitReader& reader, const TaskInfo& task, cons
         {k < task.outputs.size() ? task.outputs[k] : "value", moments[k].mean,
          moments[k].count > 0 ? std::sqrt(moments[k].squares / static_cast<double>(moments[k].count)) : 0,
          moments[k].min, moments[k].max});
+  if (task.weights && out.samples > 0 && reader.sample(0).weight()) {
+    out.weights = 0;
+    for (std::uint64_t i = 0; i < out.samples; ++i) *out.weights += reader.sample(i).weight().value_or(1);
+  }
   texts = std::min(texts, out.samples);
   for (std::uint64_t i = 0; i < texts; ++i) out.texts.push_back(decode(reader, task, tokenizer, spread(i, texts)));
   return out;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -37,7 +38,8 @@ struct SplitSummary {
     std::string name;
     double mean = 0, deviation = 0, min = 0, max = 0;
   };
-  std::vector<Output> outputs;  // regression
+  std::vector<Output> outputs;    // regression
+  std::optional<double> weights;  // sum of the weights of all samples; none: the split has no weights
   std::vector<SampleText> texts;
 };
 

@@ -153,6 +153,10 @@ TaskInfo read_task(const Node& node) {
     node.fail(fmt::format("has the label_type '{}'; known are integer and boolean", info.label_type));
   if (node.has("outputs")) info.outputs = node.texts("outputs");
   info.features = node.number_or_zero("features");
+  if (node.has("weights")) {
+    if (!node.at("weights").is_boolean()) node.fail("has 'weights' that are not true or false");
+    info.weights = node.at("weights").get<bool>();
+  }
   info.source_language = node.text_or_empty("source_language");
   info.target_language = node.text_or_empty("target_language");
   info.source = node.text_or_empty("source");
@@ -228,6 +232,7 @@ void write_manifest(const std::filesystem::path& folder, const Manifest& manifes
     if (!task.label_type.empty()) entry["label_type"] = task.label_type;
     if (!task.outputs.empty()) entry["outputs"] = task.outputs;
     if (task.features > 0) entry["features"] = task.features;
+    if (task.weights) entry["weights"] = true;
     const auto optional = [&](const char* key, const std::string& value) {
       if (!value.empty()) entry[key] = value;
     };

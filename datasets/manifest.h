@@ -36,6 +36,7 @@ struct TaskInfo {
   std::string source_language, target_language, source, license;
   std::map<std::string, SplitInfo> splits;  // "train", "valid", "test"
   std::string label_type = {};              // type of the labels in JSON: "integer", "boolean"; "": text, or not given
+  bool weights = false;                     // whether the train samples have weights
 };
 
 struct Manifest {

@@ -39,6 +39,8 @@ class SampleParts {
   virtual std::vector<std::string> label_set(std::string_view part, Sample& sample) const = 0;
   // Appends one or more numbers to the sample's `value` and `exact`. A table separates them by spaces.
   virtual void numbers(std::string_view part, Sample& sample) const = 0;
+  // Reads the sample's weight if it is given.
+  void weight(Sample& sample) const;
 
  private:
   const SampleFile& file_;

@@ -5,6 +5,8 @@
 
 #include "core/base/error.h"
 #include "core/base/names.h"
+#include "datasets/column.h"
+#include "datasets/sample_parts.h"
 #include "datasets/tokenizer/unicode.h"
 
 namespace polyhead {
@@ -20,6 +22,25 @@ void SampleFile::fail(std::uint64_t line, const std::string& what) const {
 
 void SampleFile::fail(const Place& place, const std::string& what) {
   place.file->fail(place.line, what);
+}
+
+void SampleParts::weight(Sample& sample) const {
+  if (!has("weight")) return;
+  Sample read;
+  try {
+    numbers("weight", read);
+    if (read.value.size() != 1) fail(fmt::format("has {} numbers in 'weight', expected one", read.value.size()));
+    if (!is_sample_weight(read.value[0]))
+      fail(
+          fmt::format("has the weight {}, expected 0 or a number from {:g} to {:g} (only the ratios of weights count, "
+                      "so all of a task may be multiplied by the same number)",
+                      read.exact[0], kLeastSampleWeight, kMostSampleWeight));
+  } catch (const Error& error) {
+    throw Error(error.code(), fmt::format("{}; if it is not the weight of the sample in the loss, add 'weights = no' "
+                                          "to the task's section",
+                                          error.what()));
+  }
+  sample.weight = read.value[0];
 }
 
 void check_text(const SampleFile& file, std::uint64_t line, std::string_view key, std::string_view text) {

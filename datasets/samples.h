@@ -41,6 +41,7 @@ struct ReadingOptions {
   bool compose_labels = false;                // convert labels to Unicode's form C
   std::optional<bool> bio;            // tagging: convert tags in IOB1, IOBES and BILOU to BIO; none: yes for conll
   std::vector<std::string> no_label;  // classification: samples with one of these labels are left out
+  bool weights = true;                // jsonl, tsv, csv: whether `weight` is read
   std::string group;                  // jsonl, tsv, csv: key or column that shares are drawn by, instead of the text
   double valid_share = 0, test_share = 0;  // fractions of the train files, selected by a hash
   std::string source_language, target_language;
@@ -63,6 +64,7 @@ struct Sample {
   std::string target;                   // translation
   CharacterRange answer;                // span: in `second`, without white space at its ends
   std::vector<std::string> references;  // span: all answers as texts; `answer` is the first
+  std::optional<float> weight;          // of its loss; none: 1
   std::string group;                    // if the description names one
   bool left_out = false;                // whether the sample has no label
   std::size_t changed_tags = 0;         // number of tags that were converted to BIO

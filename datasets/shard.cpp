@@ -53,6 +53,7 @@ ShardExpectation shard_expectation(const Manifest& manifest, const TaskInfo& tas
   expected.vocab_size = static_cast<std::uint64_t>(manifest.tokenizer.vocab_size);
   expected.classes = task.labels.size();
   expected.outputs = std::max<std::uint64_t>(task.outputs.size(), 1);
+  expected.weights = task.weights && split == "train";
   expected.info = info;
   return expected;
 }
@@ -74,6 +75,12 @@ void Shard::open_columns(const ShardReader& in, const ShardExpectation& expected
   in.check_count(input_offsets, samples_);
   second = in.optional("input/second", {ColumnType::u32}, {});
   if (second.present()) in.check_rows(second, samples_, "samples");
+  weight = in.optional("input/weight", {ColumnType::f32}, {Rule::What::weight});
+  if (weight.present()) in.check_rows(weight, samples_, "samples");
+  if (weight.present() != expected.weights)
+    in.fail(expected.weights
+                ? "it has no /input/weight, but the manifest says that the task's train samples have weights"
+                : "it has /input/weight, but by the manifest (\"weights\" of the task) no such shard has");
   in.texts("input", samples_, input_text, input_text_offsets);
   kind.open(in, expected, *this);
   if (kind.keeps_texts()) in.texts("target", samples_, target_text, target_text_offsets);
@@ -116,8 +123,8 @@ Shard::Shard(const fs::path& file, const ShardExpectation& expected, const ReadO
 void Shard::check_everything() const {
   ReadBuffer buffer;
   for (const Column* column :
-       {&input, &features, &input_offsets, &second, &input_text, &input_text_offsets, &label, &labels, &value, &tags,
-        &target, &target_offsets, &target_text, &target_text_offsets, &span, &characters})
+       {&input, &features, &input_offsets, &second, &weight, &input_text, &input_text_offsets, &label, &labels, &value,
+        &tags, &target, &target_offsets, &target_text, &target_text_offsets, &span, &characters})
     column->check_all();
   for (std::uint64_t i = 0; i < samples_; ++i) {
     second_of(i, input_range(i, buffer).size(), buffer);

@@ -21,6 +21,7 @@ struct ShardExpectation {
   std::uint64_t vocab_size = 0;
   std::uint64_t classes = 0;  // number of labels
   std::uint64_t outputs = 1;  // regression: number of values
+  bool weights = false;       // whether the shard has weights of samples
   ShardInfo info;             // samples, and bytes and sha256 if given
 };
 
@@ -76,7 +77,7 @@ class Shard {
   std::uint64_t samples_ = 0, feature_width_ = 0, input_rows_ = 0;
 
  public:
-  Column input, features, input_offsets, second, input_text, input_text_offsets;
+  Column input, features, input_offsets, second, weight, input_text, input_text_offsets;
   Column label, labels, value, tags, target, target_offsets, target_text, target_text_offsets, span, characters;
 };
 

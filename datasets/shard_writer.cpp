@@ -61,6 +61,7 @@ void write_file(const fs::path& path, const ShardContent& c, const ShardStorage&
     out.ragged_tokens("input", c.input, c.vocab_size);
   }
   if (!c.second.empty()) out.dataset("input/second", c.second);
+  if (!c.weight.empty()) out.dataset("input/weight", c.weight);
   if (c.input_text) out.texts("input", *c.input_text);
   const Target& kind = target_of(c.kind);
   if (kind.is_stored()) out.group("target");

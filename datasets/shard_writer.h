@@ -34,6 +34,7 @@ struct ShardContent {
   std::vector<float> features;             // instead of input.values: [total, feature_width]
   std::uint64_t feature_width = 0;         // 0: the input is tokens
   std::vector<std::uint32_t> second;       // optional
+  std::vector<float> weight;               // optional, of samples
   std::optional<Ragged<char>> input_text;  // optional
   std::vector<std::uint32_t> label;        // classification
   std::vector<std::uint8_t> labels;        // multilabel: [samples, width]

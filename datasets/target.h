@@ -142,6 +142,8 @@ class Target {
 
   // --- samples of a data set ---
   virtual void pack(const StoredSample& sample, const PackedSample& out) const = 0;
+  // Returns the number of losses that a head computes for a slice, those of targets that are not scored included.
+  virtual std::size_t losses(const TaskSlice& slice) const { return static_cast<std::size_t>(slice.sequences); }
   // Returns the target as text. tokens: of the input; empty for vectors.
   virtual std::string show(const StoredSample& sample, const TaskInfo& task, const Tokenizer& tokenizer,
                            std::span<const std::int64_t> tokens) const = 0;

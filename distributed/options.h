@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -48,8 +49,8 @@ inline std::vector<Field> fields(InitialWeights& options) {
        .after = "tasks"},
       {.name = "init_checkpoint",
        .member = &options.weights.checkpoint,
-       .help = "The checkpoint to start from: latest (the default), best (by that run's run.best), or the step of an "
-               "existing checkpoint.",
+       .help = "The checkpoint to start from: latest (the default), best (by that run's run.best), best:TASK if that "
+               "has several values, or the step of an existing checkpoint.",
        .needs = "run.init_from",
        .resolved = true,
        .after = "init_from"},
@@ -89,8 +90,8 @@ inline std::vector<Field> fields(TeacherOptions& options) {
        .identity = false},
       {.name = "teacher_checkpoint",
        .member = &options.weights.checkpoint,
-       .help = "The teacher's checkpoint: latest (the default), best (by that run's run.best), or the step of an "
-               "existing checkpoint. It does not change when the run is resumed.",
+       .help = "The teacher's checkpoint: latest (the default), best (by that run's run.best), best:TASK if that has "
+               "several values, or the step of an existing checkpoint. It does not change when the run is resumed.",
        .needs = "teacher",
        .resolved = true},
       {.name = "teacher_weights",
@@ -133,6 +134,9 @@ struct TaskOptions {
   TeacherOptions teacher = {};
   double cost = 0;           // seconds that a worker needs to train on one sample; 0: estimate it
   std::vector<int> workers;  // ranks of the task's group, ascending; empty: placed by cost
+  // Of the head's optimizer; without a value, that of OptimizerOptions (see head_optimizer).
+  std::optional<double> lr = {}, weight_decay = {};
+  std::optional<std::int64_t> warmup = {};
 };
 
 // [task.NAME]
@@ -161,15 +165,27 @@ inline std::vector<Field> fields(TaskOptions& options) {
        .help = "Ranks of the workers that hold the task's head, such as 0, 2, 4-7. If not given, the task is placed by "
                "its cost.",
        .identity = false},
+      {.name = "lr",
+       .member = &options.lr,
+       .help = "The maximum learning rate of the task's head. If not given, it is optimizer.lr.",
+       .range = ">0"},
+      {.name = "warmup",
+       .member = &options.warmup,
+       .help = "Number of linear warm-up steps of the task's head. If not given, it is optimizer.warmup.",
+       .range = ">=0"},
+      {.name = "weight_decay",
+       .member = &options.weight_decay,
+       .help = "Coefficient of the weight decay of the task's head. If not given, it is optimizer.weight_decay.",
+       .range = ">=0"},
   };
 }
 
 // Early stopping and the best checkpoint.
 struct ValidationOptions {
-  // Selects the best step. "TASK:METRIC"; "mean": the mean of the tasks' metrics, those where lower is better negated;
-  // "": keep no best checkpoint.
+  // Selects the best steps: one or more values, separated by commas. "TASK:METRIC"; "mean": the mean of the tasks'
+  // metrics, those where lower is better negated; "": keep no best checkpoint.
   std::string best;
-  std::int64_t patience = 0;  // end training after this many evaluations without improvement of `best`; 0: never
+  std::int64_t patience = 0;  // end training after this many evaluations without improvement of any value; 0: never
   struct Task {
     std::string metric = "loss";
     std::int64_t patience = 0;  // drop the task after this many evaluations without improvement; 0: never
@@ -177,6 +193,8 @@ struct ValidationOptions {
   std::map<std::string, Task> tasks;
 
   bool used() const;  // whether any decision depends on evaluations
+  // Returns the values of `best`, in order. A task's name may have a comma, so `tasks` must be filled in.
+  std::vector<std::string> best_values() const;
 };
 
 // [task.NAME]
@@ -192,7 +210,7 @@ inline std::vector<Field> fields(ValidationOptions::Task& options) {
       {.name = "metric",
        .member = &options.metric,
        .help = "The metric on the valid split that early stopping of the task and run.best = mean use.",
-       .needs = "run.best=mean or patience!=0"},
+       .needs = "run.best=mean or run.best~mean or patience!=0"},
   };
 }
 
@@ -278,7 +296,8 @@ struct TrainOptions {
   EncoderOptions encoder;
   AttentionOptions attention;
   OptimizerOptions optimizer;
-  bool shard_optimizer = false;  // see distributed/step/sharding.h
+  bool shard_optimizer = false;     // see distributed/step/sharding.h
+  std::int64_t freeze_encoder = 0;  // number of steps at the start in which the encoder is not trained
   MixtureOptions mixture;
   BalancerOptions balancer;
   SurgeryOptions surgery;
@@ -323,16 +342,17 @@ inline std::vector<Field> fields(TrainOptions& options) {
        .identity = false},
       {.name = "patience",
        .member = &options.validation.patience,
-       .help = "Early stopping: number of evaluations without an improvement of run.best after which training ends. 0 "
-               "disables it.",
+       .help = "Early stopping: number of evaluations without an improvement of any value of run.best after which "
+               "training ends. 0 disables it.",
        .range = ">=0",
        .identity = false,
        .needs = "run.best and run.eval_every!=0"},
       {.name = "best",
        .member = &options.validation.best,
-       .help = "The value that early stopping and the best checkpoint use: TASK:METRIC on the valid split, or mean, "
-               "which is the mean of all tasks' task.NAME.metric (negated where lower is better). If empty, no best "
-               "checkpoint is kept.",
+       .help =
+           "The values that early stopping and the best checkpoints use, separated by commas: TASK:METRIC on the "
+           "valid split, or mean, which is the mean of all tasks' task.NAME.metric (negated where lower is better). "
+           "For each, the checkpoint where it was best is kept. If empty, no best checkpoint is kept.",
        .needs = "run.eval_every!=0"},
       {.name = "checkpoint_every",
        .member = &options.checkpoint_every,
@@ -347,7 +367,7 @@ inline std::vector<Field> fields(TrainOptions& options) {
        .identity = false},
       {.name = "keep",
        .member = &options.keep,
-       .help = "Number of most recent checkpoints to keep. The best checkpoint is kept in addition.",
+       .help = "Number of most recent checkpoints to keep. The best checkpoints are kept in addition.",
        .range = ">=1",
        .identity = false},
       {.name = "stop_at",
@@ -392,6 +412,14 @@ inline std::vector<Field> fields(TrainOptions& options) {
                "(world, as ZeRO stage 1). world needs less memory per worker if there are several, and gives bitwise "
                "equal results.",
        .identity = false,
+       .section = "optimizer"},
+      {.name = "freeze_encoder",
+       .member = &options.freeze_encoder,
+       .help =
+           "Number of steps at the start in which only the heads are trained: the encoder, task attention included, "
+           "keeps its values, and its optimizer does not count these steps. The learning rate's schedule counts "
+           "them. 0 trains the encoder from the first step.",
+       .range = ">=0",
        .section = "optimizer"},
   };
 }

@@ -97,7 +97,8 @@ void inherit_start(Config& config, const Config& before) {
   for (const std::string_view name : kStart) take(config, before, std::string(name));
   // Use the checkpoint that "latest" or "best" named when the run began.
   const std::string checkpoint = "run.init_checkpoint";
-  if (const std::string which = config.text(checkpoint); which == "latest" || which == "best")
+  if (const std::string which = config.text(checkpoint);
+      which == "latest" || which == "best" || which.starts_with("best:"))
     config.set(checkpoint, *before.given(checkpoint));
 }
 

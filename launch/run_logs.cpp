@@ -194,6 +194,7 @@ void MetricsFile::write(const Observer::Step& step) {
                {"ids_hash", to_hex(step.ids_hash)},
                {"lr", step.lr},
                {"gradient_norm", step.gradient_norm}};
+  if (!step.head_lr.empty()) json["head_lr"] = numbers(step.head_lr);
   if (!step.plain_loss.empty()) json["plain_loss"] = numbers(step.plain_loss);
   if (step.skipped) json["skipped"] = true;
   log_.append(checked(json));

@@ -112,7 +112,10 @@ int RunObserver::finish(const TrainResult& result) {
   for (const auto& [task, taken] : result.epochs)
     epochs += fmt::format("{} {} {:.2f}", epochs.empty() ? "epochs:" : ",", task, taken);
   if (!epochs.empty()) note(epochs);
-  if (result.best_step > 0) note(fmt::format("the best checkpoint is that of step {}", result.best_step));
+  for (const auto& [value, step] : result.best_steps)
+    note(fmt::format("the best checkpoint by {} is that of step {}", value, step));
+  if (result.best_step > 0 && result.best_steps.empty())
+    note(fmt::format("the best checkpoint is that of step {}", result.best_step));
   note(fmt::format("waited for data for {:.2f} of {:.1f} s", wait_, seconds_));
   note(fmt::format("{} after step {}{}", said, result.step,
                    result.ending != Ending::done ? "; the same command resumes from here"

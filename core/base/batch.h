@@ -45,6 +45,12 @@ struct TaskSlice {
   // Number of valid targets, by which the task's loss is divided: samples for classification, multilabel,
   // regression and span, scored tokens otherwise.
   std::int64_t count = 0;
+
+  // Sample weights, as factors of the losses; empty: all 1. [sequences]; tagging: [tokens of the slice], masked_lm:
+  // [masked rows], translation: [target tokens]. The task's loss is then divided by weighted_count, the sum of the
+  // weights of all valid targets, instead of `count`.
+  std::vector<double> weights;
+  double weighted_count = 0;
 };
 
 struct Batch {

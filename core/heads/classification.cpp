@@ -12,8 +12,11 @@ torch::Tensor ClassificationHead::loss_of(const torch::Tensor& logits, const Tas
   const double smoothing = spec_.options.label_smoothing, gamma = spec_.options.focal_gamma;
   const std::vector<double>& weights = spec_.statistics.class_weights;
   if (smoothing > 0 && PlainLoss::wanted())
-    PlainLoss::report(at::cross_entropy_loss(logits.detach(), labels, {}, at::Reduction::Sum));
-  if (gamma == 0 && weights.empty())
+    PlainLoss::report(
+        slice.weights.empty()
+            ? at::cross_entropy_loss(logits.detach(), labels, {}, at::Reduction::Sum)
+            : weighted(at::cross_entropy_loss(logits.detach(), labels, {}, at::Reduction::None), slice).sum());
+  if (gamma == 0 && weights.empty() && slice.weights.empty())
     return at::cross_entropy_loss(logits, labels, {}, at::Reduction::Sum, kIgnore, smoothing);
   torch::Tensor loss = at::cross_entropy_loss(logits, labels, {}, at::Reduction::None, kIgnore, smoothing);
   if (gamma > 0) {
@@ -22,7 +25,7 @@ torch::Tensor ClassificationHead::loss_of(const torch::Tensor& logits, const Tas
     loss = loss * at::pow(at::clamp_min(-at::expm1(log_p), 1e-12), gamma);
   }
   if (!weights.empty()) loss = loss * to_device(weights, logits).index_select(0, labels);
-  return loss.sum();
+  return weighted(loss, slice).sum();
 }
 
 torch::Tensor ClassificationHead::loss(const HeadInput& input, const TaskSlice& slice) const {
@@ -36,7 +39,7 @@ torch::Tensor ClassificationHead::outputs(const HeadInput& input, const TaskSlic
 torch::Tensor ClassificationHead::distilled_loss(const HeadInput& input, const TaskSlice& slice,
                                                  const Distillation& teacher) const {
   const torch::Tensor logits = output(input);
-  return teacher.mix(loss_of(logits, slice), softened_divergence(logits, teacher));
+  return teacher.mix(loss_of(logits, slice), softened_divergence(logits, teacher, weights_of(slice, logits)));
 }
 
 Scored ClassificationHead::score(const HeadInput& input, const TaskSlice& slice) const {

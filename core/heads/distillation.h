@@ -18,7 +18,9 @@ struct Distillation {
 };
 
 // Returns D for outputs that are logits of a softmax over the last dimension, at temperature t: t^2
-// KL(softmax(teacher.outputs / t) || softmax(logits / t)), summed over all rows.
-torch::Tensor softened_divergence(const torch::Tensor& logits, const Distillation& teacher);
+// KL(softmax(teacher.outputs / t) || softmax(logits / t)), summed over all rows. weights: factors of the rows, of the
+// logits' first dimensions; undefined: all 1.
+torch::Tensor softened_divergence(const torch::Tensor& logits, const Distillation& teacher,
+                                  const torch::Tensor& weights = {});
 
 }  // namespace polyhead

@@ -21,13 +21,16 @@ using torch::autograd::tensor_list;
 
 struct TiedCrossEntropy : torch::autograd::Function<TiedCrossEntropy> {
   static Tensor forward(AutogradContext* context, const Tensor& hidden, const Tensor& table, const Tensor& bias,
-                        const Tensor& targets, double smoothing, const Distillation* teacher) {
+                        const Tensor& targets, double smoothing, const Distillation* teacher, const Tensor& weights) {
     Tensor logits = at::addmm(bias, hidden, table.t());
     const Tensor index = targets.unsqueeze(1);
     const Tensor normaliser = at::logsumexp(logits, {1});
     const Tensor target = logits.gather(1, index).squeeze(1);
     Tensor loss = normaliser - (1 - smoothing) * target;
-    if (smoothing > 0 && PlainLoss::wanted()) PlainLoss::report((normaliser - target).sum());
+    if (smoothing > 0 && PlainLoss::wanted()) {
+      const Tensor plain = normaliser - target;
+      PlainLoss::report((weights.defined() ? plain * weights : plain).sum());
+    }
     if (smoothing > 0) loss -= smoothing * logits.mean(1);
     Tensor divergence, d_divergence;
     if (teacher != nullptr) {
@@ -53,7 +56,13 @@ struct TiedCrossEntropy : torch::autograd::Function<TiedCrossEntropy> {
   static tensor_list backward(AutogradContext* context, tensor_list gradient) {
     const auto saved = context->get_saved_variables();
     const Tensor d_logits = saved[2] * gradient[0].unsqueeze(1);
-    return {at::mm(d_logits, saved[1]), at::mm(d_logits.t(), saved[0]), d_logits.sum(0), Tensor(), Tensor(), Tensor()};
+    return {at::mm(d_logits, saved[1]),
+            at::mm(d_logits.t(), saved[0]),
+            d_logits.sum(0),
+            Tensor(),
+            Tensor(),
+            Tensor(),
+            Tensor()};
   }
 };
 
@@ -78,8 +87,19 @@ torch::Tensor Head::distilled_loss(const HeadInput& /*input*/, const TaskSlice& 
 }
 
 torch::Tensor tied_cross_entropy(const Tensor& hidden, const Tensor& table, const Tensor& bias, const Tensor& targets,
-                                 double smoothing, const Distillation* teacher) {
-  return TiedCrossEntropy::apply(hidden, table, bias, targets, smoothing, teacher);
+                                 double smoothing, const Distillation* teacher, const Tensor& weights) {
+  return TiedCrossEntropy::apply(hidden, table, bias, targets, smoothing, teacher, weights);
+}
+
+torch::Tensor weighted(const Tensor& losses, const TaskSlice& slice) {
+  if (slice.weights.empty()) return losses;
+  std::vector<std::int64_t> shape(static_cast<std::size_t>(losses.dim()), 1);
+  shape.front() = losses.size(0);
+  return losses * to_device(slice.weights, losses).view(shape);
+}
+
+torch::Tensor weights_of(const TaskSlice& slice, const Tensor& like) {
+  return slice.weights.empty() ? Tensor() : to_device(slice.weights, like);
 }
 
 Scored score_targets(const Tensor& logits, const std::vector<std::int64_t>& targets,

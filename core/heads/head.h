@@ -60,7 +60,8 @@ class Head {
   // What the task owns of the encoder's blocks; null if it owns nothing (share = hard).
   const TaskParts* encoder_parts() const { return encoder_parts_.get(); }
 
-  // Returns the sum of the losses over the slice's valid targets, a scalar.
+  // Returns the sum of the losses over the slice's valid targets, a scalar. Each is multiplied by its sample's weight,
+  // if the slice has weights (weighted()).
   virtual torch::Tensor loss(const HeadInput& input, const TaskSlice& slice) const = 0;
   // For distillation; both throw Error(config) for a kind that does not support it.
   // - outputs() returns logits at the slice's valid targets, [targets, classes or vocabulary]; regression: values in
@@ -69,6 +70,9 @@ class Head {
   virtual torch::Tensor outputs(const HeadInput& input, const TaskSlice& slice) const;
   virtual torch::Tensor distilled_loss(const HeadInput& input, const TaskSlice& slice,
                                        const Distillation& teacher) const;
+  // Whether loss() and distilled_loss() use the weights of samples. A head that does not cannot be trained on a task
+  // that has weights.
+  virtual bool uses_weights() const { return false; }
   virtual Scored score(const HeadInput& input, const TaskSlice& slice) const = 0;
   virtual Predicted predict(const HeadInput& input) const = 0;
   // Same as predict() for kinds that generate a sequence, with options of the search.
@@ -118,9 +122,17 @@ std::vector<HeadInput> head_inputs(const Encoder& encoder, const Encoder::Output
 // Returns the smoothed -log softmax(hidden table^T + bias) at `targets`, [rows].
 // - hidden: [rows, dim]; table: [vocabulary, dim]; bias: [vocabulary]; targets: [rows] i64; smoothing in [0, 1).
 // - teacher: the loss of each row is mixed with its divergence from the teacher.
+// - weights: [rows], for the report of PlainLoss only; undefined: all 1.
 // - The logits are stored once, and their gradient replaces them; those of the teacher exist only during the call.
 torch::Tensor tied_cross_entropy(const torch::Tensor& hidden, const torch::Tensor& table, const torch::Tensor& bias,
-                                 const torch::Tensor& targets, double smoothing, const Distillation* teacher = nullptr);
+                                 const torch::Tensor& targets, double smoothing, const Distillation* teacher = nullptr,
+                                 const torch::Tensor& weights = {});
+
+// Returns losses, [targets] or [targets, …], multiplied by the weights of their samples.
+torch::Tensor weighted(const torch::Tensor& losses, const TaskSlice& slice);
+
+// Returns the weights of the targets, [targets]; undefined if all are 1.
+torch::Tensor weights_of(const TaskSlice& slice, const torch::Tensor& like);
 
 // Returns the scores of targets that are predicted by a softmax over the last dimension.
 // - logits: [targets, values]; targets: [targets], kIgnore where not scored; offsets: [sequences + 1], from 0: the

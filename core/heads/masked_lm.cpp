@@ -49,7 +49,7 @@ torch::Tensor MaskedLmHead::losses(const HeadInput& input, const TaskSlice& slic
 }
 
 torch::Tensor MaskedLmHead::loss(const HeadInput& input, const TaskSlice& slice) const {
-  return losses(input, slice, nullptr).sum();
+  return weighted(losses(input, slice, nullptr), slice).sum();
 }
 
 torch::Tensor MaskedLmHead::outputs(const HeadInput& input, const TaskSlice& slice) const {
@@ -58,7 +58,7 @@ torch::Tensor MaskedLmHead::outputs(const HeadInput& input, const TaskSlice& sli
 
 torch::Tensor MaskedLmHead::distilled_loss(const HeadInput& input, const TaskSlice& slice,
                                            const Distillation& teacher) const {
-  return losses(input, slice, &teacher).sum();
+  return weighted(losses(input, slice, &teacher), slice).sum();
 }
 
 Scored MaskedLmHead::score(const HeadInput& input, const TaskSlice& slice) const {

@@ -22,7 +22,7 @@ torch::Tensor two_way(const torch::Tensor& logits) {
 MultilabelHead::MultilabelHead(const HeadSpec& spec) : PooledHead(spec, spec.classes) {}
 
 torch::Tensor MultilabelHead::loss(const HeadInput& input, const TaskSlice& slice) const {
-  return cross_entropies(output(input), slice).sum();
+  return weighted(cross_entropies(output(input), slice), slice).sum();
 }
 
 torch::Tensor MultilabelHead::outputs(const HeadInput& input, const TaskSlice& /*slice*/) const {
@@ -32,9 +32,11 @@ torch::Tensor MultilabelHead::outputs(const HeadInput& input, const TaskSlice& /
 torch::Tensor MultilabelHead::distilled_loss(const HeadInput& input, const TaskSlice& slice,
                                              const Distillation& teacher) const {
   const torch::Tensor logits = output(input);
+  torch::Tensor weights = weights_of(slice, logits);
+  if (weights.defined()) weights = weights.unsqueeze(1);  // of all classes of a sample
   const torch::Tensor divergence =
-      softened_divergence(two_way(logits), {two_way(teacher.outputs), teacher.share, teacher.temperature});
-  return teacher.mix(cross_entropies(logits, slice).sum(), divergence);
+      softened_divergence(two_way(logits), {two_way(teacher.outputs), teacher.share, teacher.temperature}, weights);
+  return teacher.mix(weighted(cross_entropies(logits, slice), slice).sum(), divergence);
 }
 
 Scored MultilabelHead::score(const HeadInput& input, const TaskSlice& slice) const {

@@ -36,7 +36,7 @@ torch::Tensor RegressionHead::values(const torch::Tensor& output) const {
 }
 
 torch::Tensor RegressionHead::loss(const HeadInput& input, const TaskSlice& slice) const {
-  return losses(output(input), slice).sum();
+  return weighted(losses(output(input), slice), slice).sum();
 }
 
 torch::Tensor RegressionHead::outputs(const HeadInput& input, const TaskSlice& /*slice*/) const {
@@ -48,7 +48,7 @@ torch::Tensor RegressionHead::distilled_loss(const HeadInput& input, const TaskS
   const torch::Tensor out = output(input), values = teacher.outputs.to(torch::kFloat64);
   const torch::Tensor standard =
       (values - to_device(spec_.statistics.mean, values)) / to_device(spec_.statistics.deviation, values);
-  return teacher.mix(losses(out, slice), losses(out, standard.to(out.scalar_type()))).sum();
+  return weighted(teacher.mix(losses(out, slice), losses(out, standard.to(out.scalar_type()))), slice).sum();
 }
 
 Scored RegressionHead::score(const HeadInput& input, const TaskSlice& slice) const {

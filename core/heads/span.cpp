@@ -75,7 +75,7 @@ torch::Tensor SpanHead::logits(const HeadInput& input, const std::vector<std::in
 }
 
 torch::Tensor SpanHead::loss(const HeadInput& input, const TaskSlice& slice) const {
-  return cross_entropies(outputs(input, slice), slice).sum() / 2;
+  return weighted(cross_entropies(outputs(input, slice), slice), slice).sum() / 2;
 }
 
 torch::Tensor SpanHead::outputs(const HeadInput& input, const TaskSlice& slice) const {
@@ -85,7 +85,10 @@ torch::Tensor SpanHead::outputs(const HeadInput& input, const TaskSlice& slice) 
 torch::Tensor SpanHead::distilled_loss(const HeadInput& input, const TaskSlice& slice,
                                        const Distillation& teacher) const {
   const torch::Tensor out = outputs(input, slice);
-  return teacher.mix(cross_entropies(out, slice).sum(), softened_divergence(out, teacher)) / 2;
+  torch::Tensor weights = weights_of(slice, out);
+  if (weights.defined()) weights = weights.repeat_interleave(2);  // of the first and the last token
+  return teacher.mix(weighted(cross_entropies(out, slice), slice).sum(), softened_divergence(out, teacher, weights)) /
+         2;
 }
 
 Scored SpanHead::score(const HeadInput& input, const TaskSlice& slice) const {

@@ -16,6 +16,7 @@ inline constexpr std::int64_t kLongestAnswer = 30;
 class SpanHead : public Head {
  public:
   explicit SpanHead(HeadSpec spec);
+  bool uses_weights() const override { return true; }
   torch::Tensor loss(const HeadInput& input, const TaskSlice& slice) const override;
   // Returns [2 sequences, longest sequence]: for each sequence its start scores, then its end scores.
   torch::Tensor outputs(const HeadInput& input, const TaskSlice& slice) const override;

@@ -31,7 +31,9 @@ torch::Tensor TaggingHead::logits(const HeadInput& input) const {
 }
 
 torch::Tensor TaggingHead::loss_of(const torch::Tensor& logits, const TaskSlice& slice) const {
-  return at::cross_entropy_loss(logits, to_device(slice.tags, logits), {}, at::Reduction::Sum, kIgnore);
+  const torch::Tensor tags = to_device(slice.tags, logits);
+  if (slice.weights.empty()) return at::cross_entropy_loss(logits, tags, {}, at::Reduction::Sum, kIgnore);
+  return weighted(at::cross_entropy_loss(logits, tags, {}, at::Reduction::None, kIgnore), slice).sum();
 }
 
 torch::Tensor TaggingHead::loss(const HeadInput& input, const TaskSlice& slice) const {
@@ -45,7 +47,9 @@ torch::Tensor TaggingHead::outputs(const HeadInput& input, const TaskSlice& slic
 torch::Tensor TaggingHead::distilled_loss(const HeadInput& input, const TaskSlice& slice,
                                           const Distillation& teacher) const {
   const torch::Tensor out = logits(input);
-  return teacher.mix(loss_of(out, slice), softened_divergence(scored(out, slice), teacher));
+  torch::Tensor weights = weights_of(slice, out);
+  if (weights.defined()) weights = scored(weights, slice);
+  return teacher.mix(loss_of(out, slice), softened_divergence(scored(out, slice), teacher, weights));
 }
 
 Scored TaggingHead::score(const HeadInput& input, const TaskSlice& slice) const {

@@ -113,11 +113,12 @@ torch::Tensor TranslationHead::decode(const HeadInput& input, const TaskSlice& s
 torch::Tensor TranslationHead::losses(const HeadInput& input, const TaskSlice& slice,
                                       const Distillation* teacher) const {
   return tied_cross_entropy(decode(input, slice), input.embedding, bias_->tensor,
-                            to_device(slice.target_tokens, input.states), spec_.options.label_smoothing, teacher);
+                            to_device(slice.target_tokens, input.states), spec_.options.label_smoothing, teacher,
+                            weights_of(slice, input.states));
 }
 
 torch::Tensor TranslationHead::loss(const HeadInput& input, const TaskSlice& slice) const {
-  return losses(input, slice, nullptr).sum();
+  return weighted(losses(input, slice, nullptr), slice).sum();
 }
 
 torch::Tensor TranslationHead::outputs(const HeadInput& input, const TaskSlice& slice) const {
@@ -126,7 +127,7 @@ torch::Tensor TranslationHead::outputs(const HeadInput& input, const TaskSlice& 
 
 torch::Tensor TranslationHead::distilled_loss(const HeadInput& input, const TaskSlice& slice,
                                               const Distillation& teacher) const {
-  return losses(input, slice, &teacher).sum();
+  return weighted(losses(input, slice, &teacher), slice).sum();
 }
 
 Scored TranslationHead::score(const HeadInput& input, const TaskSlice& slice) const {

@@ -15,6 +15,7 @@ namespace polyhead {
 class TranslationHead : public Head {
  public:
   explicit TranslationHead(HeadSpec spec);
+  bool uses_weights() const override { return true; }
   torch::Tensor loss(const HeadInput& input, const TaskSlice& slice) const override;
   torch::Tensor outputs(const HeadInput& input, const TaskSlice& slice) const override;
   torch::Tensor distilled_loss(const HeadInput& input, const TaskSlice& slice,

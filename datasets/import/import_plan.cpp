@@ -122,9 +122,22 @@ class Scan {
     if (train && file_.shared) trained_.insert(labels.begin(), labels.end());
     changed_tags_ += sample.changed_tags;
     if (!train) return;
+    take_weight(sample, place);
     plan_.forms.add(sample.target);
     for (std::string* text : {&sample.text, sample.second ? &*sample.second : nullptr, &sample.target})
       if (text != nullptr && !text->empty()) texts_.add(std::move(*text));
+  }
+
+  void take_weight(const Sample& sample, const Place& place) {
+    plan_.weight_sum += sample.weight.value_or(1);
+    if (!sample.weight) return;
+    ++plan_.weighted;
+    if (plan_.added_to && !plan_.info.weights)
+      SampleFile::fail(place,
+                       "has a weight, but the task's train samples in the data set have none; add 'weights = no' "
+                       "to the task's section to leave it out, or import all of the task into a new data set or "
+                       "under another name");
+    plan_.info.weights = true;
   }
 
   static std::string describe(std::size_t width) { return describe_input(width, "text"); }
@@ -242,6 +255,15 @@ ImportPlan make_plan(const ImportTask& task, const TaskInfo* before, const std::
   for (const SampleFile& file : plan.files) {
     const std::uint64_t number = check_samples(file);
     counts += fmt::format("{}{} {}", counts.empty() ? "" : ", ", file.split, with_commas(number));
+  }
+  if (plan.info.weights && samples.contains("train")) {
+    if (plan.weight_sum == 0) fail(task, "has train samples whose weights are all 0; give some a weight above 0");
+    counts +=
+        fmt::format(", weights of {} train samples with the sum {:.6g}", with_commas(plan.weighted), plan.weight_sum);
+    progress(
+        fmt::format("task '{}': the loss of each train sample is multiplied by its '{}'; 'weights = no' in the "
+                    "task's section leaves it out",
+                    task.name, task.fields.contains("weight") ? task.fields.at("weight") : "weight"));
   }
   if (!plan.info.labels.empty())
     counts += fmt::format(", {} {}", plan.info.labels.size(), target_of(task.kind).labels()->many);

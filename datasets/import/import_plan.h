@@ -28,6 +28,8 @@ struct ImportPlan {
   bool added_to = false;          // whether the data set already has the task
   std::unordered_map<std::string, std::uint32_t> index;  // label -> number
   std::uint64_t outputs = 1;                             // regression
+  std::uint64_t weighted = 0;                            // train samples with a weight
+  double weight_sum = 0;                                 // of all train samples; those without a weight have 1
   TargetForms forms;                                     // translation: of the targets in train
   std::vector<std::string> warnings;                     // to report when the samples are written
 };

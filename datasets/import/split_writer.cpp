@@ -122,6 +122,10 @@ class SplitWriter {
     }
     content_.second.push_back(static_cast<std::uint32_t>(one.second));
     any_second_ = any_second_ || one.second > 0;
+    if (plan_.info.weights && file_.split == "train") {
+      content_.weight.push_back(sample.weight.value_or(1));
+      bytes_ += sizeof(float);
+    }
     bytes_ += target_.append(one, numbers(place), content_);
     if (has_texts_) {
       const std::string target = target_.target_text(sample);

@@ -79,6 +79,7 @@ class MaskedLm : public Target {
   bool is_stored() const override { return false; }
 
   void pack(const StoredSample&, const PackedSample& out) const override { mask_sequence(out); }
+  std::size_t losses(const TaskSlice& slice) const override { return slice.masked_tokens.size(); }
   std::string show(const StoredSample&, const TaskInfo&, const Tokenizer&,
                    std::span<const std::int64_t>) const override {
     return "";

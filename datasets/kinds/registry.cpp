@@ -50,6 +50,7 @@ const std::vector<std::string_view>& part_names() {
       for (const PartNames& part : target->parts())
         if (std::ranges::find(all, part.name) == all.end()) all.push_back(part.name);
     all.emplace_back("features");
+    all.emplace_back("weight");
     return all;
   }();
   return names;

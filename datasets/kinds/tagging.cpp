@@ -85,6 +85,7 @@ class Tagging : public Target {
     for (std::size_t i = first; i < out.slice.tags.size(); ++i) out.slice.count += out.slice.tags[i] != kIgnore;
   }
   // Returns "word/TAG …". A scored piece begins a word.
+  std::size_t losses(const TaskSlice& slice) const override { return slice.tags.size(); }
   std::string show(const StoredSample& sample, const TaskInfo& task, const Tokenizer& tokenizer,
                    std::span<const std::int64_t> tokens) const override {
     std::vector<std::int64_t> tags;

@@ -79,6 +79,7 @@ class Translation : public Target {
     slice.count += end - slice.target_offsets.back();
     slice.target_offsets.push_back(end);
   }
+  std::size_t losses(const TaskSlice& slice) const override { return slice.target_tokens.size(); }
   std::string show(const StoredSample& sample, const TaskInfo&, const Tokenizer& tokenizer,
                    std::span<const std::int64_t>) const override {
     std::vector<std::int64_t> tokens;

@@ -135,7 +135,10 @@ class Delimited : public SampleSource {
     const LabelRules* labels = target.labels();
     sample.left_out =
         labels != nullptr && labels->optional && names_.marks_no_label(file_, all[places_.at(labels->part)]);
-    if (!sample.left_out) target.read(Row(file_, record.line, all, places_, names_, header_cure(record)), sample);
+    if (sample.left_out) return sample;
+    const Row row(file_, record.line, all, places_, names_, header_cure(record));
+    target.read(row, sample);
+    if (names_.has_weights(file_)) row.weight(sample);
     return sample;
   }
 

@@ -199,6 +199,8 @@ FieldNames::FieldNames(const SampleFile& file, std::uint64_t line, const std::ve
   if (target.second_text() != SecondText::none && (of("text") == "text" || !file.fields.contains("text")))
     own("second");
   optional_.insert("second");
+  optional_.insert("weight");
+  if (has_weights(file)) own("weight");
   find_usual(file, line, names, what);
 }
 
@@ -227,6 +229,12 @@ void FieldNames::find_usual(const SampleFile& file, std::uint64_t line, const st
     usual_ = true;
   }
   if (!missing.empty()) fail_missing(file, line, missing, names, what);
+}
+
+bool FieldNames::has_weights(const SampleFile& file) const {
+  const bool taken =
+      std::ranges::any_of(theirs_, [](const auto& one) { return one.first != "weight" && one.second == "weight"; });
+  return file.weights && (!of("weight").empty() || !taken);
 }
 
 void FieldNames::say(const SampleFile& file) const {

@@ -40,6 +40,9 @@ class FieldNames {
   const std::string& of(std::string_view part) const;
   // Whether a sample may lack the part.
   bool is_optional(std::string_view part) const { return optional_.contains(part); }
+  // Whether samples may have a weight: under the name that of("weight") gives, or else `weight`, unless another part
+  // has that name, or the description says 'weights = no'.
+  bool has_weights(const SampleFile& file) const;
   // Reports the names that were found without the description, once per task.
   void say(const SampleFile& file) const;
   // Whether a sample with this label counts as a sample without a label: the label is one of 'no_label = …', or by

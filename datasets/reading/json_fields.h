@@ -21,6 +21,8 @@ class JsonFields {
   void rename(const SampleFile& file, std::uint64_t line, nlohmann::json& object) const;
   // Returns the value that 'group' names; "" without a group. Throws Error(data).
   static std::string group(const SampleFile& file, std::uint64_t line, const nlohmann::json& object);
+  // See FieldNames.
+  bool has_weights(const SampleFile& file) const { return names_.has_weights(file); }
   // Whether the label of the renamed object marks a sample without a label.
   bool marks_no_label(const SampleFile& file, const nlohmann::json& object) const;
 

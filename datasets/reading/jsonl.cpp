@@ -157,6 +157,7 @@ class JsonLines : public SampleSource {
     sample.left_out = fields_.marks_no_label(file_, value);
     if (sample.left_out) return sample;
     target_of(file_.kind).read(in, sample);
+    if (fields_.has_weights(file_)) in.weight(sample);
     return sample;
   }
 

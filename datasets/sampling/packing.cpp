@@ -45,7 +45,13 @@ void append(Batch& batch, std::size_t task, const TaskInfo& info, const Tokenize
   slice.samples.push_back(sample.index());
   ++slice.sequences;
 
-  target_of(info.kind).pack(sample, {batch, slice, begin, key, tokenizer, masking});
+  const Target& target = target_of(info.kind);
+  const std::int64_t count = slice.count;
+  target.pack(sample, {batch, slice, begin, key, tokenizer, masking});
+  const std::optional<float> weight = sample.weight();
+  if (!weight) return;
+  slice.weights.resize(target.losses(slice), *weight);
+  slice.weighted_count += *weight * static_cast<double>(slice.count - count);
 }
 
 std::vector<std::uint64_t> evaluation_samples(const std::string& task, const std::string& split, std::uint64_t size,

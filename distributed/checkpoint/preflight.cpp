@@ -164,7 +164,7 @@ CheckpointNeeds checkpoint_needs(const TrainOptions& options, const Model& model
       balancer->buffer(1).kind == TaskBuffer::Kind::none ? 0 : encoder * std::ssize(options.tasks);
   return {.checkpoint = static_cast<std::uint64_t>(width * (all * (options.optimizer.ema > 0 ? 4 : 3) + buffers)),
           .largest_file = static_cast<std::uint64_t>(width * largest * 2),
-          .count = options.keep + 1 + (options.validation.best.empty() ? 0 : 1)};
+          .count = options.keep + 1 + std::ssize(options.validation.best_values())};
 }
 
 void try_run_folder(const fs::path& run_dir, const CheckpointNeeds& needs, double patience, const std::string& host,

@@ -75,7 +75,7 @@ Saved save_checkpoint(CheckpointStore& store, CheckpointState& state, const Mode
     if (!first) return "";
     write_file_atomically(beside / "state.json", to_json(state, world.size()));
     fence().check();  // checked again, because writing may have taken long
-    return store.publish(beside, state.step, state.validation.run.step, keep, saved.warnings).string();
+    return store.publish(beside, state.step, best_pointers(state.validation), keep, saved.warnings).string();
   });
   if (!published.error.empty()) return failed(published.error);
   saved.folder = published.said.front();

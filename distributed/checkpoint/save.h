@@ -22,8 +22,8 @@ struct Saved {
 };
 
 // Saves a checkpoint, and fills in state.files and state.optimizer_steps. Collective; store: used on rank 0. Keeps the
-// `keep` newest checkpoints and that of state.validation.run.step, which checkpoints/best will name. If any worker
-// cannot write, the new checkpoint is removed on all of them, and the older ones are kept.
+// `keep` newest checkpoints and those that best_pointers() of the state's validation will name. If any worker cannot
+// write, the new checkpoint is removed on all of them, and the older ones are kept.
 Saved save_checkpoint(CheckpointStore& store, CheckpointState& state, const Model& model, const Optimizers& optimizers,
                       const std::vector<std::size_t>& led, std::int64_t keep, Communicator& world);
 

@@ -21,7 +21,11 @@ using nlohmann::json;
 
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(MixtureEntry, step, quota, first)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(BestValue, value, step, since)
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ValidationState, run, tasks, finished)
+
+void to_json(json& out, const ValidationState& state) {
+  out = {{"run", state.run}, {"tasks", state.tasks}, {"finished", state.finished}};
+  if (!state.best.empty()) out["best"] = state.best;
+}
 
 namespace {
 
@@ -141,9 +145,12 @@ BestValue read_best(const Field& field, std::int64_t step) {
 }
 
 ValidationState read_validation(const Field& field, std::int64_t step) {
-  field.only({"run", "tasks", "finished"});
+  field.only({"run", "best", "tasks", "finished"});
   ValidationState state;
   state.run = read_best(field.at("run"), step);
+  if (field.value.contains("best"))
+    field.at("best").each(
+        [&](const std::string& value, const Field& best) { state.best[value] = read_best(best, step); });
   field.at("tasks").each(
       [&](const std::string& task, const Field& best) { state.tasks[task] = read_best(best, step); });
   field.at("finished").each([&](const std::string& task, const Field& last) {
@@ -301,6 +308,12 @@ CheckpointState checkpoint_state_from_json(const std::string& text, const std::s
   } catch (const std::exception& error) {
     throw Error(Exit::data, fmt::format("{}: it is not the state of a whole checkpoint: {}", origin, error.what()));
   }
+}
+
+std::map<std::string, std::int64_t> best_pointers(const ValidationState& state) {
+  std::map<std::string, std::int64_t> pointers = {{"best", state.run.step}};
+  for (const auto& [value, best] : state.best) pointers["best-" + file_stem(value)] = best.step;
+  return pointers;
 }
 
 std::string checkpoint_name(std::int64_t step) {

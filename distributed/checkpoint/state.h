@@ -37,6 +37,10 @@ std::string to_json(const CheckpointState& state, int workers);
 // earlier versions do not have it). Throws Error(data), which names `origin` and the field.
 CheckpointState checkpoint_state_from_json(const std::string& text, const std::string& origin);
 
+// Returns the names of the files in RUN/checkpoints that name the best checkpoints, and their steps: "best", and for
+// several values of run.best also "best-VALUE" of each.
+std::map<std::string, std::int64_t> best_pointers(const ValidationState& state);
+
 // "step-000120"
 std::string checkpoint_name(std::int64_t step);
 // Returns the step of a folder with such a name; nullopt for any other name, such as "step-000120.bak".

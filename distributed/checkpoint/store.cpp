@@ -17,6 +17,7 @@
 
 #include "core/base/error.h"
 #include "core/base/files.h"
+#include "distributed/checkpoint/pointers.h"
 
 namespace polyhead {
 namespace {
@@ -30,11 +31,6 @@ constexpr const char* kDamaged = ".damaged";
 bool is_folder(const fs::path& path) {  // not a link to one
   std::error_code error;
   return fs::symlink_status(path, error).type() == fs::file_type::directory;
-}
-
-bool there(const fs::path& path) {
-  std::error_code error;
-  return fs::symlink_status(path, error).type() != fs::file_type::not_found;
 }
 
 // Returns whether the program gives this name to a file in a checkpoint's folder.
@@ -79,19 +75,6 @@ bool temporary(const std::string& name) {
   if (dot == std::string::npos || !checkpoint_step(name.substr(0, dot))) return false;
   const std::string ending = name.substr(dot);
   return ending == ".tmp" || ending.starts_with(".tmp-") || ending.starts_with(".deleted-");
-}
-
-// Returns the name in the file `latest` or `best`; "" if there is none.
-std::string pointed_to(const fs::path& file) {
-  std::error_code error;
-  if (!fs::is_regular_file(file, error)) return "";
-  try {
-    std::string name = RegularFile(file).read(4096);
-    while (name.ends_with('\n')) name.pop_back();
-    return name;
-  } catch (const Error&) {
-    return "";
-  }
 }
 
 // Returns a name that is not used: FOLDER + ending, otherwise with -2, -3 …
@@ -203,13 +186,11 @@ std::unique_ptr<FoundCheckpoint> choose_checkpoint(const fs::path& run_dir, cons
   std::int64_t step = 0;
   const auto [end, error] = std::from_chars(which.data(), which.data() + which.size(), step);
   const bool number = error == std::errc() && end == which.data() + which.size();
-  const fs::path best = run_dir / "checkpoints" / "best";
-  if (which == "best" && !there(best))
-    throw Error(Exit::config, fmt::format("{}: the run keeps no best checkpoint, as it was trained without run.best",
-                                          run_dir.string()));
+  const bool by_value = which == "best" || which.starts_with("best:");
+  const fs::path best = by_value ? best_pointer(run_dir, which) : fs::path();
   std::vector<std::string> names;
   for (int tries = 1; tries <= kTries; ++tries) {
-    const std::string name = which == "best" ? pointed_to(best) : number ? checkpoint_name(step) : "";
+    const std::string name = by_value ? pointed_to(best) : number ? checkpoint_name(step) : "";
     names.clear();
     for (const fs::path& folder : checkpoints(run_dir)) {
       names.push_back(folder.filename().string());
@@ -220,7 +201,7 @@ std::unique_ptr<FoundCheckpoint> choose_checkpoint(const fs::path& run_dir, cons
         if (there(folder)) throw;
       }
     }
-    if (which != "best") break;
+    if (!by_value) break;
     std::this_thread::sleep_for(kPause);  // a better one may be replacing it
   }
   throw Error(Exit::config, fmt::format("{}: it holds no checkpoint '{}'; give latest, best or the step of one of {}",
@@ -229,8 +210,7 @@ std::unique_ptr<FoundCheckpoint> choose_checkpoint(const fs::path& run_dir, cons
 
 std::vector<std::string> dangling_names(const fs::path& run_dir) {
   std::vector<std::string> faults;
-  for (const char* pointer : {"latest", "best"}) {
-    const fs::path file = run_dir / "checkpoints" / pointer;
+  for (const fs::path& file : pointers_in(run_dir / "checkpoints")) {
     if (!there(file)) continue;
     std::string name = pointed_to(file);
     for (int tries = 1; tries < kTries && !(checkpoint_step(name) && is_folder(file.parent_path() / name)); ++tries) {
@@ -254,8 +234,8 @@ void check_checkpoint_folder(const fs::path& run_dir) {
   std::error_code error;
   if (!there(parent)) return;
   if (!fs::is_directory(parent, error)) fail(parent, "not a folder", "a folder, or nothing");
-  for (const char* name : {"latest", "best"})
-    if (is_folder(parent / name)) fail(parent / name, "a folder", "a file with the name of a checkpoint");
+  for (const fs::path& pointer : pointers_in(parent))
+    if (is_folder(pointer)) fail(pointer, "a folder", "a file with the name of a checkpoint");
 }
 
 CheckpointStore::CheckpointStore(fs::path run_dir) : run_dir_(std::move(run_dir)), parent_(run_dir_ / "checkpoints") {}
@@ -328,7 +308,8 @@ void replace(const fs::path& beside, const fs::path& folder, std::vector<std::st
 
 }  // namespace
 
-fs::path CheckpointStore::publish(const fs::path& beside, std::int64_t step, std::int64_t best_step, std::int64_t keep,
+fs::path CheckpointStore::publish(const fs::path& beside, std::int64_t step,
+                                  const std::map<std::string, std::int64_t>& best, std::int64_t keep,
                                   std::vector<std::string>& warnings) {
   const fs::path folder = parent_ / checkpoint_name(step);
   sync_path(beside);
@@ -337,7 +318,7 @@ fs::path CheckpointStore::publish(const fs::path& beside, std::int64_t step, std
   whole_[step] = std::move(written);
   try {
     write_file_atomically(parent_ / "latest", checkpoint_name(step) + "\n");
-    point_to_best(best_step);
+    for (const auto& [pointer, of] : best) point_to_best(pointer, of);
   } catch (const Error& error) {
     warnings.push_back(fmt::format("the checkpoint of step {} is saved, but: {}", step, error.what()));
     return folder;
@@ -346,9 +327,9 @@ fs::path CheckpointStore::publish(const fs::path& beside, std::int64_t step, std
   return folder;
 }
 
-void CheckpointStore::point_to_best(std::int64_t step) {
+void CheckpointStore::point_to_best(const std::string& pointer, std::int64_t step) {
   const std::string name = checkpoint_name(step);
-  if (step <= 0 || pointed_to(parent_ / "best") == name) return;
+  if (step <= 0 || pointed_to(parent_ / pointer) == name) return;
   if (!known_whole(parent_ / name)) {  // it could not be saved, or was written before this process started
     try {
       note_whole(*open_whole(parent_ / name));
@@ -356,11 +337,12 @@ void CheckpointStore::point_to_best(std::int64_t step) {
       return;
     }
   }
-  write_file_atomically(parent_ / "best", name + "\n");
+  write_file_atomically(parent_ / pointer, name + "\n");
 }
 
 void CheckpointStore::purge(std::int64_t keep, std::vector<std::string>& warnings) {
-  const std::set<std::string> named = {pointed_to(parent_ / "latest"), pointed_to(parent_ / "best")};
+  std::set<std::string> named;
+  for (const fs::path& pointer : pointers_in(parent_)) named.insert(pointed_to(pointer));
   std::int64_t whole = 0;
   for (const fs::path& folder : checkpoints(run_dir_)) {
     const std::string name = folder.filename().string();

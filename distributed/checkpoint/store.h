@@ -36,16 +36,17 @@ struct FoundCheckpoint {
 std::unique_ptr<FoundCheckpoint> find_checkpoint(const std::filesystem::path& run_dir,
                                                  std::vector<std::string>& warnings);
 
-// Returns the checkpoint with this name: "latest" (as find_checkpoint), "best", or the number of a step; null if there
-// is no checkpoint. Throws Error(config) if there is no checkpoint of this name, Error(data) if it is damaged.
+// Returns the checkpoint with this name: "latest" (as find_checkpoint), "best", "best:TASK", "best:TASK:METRIC" or
+// "best:mean" (if run.best has several values), or the number of a step; null if there is no checkpoint. Throws
+// Error(config) if there is no checkpoint of this name, Error(data) if it is damaged.
 std::unique_ptr<FoundCheckpoint> choose_checkpoint(const std::filesystem::path& run_dir, const std::string& which,
                                                    std::vector<std::string>& warnings);
 
-// Returns one sentence for each of `latest` and `best` that exists and names a checkpoint that does not.
+// Returns one sentence for each of `latest`, `best` and `best-VALUE` that exists and names a checkpoint that does not.
 std::vector<std::string> dangling_names(const std::filesystem::path& run_dir);
 
-// To be called before training. Throws Error(cannot_write) if RUN/checkpoints is not a folder, or if `latest` or `best`
-// in it is not a file that can be replaced. They need not exist.
+// To be called before training. Throws Error(cannot_write) if RUN/checkpoints is not a folder, or if `latest`, `best`
+// or `best-VALUE` in it is not a file that can be replaced. They need not exist.
 void check_checkpoint_folder(const std::filesystem::path& run_dir);
 
 // The only writer of a run's checkpoints, on rank 0 of the training that holds the run folder.
@@ -66,11 +67,13 @@ class CheckpointStore {
   void discard(const std::filesystem::path& beside) noexcept;
   // Publishes the checkpoint that was written in a temporary folder:
   // - syncs the folder and renames it to the checkpoint of that step;
-  // - makes `latest` name it, and `best` the checkpoint of best_step (0: none) if that is whole;
-  // - removes old checkpoints, except the `keep` newest whole ones and those that `latest` and `best` name.
+  // - makes `latest` name it, and each file of `best` (best_pointers()) the checkpoint of its step (0: none) if that is
+  //   whole;
+  // - removes old checkpoints, except the `keep` newest whole ones and those that these files name.
   // Throws Error(cannot_write) if the checkpoint is not published. Later failures are added to `warnings`.
-  std::filesystem::path publish(const std::filesystem::path& beside, std::int64_t step, std::int64_t best_step,
-                                std::int64_t keep, std::vector<std::string>& warnings);
+  std::filesystem::path publish(const std::filesystem::path& beside, std::int64_t step,
+                                const std::map<std::string, std::int64_t>& best, std::int64_t keep,
+                                std::vector<std::string>& warnings);
 
   // Returns the names of checkpoints that were whole and have since disappeared; each is returned once.
   std::vector<std::string> lost();
@@ -81,7 +84,7 @@ class CheckpointStore {
  private:
   void note_whole(const FoundCheckpoint& checkpoint);
   bool known_whole(const std::filesystem::path& folder) const;
-  void point_to_best(std::int64_t step);
+  void point_to_best(const std::string& pointer, std::int64_t step);
   void purge(std::int64_t keep, std::vector<std::string>& warnings);
   void remove(const std::filesystem::path& folder, std::vector<std::string>& warnings);
 

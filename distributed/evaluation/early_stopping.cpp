@@ -9,6 +9,7 @@
 #include <fmt/ranges.h>
 
 #include "core/base/error.h"
+#include "core/base/text.h"
 #include "core/kinds/registry.h"
 
 namespace polyhead {
@@ -32,6 +33,20 @@ void check_metric(const std::string& where, const std::string& name, const Valid
                                           name_of(task.kind), metric, fmt::join(task.metrics, ", ")));
 }
 
+// Throws Error(config) if a value of run.best, "TASK:METRIC", is not that of a task with valid samples.
+void check_best(const std::string& value, const std::map<std::string, ValidatedTask>& tasks) {
+  const auto [task, metric] = target_of(value);
+  const auto found = tasks.find(task);
+  if (found == tasks.end()) {
+    std::vector<std::string> names;
+    for (const auto& [name, of] : tasks) names.push_back(name);
+    throw Error(Exit::config,
+                fmt::format("run.best = {}: '{}' is not a task of the run with valid samples; those tasks are {}",
+                            value, task, fmt::join(names, ", ")));
+  }
+  check_metric("run.best", task, found->second, metric);
+}
+
 // Returns the value with a sign such that higher is better; nullopt if there is no value.
 std::optional<double> score(const ValidationResults& results, const std::string& task, const std::string& metric) {
   const auto found = results.find(task);
@@ -50,6 +65,28 @@ void note(BestValue& best, double value, std::int64_t step) {
 
 bool ValidationOptions::used() const {
   return !best.empty() || std::ranges::any_of(tasks, [](const auto& task) { return task.second.patience > 0; });
+}
+
+std::vector<std::string> ValidationOptions::best_values() const {
+  std::vector<std::string> values;
+  const auto complete = [&](std::string_view value) {
+    return value == "mean" || tasks.contains(std::string(value.substr(0, value.rfind(':'))));
+  };
+  for (std::string_view rest = best; !trim(rest).empty();) {
+    // As far as the first comma behind which a value is complete, because a task's name may have commas.
+    std::size_t end = rest.find(',');
+    const std::size_t first = std::min(end, rest.size());
+    while (end < rest.size() && !complete(trim(rest.substr(0, end)))) end = rest.find(',', end + 1);
+    end = std::min(end, rest.size());
+    if (!complete(trim(rest.substr(0, end)))) end = first;
+    values.emplace_back(trim(rest.substr(0, end)));
+    rest.remove_prefix(std::min(end + 1, rest.size()));
+  }
+  return values;
+}
+
+bool ValidationState::is_best(std::int64_t of) const {
+  return run.step == of || std::ranges::any_of(best, [&](const auto& one) { return one.second.step == of; });
 }
 
 void check(const ValidationOptions& options, const std::map<std::string, ValidatedTask>& tasks) {
@@ -71,17 +108,12 @@ void check(const ValidationOptions& options, const std::map<std::string, Validat
                             options.patience));
   if (options.best.empty()) return;
   if (tasks.empty()) throw Error(Exit::config, fmt::format("run.best = {}: no task has valid samples", options.best));
-  if (options.best == "mean") return;
-  const auto [task, metric] = target_of(options.best);
-  const auto found = tasks.find(task);
-  if (found == tasks.end()) {
-    std::vector<std::string> names;
-    for (const auto& [name, of] : tasks) names.push_back(name);
-    throw Error(Exit::config,
-                fmt::format("run.best = {}: '{}' is not a task of the run with valid samples; those tasks are {}",
-                            options.best, task, fmt::join(names, ", ")));
+  const std::vector<std::string> values = options.best_values();
+  for (const std::string& value : values) {
+    if (std::ranges::count(values, value) > 1)
+      throw Error(Exit::config, fmt::format("run.best = {}: {} is listed twice; keep one", options.best, value));
+    if (value != "mean") check_best(value, tasks);
   }
-  check_metric("run.best", task, found->second, metric);
 }
 
 std::vector<std::string> take_note(const ValidationOptions& options, const ValidationResults& results,
@@ -101,17 +133,29 @@ std::vector<std::string> take_note(const ValidationOptions& options, const Valid
     state.finished[name] = step;
     finished.push_back(name);
   }
-  if (options.best == "mean") {
-    if (scored > 0) note(state.run, sum / static_cast<double>(scored), step);
-  } else if (!options.best.empty()) {
-    const auto [task, metric] = target_of(options.best);
-    if (const auto value = score(results, task, metric)) note(state.run, *value, step);
+  const std::vector<std::string> values = options.best_values();
+  for (const std::string& value : values) {
+    BestValue& best = values.size() > 1 ? state.best[value] : state.run;
+    if (value == "mean") {
+      if (scored > 0) note(best, sum / static_cast<double>(scored), step);
+      continue;
+    }
+    const auto [task, metric] = target_of(value);
+    if (const auto found = score(results, task, metric)) note(best, *found, step);
   }
+  if (values.size() > 1) state.run = state.best.at(values.front());
   return finished;
 }
 
 std::string why_ended(const ValidationOptions& options, const ValidationState& state) {
   if (!options.tasks.empty() && state.finished.size() == options.tasks.size()) return "every task is finished";
+  if (options.patience > 0 && !state.best.empty()) {
+    std::int64_t since = state.run.since;
+    for (const auto& [value, best] : state.best) since = std::min(since, best.since);
+    return since < options.patience
+               ? ""
+               : fmt::format("none of {} has become better in the last {} evaluations", options.best, since);
+  }
   if (options.patience > 0 && state.run.since >= options.patience)
     return fmt::format("{} was best after step {}, {} evaluations ago", options.best, state.run.step, state.run.since);
   return "";

@@ -29,10 +29,14 @@ struct BestValue {
 };
 // Part of a checkpoint.
 struct ValidationState {
-  BestValue run;
+  BestValue run;                          // of run.best; of several values, of the first
+  std::map<std::string, BestValue> best;  // of each value of run.best, if it has several
   std::map<std::string, BestValue> tasks;
   std::map<std::string, std::int64_t> finished;  // task -> the last step that it took part in
   bool operator==(const ValidationState&) const = default;
+
+  // Whether this step is the best one so far by any value of run.best.
+  bool is_best(std::int64_t step) const;
 };
 
 using ValidationResults = std::map<std::string, std::map<std::string, double>>;  // task -> metric -> value

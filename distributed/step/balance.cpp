@@ -30,7 +30,8 @@ bool reads_gradients(const BalancerOptions& options, const std::vector<std::stri
 Balance::Balance(const TrainOptions& options)
     : options_(options),
       balancer_(make_balancer(options.balancer, options.tasks, options.seed)),
-      losses_(options.tasks.size(), std::numeric_limits<double>::quiet_NaN()) {}
+      losses_(options.tasks.size(), std::numeric_limits<double>::quiet_NaN()),
+      weights_(options.tasks.size(), 0) {}
 
 bool Balance::reads_gradients() const {
   return balancer_->reads() >= Balancer::Reads::norms;

@@ -14,23 +14,25 @@ class BucketedGradients : public Gradients {
         encoder_(scope.world, "encoder.gradients", scope.model.encoder().arena(),
                  {.during_backward = overlaps(scope.model.encoder().arena().gradients().device())}) {}
 
-  void begin(const StepRecord&) override {
+  void begin(const StepRecord& step) override {
+    encoder_frozen_ = step.encoder_frozen;
     scope_.model.encoder().arena().gradients().zero_();
     for (const auto& [task, head] : scope_.model.heads()) head->arena().gradients().zero_();
   }
 
   void before_backward(const Batch&, bool last) override {
-    if (last) encoder_.start();
+    if (last && !encoder_frozen_) encoder_.start();
   }
 
   void finish(StepRecord& step) override {
-    encoder_.finish();
+    if (!step.encoder_frozen) encoder_.finish();
     reduce_heads(scope_, step);
   }
 
  private:
   GradientScope scope_;
   GradientSync encoder_;
+  bool encoder_frozen_ = false;  // in this step
 };
 
 }  // namespace

@@ -39,7 +39,7 @@ class ExactGradients : public Gradients {
   }
 
   void finish(StepRecord& step) override {
-    sum_over(scope_.world, "encoder.gradients", encoder_, encoder_gradients());
+    if (!step.encoder_frozen) sum_over(scope_.world, "encoder.gradients", encoder_, encoder_gradients());
     for (auto& [task, sum] : heads_) {
       if (step.samples[task] > 0)
         sum_over(*scope_.groups[task], "head." + scope_.tasks[task], sum, scope_.model.head(task).arena().gradients());

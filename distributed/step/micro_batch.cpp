@@ -8,15 +8,16 @@ namespace polyhead {
 
 torch::Tensor MicroBatchLoss::total(const LossOptions& options, const StepRecord& step) const {
   torch::Tensor total;
-  const auto add = [&](const torch::Tensor& sum, double weight, std::int64_t count) {
+  const auto add = [&](const torch::Tensor& sum, double weight, double count) {
     if (!sum.defined()) return;
-    const torch::Tensor share = sum * (weight / static_cast<double>(count));
+    const torch::Tensor share = sum * (weight / count);
     total = total.defined() ? total + share : share;
   };
   for (std::size_t i = 0; i < tasks.size(); ++i) {
     const std::size_t task = tasks[i];
-    add(sums[i], options.weights[task], step.targets[task]);
-    add(bonus[i], -options.weights[task] * options.entropy_bonus, step.words[task]);
+    if (!step.active(task)) continue;
+    add(sums[i], options.weights[task], step.divisor(task));
+    add(bonus[i], -options.weights[task] * options.entropy_bonus, static_cast<double>(step.words[task]));
   }
   return total;
 }

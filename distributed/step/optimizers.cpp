@@ -7,6 +7,24 @@
 
 namespace polyhead {
 
+OptimizerOptions head_optimizer(const TrainOptions& options, std::size_t task) {
+  const TaskOptions& own = options.task_options.at(options.tasks.at(task));
+  OptimizerOptions head = options.optimizer;
+  head.lr = own.lr.value_or(head.lr);
+  head.warmup = own.warmup.value_or(head.warmup);
+  head.weight_decay = own.weight_decay.value_or(head.weight_decay);
+  return head;
+}
+
+bool encoder_frozen(const TrainOptions& options, std::int64_t step) {
+  return step <= options.freeze_encoder;
+}
+
+void require_gradients(const Arena& arena, bool required) {
+  for (const Parameter& parameter : arena.parameters())
+    if (parameter.trainable) parameter.tensor.set_requires_grad(required);
+}
+
 GradientNorms gradient_norms(const Model& model, const StepRecord& step) {
   GradientNorms norms;
   norms.encoder = step.square ? std::sqrt(*step.square) : flat_norm(model.encoder().arena().gradients());
@@ -26,13 +44,19 @@ Optimizers::Optimizers(const Model& model, const OptimizerOptions& options, cons
   for (const auto& [task, head] : model.heads()) heads.emplace(task, AdamW(head->arena(), {}, options.ema > 0));
 }
 
-void Optimizers::update(Model& model, const GradientNorms& norms, const OptimizerOptions& options, double lr,
+void Optimizers::update(Model& model, const GradientNorms& norms, const TrainOptions& options, std::int64_t step,
                         Communicator& world) {
-  Arena& shared = model.encoder().arena();
-  encoder.step(shared, options, lr, clip_scale(norms.encoder, options.clip));
-  if (in_parts) share_parts(world, shared.values(), "encoder.values");
-  for (const auto& [task, norm] : norms.heads)
-    heads.at(task).step(model.head(task).arena(), options, lr, clip_scale(norm, options.head_clip));
+  const OptimizerOptions& shared = options.optimizer;
+  if (!encoder_frozen(options, step)) {
+    Arena& arena = model.encoder().arena();
+    encoder.step(arena, shared, learning_rate(shared, step, options.steps), clip_scale(norms.encoder, shared.clip));
+    if (in_parts) share_parts(world, arena.values(), "encoder.values");
+  }
+  for (const auto& [task, norm] : norms.heads) {
+    const OptimizerOptions own = head_optimizer(options, task);
+    heads.at(task).step(model.head(task).arena(), own, learning_rate(own, step, options.steps),
+                        clip_scale(norm, own.head_clip));
+  }
 }
 
 }  // namespace polyhead

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <span>
 
+#include "core/base/grid.h"
+
 namespace polyhead {
 namespace {
 
@@ -51,9 +53,10 @@ struct Outcome {
 
 }  // namespace
 
-StepRecord::StepRecord(std::size_t tasks, bool with_plain_loss)
+StepRecord::StepRecord(std::size_t tasks, bool with_plain_loss, bool with_weights)
     : samples(tasks, 0),
       targets(tasks, 0),
+      weighted(with_weights ? tasks : 0, 0),
       words(tasks, 0),
       loss(tasks, 0),
       plain_loss(with_plain_loss ? tasks : 0, 0) {}
@@ -62,6 +65,9 @@ void StepRecord::count(const Batch& batch) {
   for (const TaskSlice& slice : batch.slices) {
     const auto first = static_cast<std::size_t>(slice.first_sequence);
     targets[slice.task] += slice.count;
+    // On the grid, so that with run.reproducible = world the order of the terms does not change the sum.
+    if (!weighted.empty())
+      weighted[slice.task] += slice.weights.empty() ? static_cast<double>(slice.count) : on_grid(slice.weighted_count);
     words[slice.task] += batch.offsets[first + static_cast<std::size_t>(slice.sequences)] - batch.offsets[first];
   }
   tokens += batch.token_count();
@@ -71,6 +77,7 @@ void StepRecord::reduce_counts(Communicator& world) {
   Counts counts{static_cast<std::int64_t>(ids)};
   reduce(world, "counts", counts.fields(*this));
   ids = static_cast<std::uint64_t>(counts.ids);
+  if (!weighted.empty()) world.all_reduce("weighted counts", weighted);
 }
 
 void StepRecord::reduce_outcome(Communicator& world) {

@@ -12,17 +12,22 @@
 namespace polyhead {
 
 struct StepRecord {
-  // with_plain_loss: whether any task reports its loss without label smoothing.
-  StepRecord(std::size_t tasks, bool with_plain_loss);
+  // with_plain_loss: whether any task reports its loss without label smoothing; with_weights: whether any task has
+  // weights of samples.
+  StepRecord(std::size_t tasks, bool with_plain_loss, bool with_weights = false);
 
   std::int64_t number = 1;            // of the step, counted from 1
   std::vector<std::int64_t> samples;  // [tasks] in the step's batch, over all workers
+  bool encoder_frozen = false;        // its gradients are 0 and are not summed
 
   // Summed over all workers by reduce_counts(), before backward.
   std::vector<std::int64_t> targets;  // [tasks] valid targets; 0: the task is not active
-  std::vector<std::int64_t> words;    // [tasks] input tokens
-  std::int64_t tokens = 0;            // of inputs and targets
-  std::uint64_t ids = 0;              // of the samples, mod 2^64 (Loader::Step)
+  // [tasks] sums of the weights of the valid targets, on the grid of core/base/grid.h; 0: the task is not active.
+  // Empty: no task has weights.
+  std::vector<double> weighted;
+  std::vector<std::int64_t> words;  // [tasks] input tokens
+  std::int64_t tokens = 0;          // of inputs and targets
+  std::uint64_t ids = 0;            // of the samples, mod 2^64 (Loader::Step)
 
   // Summed over all workers by reduce_outcome(), after backward.
   std::vector<double> loss;        // [tasks] sums over the targets
@@ -36,15 +41,19 @@ struct StepRecord {
   bool finite = true;  // the opposite: false when false on any
   bool interrupted = false, save = false;
 
-  bool active(std::size_t task) const { return targets[task] > 0; }
-  double mean_loss(std::size_t task) const { return loss[task] / static_cast<double>(targets[task]); }
-  double mean_plain_loss(std::size_t task) const { return plain_loss[task] / static_cast<double>(targets[task]); }
+  // What the sum of a task's losses is divided by.
+  double divisor(std::size_t task) const {
+    return weighted.empty() ? static_cast<double>(targets[task]) : weighted[task];
+  }
+  bool active(std::size_t task) const { return targets[task] > 0 && divisor(task) > 0; }
+  double mean_loss(std::size_t task) const { return loss[task] / divisor(task); }
+  double mean_plain_loss(std::size_t task) const { return plain_loss[task] / divisor(task); }
 
   void count(const Batch& batch);            // adds a micro-batch of this worker
   void reduce_counts(Communicator& world);   // collective
   void reduce_outcome(Communicator& world);  // collective
 
-  // The number of bytes in the two all-reduces.
+  // The number of bytes in the two all-reduces, if no task has weights.
   static std::size_t count_bytes(std::size_t tasks);
   static std::size_t outcome_bytes(std::size_t tasks);
 };

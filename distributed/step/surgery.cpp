@@ -79,6 +79,7 @@ class Surgery : public Gradients {
   void finish(StepRecord& step) override {
     arena_.bind_gradients(gradients_.sum);
     reduce_heads(scope_, step);
+    if (step.encoder_frozen) return;
     tasks_ = active_tasks(step);
     if (!surgery_.balance.measures(step)) return add_own(step);
     if (surgery_.options.scope != BalanceScope::all) {
@@ -120,8 +121,7 @@ class Surgery : public Gradients {
     scope_.world.all_reduce("inner products", sums);
     std::vector<double> losses;
     for (std::size_t task = 0; task < step.loss.size(); ++task)
-      losses.push_back(step.active(task) ? sums[task] / static_cast<double>(step.targets[task])
-                                         : std::numeric_limits<double>::quiet_NaN());
+      losses.push_back(step.active(task) ? sums[task] / step.divisor(task) : std::numeric_limits<double>::quiet_NaN());
     SquareMatrix gram(step.loss.size());
     auto sum = sums.begin() + std::ssize(step.loss);
     for (std::size_t i = 0; i < tasks_.size(); ++i)
@@ -158,7 +158,7 @@ class Surgery : public Gradients {
         for (std::size_t part = 1; part < rows[i].size(); ++part) gradient.add_(rows[i][part], scale());
         const std::size_t task = tasks_[i];
         const BufferedRow row = apply_buffer(surgery_.balance.buffer(step.number), gradient, buffers_[task],
-                                             sums[task] / static_cast<double>(step.targets[task]));
+                                             sums[task] / step.divisor(task));
         measured.push_back({row.measured});
         summed.push_back({row.summed});
         changed.push_back(row.buffer);

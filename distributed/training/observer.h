@@ -33,7 +33,9 @@ class Observer {
     double seconds = 0;
     double wait = 0;  // seconds of them spent waiting for data, the mean over workers
     std::uint64_t ids_hash = 0;
-    double lr = 0, gradient_norm = 0;
+    double lr = 0, gradient_norm = 0;  // of the encoder
+    // Learning rates of the heads of active tasks, where they differ from the encoder's.
+    std::map<std::string, double> head_lr = {};
     bool skipped = false;  // a loss or gradient was not finite: no update
   };
   virtual ~Observer() = default;

@@ -21,7 +21,8 @@ MicroBatchLoss Passes::forward(const Batch& batch, const StepRecord& record) con
 void Passes::backward(const MicroBatchLoss& loss, const std::vector<double>& weights, const StepRecord& record) const {
   const Phase phase("backward");
   const torch::Tensor total = loss.total({weights, options_.attention.entropy_bonus}, record);
-  if (total.defined()) total.backward();
+  // An entropy bonus alone needs no gradient while the encoder is frozen.
+  if (total.defined() && total.requires_grad()) total.backward();
 }
 
 void Passes::run(const std::vector<Batch>& batches, StepRecord& record) {
@@ -50,8 +51,7 @@ std::vector<double> Passes::weigh_by_losses(const StepRecord& record) {
   std::vector<double> losses = record.loss;
   world_.all_reduce("losses of the step", losses);
   for (std::size_t task = 0; task < losses.size(); ++task)
-    losses[task] = record.active(task) ? losses[task] / static_cast<double>(record.targets[task])
-                                       : std::numeric_limits<double>::quiet_NaN();
+    losses[task] = record.active(task) ? losses[task] / record.divisor(task) : std::numeric_limits<double>::quiet_NaN();
   return balance_.loss_weights(record, losses);
 }
 

@@ -124,8 +124,7 @@ class Training {
       if (state_.evaluation_due) return save_last(Ending::preempted);
       if (ended()) break;
       if (done.interrupted) return save_last(Ending::preempted);
-      if (every(options_.checkpoint_every) || done.save || state_.validation.run.step == state_.step || save_late_)
-        save();
+      if (every(options_.checkpoint_every) || done.save || state_.validation.is_best(state_.step) || save_late_) save();
     }
     return save_last(Ending::done);
   }
@@ -166,6 +165,7 @@ class Training {
   void make_model(bool from_initial_weights) {
     if (from_initial_weights) agree_on_initial_weights(options_.initial, world_);
     model_ = build_model(description_, tasks_.held);
+    has_weights_ = check_weights(manifest_, options_.tasks, *model_);
     const torch::ScalarType type = scalar_type(options_.dtype);
     void* memory = nullptr;
     if (device_.is_cpu() && options_.micro_batch == 0) {
@@ -259,7 +259,8 @@ class Training {
   // Whether gradients are measured in this step only to report on them.
   bool reports(std::int64_t step) const {
     const std::int64_t every = options_.surgery.telemetry_every;
-    return every > 0 && step % every == 0 && task_count() > 1 && !balance_->reports_itself();
+    return every > 0 && step % every == 0 && task_count() > 1 && !balance_->reports_itself() &&
+           !encoder_frozen(options_, step);
   }
 
   StepRecord step(std::int64_t number) {
@@ -268,8 +269,10 @@ class Training {
     const Phase whole("step");
     const StepBatches batches = next_batches();
     const Loader::Step& loaded = batches.step;
-    StepRecord record(task_count(), smooths_);
+    StepRecord record(task_count(), smooths_, has_weights_);
     record.number = number;
+    record.encoder_frozen = encoder_frozen(options_, number);
+    require_gradients(model_->encoder().arena(), !record.encoder_frozen);
     for (std::size_t i = 0; i < task_count(); ++i) record.samples[i] = positions(state_.mixture, i, number).count;
     for (const Batch& batch : loaded.batches) record.count(batch);
     record.ids = loaded.ids;
@@ -290,15 +293,14 @@ class Training {
     record.reduce_outcome(world_);
     if (record.square) norms.encoder = std::sqrt(*record.square);
     balance_->store(record);
-    const double lr = learning_rate(options_.optimizer, number, options_.steps);
     if (record.finite) {
       const Phase phase("optimizer");
-      optimizers_->update(*model_, norms, options_.optimizer, lr, world_);
+      optimizers_->update(*model_, norms, options_, number, world_);
     }
     skipped_ = record.finite ? 0 : skipped_ + 1;
     state_.step = number;
     state_.ids_hash = roll_ids(state_.ids_hash, record.ids);
-    report_step(record, {.step = number, .seconds = seconds_since(start), .lr = lr, .gradient_norm = norms.encoder});
+    report_step(record, {.step = number, .seconds = seconds_since(start), .gradient_norm = norms.encoder});
     if (measured) balance_->make_report(record, *measured, {passes_->sketched_size(), measuring});
     report_gradients(record);
     if (skipped_ >= kPatience) end_diverged(options_, number, record, *gradients_, saved_step_ >= 0);
@@ -315,11 +317,14 @@ class Training {
   // seen: with the values that the record does not have.
   void report_step(const StepRecord& record, Observer::Step seen) {
     losses_.clear();
+    seen.lr = record.encoder_frozen ? 0 : learning_rate(options_.optimizer, seen.step, options_.steps);
     for (std::size_t i = 0; i < task_count(); ++i) {
       if (!record.active(i)) continue;
       const std::string& name = options_.tasks[i];
       seen.loss[name] = losses_[name] = record.mean_loss(i);
       seen.weight[name] = balance_->weights()[i];
+      const double lr = learning_rate(head_optimizer(options_, i), seen.step, options_.steps);
+      if (lr != seen.lr) seen.head_lr[name] = lr;
       if (smooths(description_.tasks[i])) seen.plain_loss[name] = record.mean_plain_loss(i);
     }
     seen.tokens = record.tokens;
@@ -390,14 +395,19 @@ class Training {
   TrainResult result(Ending ending) {
     trace_.end_step(
         state_.step, world_, [this](const std::string& text) { warn(text); }, true);
-    const std::int64_t best = state_.validation.run.step;
-    const bool holds_best = world_.rank() != 0 || saver_->store().holds(best);  // rank 0 knows if it was saved
+    const auto kept = [&](std::int64_t best) {  // rank 0 knows if it was saved
+      return world_.rank() != 0 || saver_->store().holds(best) ? best : 0;
+    };
+    std::map<std::string, std::int64_t> best_steps;
+    for (const auto& [value, best] : state_.validation.best)
+      if (kept(best.step) > 0) best_steps[value] = best.step;
     return {ending,
             state_.step,
             state_.parameter_hash,
             epochs_taken(),
             why_ended(options_.validation, state_.validation),
-            holds_best ? best : 0};
+            kept(state_.validation.run.step),
+            best_steps};
   }
 
   const TrainOptions& options_;
@@ -411,6 +421,7 @@ class Training {
   std::optional<Balance> balance_;
   ModelDescription description_;
   bool smooths_ = false;                        // smooths() of any task
+  bool has_weights_ = false;                    // of samples, of any task
   std::vector<std::uint64_t> samples_;          // of train, by task
   std::vector<std::vector<TaskQuota>> quotas_;  // [phases][tasks]
   TaskGroups tasks_;

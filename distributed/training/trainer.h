@@ -21,9 +21,10 @@ struct TrainResult {
   Ending ending = Ending::done;
   std::int64_t step = 0;
   std::uint64_t parameter_hash = 0;
-  std::map<std::string, double> epochs = {};  // of each task, since step 1
-  std::string why = {};                       // why training ended before the last step, for a person
-  std::int64_t best_step = 0;                 // of the best checkpoint; 0: none is kept
+  std::map<std::string, double> epochs = {};            // of each task, since step 1
+  std::string why = {};                                 // why training ended before the last step, for a person
+  std::int64_t best_step = 0;                           // of the best checkpoint; 0: none is kept
+  std::map<std::string, std::int64_t> best_steps = {};  // of those by each value of run.best, if it has several
 };
 
 // Called on rank 0; empty on the other ranks.

@@ -4,9 +4,11 @@
 #include <algorithm>
 #include <string>
 
+#include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include "core/base/at.h"
+#include "core/base/error.h"
 #include "distributed/description/statistics.h"
 #include "distributed/planning/workload.h"
 
@@ -50,6 +52,21 @@ TaskReaders open_readers(const TrainOptions& options, const Manifest& manifest, 
       readers.valid[task] = std::make_unique<SplitReader>(options.data, manifest, info, "valid", whole);
   }
   return readers;
+}
+
+bool check_weights(const Manifest& manifest, const std::vector<std::string>& tasks, const Model& model) {
+  bool any = false;
+  for (std::size_t i = 0; i < tasks.size(); ++i) {
+    if (!manifest.task(tasks[i]).weights) continue;
+    any = true;
+    const auto head = model.heads().find(i);
+    if (head != model.heads().end() && !head->second->uses_weights())
+      throw Error(Exit::config,
+                  fmt::format("task.{}.head = {}: the head does not use the weights of samples, which the data set has "
+                              "for this task; choose another head, or import the task with 'weights = no'",
+                              tasks[i], head->second->spec().options.head));
+  }
+  return any;
 }
 
 void share_statistics(ModelDescription& description, const TaskReaders& readers, const TaskGroups& tasks,

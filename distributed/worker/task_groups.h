@@ -39,6 +39,10 @@ struct TaskReaders {
 TaskReaders open_readers(const TrainOptions& options, const Manifest& manifest, const ModelDescription& description,
                          const TaskGroups& tasks, int rank);
 
+// Whether any task of the run has weights of samples. Throws Error(config) if a head that this worker holds does not
+// use them.
+bool check_weights(const Manifest& manifest, const std::vector<std::string>& tasks, const Model& model);
+
 // Fills in the statistics of every task's train split on all workers. The leader of each task computes them.
 // Collective.
 void share_statistics(ModelDescription& description, const TaskReaders& readers, const TaskGroups& tasks,

@@ -34,6 +34,7 @@ void read_columns(const Config& config, const std::string& key, ImportTask& task
   const Target& target = target_of(task.kind);
   std::vector<std::string_view> useful = {"features"};
   for (const PartNames& part : target.parts()) useful.push_back(part.name);
+  useful.emplace_back("weight");
   if (target.second_text() != SecondText::none) useful.emplace_back("second");
   task.fields = names_of_parts(config, key, useful, fmt::format("{} does not read it", name_of(task.kind)));
 }
@@ -70,6 +71,10 @@ void read_reading(const Config& config, const std::string& name, ImportTask& tas
                                             config.origin(key(option)), key(option), name_of(task.kind)));
   if (config.has(key("tag_scheme"))) task.bio = text("tag_scheme") == "bio";
   task.no_label = config.has(key("no_label")) ? config.list(key("no_label")) : std::vector<std::string>{};
+  task.weights = text("weights") != "no";
+  if (!task.weights && task.fields.contains("weight"))
+    throw Error(Exit::config, fmt::format("{}: {} = no, but {} names the weight; keep one of them",
+                                          config.origin(key("weights")), key("weights"), key("columns")));
   task.group = text("group");
   if (config.has(key("valid_share"))) task.valid_share = config.number(key("valid_share"));
   if (config.has(key("test_share"))) task.test_share = config.number(key("test_share"));
@@ -266,6 +271,12 @@ std::span<const Option> import_options() {
        .help = "Whether fields may be in quotes (csv) or not (none). If not given, it is csv for CSV files and none "
                "for TSV files.",
        .allowed = "csv|none"},
+      {.section = "task",
+       .key = "weights",
+       .type = choice,
+       .value = "auto",
+       .help = "Whether a key or column 'weight' is the weight of the sample in the loss (auto) or is not read (no).",
+       .allowed = "auto|no"},
       {.section = "task",
        .key = "no_label",
        .type = list,

@@ -100,6 +100,9 @@ std::string split_text(const TaskInfo& task, const std::string& split, const Spl
         fmt::format("  {:<14}{} of {} have a second text\n", "pairs", number(summary.pairs), number(summary.looked_at));
   if (!summary.labels.empty())
     out += fmt::format("  {:<14}{}\n", target_of(task.kind).labels()->many, balance(summary, width - 16));
+  if (summary.weights)
+    out += fmt::format("  {:<14}sum {:.6g}, mean {:.4g}\n", "weights", *summary.weights,
+                       *summary.weights / static_cast<double>(summary.samples));
   for (const auto& one : summary.outputs)
     out += fmt::format("  {:<14}{} mean {:.4g}, deviation {:.4g}, from {:.4g} to {:.4g}\n", "value", one.name, one.mean,
                        one.deviation, one.min, one.max);
@@ -152,6 +155,7 @@ json json_of(const SplitInfo& info, const SplitSummary* summary, Kind kind) {
     json& labels = out["labels"] = json::array();
     for (const auto& [label, count] : summary->labels) labels.push_back({label, count});
   }
+  if (summary->weights) out["weights"] = {{"sum", *summary->weights}};
   for (const auto& one : summary->outputs)
     out["outputs"][one.name] = {{"mean", one.mean}, {"deviation", one.deviation}, {"min", one.min}, {"max", one.max}};
   json& texts = out["texts"] = json::array();

@@ -26,7 +26,9 @@ std::vector<Option> with_shared(std::vector<Option> own) {
       {.key = "run-dir", .type = path, .help = "The run's folder."},
       {.key = "checkpoint",
        .value = "latest",
-       .help = "The checkpoint to use: latest, best (by run.best), or the step of an existing checkpoint."},
+       .help = "The checkpoint to use: latest, best (by run.best; the first of several values), best:TASK or "
+               "best:TASK:METRIC (by that value of run.best, if it has several), or the step of an existing "
+               "checkpoint."},
       {.key = "weights",
        .type = choice,
        .value = "last",

@@ -138,7 +138,7 @@ TEST_F(CheckpointTest, DamageAfterACheckpointWasFoundWholeIsNoticed) {
   EXPECT_TRUE(warnings.empty());
   const std::filesystem::path beside = store.begin(8);
   std::filesystem::copy(checkpoint_, beside, std::filesystem::copy_options::recursive);
-  store.publish(beside, 8, 0, 2, warnings);
+  store.publish(beside, 8, {}, 2, warnings);
   ASSERT_EQ(warnings.size(), 1U);
   expect_contains(warnings[0], "encoder.safetensors: its content has changed");
   expect_contains(warnings[0], "renamed to step-000007.damaged");

@@ -65,6 +65,20 @@ TEST(CheckpointState, IsReadAsItWasWritten) {
   EXPECT_EQ(json::parse(text).at("version"), 1);
 }
 
+TEST(CheckpointState, HoldsTheBestStepsOfSeveralValues) {
+  CheckpointState state = some_state();
+  EXPECT_EQ(best_pointers(state.validation), (std::map<std::string, std::int64_t>{{"best", 10}}));
+  EXPECT_EQ(text_of(state).find("\"best\""), std::string::npos);
+  state.validation.best = {{"a:loss", state.validation.run}, {"b/c:accuracy", {.value = 1, .step = 20, .since = 0}}};
+  EXPECT_EQ(checkpoint_state_from_json(text_of(state), "state.json").validation, state.validation);
+  EXPECT_EQ(best_pointers(state.validation),
+            (std::map<std::string, std::int64_t>{{"best", 10}, {"best-a:loss", 10}, {"best-b%2Fc:accuracy", 20}}));
+  json in = json::parse(text_of(state));
+  in.erase("state_hash");
+  in["validation"]["best"]["a:loss"]["step"] = 21;
+  EXPECT_THROW(checkpoint_state_from_json(in.dump(1), "state.json"), Error);
+}
+
 TEST(CheckpointState, HoldsTheStateOfABalancerThatHasOne) {
   CheckpointState state = some_state();
   EXPECT_EQ(text_of(state).find("balancer"), std::string::npos);

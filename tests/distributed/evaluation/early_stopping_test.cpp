@@ -70,6 +70,42 @@ TEST(Validation, TheBestStepIsThatOfAMetricOrOfTheMean) {
   EXPECT_EQ(why_ended(options("mean", 0, 0), mean), "");
 }
 
+TEST(Validation, SeveralValuesHaveBestStepsOfTheirOwn) {
+  const ValidationOptions given = options("b:accuracy, a:loss,mean", 2, 0);
+  EXPECT_EQ(given.best_values(), (std::vector<std::string>{"b:accuracy", "a:loss", "mean"}));
+  ValidationState state;
+  take_note(given, results(3, 0.5), kBoth, 10, state);
+  take_note(given, results(4, 0.6), kBoth, 20, state);
+  EXPECT_EQ(state.best.at("b:accuracy"), (BestValue{0.6, 20, 0}));
+  EXPECT_EQ(state.best.at("a:loss"), (BestValue{-3, 10, 1}));
+  EXPECT_EQ(state.best.at("mean"), (BestValue{(-3 + 0.5) / 2, 10, 1}));
+  EXPECT_EQ(state.run, state.best.at("b:accuracy"));
+  EXPECT_TRUE(state.is_best(10));
+  EXPECT_TRUE(state.is_best(20));
+  EXPECT_FALSE(state.is_best(15));
+  take_note(given, results(2, 0.5), kBoth, 30, state);  // only one of them gets better
+  take_note(given, results(2, 0.5), kBoth, 40, state);
+  EXPECT_EQ(why_ended(given, state), "");
+  take_note(given, results(2, 0.5), kBoth, 50, state);
+  EXPECT_EQ(why_ended(given, state), "none of b:accuracy, a:loss,mean has become better in the last 2 evaluations");
+  EXPECT_EQ(why_ended(options("b:accuracy, a:loss,mean", 0, 0), state), "");
+}
+
+TEST(Validation, TheNameOfATaskMayHaveCommas) {
+  ValidationOptions given = options("", 0, 0);
+  given.tasks["a, b"] = {};
+  const auto values = [&](const std::string& best) {
+    given.best = best;
+    return given.best_values();
+  };
+  using Values = std::vector<std::string>;
+  EXPECT_EQ(values(""), Values{});
+  EXPECT_EQ(values("a, b:loss"), Values{"a, b:loss"});
+  EXPECT_EQ(values("mean, a, b:loss ,a:loss"), (Values{"mean", "a, b:loss", "a:loss"}));
+  EXPECT_EQ(values("c:loss, a:loss"), (Values{"c:loss", "a:loss"}));  // c is reported by check()
+  EXPECT_EQ(values("b,"), Values{"b"});
+}
+
 TEST(Validation, ErrorsNameTheMetricAndThoseThereAre) {
   const auto task = [](const std::string& name, Kind kind, const std::vector<std::string>& labels = {}) {
     return std::pair(name, ValidatedTask{kind, valid_metrics(kind, {labels, {}})});
@@ -85,6 +121,8 @@ TEST(Validation, ErrorsNameTheMetricAndThoseThereAre) {
   expect_contains(error(options("c:loss", 0, 0), kinds),
                   "'c' is not a task of the run with valid samples; those tasks are a, b");
   expect_contains(error(options("b", 0, 0), kinds), "run.best = b: expected mean or TASK:METRIC");
+  expect_contains(error(options("mean, b:acuracy", 0, 0), kinds), "no metric 'acuracy' on valid");
+  expect_contains(error(options("mean,b:loss, mean", 0, 0), kinds), "mean is listed twice; keep one");
   expect_contains(error(options("", 2, 0), kinds),
                   "run.patience = 2 counts evaluations without a better value of run.best");
   expect_contains(error(options("mean", 0, 0), {}), "no task has valid samples");

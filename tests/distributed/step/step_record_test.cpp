@@ -51,6 +51,31 @@ TEST(StepRecord, CountsAreSumsOverWorkers) {
   EXPECT_EQ(step.ids, 0 - workers);
 }
 
+TEST(StepRecord, WeightedCountsAreSumsOverWorkers) {
+  const double n = world().size();
+  Batch batch = some_batch();
+  batch.slices[0].weights = {0.5, 0};
+  batch.slices[0].weighted_count = 0.5;
+  StepRecord step(3, false, true);
+  step.count(batch);
+  step.reduce_counts(world());
+  EXPECT_EQ(step.weighted, (std::vector<double>{0.5 * n, 0, 2 * n}));  // a task without weights has its targets
+  EXPECT_EQ(step.targets.front(), 2 * world().size());
+  step.loss[0] = 3 * n;
+  EXPECT_EQ(step.mean_loss(0), 6);
+  EXPECT_TRUE(step.active(0));
+  EXPECT_FALSE(step.active(1));
+
+  batch.slices[0].weights = {0, 0};
+  batch.slices[0].weighted_count = 0;
+  StepRecord none(3, false, true);
+  none.count(batch);
+  none.reduce_counts(world());
+  EXPECT_GT(none.targets[0], 0);
+  EXPECT_FALSE(none.active(0));
+  EXPECT_TRUE(none.active(2));
+}
+
 TEST(StepRecord, OneWorkersFlagIsThatOfAll) {
   const int last = world().size() - 1;
   for (const bool plain : {false, true}) {
