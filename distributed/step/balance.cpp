@@ -37,6 +37,12 @@ bool Balance::reads_gradients() const {
   return balancer_->reads() >= Balancer::Reads::norms;
 }
 
+bool Balance::reports(std::int64_t step) const {
+  const std::int64_t every = options_.surgery.telemetry_every;
+  return every > 0 && step % every == 0 && options_.tasks.size() > 1 && step > options_.freeze_encoder &&
+         balancer_->reads() != Balancer::Reads::gram;
+}
+
 BalanceInput Balance::input(const StepRecord& step) const {
   BalanceInput input{.step = step.number, .active = active_in(step), .static_weight = {}, .loss = losses_, .gram = {}};
   for (const std::string& task : options_.tasks) input.static_weight.push_back(options_.task_options.at(task).weight);

@@ -27,8 +27,9 @@ class Balance {
 
   // Whether gradients of the tasks are computed one by one and combined by weights of their own.
   bool reads_gradients() const;
-  // Whether solve() makes a report, at no cost.
-  bool reports_itself() const { return balancer_->reads() == Balancer::Reads::gram; }
+  // Whether gradients are measured in this step only to report on them. Balancers of inner products report in every
+  // step that measures them, at no cost.
+  bool reports(std::int64_t step) const;
   TaskBuffer buffer(std::int64_t step) const { return balancer_->buffer(step); }
   bool diagonal_only() const { return balancer_->reads() == Balancer::Reads::norms; }
 

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/heads/model.h"
+#include "datasets/sampling/loader.h"
 #include "distributed/communicator/communicator.h"
 #include "distributed/options.h"
 #include "distributed/step/balance.h"
@@ -15,6 +16,12 @@
 #include "distributed/worker/teacher.h"
 
 namespace polyhead {
+
+// What a worker trains on in a step, and the same samples by task if the step reports on gradients.
+struct StepBatches {
+  Loader::Step step;
+  std::vector<Batch> by_task;
+};
 
 class Passes {
  public:

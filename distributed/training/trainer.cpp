@@ -52,12 +52,6 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-// What a worker trains on in a step, and the same samples by task if the step reports on gradients.
-struct StepBatches {
-  Loader::Step step;
-  std::vector<Batch> by_task;
-};
-
 // Thrown on all workers when one of them has received a signal before training begins.
 struct Interrupted {};
 
@@ -245,7 +239,7 @@ class Training {
     batches_.emplace(
         [this, mixture = state_.mixture](std::int64_t number) {
           StepBatches batches{loader_->load(mixture, number, balance_->reads_gradients()), {}};
-          if (reports(number)) batches.by_task = loader_->load(mixture, number, true).batches;
+          if (balance_->reports(number)) batches.by_task = loader_->load(mixture, number, true).batches;
           return batches;
         },
         state_.step + 1, last, static_cast<std::size_t>(options_.prefetch));
@@ -254,13 +248,6 @@ class Training {
   StepBatches next_batches() {
     const Phase phase("loader");
     return batches_->next();
-  }
-
-  // Whether gradients are measured in this step only to report on them.
-  bool reports(std::int64_t step) const {
-    const std::int64_t every = options_.surgery.telemetry_every;
-    return every > 0 && step % every == 0 && task_count() > 1 && !balance_->reports_itself() &&
-           !encoder_frozen(options_, step);
   }
 
   StepRecord step(std::int64_t number) {
@@ -279,7 +266,7 @@ class Training {
     record.reduce_counts(world_);
 
     std::optional<SquareMatrix> measured;
-    if (reports(number)) measured = passes_->measure(batches.by_task, record);
+    if (balance_->reports(number)) measured = passes_->measure(batches.by_task, record);
     const double measuring = measured ? seconds_since(start) : 0;
     passes_->run(loaded.batches, record);
     world_.synchronize("gradients");  // reading the norms also waits for the device, but does not notice errors of NCCL
