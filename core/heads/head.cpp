@@ -21,7 +21,7 @@ using torch::autograd::tensor_list;
 
 struct TiedCrossEntropy : torch::autograd::Function<TiedCrossEntropy> {
   static Tensor forward(AutogradContext* context, const Tensor& hidden, const Tensor& table, const Tensor& bias,
-                        const Tensor& targets, double smoothing, const Distillation* teacher, const Tensor& weights) {
+                        const Tensor& targets, double smoothing, const Distillation* teacher, const Tensor* weights) {
     Tensor logits = at::addmm(bias, hidden, table.t());
     const Tensor index = targets.unsqueeze(1);
     const Tensor normaliser = at::logsumexp(logits, {1});
@@ -29,7 +29,7 @@ struct TiedCrossEntropy : torch::autograd::Function<TiedCrossEntropy> {
     Tensor loss = normaliser - (1 - smoothing) * target;
     if (smoothing > 0 && PlainLoss::wanted()) {
       const Tensor plain = normaliser - target;
-      PlainLoss::report((weights.defined() ? plain * weights : plain).sum());
+      PlainLoss::report((weights->defined() ? plain * *weights : plain).sum());
     }
     if (smoothing > 0) loss -= smoothing * logits.mean(1);
     Tensor divergence, d_divergence;
@@ -88,7 +88,8 @@ torch::Tensor Head::distilled_loss(const HeadInput& /*input*/, const TaskSlice& 
 
 torch::Tensor tied_cross_entropy(const Tensor& hidden, const Tensor& table, const Tensor& bias, const Tensor& targets,
                                  double smoothing, const Distillation* teacher, const Tensor& weights) {
-  return TiedCrossEntropy::apply(hidden, table, bias, targets, smoothing, teacher, weights);
+  // As a pointer, because autograd refuses an undefined tensor.
+  return TiedCrossEntropy::apply(hidden, table, bias, targets, smoothing, teacher, &weights);
 }
 
 torch::Tensor weighted(const Tensor& losses, const TaskSlice& slice) {

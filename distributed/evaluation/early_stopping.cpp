@@ -70,7 +70,8 @@ bool ValidationOptions::used() const {
 std::vector<std::string> ValidationOptions::best_values() const {
   std::vector<std::string> values;
   const auto complete = [&](std::string_view value) {
-    return value == "mean" || tasks.contains(std::string(value.substr(0, value.rfind(':'))));
+    const std::size_t colon = value.rfind(':');
+    return value == "mean" || (colon != value.npos && tasks.contains(std::string(value.substr(0, colon))));
   };
   for (std::string_view rest = best; !trim(rest).empty();) {
     // As far as the first comma behind which a value is complete, because a task's name may have commas.
