@@ -1,5 +1,6 @@
 #include "tests/core/balancing/gram_problems.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -61,7 +62,7 @@ const std::vector<std::string>& gram_methods() {
 std::unique_ptr<Balancer> make_method(const std::string& method, std::size_t tasks, BalancerOptions options) {
   options.method = method;
   std::vector<std::string> names;
-  for (std::size_t t = 0; t < tasks; ++t) names.push_back("t" + std::to_string(t));
+  for (std::size_t t = 0; t < tasks; ++t) names.push_back(fmt::format("t{}", t));
   return make_balancer(options, names, 7);
 }
 
