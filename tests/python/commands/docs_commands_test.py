@@ -56,7 +56,8 @@ def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("trained")
     for name in ("DATA", "mine.ini"):
         stand_ins.give(name, folder)
-    done = run("train", "-c", "mine.ini", "--run-dir", "RUN", "--run.threads", 1, "--run.eval_every", 2, "--run.task_patience", 1, cwd=folder)
+    done = run("train", "-c", "mine.ini", "--run-dir", "RUN", "--run.threads", 1, "--run.eval_every", 2, "--run.task_patience", 1,
+               "--balance.telemetry_every", 1, cwd=folder)
     assert done.returncode == 0, done.stderr
     return folder
 
