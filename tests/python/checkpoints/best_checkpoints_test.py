@@ -9,9 +9,15 @@ from program import fails, files, lines, log, newest, run, train, train_words
 
 VALUES = ["topic:loss", "topic:accuracy", "tags:loss", "mean"]
 # The learning rate is too high, so that the values get worse again.
-OPTIONS = ["--run.steps", 24, "--run.eval_every", 4, "--run.eval_samples", 20, "--run.keep", 1, "--run.tasks", "topic,tags,dictionary",
-           "--optimizer.lr", 0.05, "--optimizer.schedule", "constant"]
-BEST = [*OPTIONS, "--run.best", ", ".join(VALUES)]
+OPTIONS = ["--run.eval_every", 4, "--run.eval_samples", 20, "--run.keep", 1, "--run.tasks", "topic,tags,dictionary", "--optimizer.lr", 0.2,
+           "--optimizer.schedule", "constant"]
+
+
+def best_of(steps):
+    return [*OPTIONS, "--run.best", ", ".join(VALUES), "--run.steps", steps]
+
+
+BEST = best_of(24)
 
 
 @pytest.fixture(scope="module")
@@ -92,23 +98,23 @@ def test_resuming_changes_nothing(folder, data, tmp_path):
     assert files(run_dir) == files(folder) and log(run_dir) == log(folder)
     names = ["best", *(f"best-{value}" for value in VALUES)]
     assert [(run_dir / "checkpoints" / name).read_text() for name in names] == [(folder / "checkpoints" / name).read_text() for name in names]
-    fails(78, *train_words(run_dir, data, *OPTIONS, "--run.best", "topic:loss"), says=["another configuration", "run.best"])
+    fails(78, *train_words(run_dir, data, *OPTIONS, "--run.steps", 24, "--run.best", "topic:loss"), says=["another configuration", "run.best"])
 
 
 def test_another_run_starts_from_one_and_learns_from_one(folder, data, tmp_path):
     step = expected_best(folder)["tags:loss"]
-    other = ["--run.steps", 1, "--run.tasks", "tags"]
+    other = ["--run.tasks", "tags", "--run.steps"]
     for name, which in (("by-name", "best:tags"), ("by-step", step)):
-        train(tmp_path / name, data, *other, "--init-from", folder, "--run.init_checkpoint", which)
-        train(tmp_path / f"taught-{name}", data, *other, "--task.tags.teacher", folder, "--task.tags.teacher_checkpoint", which)
+        train(tmp_path / name, data, *other, 1, "--init-from", folder, "--run.init_checkpoint", which)
+        train(tmp_path / f"taught-{name}", data, *other, 1, "--task.tags.teacher", folder, "--task.tags.teacher_checkpoint", which)
     assert files(tmp_path / "by-name") == files(tmp_path / "by-step")
     assert files(tmp_path / "taught-by-name") == files(tmp_path / "taught-by-step")
     assert f"init_checkpoint = {step}" in (tmp_path / "by-name" / "config.ini").read_text()
-    train(tmp_path / "by-name", data, *other, "--init-from", folder, "--run.init_checkpoint", "best:tags", "--run.steps", 2)
+    train(tmp_path / "by-name", data, *other, 2, "--init-from", folder, "--run.init_checkpoint", "best:tags")
 
 
 def test_training_ends_when_no_value_improves(data, tmp_path):
-    done = train(tmp_path / "run", data, *BEST, "--run.steps", 200, "--run.patience", 2, timeout=200)
+    done = train(tmp_path / "run", data, *best_of(200), "--run.patience", 2, timeout=200)
     found = evaluations(tmp_path / "run")
     last = max(found)
     assert last < 200 and max(expected_best(tmp_path / "run").values()) == last - 8
@@ -124,7 +130,7 @@ def test_names_of_nothing_are_found(folder, data, tmp_path):
     assert done.returncode == 65 and "best-mean: it names 'step-000999'" in done.stdout + done.stderr
     (tmp_path / "run" / "checkpoints" / "best-mean").unlink()
     (tmp_path / "run" / "checkpoints" / "best-mean").mkdir()
-    fails(73, *train_words(tmp_path / "run", data, *BEST, "--run.steps", 28), says=["best-mean is a folder"])
+    fails(73, *train_words(tmp_path / "run", data, *best_of(28)), says=["best-mean is a folder"])
 
 
 @pytest.mark.parametrize("value, says", [("topic:loss,topic:loss", "listed twice"), ("topic:loss,tags", "run.best = tags: expected mean or TASK:METRIC"),
