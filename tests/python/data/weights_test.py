@@ -174,12 +174,12 @@ def change_weights(folder, values):
     (None, "it has no /input/weight, but the manifest says")])
 def test_verify_checks_the_column(values, says, weighted_data):
     change_weights(weighted_data, values)
-    assert says in verify(weighted_data, code=65)["faults"][0]["what"]
+    assert says in verify(weighted_data, code=65)["faults"][0]
 
 
 def test_the_manifest_says_which_tasks_have_weights(weighted_data):
     edit_manifest(weighted_data, lambda manifest: manifest["tasks"][0].pop("weights"))
-    assert "it has /input/weight, but by the manifest" in verify(weighted_data, code=65)["faults"][0]["what"]
+    assert "it has /input/weight, but by the manifest" in verify(weighted_data, code=65)["faults"][0]
     edit_manifest(weighted_data, lambda manifest: manifest["tasks"][0].update(weights=1))
     fails(65, "inspect", "--data", weighted_data, says=["'weights' that are not true or false"])
 
