@@ -67,8 +67,6 @@ class Balancer {
   virtual void restore(const std::string& state);
 };
 
-// Returns the names of all balancers.
-std::vector<std::string_view> balancer_names();
 // Returns the balancer that options.method names, for tasks with these names. seed: of random choices. Throws
 // Error(config), which lists the known names, and for options out of range.
 std::unique_ptr<Balancer> make_balancer(const BalancerOptions& options, const std::vector<std::string>& tasks,

@@ -12,6 +12,7 @@
 
 namespace polyhead {
 
+// Returns the names of all balancers (core/balancing/registry.cpp).
 std::vector<std::string_view> balancer_names();
 
 // What MGDA divides the gradients by: nothing, their norms, the losses, or both.
