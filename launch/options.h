@@ -110,7 +110,8 @@ void read_into(Options& options, const Config& config, std::string_view section)
 }
 
 // Reads the command line (the words after the subcommand) and, if the table has the option `config` and it is given,
-// that INI file, unless the command reads it itself (Option::by_command). command: name of the subcommand, for messages.
+// that INI file, unless the command reads it itself (Option::by_command). command: name of the subcommand, for
+// messages.
 // - Throws Error(config) for an unknown key in the file, a duplicate key and an invalid value.
 // - Throws Error(usage) for an unknown option on the command line, an abbreviated option, a missing value and an
 //   unexpected word.

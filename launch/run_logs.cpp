@@ -26,7 +26,7 @@ namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
 constexpr std::size_t kPending = 16U << 20U;  // bytes
-constexpr std::size_t kListed = 8;  // maximum number of ranges of missing steps in a warning
+constexpr std::size_t kListed = 8;            // maximum number of ranges of missing steps in a warning
 
 Json numbers(const std::map<std::string, double>& values) {
   Json json = Json::object();

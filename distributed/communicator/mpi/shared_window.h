@@ -16,8 +16,8 @@ class SharedWindow : public SharedBuffer {
  public:
   using Registry = std::vector<SharedWindow*>;
 
-  // Collective over `group`. bytes: of this member. Returns null on all members if one of them could not map another's part. The window is in
-  // `registry` until it is destroyed.
+  // Collective over `group`. bytes: of this member. Returns null on all members if one of them could not map another's
+  // part. The window is in `registry` until it is destroyed.
   static std::unique_ptr<SharedWindow> make(MPI_Comm group, std::size_t bytes, std::shared_ptr<Registry> registry);
   ~SharedWindow() override;
 
