@@ -180,7 +180,7 @@ void LogFile::sync() noexcept try {
 } catch (const std::exception&) {
 }
 
-MetricsFile::MetricsFile(const fs::path& file, std::int64_t resumed_step, LogFile::Warn warn)
+MetricsFile::MetricsFile(const fs::path& file, std::int64_t resumed_step, const LogFile::Warn& warn)
     : log_(cut_metrics(file, resumed_step, warn), warn) {}
 
 void MetricsFile::write(const Observer::Step& step) {

@@ -50,7 +50,7 @@ class MetricsFile {
   //   removed, atomically.
   // - `warn` gets the steps that have no line and the number of damaged lines. If there are damaged lines, the original
   //   file is kept as FILE.damaged.
-  MetricsFile(const std::filesystem::path& file, std::int64_t resumed_step, LogFile::Warn warn);
+  MetricsFile(const std::filesystem::path& file, std::int64_t resumed_step, const LogFile::Warn& warn);
 
   // Numbers that are not finite are written as null.
   void write(const Observer::Step& step);
