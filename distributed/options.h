@@ -182,18 +182,20 @@ inline std::vector<Field> fields(TaskOptions& options) {
 
 // Early stopping and the best checkpoint.
 struct ValidationOptions {
-  // Selects the best steps: one or more values, separated by commas. "TASK:METRIC"; "mean": the mean of the tasks'
-  // metrics, those where lower is better negated; "": keep no best checkpoint.
+  // Selects the best steps: one or more values, separated by commas. "TASK:METRIC"; "each": the values of all tasks'
+  // metrics; "mean": their mean, those where lower is better negated; "": keep no best checkpoint.
   std::string best;
   std::int64_t patience = 0;  // end training after this many evaluations without improvement of any value; 0: never
   struct Task {
     std::string metric = "loss";
     std::int64_t patience = 0;  // drop the task after this many evaluations without improvement; 0: never
+    bool has_valid = true;      // whether there are valid samples; not an option
   };
   std::map<std::string, Task> tasks;
 
   bool used() const;  // whether any decision depends on evaluations
-  // Returns the values of `best`, in order. A task's name may have a comma, so `tasks` must be filled in.
+  // Returns the values of `best`, in order, with TASK:METRIC of all `tasks` that have valid samples in place of "each".
+  // A task's name may have a comma, so `tasks` must be filled in.
   std::vector<std::string> best_values() const;
 };
 
@@ -209,8 +211,8 @@ inline std::vector<Field> fields(ValidationOptions::Task& options) {
        .resolved = true},
       {.name = "metric",
        .member = &options.metric,
-       .help = "The metric on the valid split that early stopping of the task and run.best = mean use.",
-       .needs = "run.best=mean or run.best~mean or patience!=0"},
+       .help = "The metric on the valid split that early stopping of the task and run.best = mean or each use.",
+       .needs = "run.best~mean or run.best~each or patience!=0"},
   };
 }
 
@@ -351,8 +353,9 @@ inline std::vector<Field> fields(TrainOptions& options) {
        .member = &options.validation.best,
        .help =
            "The values that early stopping and the best checkpoints use, separated by commas: TASK:METRIC on the "
-           "valid split, or mean, which is the mean of all tasks' task.NAME.metric (negated where lower is better). "
-           "For each, the checkpoint where it was best is kept. If empty, no best checkpoint is kept.",
+           "valid split; each, which stands for every task that has valid samples, with its task.NAME.metric; or mean, which is the mean of "
+           "these (negated where lower is better). The checkpoint where a value was best is kept. If empty, no best "
+           "checkpoint is kept.",
        .needs = "run.eval_every!=0"},
       {.name = "checkpoint_every",
        .member = &options.checkpoint_every,

@@ -121,7 +121,8 @@ void complete_validation(ValidationOptions& validation, Config& config, const st
     read_into(validation.tasks[name], config, "task." + name);
     const TaskInfo& info = manifest.task(name);
     const auto valid = info.splits.find("valid");
-    if (valid == info.splits.end() || valid->second.samples == 0) continue;
+    validation.tasks[name].has_valid = valid != info.splits.end() && valid->second.samples > 0;
+    if (!validation.tasks[name].has_valid) continue;
     const std::string head = fmt::format("task.{}.head", name);
     const TaskView view{info.labels, info.outputs, config.has(head) ? config.text(head) : ""};
     with_valid[name] = {info.kind, valid_metrics(info.kind, view)};

@@ -22,7 +22,8 @@ struct Target {
 Target target_of(const std::string& best) {
   const std::size_t colon = best.rfind(':');
   if (colon == std::string::npos)
-    throw Error(Exit::config, fmt::format("run.best = {}: expected mean or TASK:METRIC, as in section:accuracy", best));
+    throw Error(Exit::config, fmt::format("run.best = {}: expected mean, each or TASK:METRIC, as in section:accuracy",
+                                          best));
   return {best.substr(0, colon), best.substr(colon + 1)};
 }
 
@@ -71,7 +72,7 @@ std::vector<std::string> ValidationOptions::best_values() const {
   std::vector<std::string> values;
   const auto complete = [&](std::string_view value) {
     const std::size_t colon = value.rfind(':');
-    return value == "mean" || (colon != value.npos && tasks.contains(std::string(value.substr(0, colon))));
+    return value == "mean" || value == "each" || (colon != value.npos && tasks.contains(std::string(value.substr(0, colon))));
   };
   for (std::string_view rest = best; !trim(rest).empty();) {
     // As far as the first comma behind which a value is complete, because a task's name may have commas.
@@ -80,7 +81,11 @@ std::vector<std::string> ValidationOptions::best_values() const {
     while (end < rest.size() && !complete(trim(rest.substr(0, end)))) end = rest.find(',', end + 1);
     end = std::min(end, rest.size());
     if (!complete(trim(rest.substr(0, end)))) end = first;
-    values.emplace_back(trim(rest.substr(0, end)));
+    if (const std::string_view value = trim(rest.substr(0, end)); value != "each")
+      values.emplace_back(value);
+    else
+      for (const auto& [name, task] : tasks)
+        if (task.has_valid) values.push_back(fmt::format("{}:{}", name, task.metric));
     rest.remove_prefix(std::min(end + 1, rest.size()));
   }
   return values;
@@ -105,7 +110,7 @@ void check(const ValidationOptions& options, const std::map<std::string, Validat
   if (options.patience > 0 && options.best.empty())
     throw Error(Exit::config,
                 fmt::format("run.patience = {} counts evaluations without a better value of run.best, which is not "
-                            "given: give it, as mean or TASK:METRIC",
+                            "given: give it, as mean, each or TASK:METRIC",
                             options.patience));
   if (options.best.empty()) return;
   if (tasks.empty()) throw Error(Exit::config, fmt::format("run.best = {}: no task has valid samples", options.best));

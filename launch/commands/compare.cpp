@@ -93,9 +93,9 @@ std::vector<Option> own_options() {
        .type = choice,
        .value = std::string(name_of(Until::steps)),
        .help = "steps: every run makes run.steps steps, and a task takes the same samples alone and with others. best: "
-               "every run stops early on valid, after run.steps steps at the latest, and is tested at its best "
-               "checkpoint. If they are not given, run.best is then mean, run.eval_every a twentieth of run.steps, and "
-               "run.patience 5 evaluations.",
+               "every run stops early on valid, after run.steps steps at the latest, and each task is tested at its "
+               "best checkpoint. If they are not given, run.best is then each, run.eval_every a twentieth of "
+               "run.steps, and run.patience 5 evaluations.",
        .allowed = all_choices<Until>("|")},
       {.key = "tasks",
        .type = list,

@@ -2,6 +2,7 @@
 #include "launch/compare/protocol.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 
@@ -23,6 +24,18 @@ std::int64_t value_or_zero(const Config& config, const std::string& key) {
   return config.has(key) ? config.integer(key) : 0;
 }
 
+bool names(const std::string& value, const std::string& task) {
+  return value.starts_with(task + ":") && value.find(':', task.size() + 1) == std::string::npos;
+}
+
+// Returns the values of run.best, with those of the tasks in place of "each".
+std::vector<std::string> values_of(const Config& config, const std::vector<std::string>& tasks) {
+  ValidationOptions options{.best = config.text("run.best")};
+  for (const std::string& task : tasks)
+    options.tasks[task].metric = config.text(fmt::format("task.{}.metric", task));
+  return options.best_values();
+}
+
 bool gives_patience(const Config& config) {
   std::vector<std::string> keys = {"run.task_patience"};
   for (const TaskMention& task : config.tasks()) keys.push_back(fmt::format("task.{}.patience", task.name));
@@ -38,7 +51,7 @@ void apply_protocol(Config& config, Until until) {
   if (config.given("run.eval_every") == nullptr)
     config.resolve("run.eval_every",
                    std::to_string(std::max<std::int64_t>(1, config.integer("run.steps") / kEvaluations)), kOrigin);
-  if (config.given("run.best") == nullptr) config.resolve("run.best", "mean", kOrigin);
+  if (config.given("run.best") == nullptr) config.resolve("run.best", "each", kOrigin);
   if (!gives_patience(config)) config.resolve("run.patience", std::to_string(kPatience), kOrigin);
 }
 
@@ -47,7 +60,7 @@ std::string describe_protocol(const Config& config, Until until) {
   const std::int64_t patience = config.integer("run.patience");
   return fmt::format(
       "every run is evaluated on valid every {} steps (run.eval_every), {}, after {} steps at the latest (run.steps), "
-      "and is tested at its best checkpoint (run.best = {})",
+      "and each task is tested at its best checkpoint (run.best = {})",
       config.integer("run.eval_every"),
       patience > 0 ? fmt::format("ends after {} evaluations without a better one (run.patience)", patience)
                    : "ends when all of its tasks are finished (run.patience = 0)",
@@ -55,14 +68,19 @@ std::string describe_protocol(const Config& config, Until until) {
 }
 
 std::string best_of_run(const Config& config, const std::vector<std::string>& tasks) {
-  const std::string best = config.text("run.best");
-  const bool names_one =
-      std::ranges::any_of(tasks, [&](const std::string& task) { return best.starts_with(task + ":"); });
-  return names_one ? best : "mean";
+  std::vector<std::string> kept;
+  for (const std::string& value : values_of(config, tasks))
+    if (value == "mean" || std::ranges::any_of(tasks, [&](const std::string& task) { return names(value, task); }))
+      kept.push_back(value);
+  return kept.empty() || config.text("run.best") == "each" ? "each" : fmt::format("{}", fmt::join(kept, ", "));
 }
 
-std::string tested_checkpoint(const Config&, const std::string&, Until until) {
-  return until == Until::best ? "best" : "latest";
+std::string tested_checkpoint(const Config& run, const std::vector<std::string>& tasks, const std::string& task,
+                              Until until) {
+  if (until == Until::steps) return "latest";
+  const std::vector<std::string> values = values_of(run, tasks);
+  const auto own = std::ranges::find_if(values, [&](const std::string& value) { return names(value, task); });
+  return values.size() > 1 && own != values.end() ? "best:" + *own : "best";
 }
 
 void check_equal_samples(const Config& config, const TrainOptions& options) {

@@ -13,7 +13,7 @@ namespace polyhead {
 
 enum class Until {
   steps,  // every run makes run.steps steps, in which a task takes the same samples alone and with others
-  best,   // every run stops early on valid, and is tested at its best checkpoint
+  best,   // every run stops early on valid, and each task is tested at the checkpoint that is best for it
 };
 constexpr std::array<std::string_view, 2> choices(Until) {
   return {"steps", "best"};
@@ -21,18 +21,20 @@ constexpr std::array<std::string_view, 2> choices(Until) {
 
 // Fills in what the protocol needs and the user did not give. For `best`:
 // - run.eval_every: a twentieth of run.steps;
-// - run.best: mean, the mean of the tasks' task.NAME.metric;
+// - run.best: each, the best checkpoint of each task by its task.NAME.metric;
 // - run.patience: 5 evaluations, unless run.task_patience or that of a task is given.
 void apply_protocol(Config& config, Until until);
 // Returns a sentence about what apply_protocol() has filled in, for the user; "" if the protocol needs nothing.
 std::string describe_protocol(const Config& config, Until until);
 
-// Returns run.best for a run of some of the tasks, after apply_protocol(): the given value if it names one of them;
-// otherwise mean, which for a task alone is the task's own metric.
+// Returns run.best for a run of some of the tasks, after apply_protocol(): the values that name one of them, and mean;
+// each if there are none.
 std::string best_of_run(const Config& config, const std::vector<std::string>& tasks);
 
-// Returns the checkpoint of a run on which a task is tested. A run has one best checkpoint for all of its tasks.
-std::string tested_checkpoint(const Config& run, const std::string& task, Until until);
+// Returns the checkpoint of a run on which a task is tested: the one that is best by the first value of run.best that
+// names the task, or by the first of all values if none does. tasks: of the run.
+std::string tested_checkpoint(const Config& run, const std::vector<std::string>& tasks, const std::string& task,
+                              Until until);
 
 // Throws Error(config) for options with which a task would not take the same samples alone and with others: phases and
 // early stopping.

@@ -161,7 +161,7 @@ std::optional<std::map<std::string, TestedTask>> test_run(const ComparedRun& run
   if (auto known = read_results(file, key)) return known;
   std::map<std::string, std::vector<std::string>> by_checkpoint;
   for (const std::string& task : run.tasks)
-    by_checkpoint[tested_checkpoint(run.config, task, plan.until)].push_back(task);
+    by_checkpoint[tested_checkpoint(run.config, run.tasks, task, plan.until)].push_back(task);
   Tested tested;
   for (const auto& [checkpoint, tasks] : by_checkpoint) {
     const Loaded loaded = load(run, checkpoint, tasks, world);

@@ -94,7 +94,8 @@ def check_generalization(one, side, task, folders, checkpoint="latest"):
     assert one[side] == pytest.approx(np.mean(test), rel=1e-6)
     assert one[f"{side}_train"] == pytest.approx(np.mean(train), rel=1e-6)
     assert one[f"{side}_gap"] == pytest.approx(sign * (np.mean(train) - np.mean(test)), rel=1e-4, abs=1e-9)
-    last = [int((folder / "checkpoints" / checkpoint).read_text().strip().removeprefix("step-")) for folder in folders]
+    pointer = f"best-{task}:loss" if checkpoint.startswith("best:") else checkpoint
+    last = [int((folder / "checkpoints" / pointer).read_text().strip().removeprefix("step-")) for folder in folders]
     assert one[f"{side}_steps"] == np.mean(last)
     taken = [next(line["epochs"][task] for line in lines(folder) if line["kind"] == "epochs" and line["step"] == step)
              for folder, step in zip(folders, last)]

@@ -91,6 +91,16 @@ TEST(Validation, SeveralValuesHaveBestStepsOfTheirOwn) {
   EXPECT_EQ(why_ended(options("b:accuracy, a:loss,mean", 0, 0), state), "");
 }
 
+TEST(Validation, EachStandsForEveryTaskWithValidSamples) {
+  ValidationOptions given = options("each, mean", 2, 0);
+  EXPECT_EQ(given.best_values(), (std::vector<std::string>{"a:loss", "b:accuracy", "mean"}));
+  given.tasks.at("a").has_valid = false;
+  EXPECT_EQ(given.best_values(), (std::vector<std::string>{"b:accuracy", "mean"}));
+  ValidationState state;
+  for (std::int64_t step = 1; step <= 3; ++step) take_note(given, {{"b", {{"accuracy", 0.5}}}}, kBoth, step, state);
+  EXPECT_EQ(why_ended(given, state), "none of each, mean has become better in the last 2 evaluations");
+}
+
 TEST(Validation, TheNameOfATaskMayHaveCommas) {
   ValidationOptions given = options("", 0, 0);
   given.tasks["a, b"] = {};
@@ -120,9 +130,10 @@ TEST(Validation, ErrorsNameTheMetricAndThoseThereAre) {
   expect_contains(error(options("b:acuracy", 0, 0), kinds), "no metric 'acuracy' on valid; it has loss, accuracy,");
   expect_contains(error(options("c:loss", 0, 0), kinds),
                   "'c' is not a task of the run with valid samples; those tasks are a, b");
-  expect_contains(error(options("b", 0, 0), kinds), "run.best = b: expected mean or TASK:METRIC");
+  expect_contains(error(options("b", 0, 0), kinds), "run.best = b: expected mean, each or TASK:METRIC");
   expect_contains(error(options("mean, b:acuracy", 0, 0), kinds), "no metric 'acuracy' on valid");
   expect_contains(error(options("mean,b:loss, mean", 0, 0), kinds), "mean is listed twice; keep one");
+  expect_contains(error(options("each,b:accuracy", 0, 0), kinds), "b:accuracy is listed twice; keep one");
   expect_contains(error(options("", 2, 0), kinds),
                   "run.patience = 2 counts evaluations without a better value of run.best");
   expect_contains(error(options("mean", 0, 0), {}), "no task has valid samples");

@@ -17,7 +17,7 @@ TEST(Protocol, BestFillsInWhatIsNotGiven) {
   apply_protocol(config, Until::best);
   EXPECT_EQ(config.integer("run.eval_every"), 15);
   EXPECT_EQ(config.integer("run.patience"), 5);
-  EXPECT_EQ(config.text("run.best"), "mean");
+  EXPECT_EQ(config.text("run.best"), "each");
   config = given({{"run.steps", "7"}, {"run.patience", "0"}});
   apply_protocol(config, Until::best);
   EXPECT_EQ(config.integer("run.eval_every"), 1);
@@ -39,12 +39,26 @@ TEST(Protocol, StepsChangesNothing) {
   EXPECT_EQ(describe_protocol(config, Until::steps), "");
 }
 
-TEST(Protocol, ARunWithoutTheBestTaskUsesItsOwnMetrics) {
-  const Config config = given({{"run.best", "a:accuracy"}});
+TEST(Protocol, ARunUsesTheValuesOfItsTasks) {
+  const Config config = given({{"run.best", "a:accuracy, a:b:loss"}});
   EXPECT_EQ(best_of_run(config, {"a"}), "a:accuracy");
   EXPECT_EQ(best_of_run(config, {"b", "a"}), "a:accuracy");
-  EXPECT_EQ(best_of_run(config, {"b"}), "mean");
+  EXPECT_EQ(best_of_run(config, {"a:b", "a"}), "a:accuracy, a:b:loss");
+  EXPECT_EQ(best_of_run(config, {"b"}), "each");
   EXPECT_EQ(best_of_run(given({{"run.best", "mean"}}), {"b"}), "mean");
+}
+
+TEST(Protocol, ATaskIsTestedAtItsOwnBestCheckpoint) {
+  const auto tested = [](const std::string& best, const std::vector<std::string>& tasks, const std::string& task) {
+    return tested_checkpoint(given({{"run.best", best}, {"task.b.metric", "accuracy"}}), tasks, task, Until::best);
+  };
+  EXPECT_EQ(tested("each", {"a", "b"}, "a"), "best:a:loss");
+  EXPECT_EQ(tested("each", {"a", "b"}, "b"), "best:b:accuracy");
+  EXPECT_EQ(tested("each", {"b"}, "b"), "best");  // the run has only one
+  EXPECT_EQ(tested("mean", {"a", "b"}, "a"), "best");
+  EXPECT_EQ(tested("mean, b:loss, b:accuracy", {"a", "b"}, "b"), "best:b:loss");
+  EXPECT_EQ(tested("mean, b:loss", {"a", "b"}, "a"), "best");
+  EXPECT_EQ(tested_checkpoint(given({}), {"a"}, "a", Until::steps), "latest");
 }
 
 TEST(Protocol, OtherDecisionsAreNamed) {

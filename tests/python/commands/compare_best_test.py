@@ -20,13 +20,13 @@ def best(data, tmp_path_factory):
     return ini, json.loads(done.stdout), done.stderr
 
 
-def valid_scores(folder):
-    """The mean over tasks of the negative loss on valid, by step."""
-    scores = {}
+def best_steps(folder):
+    """The step of each task's lowest loss on valid, the first one of several, and the steps that were evaluated."""
+    losses = {}
     for line in lines(folder):
         if line["kind"] == "eval":
-            scores.setdefault(line["step"], []).append(-line["metrics"]["loss"])
-    return {step: np.mean(values) for step, values in scores.items()}
+            losses.setdefault(line["task"], {})[line["step"]] = line["metrics"]["loss"]
+    return {task: min(values, key=lambda step: (values[step], step)) for task, values in losses.items()}, list(next(iter(losses.values())))
 
 
 def test_until_best_stops_early_and_tests_the_best_checkpoint(best, data):
@@ -37,18 +37,20 @@ def test_until_best_stops_early_and_tests_the_best_checkpoint(best, data):
     for name in ("joint", *(f"single-{task}" for task in METRICS)):
         for seed in (1, 2):
             folder = out / f"{name}-seed{seed}" / "run"
-            scores = valid_scores(folder)
-            assert list(scores) == list(range(6, max(scores) + 1, 6))
-            step = max(scores, key=lambda s: (scores[s], -s))
-            assert (folder / "checkpoints" / "best").read_text().strip() == f"step-{step:06}"
-            assert len(steps(folder)) == min(120, step + 5 * 6)
+            by_task, evaluated = best_steps(folder)
+            assert evaluated == list(range(6, max(evaluated) + 1, 6))
+            for task, step in by_task.items():
+                pointer = f"best-{task}:loss" if name == "joint" else "best"
+                assert (folder / "checkpoints" / pointer).read_text().strip() == f"step-{step:06}"
+            assert len(steps(folder)) == min(120, max(by_task.values()) + 5 * 6)
             ended.append(len(steps(folder)))
             if name != "joint":  # it has the whole batch
                 assert status(folder)["epochs"][name.removeprefix("single-")] == pytest.approx(20 * ended[-1] / 300)
     assert min(ended) < 120
     for task in METRICS:
         for side, name in (("first", f"single-{task}"), ("second", "joint")):
-            check_generalization(told["tasks"][task], side, task, [out / f"{name}-seed{seed}" / "run" for seed in (1, 2)], "best")
+            check_generalization(told["tasks"][task], side, task, [out / f"{name}-seed{seed}" / "run" for seed in (1, 2)],
+                                 f"best:{task}" if name == "joint" else "best")
     again = compare(ini, data, *BEST)
     assert again.stderr.count("is already trained") == 8 and "to the best step" in again.stdout
 
@@ -62,7 +64,7 @@ def test_the_users_own_values_apply_until_best(data, tmp_path):
     assert "every 4 steps (run.eval_every), ends when all of its tasks are finished (run.patience = 0)" in done.stderr
     chosen = {name: re.search(r"^best = (.*)$", (tmp_path / "out" / f"{name}-seed1" / "run.ini").read_text(), re.M)[1]
               for name in ("joint", "single-topic", "single-lines")}
-    assert chosen == {"joint": "topic:accuracy", "single-topic": "topic:accuracy", "single-lines": "mean"}
+    assert chosen == {"joint": "topic:accuracy", "single-topic": "topic:accuracy", "single-lines": "each"}
     assert len(steps(tmp_path / "out" / "single-lines-seed1" / "run")) == 8
 
 
@@ -90,7 +92,7 @@ def test_other_early_stopping_in_the_same_folder_is_refused(best, data):
                                 ("--run.eval_samples", 50, "run.eval_samples: 100 there, 50 here"), ("--run.steps", 90, "run.steps: 120 there, 90 here")):
         more = [option, value] if option != "--run.steps" else [option, value, "--run.eval_every", 6]
         fails(78, *compare_words(ini, data, *BEST, *more), says=["joint-seed1/run", says])
-    fails(78, *compare_words(ini, data, *BEST[2:], "--until", "steps"), says=["joint-seed1/run", "run.best: mean there"])
+    fails(78, *compare_words(ini, data, *BEST[2:], "--until", "steps"), says=["joint-seed1/run", "run.best: each there"])
 
 
 def test_a_damaged_best_checkpoint_is_not_replaced_by_another(data, tmp_path):

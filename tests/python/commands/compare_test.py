@@ -201,7 +201,7 @@ def test_another_configuration_in_the_same_folder_is_refused(compared, data):
     ini, _ = compared
     fails(78, *compare_words(ini, data, "--encoder.dim", 8), says=["joint-seed1/run", "encoder.dim: 16 there, 8 here"])
     fails(78, *compare_words(ini, data, "--run.steps", 24), says=["joint-seed1/run", "run.steps: 12 there, 24 here", "another --out"])
-    fails(78, *compare_words(ini, data, "--until", "best"), says=["joint-seed1/run", "run.best:", "mean here"])
+    fails(78, *compare_words(ini, data, "--until", "best"), says=["joint-seed1/run", "run.best:", "each here"])
     fails(78, *compare_words(ini, data, "--tasks", "topic,lines"), says=["joint-seed1/run", "another configuration", "run.data_hash"])
 
 
