@@ -9,6 +9,8 @@
 
 #include <fmt/format.h>
 
+#include <ATen/Parallel.h>
+
 #include "core/balancing/balancer.h"
 #include "core/model/torch.h"
 

@@ -43,14 +43,15 @@ class GradVac : public GramBalancer {
     coefficients[i] = 1;
     const std::span<const double> row = row_of(problem.cosine, i);
     std::vector<double> products(row.begin(), row.end());
+    double length = std::sqrt(products[i]);
     for (const std::size_t j : random_order(problem, i, seed_)) {
       double& target = target_[problem.tasks[i] * state_.tasks() + problem.tasks[j]];
-      const double length = std::sqrt(std::max(0.0, dot(products, coefficients)));
       const double phi = length > 0 ? std::clamp(products[j] / length, -1.0, 1.0) : 0;
       if (phi < target) {
         const double change = length * (target * sine(phi) - phi * sine(target)) / std::max(sine(target), 1e-8);
         coefficients[j] += change;
         add_scaled(change, row_of(problem.cosine, j), products);
+        length = std::sqrt(std::max(0.0, dot(products, coefficients)));
       }
       target += beta_ * (phi - target);
     }
