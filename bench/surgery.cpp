@@ -1,7 +1,8 @@
 // One gradient of each task on each worker becomes one weighted sum on all of them: by slices, as training does it,
 // by a plain all-reduce, which knows nothing of tasks, and by gathering all gradients on every worker. Run it under
-// mpirun: mpirun -n N surgery [elements] [rounds]. Prints the seconds of the slowest worker (medians over the rounds,
-// with the smallest and the largest), the bytes that a worker sends, and both relative to the plain all-reduce.
+// mpirun: mpirun -n N surgery [elements] [rounds]. Prints the milliseconds of the slowest worker (medians over the
+// rounds), and the time (with the smallest and the largest ratio of a round) and the bytes that a worker sends, both
+// relative to the plain all-reduce by the same means.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -23,6 +24,8 @@ namespace polyhead {
 namespace {
 
 using torch::Tensor;
+
+enum Way : std::size_t { kSharedPlain, kSharedSlices, kSentPlain, kSentSlices, kGather, kWays };
 
 class Bench {
  public:
@@ -49,17 +52,19 @@ class Bench {
     transpose_.emplace(world, groups, sent_);
   }
 
-  void all_reduce() {
-    gradients_.sum.copy_(gradients_.tasks[0]);  // backward writes into it; not measured
-    measure(0, [&] {
-      world_.all_reduce("sum", gradients_.sum.data_ptr(), static_cast<std::size_t>(gradients_.sum.numel()), DType::f32,
+  void all_reduce(Way way, const TaskGradients& gradients) {
+    gradients.sum.copy_(gradients.tasks[0]);  // backward writes into it; not measured
+    measure(way, [&] {
+      world_.all_reduce("sum", gradients.sum.data_ptr(), static_cast<std::size_t>(gradients.sum.numel()), DType::f32,
                         Reduce::sum);
     });
-    sent(0, 2.0 * (world_.size() - 1) / world_.size() * static_cast<double>(bytes_));
+    sent(way, 2.0 * (world_.size() - 1) / world_.size() * static_cast<double>(bytes_));
   }
+  void shared_all_reduce() { all_reduce(kSharedPlain, gradients_); }
+  void sent_all_reduce() { all_reduce(kSentPlain, sent_); }
 
-  void slices(std::size_t who, SliceTranspose& transpose) {
-    measure(who, [&] {
+  void slices(Way way, SliceTranspose& transpose) {
+    measure(way, [&] {
       std::vector<std::size_t> tasks;
       for (std::size_t task = 0; task < tasks_; ++task) tasks.push_back(task);
       const std::vector<GradientRow> rows = transpose.exchange(tasks);
@@ -68,15 +73,15 @@ class Bench {
       weighted_sum(rows, solve(part), transpose.targets(true));
       transpose.finish(true);
     });
-    sent(who, transpose.take_sent() +
+    sent(way, transpose.take_sent() +
                   2.0 * (world_.size() - 1) / world_.size() * static_cast<double>(tasks_ * tasks_ * sizeof(double)));
   }
-  void shared_slices() { slices(1, *shared_); }
-  void sent_slices() { slices(2, *transpose_); }
+  void shared_slices() { slices(kSharedSlices, *shared_); }
+  void sent_slices() { slices(kSentSlices, *transpose_); }
 
   // Every worker gets all gradients, and computes everything by itself.
   void gather() {
-    measure(3, [&] {
+    measure(kGather, [&] {
       world_.all_gather("all", sent_.tasks[0].data_ptr(), all_.data_ptr(), static_cast<std::size_t>(all_.size(1)),
                         DType::f32);
       std::vector<GradientRow> rows;
@@ -85,7 +90,7 @@ class Bench {
       add_inner_products(rows, false, gram);
       weighted_sum(rows, weights_of(gram), {sent_.sum});
     });
-    sent(3, (world_.size() - 1) * static_cast<double>(bytes_));
+    sent(kGather, (world_.size() - 1) * static_cast<double>(bytes_));
   }
 
   // All ways but the plain all-reduce give the same sum.
@@ -99,29 +104,31 @@ class Bench {
 
   void print(std::int64_t elements) const {
     if (world_.rank() != 0) return;
-    const char* names[] = {"plain all-reduce", "slices, shared memory", "slices, messages", "gather of all"};
+    constexpr const char* kNames[] = {"shared memory: all-reduce", "shared memory: slices", "messages: all-reduce",
+                                      "messages: slices", "messages: gather of all"};
     fmt::print("{} workers, one task each, {} parameters, {} rounds\n", world_.size(), elements, seconds_[0].size());
-    for (std::size_t who = 0; who < 4; ++who) {
+    for (std::size_t way = 0; way < kWays; ++way) {
+      const std::size_t plain = way < kSentPlain ? kSharedPlain : kSentPlain;
       std::vector<double> ratios;
-      for (std::size_t round = 0; round < seconds_[who].size(); ++round)
-        ratios.push_back(seconds_[who][round] / seconds_[0][round]);
-      fmt::print("{:<22} {:>8.1f} ms  time {:>6.2f} ({:.2f} to {:.2f})  bytes {:>6.2f}\n", names[who],
-                 1000 * median(seconds_[who]), median(ratios), *std::ranges::min_element(ratios),
-                 *std::ranges::max_element(ratios), bytes_sent_[who] / bytes_sent_[0]);
+      for (std::size_t round = 0; round < seconds_[way].size(); ++round)
+        ratios.push_back(seconds_[way][round] / seconds_[plain][round]);
+      fmt::print("{:<26} {:>8.1f} ms  time {:>6.2f} ({:.2f} to {:.2f})  bytes {:>6.2f}\n", kNames[way],
+                 1000 * median(seconds_[way]), median(ratios), *std::ranges::min_element(ratios),
+                 *std::ranges::max_element(ratios), bytes_sent_[way] / bytes_sent_[plain]);
     }
   }
 
  private:
   template <class Call>
-  void measure(std::size_t who, const Call& call) {
+  void measure(Way way, const Call& call) {
     world_.barrier("start");
     const auto start = std::chrono::steady_clock::now();
     call();
     std::vector<double> seconds{std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count()};
     world_.all_reduce("seconds", seconds, Reduce::max);
-    seconds_[who].push_back(seconds[0]);
+    seconds_[way].push_back(seconds[0]);
   }
-  void sent(std::size_t who, double bytes) { bytes_sent_[who] = bytes; }
+  void sent(Way way, double bytes) { bytes_sent_[way] = bytes; }
 
   std::vector<double> weights_of(const SquareMatrix& gram) {
     return balancer_->weights({.active = std::vector<bool>(tasks_, true),
@@ -149,8 +156,8 @@ class Bench {
   Tensor all_;  // [tasks, elements]
   std::unique_ptr<Balancer> balancer_;
   std::optional<SliceTranspose> shared_, transpose_;
-  std::vector<double> seconds_[4];
-  double bytes_sent_[4] = {};
+  std::vector<double> seconds_[kWays];
+  double bytes_sent_[kWays] = {};
 };
 
 }  // namespace
@@ -162,8 +169,9 @@ int main(int argc, char** argv) {
   const int rounds = argc > 2 ? std::atoi(argv[2]) : 9;
   polyhead::Bench bench(*world, elements);
   for (int round = 0; round < rounds; ++round) {
-    bench.all_reduce();
+    bench.shared_all_reduce();
     bench.shared_slices();
+    bench.sent_all_reduce();
     bench.sent_slices();
     bench.check();
     bench.gather();

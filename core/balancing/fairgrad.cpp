@@ -37,7 +37,10 @@ class FairGradSolver {
     double value = objective(y_), before = INFINITY;
     for (int iteration = 0; iteration < kIterations; ++iteration) {
       const std::vector<double> change = newton_step();
-      double largest = 0;  // relative to y; negative changes are limited by it
+      // A decrease below the rounding of the objective, whose terms cancel out where gradients do, is not seen.
+      const double terms = sum(y_);
+      const bool flat = decrement_ <= 1e-11 * (1 + std::abs(value)) + 1e-15 * terms * terms;
+      double largest = 0;  // relative to y
       for (const double part : change) largest = std::max(largest, std::abs(part));
       if (!std::isfinite(largest)) break;
       double step = 1;
@@ -48,12 +51,12 @@ class FairGradSolver {
       for (int halving = 0; halving < 40; ++halving, step /= 2) {
         for (std::size_t i = 0; i < y_.size(); ++i) next[i] = y_[i] * (1 + step * change[i]);
         found = objective(next);
-        // Near the minimum, and for very small y, the decrease is below rounding.
-        if (found <= value - 1e-4 * step * decrement_ || decrement_ <= 1e-11 * (1 + std::abs(value))) break;
+        if (found <= value - 1e-4 * step * decrement_ || flat) break;
       }
       y_ = next;
       value = found;
-      if (largest < 1e-12 || (largest < 1e-6 && largest >= before)) break;  // converged, or down to rounding
+      // Converged, or down to rounding: steps no longer shrink, as they do near the minimum.
+      if (largest < 1e-12 || (flat && largest > before / 2)) break;
       before = largest;
     }
     return y_;

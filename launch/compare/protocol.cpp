@@ -30,7 +30,8 @@ bool names(const std::string& value, const std::string& task) {
 
 // Returns the values of run.best, with those of the tasks in place of "each".
 std::vector<std::string> values_of(const Config& config, const std::vector<std::string>& tasks) {
-  ValidationOptions options{.best = config.text("run.best")};
+  ValidationOptions options;
+  options.best = config.text("run.best");
   for (const std::string& task : tasks)
     options.tasks[task].metric = config.text(fmt::format("task.{}.metric", task));
   return options.best_values();
