@@ -59,7 +59,7 @@ Saved save_checkpoint(CheckpointStore& store, CheckpointState& state, const Mode
   const Snapshot snapshot = take_snapshot(model, optimizers, led, world);
   const Agreed written = agree(world, "checkpoint.files", [&] {
     std::string lines;  // "hash name"
-    for (const auto& [name, hash] : write_snapshot(beside, snapshot)) lines += hash + " " + name + "\n";
+    for (const auto& [name, hash] : write_snapshot(beside, snapshot)) lines += fmt::format("{} {}\n", hash, name);
     return lines;
   });
   if (!written.error.empty()) return failed(written.error);
