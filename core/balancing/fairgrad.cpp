@@ -19,7 +19,7 @@ namespace polyhead {
 namespace {
 
 constexpr double kRegularizer = 1e-12;
-constexpr int kIterations = 200;
+constexpr int kIterations = 200, kPatience = 10;
 
 class FairGradSolver {
  public:
@@ -34,12 +34,10 @@ class FairGradSolver {
 
   // Returns the y_i.
   const std::vector<double>& solve() {
-    double value = objective(y_), before = INFINITY;
+    double value = objective(y_), smallest = INFINITY;
+    int since = 0;  // iterations in which the largest change has not halved
     for (int iteration = 0; iteration < kIterations; ++iteration) {
       const std::vector<double> change = newton_step();
-      // A decrease below the rounding of the objective, whose terms cancel out where gradients do, is not seen.
-      const double terms = sum(y_);
-      const bool flat = decrement_ <= 1e-11 * (1 + std::abs(value)) + 1e-15 * terms * terms;
       double largest = 0;  // relative to y
       for (const double part : change) largest = std::max(largest, std::abs(part));
       if (!std::isfinite(largest)) break;
@@ -51,13 +49,18 @@ class FairGradSolver {
       for (int halving = 0; halving < 40; ++halving, step /= 2) {
         for (std::size_t i = 0; i < y_.size(); ++i) next[i] = y_[i] * (1 + step * change[i]);
         found = objective(next);
-        if (found <= value - 1e-4 * step * decrement_ || flat) break;
+        // Near the minimum, and for very small y, the decrease is below rounding.
+        if (found <= value - 1e-4 * step * decrement_ || decrement_ <= 1e-11 * (1 + std::abs(value))) break;
       }
       y_ = next;
       value = found;
-      // Converged, or down to rounding: steps no longer shrink, as they do near the minimum.
-      if (largest < 1e-12 || (flat && largest > before / 2)) break;
-      before = largest;
+      if (largest < 1e-12) break;  // converged
+      if (largest < smallest / 2) {
+        smallest = largest;
+        since = 0;
+      } else if (smallest < 1e-3 && ++since == kPatience) {
+        break;  // down to rounding
+      }
     }
     return y_;
   }
