@@ -133,7 +133,7 @@ def test_names_of_nothing_are_found(folder, data, tmp_path):
     fails(73, *train_words(tmp_path / "run", data, *best_of(28)), says=["best-mean is a folder"])
 
 
-@pytest.mark.parametrize("value, says", [("topic:loss,topic:loss", "listed twice"), ("topic:loss,tags", "run.best = tags: expected mean or TASK:METRIC"),
+@pytest.mark.parametrize("value, says", [("topic:loss,topic:loss", "listed twice"), ("topic:loss,tags", "run.best = tags: expected mean, each or TASK:METRIC"),
                                          ("mean,topic:bleu", "no metric 'bleu'"), ("topic:loss,nobody:loss", "'nobody' is not a task")])
 def test_wrong_values(value, says, data, tmp_path):
     fails(78, *train_words(tmp_path / "run", data, *OPTIONS, "--run.best", value), says=[says])

@@ -151,7 +151,7 @@ def test_what_decides_is_part_of_the_run(data, whole, tmp_path):
     fails(78, *train_words(tmp_path / "run", data, *options), says=["another configuration", "run.best"])
     fails(78, *train_words(tmp_path / "run", data, *BEST, "--run.task_patience", 3, "--task.topic.metric", "accuracy"),
           says=["another configuration", "task.topic.metric"])
-    fails(78, *train_words(tmp_path / "run", data, *BEST, "--task.topic.metric", "accuracy"), says=["it has no effect without run.best = mean"])
+    fails(78, *train_words(tmp_path / "run", data, *BEST, "--task.topic.metric", "accuracy"), says=["it has no effect without run.best with mean, or run.best with each"])
     fails(78, *train_words(tmp_path / "new", data, "--run.best", "mean"), says=["give run.eval_every"])
 
 
