@@ -22,8 +22,8 @@ struct Target {
 Target target_of(const std::string& best) {
   const std::size_t colon = best.rfind(':');
   if (colon == std::string::npos)
-    throw Error(Exit::config, fmt::format("run.best = {}: expected mean, each or TASK:METRIC, as in section:accuracy",
-                                          best));
+    throw Error(Exit::config,
+                fmt::format("run.best = {}: expected mean, each or TASK:METRIC, as in section:accuracy", best));
   return {best.substr(0, colon), best.substr(colon + 1)};
 }
 
@@ -72,7 +72,8 @@ std::vector<std::string> ValidationOptions::best_values() const {
   std::vector<std::string> values;
   const auto complete = [&](std::string_view value) {
     const std::size_t colon = value.rfind(':');
-    return value == "mean" || value == "each" || (colon != value.npos && tasks.contains(std::string(value.substr(0, colon))));
+    return value == "mean" || value == "each" ||
+           (colon != value.npos && tasks.contains(std::string(value.substr(0, colon))));
   };
   for (std::string_view rest = best; !trim(rest).empty();) {
     // As far as the first comma behind which a value is complete, because a task's name may have commas.

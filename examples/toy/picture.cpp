@@ -121,8 +121,9 @@ std::string picture(const Problem& problem, const std::vector<Panel>& panels) {
       width, height);
   out += background(problem);
   for (std::size_t i = 0; i < panels.size(); ++i) {
-    const double left = kMargin + static_cast<double>(i % kColumns) * (kSide + kMargin);
-    const double top = kMargin + static_cast<double>(i / kColumns) * (kSide + kTitle + kMargin);
+    const std::size_t row = i / kColumns, column = i % kColumns;
+    const double left = kMargin + static_cast<double>(column) * (kSide + kMargin);
+    const double top = kMargin + static_cast<double>(row) * (kSide + kTitle + kMargin);
     out += fmt::format(
         "<g transform=\"translate({} {})\"><text y=\"12\">{}</text><g transform=\"translate(0 {})\">"
         "<use href=\"#loss\"/>\n",
