@@ -353,9 +353,9 @@ inline std::vector<Field> fields(TrainOptions& options) {
        .member = &options.validation.best,
        .help =
            "The values that early stopping and the best checkpoints use, separated by commas: TASK:METRIC on the "
-           "valid split; each, which stands for every task that has valid samples, with its task.NAME.metric; or mean, which is the mean of "
-           "these (negated where lower is better). The checkpoint where a value was best is kept. If empty, no best "
-           "checkpoint is kept.",
+           "valid split; each, which stands for every task that has valid samples, with its task.NAME.metric; or "
+           "mean, which is the mean of these (negated where lower is better). The checkpoint where a value was best "
+           "is kept. If empty, no best checkpoint is kept.",
        .needs = "run.eval_every!=0"},
       {.name = "checkpoint_every",
        .member = &options.checkpoint_every,
