@@ -32,8 +32,7 @@ bool names(const std::string& value, const std::string& task) {
 std::vector<std::string> values_of(const Config& config, const std::vector<std::string>& tasks) {
   ValidationOptions options;
   options.best = config.text("run.best");
-  for (const std::string& task : tasks)
-    options.tasks[task].metric = config.text(fmt::format("task.{}.metric", task));
+  for (const std::string& task : tasks) options.tasks[task].metric = config.text(fmt::format("task.{}.metric", task));
   return options.best_values();
 }
 
