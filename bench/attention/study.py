@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The studies that README.md describes: study.py keywords|shortcut WORK [--seeds N] [--steps N] [--jobs N]
+"""The studies that README.md describes: study.py keywords|shortcut|shared WORK [--seeds N] [--steps N] [--jobs N]
 
 Each run's figures are kept in WORK/STUDY/CONFIGURATION.SEED.json; runs that are there are not made again.
 """
@@ -18,8 +18,27 @@ import planted
 
 HERE = Path(__file__).resolve().parent
 PROGRAM = Path(os.environ.get("POLYHEAD_BINARY", HERE.parents[1] / "build" / "cpu" / "polyhead"))
-HONEST = ["alpha", "beta", "gamma"]
+HONEST = {"shortcut": ["alpha", "beta", "gamma"], "shared": ["large", "noisy", "small"]}
 DRAWS = 10_000
+MOST = 500  # samples of a split that are measured
+
+FIXED = "attention.importance=fixed"
+WEIGHTS = "balance.method=static"
+BALANCERS = ("uncertainty", "famo", "gradnorm", "db_mtl", "pcgrad", "cagrad", "nash_mtl", "fairgrad", "imtl_g", "upgrad")
+SPREAD = {"τ = 4": "attention.temperature=4", "ε = 0.2": "attention.floor=0.2", "bonus 0.1": "attention.entropy_bonus=0.1"}
+SHARED = {
+    "default": [],
+    **{f"importance {value}, fixed": [f"task.shortcut.importance={value}", FIXED] for value in (4, 16, 64, 256)},
+    "importance 64, learned": ["task.shortcut.importance=64"],
+    **{f"importance 64, fixed, {name}": ["task.shortcut.importance=64", FIXED, option] for name, option in SPREAD.items()},
+    **{f"importance 64 of {task}, fixed": [f"task.{task}.importance=64", FIXED] for task in ("large", "small")},
+    **{f"τ = {value}": [f"attention.temperature={value}"] for value in (0.5, 2)},
+    **{name: [option] for name, option in SPREAD.items()},
+    "independent": ["attention.mode=independent"],
+    **{f"weight {value}": [WEIGHTS, f"task.shortcut.weight={value}"] for value in (4, 16, 64)},
+    **{f"weight 16 of {task}": [WEIGHTS, f"task.{task}.weight=16"] for task in ("large", "noisy", "small")},
+    **{method: [f"balance.method={method}"] for method in BALANCERS},
+}
 
 STUDIES = {
     "keywords": {"batch": 72, "steps": 500, "configurations": {mode: [f"attention.mode={mode}"] for mode in ("competitive", "independent", "mean", "first")}},
@@ -31,6 +50,7 @@ STUDIES = {
         **{f"ε = {value}": [f"attention.floor={value}"] for value in (0.05, 0.2, 0.5)},
         **{f"bonus {value}": [f"attention.entropy_bonus={value}"] for value in (0.01, 0.1, 1)},
         "independent": ["attention.mode=independent"]}},
+    "shared": {"batch": 64, "steps": 400, "configurations": {name: [*options, "balance.telemetry_every=20"] for name, options in SHARED.items()}},
 }
 
 
@@ -47,6 +67,13 @@ def samples(data, task, split):
         return [json.loads(line) for line in file]
 
 
+def update_shares(run):
+    """The mean share of each task in the updates that were measured."""
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    found = [dict(zip(line["tasks"], line["update_share"])) for line in lines if line["kind"] == "gradients"]
+    return {task: float(np.mean([shares[task] for shares in found])) for task in found[0]} if found else {}
+
+
 def precision_at_1(keys, words, weights):
     """1 if the word with the largest weight is a key word. Words with equal weights share the score."""
     most = max(weights)
@@ -54,9 +81,9 @@ def precision_at_1(keys, words, weights):
     return sum(word in keys for word in best) / len(best)
 
 
-def measure(run, data, task, split, attention):
-    """A task's predictions on a split: whether each is correct, and its precision at 1."""
-    gold = samples(data, task, split)
+def measure(run, data, task, split, attention, most=None):
+    """A task's predictions on (the first samples of) a split: whether each is correct, and its precision at 1."""
+    gold = samples(data, task, split)[:most]
     text = "".join(json.dumps({"text": sample["text"]}) + "\n" for sample in gold)
     more = ["--attention"] if attention else []
     found = [json.loads(line) for line in polyhead("predict", "--run-dir", run, "--task", task, "--threads", 1, "--batch", 128, *more, input=text).splitlines()]
@@ -80,7 +107,8 @@ def make_run(job):
              "--run.steps", steps, "--mixture.batch", batch, "--run.threads", 1, *words)
     result = {"name": name, "seed": seed, "steps": steps,
               "test": {task: measure(run, data, task, "test", study == "keywords") for task in tasks},
-              "train": {task: measure(run, data, task, "train", False) for task in tasks} if study == "shortcut" else {},
+              "train": {task: measure(run, data, task, "train", False, MOST if study == "shared" else None) for task in tasks} if study in HONEST else {},
+              "update share": update_shares(run) if study == "shared" else {},
               "report": json.loads(polyhead("evaluate", "--run-dir", run, "--split", "test", "--json", "--threads", 1)).get("attention")}
     partial = file.with_suffix(".part")
     partial.write_text(json.dumps(result))
@@ -94,10 +122,10 @@ def right(results, split, task):
     return np.array([[int(c) for c in result[split][task]["right"]] for result in results], dtype=float)
 
 
-def draws(seeds, count, tasks, size):
-    """How often each seed and each sample of each task is drawn: [draws, seeds], {task: [draws, samples]}."""
+def draws(seeds, count, sizes):
+    """How often each seed and each sample of each task is drawn: [draws, seeds], {task: [draws, samples]}. sizes: samples of each task."""
     random = np.random.default_rng(1)
-    return random.multinomial(seeds, [1 / seeds] * seeds, count), {task: random.multinomial(size, [1 / size] * size, count) for task in tasks}
+    return random.multinomial(seeds, [1 / seeds] * seeds, count), {task: random.multinomial(size, [1 / size] * size, count) for task, size in sizes.items()}
 
 
 def accuracies(table, by_seed, by_sample):
@@ -134,18 +162,19 @@ def keywords_report(results):
     return table(rows)
 
 
-def shortcut_rows(results, alone):
-    """The results of every configuration, for the table and the picture."""
-    tasks = planted.SETS["shortcut"]["tasks"]
-    seeds, sizes = len(results["default"]), planted.SETS["shortcut"]["splits"]
-    drawn = {split: draws(seeds, DRAWS, tasks, sizes[split]) for split in ("train", "test")}
+def focus_rows(study, results, alone):
+    """The results of every configuration of shortcut or shared, for the table and the picture."""
+    seeds, first = len(results["default"]), results["default"][0]
+    drawn = {split: draws(seeds, DRAWS, {task: len(found["right"]) for task, found in first[split].items()}) for split in ("train", "test")}
     rows, default = [], None
     for name, runs in results.items():
         mean = lambda key: np.mean([run["report"]["all"][key] for run in runs])
         row = {"name": name, "effective": mean("effective_tasks"), "focused": mean("focused"),
                "dead": np.mean([len(run["report"]["dead"]) for run in runs]),
-               "to shortcut": np.mean([run["report"]["tasks"]["shortcut"]["importance"] for run in runs]) if name != "independent" else None}
-        for key, split, of in (("train", "train", HONEST), ("test", "test", HONEST), ("own train", "train", ["shortcut"]), ("own test", "test", ["shortcut"])):
+               "to shortcut": np.mean([run["report"]["tasks"]["shortcut"]["importance"] for run in runs]) if name != "independent" else None,
+               "update": {task: np.mean([run["update share"][task] for run in runs]) for task in first.get("update share", {})},
+               "accuracy": {task: right(runs, "test", task).mean() for task in first["test"]}}
+        for key, split, of in (("train", "train", HONEST[study]), ("test", "test", HONEST[study]), ("own train", "train", ["shortcut"]), ("own test", "test", ["shortcut"])):
             value, sampled = delta_m(runs, alone, split, of, drawn[split])
             row[key] = (value, *interval(sampled))
             if key == "test":
@@ -164,27 +193,39 @@ def show(triple):
     return "{:+.2f} ({:+.2f} to {:+.2f})".format(*triple)
 
 
-def shortcut_report(rows, alone):
-    single = [["task alone", "train accuracy", "test accuracy"]]
+def alone_table(alone):
+    rows = [["task alone", "train accuracy", "test accuracy"]]
     for task, runs in alone.items():
-        single.append([task, f"{right(runs, 'train', task).mean():.3f}", f"{right(runs, 'test', task).mean():.3f}"])
+        rows.append([task, f"{right(runs, 'train', task).mean():.3f}", f"{right(runs, 'test', task).mean():.3f}"])
+    return table(rows)
+
+
+def shortcut_report(rows, alone):
     out = [["configuration", "effective tasks", "words above 0.9", "dead tasks", "importance of shortcut", "Δm honest, train", "Δm honest, test", "against default",
             "", "Δm shortcut, train", "Δm shortcut, test"]]
     for row in rows:
         out.append([row["name"], f"{row['effective']:.2f}", f"{row['focused']:.3f}", f"{row['dead']:.1f}",
                     "" if row["to shortcut"] is None else f"{row['to shortcut']:.3f}", show(row["train"]), show(row["test"]),
                     "" if row["name"] == "default" else show(row["against default"]), verdict(row), show(row["own train"]), show(row["own test"])])
-    return table(single) + "\n" + table(out)
+    return alone_table(alone) + "\n" + table(out)
 
 
-def shortcut_picture(rows):
-    """Effective tasks as bars, the honest tasks' and shortcut's test Δm as points with intervals."""
-    left, top, step, wide, gap = 150, 50, 24, 210, 40
+def shared_report(rows, alone):
+    tasks = list(rows[0]["accuracy"])
+    out = [["configuration", "effective tasks", "words above 0.9", "dead tasks", *(f"update share: {task}" for task in tasks), *(f"accuracy: {task}" for task in tasks),
+            "Δm honest, test", "against default", ""]]
+    for row in rows:
+        out.append([row["name"], f"{row['effective']:.2f}", f"{row['focused']:.3f}", f"{row['dead']:.1f}", *(f"{row['update'][task]:.2f}" for task in tasks),
+                    *(f"{row['accuracy'][task]:.3f}" for task in tasks), show(row["test"]), "" if row["name"] == "default" else show(row["against default"]), verdict(row)])
+    return alone_table(alone) + "\n" + table(out)
+
+
+def picture(rows, panels, left):
+    """A panel for each (title, key of the rows, colour): numbers as bars, (value, low, high) as points with intervals."""
+    top, step, wide, gap = 50, 24, 210, 40
     height = top + step * len(rows) + 20
-    out = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {left + 4 * (wide + gap)} {height}" font-family="sans-serif" font-size="12">',
-           f'<rect width="{left + 4 * (wide + gap)}" height="{height}" fill="white"/>']
-    panels = [("effective tasks a word", "effective", "#888"), ("Δm of the honest tasks, train (%)", "train", "#1f77b4"),
-              ("Δm of the honest tasks, test (%)", "test", "#1f77b4"), ("Δm of shortcut, test (%)", "own test", "#d62728")]
+    out = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {left + len(panels) * (wide + gap)} {height}" font-family="sans-serif" font-size="12">',
+           f'<rect width="{left + len(panels) * (wide + gap)}" height="{height}" fill="white"/>']
     for p, (title, key, colour) in enumerate(panels):
         x0 = left + p * (wide + gap)
         bounds = [v for row in rows for v in (row[key] if isinstance(row[key], tuple) else (0, row[key]))] + [0]
@@ -207,6 +248,17 @@ def shortcut_picture(rows):
     return "\n".join([*out, "</svg>"]) + "\n"
 
 
+def shortcut_picture(rows):
+    return picture(rows, [("effective tasks a word", "effective", "#888"), ("Δm of the honest tasks, train (%)", "train", "#1f77b4"),
+                          ("Δm of the honest tasks, test (%)", "test", "#1f77b4"), ("Δm of shortcut, test (%)", "own test", "#d62728")], 150)
+
+
+def shared_picture(rows):
+    rows = [row | {"of shortcut": row["update"]["shortcut"]} for row in rows]
+    return picture(rows, [("effective tasks a word", "effective", "#888"), ("update share of shortcut", "of shortcut", "#888"),
+                          ("Δm of the honest tasks, test (%)", "test", "#1f77b4"), ("Δm of shortcut, test (%)", "own test", "#d62728")], 190)
+
+
 def main(arguments):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("study", choices=STUDIES)
@@ -222,7 +274,7 @@ def main(arguments):
         polyhead("import", "-c", folder / "data" / f"{study}.ini", "--out", folder / "set")
     seeds, steps = range(1, options.seeds + 1), options.steps or about["steps"]
     runs = {name: (words, tasks) for name, words in about["configurations"].items()}
-    if study == "shortcut":
+    if study in HONEST:
         runs |= {f"alone {task}": ([], [task]) for task in tasks}
     file = lambda name, seed: folder / f"{name.replace('/', ' of ')}.{seed}.json"
     jobs = [(file(name, seed), study, options.work, name, words, of, seed, steps) for seed in seeds for name, (words, of) in runs.items()]
@@ -235,9 +287,10 @@ def main(arguments):
         report = keywords_report(results)
     else:
         alone = {task: results.pop(f"alone {task}") for task in tasks}
-        rows = shortcut_rows(results, alone)
-        report = shortcut_report(rows, alone)
-        (options.work / "shortcut.svg").write_text(shortcut_picture(rows), encoding="utf-8")
+        rows = focus_rows(study, results, alone)
+        report = {"shortcut": shortcut_report, "shared": shared_report}[study](rows, alone)
+        drawing = {"shortcut": shortcut_picture, "shared": shared_picture}[study](rows)
+        (options.work / f"{study}.svg").write_text(drawing, encoding="utf-8")
     (options.work / f"{study}.md").write_text(report, encoding="utf-8")
     print(report)
 
