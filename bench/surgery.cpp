@@ -33,17 +33,16 @@ class Bench {
       : world_(world),
         tasks_(static_cast<std::size_t>(world.size())),
         bytes_(static_cast<std::size_t>(elements) * sizeof(float)),
-        window_(world.allocate("window", 2 * bytes_)),
-        own_(make_plain_buffer(2 * bytes_)),
+        window_(world.allocate("window", bytes_)),
+        own_(make_plain_buffer(bytes_)),
         all_(torch::zeros({world.size(), elements})) {
-    auto* const memory = static_cast<float*>(window_->data());
-    gradients_ = {
-        torch::from_blob(memory, {elements}), {torch::from_blob(memory + elements, {elements})}, window_.get()};
-    auto* const plain = static_cast<float*>(own_->data());
-    sent_ = {torch::from_blob(plain, {elements}), {torch::from_blob(plain + elements, {elements})}, nullptr};
+    gradients_.sum = torch::from_blob(window_->data(), {elements});
+    gradients_.window = window_.get();
+    sent_.sum = torch::from_blob(own_->data(), {elements});
+    gradients_.tasks = {gradients_.sum};
+    sent_.tasks = {sent_.sum};
     torch::manual_seed(world.rank());
-    gradients_.tasks[0].copy_(torch::randn({elements}));
-    sent_.tasks[0].copy_(gradients_.tasks[0]);
+    gradient_ = torch::randn({elements});
     std::vector<std::string> names;
     std::vector<std::vector<int>> groups;
     for (int rank = 0; rank < world.size(); ++rank) names.push_back(std::to_string(rank)), groups.push_back({rank});
@@ -53,7 +52,7 @@ class Bench {
   }
 
   void all_reduce(Way way, const TaskGradients& gradients) {
-    gradients.sum.copy_(gradients.tasks[0]);  // backward writes into it; not measured
+    gradients.sum.copy_(gradient_);  // backward writes it; not measured
     measure(way, [&] {
       world_.all_reduce("sum", gradients.sum.data_ptr(), static_cast<std::size_t>(gradients.sum.numel()), DType::f32,
                         Reduce::sum);
@@ -63,7 +62,8 @@ class Bench {
   void shared_all_reduce() { all_reduce(kSharedPlain, gradients_); }
   void sent_all_reduce() { all_reduce(kSentPlain, sent_); }
 
-  void slices(Way way, SliceTranspose& transpose) {
+  void slices(Way way, const TaskGradients& gradients, SliceTranspose& transpose) {
+    gradients.sum.copy_(gradient_);
     measure(way, [&] {
       std::vector<std::size_t> tasks;
       for (std::size_t task = 0; task < tasks_; ++task) tasks.push_back(task);
@@ -76,13 +76,13 @@ class Bench {
     sent(way, transpose.take_sent() +
                   2.0 * (world_.size() - 1) / world_.size() * static_cast<double>(tasks_ * tasks_ * sizeof(double)));
   }
-  void shared_slices() { slices(kSharedSlices, *shared_); }
-  void sent_slices() { slices(kSentSlices, *transpose_); }
+  void shared_slices() { slices(kSharedSlices, gradients_, *shared_); }
+  void sent_slices() { slices(kSentSlices, sent_, *transpose_); }
 
   // Every worker gets all gradients, and computes everything by itself.
   void gather() {
     measure(kGather, [&] {
-      world_.all_gather("all", sent_.tasks[0].data_ptr(), all_.data_ptr(), static_cast<std::size_t>(all_.size(1)),
+      world_.all_gather("all", gradient_.data_ptr(), all_.data_ptr(), static_cast<std::size_t>(all_.size(1)),
                         DType::f32);
       std::vector<GradientRow> rows;
       for (std::size_t task = 0; task < tasks_; ++task) rows.push_back({all_[static_cast<std::int64_t>(task)]});
@@ -153,7 +153,8 @@ class Bench {
   std::size_t tasks_, bytes_;
   std::unique_ptr<SharedBuffer> window_, own_;
   TaskGradients gradients_, sent_;
-  Tensor all_;  // [tasks, elements]
+  Tensor gradient_;  // of this worker's task
+  Tensor all_;       // [tasks, elements]
   std::unique_ptr<Balancer> balancer_;
   std::optional<SliceTranspose> shared_, transpose_;
   std::vector<double> seconds_[kWays];

@@ -20,7 +20,7 @@ HERE = Path(__file__).resolve().parent
 PROGRAM = Path(os.environ.get("POLYHEAD_BINARY", HERE.parents[1] / "build" / "cpu" / "polyhead"))
 HONEST = {"shortcut": ["alpha", "beta", "gamma"], "shared": ["large", "noisy", "small"]}
 DRAWS = 10_000
-MOST = 500  # samples of a split that are measured
+MOST = 800  # samples of train that are measured
 
 FIXED = "attention.importance=fixed"
 WEIGHTS = "balance.method=static"
@@ -107,7 +107,7 @@ def make_run(job):
              "--run.steps", steps, "--mixture.batch", batch, "--run.threads", 1, *words)
     result = {"name": name, "seed": seed, "steps": steps,
               "test": {task: measure(run, data, task, "test", study == "keywords") for task in tasks},
-              "train": {task: measure(run, data, task, "train", False, MOST if study == "shared" else None) for task in tasks} if study in HONEST else {},
+              "train": {task: measure(run, data, task, "train", False, MOST) for task in tasks} if study == "shortcut" or name.startswith("alone") else {},
               "update share": update_shares(run) if study == "shared" else {},
               "report": json.loads(polyhead("evaluate", "--run-dir", run, "--split", "test", "--json", "--threads", 1)).get("attention")}
     partial = file.with_suffix(".part")
@@ -166,6 +166,8 @@ def focus_rows(study, results, alone):
     """The results of every configuration of shortcut or shared, for the table and the picture."""
     seeds, first = len(results["default"]), results["default"][0]
     drawn = {split: draws(seeds, DRAWS, {task: len(found["right"]) for task, found in first[split].items()}) for split in ("train", "test")}
+    measured = [(key, split, of) for key, split, of in (("train", "train", HONEST[study]), ("test", "test", HONEST[study]), ("own train", "train", ["shortcut"]),
+                                                        ("own test", "test", ["shortcut"])) if first[split]]
     rows, default = [], None
     for name, runs in results.items():
         mean = lambda key: np.mean([run["report"]["all"][key] for run in runs])
@@ -174,7 +176,7 @@ def focus_rows(study, results, alone):
                "to shortcut": np.mean([run["report"]["tasks"]["shortcut"]["importance"] for run in runs]) if name != "independent" else None,
                "update": {task: np.mean([run["update share"][task] for run in runs]) for task in first.get("update share", {})},
                "accuracy": {task: right(runs, "test", task).mean() for task in first["test"]}}
-        for key, split, of in (("train", "train", HONEST[study]), ("test", "test", HONEST[study]), ("own train", "train", ["shortcut"]), ("own test", "test", ["shortcut"])):
+        for key, split, of in measured:
             value, sampled = delta_m(runs, alone, split, of, drawn[split])
             row[key] = (value, *interval(sampled))
             if key == "test":

@@ -1,19 +1,20 @@
-// On the host: blocks that fit into the caches are converted to double once, for all products. On a device: LibTorch's
-// operations on larger blocks.
+// On the host: blocks that fit into the caches are converted to double once, and products are computed for tiles of
+// rows, so that each value that is loaded serves several products. On a device: LibTorch's operations on larger blocks.
 #include "core/balancing/gram.h"
 
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
 
+#include "core/balancing/linear_algebra.h"
 #include "core/base/clones.h"
+#include "core/base/lanes.h"
 
 namespace polyhead {
 namespace {
 
 constexpr std::int64_t kBlock = 512;                          // elements, on the host
 constexpr std::int64_t kDeviceBlock = std::int64_t{1} << 18;  // elements, on a device
-constexpr std::int64_t kLanes = 8;
 
 // A template cannot be compiled for several instruction sets, so there is a function for each type.
 POLYHEAD_CLONES void convert(const float* part, std::int64_t n, double* result) {
@@ -29,28 +30,27 @@ POLYHEAD_CLONES void add_scaled(const double* part, double weight, std::int64_t 
   for (std::int64_t i = 0; i < n; ++i) sum[i] += weight * part[i];
 }
 
-POLYHEAD_CLONES double dot(const double* a, const double* b) {
-  double lanes[kLanes] = {};
-  for (std::int64_t i = 0; i < kBlock; i += kLanes)
-    for (std::int64_t lane = 0; lane < kLanes; ++lane) lanes[lane] += a[i + lane] * b[i + lane];
-  return ((lanes[0] + lanes[1]) + (lanes[2] + lanes[3])) + ((lanes[4] + lanes[5]) + (lanes[6] + lanes[7]));
-}
-
-// Four products with one row, which is then loaded once.
-POLYHEAD_CLONES void dot_four(const double* a, const double* b, double* results) {
-  double lanes[4][kLanes] = {};
-  for (std::int64_t i = 0; i < kBlock; i += kLanes)
-    for (std::int64_t lane = 0; lane < kLanes; ++lane) {
-      const double value = a[i + lane];
-      lanes[0][lane] += value * b[i + lane];
-      lanes[1][lane] += value * b[kBlock + i + lane];
-      lanes[2][lane] += value * b[2 * kBlock + i + lane];
-      lanes[3][lane] += value * b[3 * kBlock + i + lane];
+// The products of `kRows` consecutive rows of blocks from `a` on with `kColumns` rows from `b` on: [kRows, kColumns].
+template <std::size_t kRows, std::size_t kColumns>
+inline __attribute__((always_inline)) void tile(const double* a, const double* b, double* products) {
+  constexpr std::size_t kLength = kBlock;
+  Lanes sums[kRows][kColumns] = {};
+  for (std::size_t i = 0; i < kLength; i += kLanes) {
+    Lanes row[kRows];
+    for (std::size_t r = 0; r < kRows; ++r) row[r] = lanes_at(a + r * kLength + i);
+    for (std::size_t c = 0; c < kColumns; ++c) {
+      const Lanes column = lanes_at(b + c * kLength + i);
+      for (std::size_t r = 0; r < kRows; ++r) sums[r][c] += row[r] * column;
     }
-  for (int row = 0; row < 4; ++row) {
-    const double* l = lanes[row];
-    results[row] = ((l[0] + l[1]) + (l[2] + l[3])) + ((l[4] + l[5]) + (l[6] + l[7]));
   }
+  for (std::size_t r = 0; r < kRows; ++r)
+    for (std::size_t c = 0; c < kColumns; ++c) products[r * kColumns + c] = sum_of(sums[r][c]);
+}
+POLYHEAD_CLONES void products_of_two_and_four(const double* a, const double* b, double* products) {
+  tile<2, 4>(a, b, products);
+}
+POLYHEAD_CLONES void products_of_two_and_two(const double* a, const double* b, double* products) {
+  tile<2, 2>(a, b, products);
 }
 
 template <class T>
@@ -67,7 +67,7 @@ template <class T>
 void host_products(const std::vector<GradientRow>& rows, bool diagonal_only, SquareMatrix& gram) {
   const auto parts = pointers<T>(rows);
   const std::int64_t elements = rows[0][0].numel();
-  std::vector<double> block(rows.size() * kBlock);
+  std::vector<double> block((rows.size() + 3) / 4 * 4 * kBlock);  // rows of zeros complete the last tiles
   const auto row = [&](std::size_t i) { return block.data() + i * kBlock; };
   for (std::int64_t first = 0; first < elements; first += kBlock) {
     const std::int64_t n = std::min(kBlock, elements - first);
@@ -76,19 +76,19 @@ void host_products(const std::vector<GradientRow>& rows, bool diagonal_only, Squ
       convert(parts[i][0] + first, n, row(i));
       for (std::size_t part = 1; part < parts[i].size(); ++part) add_scaled(parts[i][part] + first, 1, n, row(i));
     }
-    for (std::size_t i = 0; i < rows.size(); ++i) {
-      if (diagonal_only) {
-        gram(i, i) += dot(row(i), row(i));
-        continue;
-      }
-      std::size_t j = 0;
-      for (; j + 4 <= i + 1; j += 4) {
-        double products[4];
-        dot_four(row(i), row(j), products);
-        for (std::size_t k = 0; k < 4; ++k) gram(i, j + k) += products[k];
-      }
-      for (; j <= i; ++j) gram(i, j) += dot(row(i), row(j));
+    if (diagonal_only) {
+      for (std::size_t i = 0; i < rows.size(); ++i) gram(i, i) += dot({row(i), kBlock}, {row(i), kBlock});
+      continue;
     }
+    for (std::size_t i = 0; i < rows.size(); i += 2)
+      for (std::size_t j = 0; j <= i; j += 4) {
+        const std::size_t columns = j == i ? 2 : 4;  // the other two of a tile at the diagonal are not needed
+        double products[8];
+        (columns == 2 ? products_of_two_and_two : products_of_two_and_four)(row(i), row(j), products);
+        for (std::size_t r = i; r < std::min(i + 2, rows.size()); ++r)
+          for (std::size_t c = j; c <= std::min(r, j + columns - 1); ++c)
+            gram(r, c) += products[(r - i) * columns + c - j];
+      }
   }
 }
 
@@ -119,7 +119,7 @@ double host_sum(const std::vector<GradientRow>& rows, std::span<const double> we
                 const std::vector<torch::Tensor>& targets) {
   const auto parts = pointers<T>(rows);
   const std::int64_t elements = targets[0].numel();
-  double sum[kBlock], square = 0;
+  double sum[kBlock], squares = 0;
   T rounded[kBlock];
   for (std::int64_t first = 0; first < elements; first += kBlock) {
     const std::int64_t n = std::min(kBlock, elements - first);
@@ -128,10 +128,10 @@ double host_sum(const std::vector<GradientRow>& rows, std::span<const double> we
       for (const T* part : parts[i]) add_scaled(part + first, weights[i], n, sum);
     for (std::int64_t i = 0; i < n; ++i) rounded[i] = static_cast<T>(sum[i]);
     for (std::int64_t i = 0; i < n; ++i) sum[i] = static_cast<double>(rounded[i]);
-    square += dot(sum, sum);
+    squares += dot(sum, sum);
     for (const torch::Tensor& target : targets) std::copy_n(rounded, n, target.data_ptr<T>() + first);
   }
-  return square;
+  return squares;
 }
 
 double device_sum(const std::vector<GradientRow>& rows, std::span<const double> weights,

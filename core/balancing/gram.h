@@ -17,8 +17,9 @@ using GradientRow = std::vector<torch::Tensor>;
 // only the squared norms.
 void add_inner_products(const std::vector<GradientRow>& rows, bool diagonal_only, SquareMatrix& gram);
 
-// Writes the sum over rows of weights[r] * rows[r] to each of `targets`, which are as long as a row and may overlap no
-// row. weights: [rows]. Returns the squared norm of what was written. Without rows the sum is 0.
+// Writes the sum over rows of weights[r] * rows[r] to each of `targets`, which are as long as a row. A target may be a
+// tensor of a row, and overlaps no row otherwise. weights: [rows]. Returns the squared norm of what was written.
+// Without rows the sum is 0.
 double weighted_sum(const std::vector<GradientRow>& rows, std::span<const double> weights,
                     const std::vector<torch::Tensor>& targets);
 

@@ -7,6 +7,7 @@
 #include "core/balancing/balancer.h"
 #include "core/balancing/sketch.h"
 #include "distributed/step/sharding.h"
+#include "distributed/step/slice_transpose.h"
 
 namespace polyhead {
 namespace {
@@ -32,12 +33,13 @@ SurgeryCost surgery_cost(const SurgeryCase& of) {
   SurgeryCost cost;
   double most = 0;
   for (int worker = 0; worker < of.workers; ++worker) {
-    double held = 0, sending = 0, slices = 0;
+    std::size_t held = 0;
+    double sending = 0, slices = 0;
     for (std::size_t task = 0; task < of.groups.size(); ++task) {
-      const auto mine = static_cast<double>(std::ranges::count(of.groups[task], worker));
-      held += mine;
+      const auto mine = std::ranges::count(of.groups[task], worker);
+      held += static_cast<std::size_t>(mine);
       if (!of.active[task]) continue;
-      sending += mine;
+      sending += static_cast<double>(mine);
       slices += static_cast<double>(of.groups[task].size());
     }
     const auto bytes = [&](std::int64_t elements) { return static_cast<double>(elements) * of.width; };
@@ -53,7 +55,8 @@ SurgeryCost surgery_cost(const SurgeryCase& of) {
           all_reduce_sent(tasks * static_cast<double>(sketch_size(options.sketch_size)) * sizeof(double), of.workers) +
           plain;
     cost.sent.push_back((measured + (every - 1) * plain) / every);
-    cost.gradients.push_back(held * bytes(of.elements));
+    // Beside the sum.
+    cost.gradients.push_back(static_cast<double>(gradient_tensors(held) - 1) * bytes(of.elements));
     cost.received.push_back(options.scope == BalanceScope::all ? slices * own : 0);
     most = std::max(most, cost.sent.back());
   }

@@ -19,7 +19,7 @@ struct SurgeryCase {
 
 struct SurgeryCost {
   std::vector<double> sent;       // [workers] bytes per step for the encoder's gradient, the mean over balance.every
-  std::vector<double> gradients;  // [workers] bytes of the gradients of its tasks
+  std::vector<double> gradients;  // [workers] bytes of the gradients of its tasks, beside that of the encoder
   std::vector<double> received;   // [workers] bytes of the slices that it receives from workers on other hosts
   double exchanged = 1;           // bytes of the slowest worker relative to those of a plain all-reduce
 };

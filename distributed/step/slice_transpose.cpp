@@ -64,19 +64,21 @@ std::vector<GradientRow> SliceTranspose::exchange(const std::vector<std::size_t>
   return map(tasks);
 }
 
-torch::Tensor SliceTranspose::mapped(int rank, std::size_t place, const IndexRange& range) const {
+torch::Tensor SliceTranspose::mapped(int rank, std::size_t tensor, const IndexRange& range) const {
   const std::int64_t width = gradients_.sum.element_size(), elements = gradients_.sum.numel();
   return torch::from_blob(
-      gradients_.window->of(rank) + (static_cast<std::int64_t>(place) * elements + range.begin) * width, {range.size()},
-      gradients_.sum.options());
+      gradients_.window->of(rank) + (static_cast<std::int64_t>(tensor) * elements + range.begin) * width,
+      {range.size()}, gradients_.sum.options());
 }
 
 std::vector<GradientRow> SliceTranspose::map(const std::vector<std::size_t>& tasks) const {
   std::vector<GradientRow> rows;
   for (const std::size_t task : tasks) {
     rows.emplace_back();
-    for (const int rank : groups_[task])
-      rows.back().push_back(mapped(rank, 1 + place_in(at(held_, rank), task), slice_));
+    for (const int rank : groups_[task]) {
+      const std::vector<std::size_t>& held = at(held_, rank);
+      rows.back().push_back(mapped(rank, gradient_tensor(held.size(), place_in(held, task)), slice_));
+    }
   }
   return rows;
 }

@@ -14,13 +14,23 @@
 
 namespace polyhead {
 
-// The memory for gradients of one worker: first the sum over tasks, then one tensor for each task that it holds. Each
-// is [elements], contiguous, and all are in one buffer if there is a `window`.
+// The memory for gradients of one worker: first the sum over tasks, then one tensor for each task that it holds; a
+// worker with a single task computes its gradient where the sum will be. Each is [elements], contiguous, and all are in
+// one buffer if there is a `window`.
 struct TaskGradients {
   torch::Tensor sum;
-  std::vector<torch::Tensor> tasks;      // of the tasks held, ascending
+  std::vector<torch::Tensor> tasks;      // of the tasks held, ascending; a single one may be `sum`
   const SharedBuffer* window = nullptr;  // memory of `sum` and `tasks`, mapped by all workers; null: none is
 };
+
+// The number of tensors of a worker that holds this many tasks, and the place of a task's tensor among them; place: of
+// the task among those held.
+constexpr std::size_t gradient_tensors(std::size_t held) {
+  return held == 1 ? 1 : 1 + held;
+}
+constexpr std::size_t gradient_tensor(std::size_t held, std::size_t place) {
+  return held == 1 ? 0 : 1 + place;
+}
 
 class SliceTranspose {
  public:
@@ -49,7 +59,7 @@ class SliceTranspose {
  private:
   std::vector<GradientRow> map(const std::vector<std::size_t>& tasks) const;
   std::vector<GradientRow> receive(const std::vector<std::size_t>& tasks);
-  torch::Tensor mapped(int rank, std::size_t place, const IndexRange& range) const;
+  torch::Tensor mapped(int rank, std::size_t tensor, const IndexRange& range) const;
   IndexRange slice_of(int rank) const;
 
   Communicator& world_;

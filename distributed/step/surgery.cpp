@@ -45,13 +45,15 @@ class Surgery : public Gradients {
     for (const auto& [task, head] : scope.model.heads()) held_.push_back(task);
     const torch::Tensor sum = arena_.gradients();
     gradients_ = {.sum = sum, .tasks = {}, .window = surgery.memory};
-    for (std::size_t i = 0; i < held_.size(); ++i)
-      gradients_.tasks.push_back(
-          surgery.memory == nullptr
-              ? torch::zeros_like(sum)
-              : torch::from_blob(static_cast<std::byte*>(surgery.memory->data()) +
-                                     (1 + static_cast<std::int64_t>(i)) * sum.numel() * sum.element_size(),
-                                 sum.sizes(), sum.options()));
+    for (std::size_t i = 0; i < held_.size(); ++i) {
+      const auto tensor = static_cast<std::int64_t>(gradient_tensor(held_.size(), i));
+      gradients_.tasks.push_back(tensor == 0 ? sum
+                                 : surgery.memory == nullptr
+                                     ? torch::zeros_like(sum)
+                                     : torch::from_blob(static_cast<std::byte*>(surgery.memory->data()) +
+                                                            tensor * sum.numel() * sum.element_size(),
+                                                        sum.sizes(), sum.options()));
+    }
     transpose_.emplace(scope.world, surgery.groups, gradients_);
     if (surgery.options.scope == BalanceScope::last_block) {
       block_.sum = packed(sum, compared_);

@@ -33,6 +33,7 @@
 #include "distributed/step/gradients.h"
 #include "distributed/step/optimizers.h"
 #include "distributed/step/sharding.h"
+#include "distributed/step/slice_transpose.h"
 #include "distributed/step/trace.h"
 #include "distributed/training/passes.h"
 #include "distributed/worker/device_world.h"
@@ -164,7 +165,7 @@ class Training {
     void* memory = nullptr;
     if (device_.is_cpu() && options_.micro_batch == 0) {
       const auto elements = static_cast<std::size_t>(model_->encoder().arena().layout());
-      const std::size_t tensors = balance_->reads_gradients() ? 1 + tasks_.held.size() : 1;
+      const std::size_t tensors = balance_->reads_gradients() ? gradient_tensors(tasks_.held.size()) : 1;
       gradient_memory_ = world_.allocate("encoder.gradients", tensors * elements * torch::elementSize(type));
       memory = gradient_memory_->data();
     }

@@ -11,6 +11,7 @@
 #include "distributed/step/gradients.h"
 #include "distributed/step/micro_batch.h"
 #include "distributed/step/sharding.h"
+#include "distributed/step/slice_transpose.h"
 #include "tests/core/small_model.h"
 #include "tests/distributed/world.h"
 
@@ -74,7 +75,7 @@ struct Worker {
     Arena& arena = model->encoder().arena();
     if (window) {
       const Tensor values = arena.values();
-      memory = world().allocate("gradients", (1 + held.size()) * static_cast<std::size_t>(values.nbytes()));
+      memory = world().allocate("gradients", gradient_tensors(held.size()) * static_cast<std::size_t>(values.nbytes()));
       arena.bind_gradients(torch::from_blob(memory->data(), values.sizes(), values.options()));
     }
     gradients = make_surgery({*model, world(), communicators, kNames},
