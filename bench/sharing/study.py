@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""The study that README.md describes: study.py RAW WORK [--parts small,twelve,…] [--seeds N] [--jobs N]
+"""The study that README.md describes: study.py RAW WORK [--parts three-5,nine-5,…] [--seeds N] [--jobs N]
 
-RAW is a folder that examples/debmix/prepare has written. WORK gets the data sets, one folder of runs per data set, the
-JSON of each comparison and a table per part. The same command goes on where it stopped. Standard library only.
+RAW is a folder that examples/debmix/prepare has written. WORK gets the data sets, the runs, the JSON of each comparison
+and PART.md with a table for each part (affinity.txt for the part affinity). The same command goes on where it stopped.
+Standard library only.
 """
 import argparse
 import configparser
@@ -17,31 +18,28 @@ HERE = Path(__file__).resolve().parent
 PROGRAM = Path(os.environ.get("POLYHEAD_BINARY", HERE.parents[1] / "build" / "cpu" / "polyhead"))
 SMALL = ["sentiment-movies", "sentiment-amazon", "sentiment-nyt"]
 TWELVE = ["section", "role", "implemented", "lexname", "langid", *SMALL, "en-it", "en-de", "descriptions", "pos-tr"]
-SIX = ["section", "role", "implemented", *SMALL]  # whose pairs are measured
-NINE = [task for task in TWELVE if task not in ("en-it", "en-de", "descriptions")]
+SIX = ["section", "role", "implemented", *SMALL]
 SHARES = [100, 25, 5]  # percent of each task's train samples
 BALANCERS = ["uncertainty", "famo", "db_mtl", "pcgrad", "cagrad", "nash_mtl", "fairgrad", "upgrad", "pcd"]
 EVERY = {100: 60, 25: 40, 5: 20}  # steps between evaluations on valid, by share
 
 # Options of each system, besides base.ini.
 three = {"run.tasks": ", ".join(SMALL), "mixture.kind": "proportional"}
-nine = {"run.tasks": ", ".join(NINE), "mixture.kind": "uniform", "mixture.batch": 144}
+six = {"run.tasks": ", ".join(SIX), "mixture.kind": "uniform", "mixture.batch": 96}
 # The early stopping of twelve looks at the three small tasks only.
 twelve = {"run.tasks": ", ".join(TWELVE), "run.best": ", ".join(f"{task}:loss" for task in SMALL), "mixture.kind": "uniform", "mixture.batch": 144, "run.steps": 800}
 large = {"encoder.layers": 4, "encoder.dim": 256, "encoder.ffn": 1024, "optimizer.lr": 5e-4}
 SYSTEMS = {
     **{task: {"run.tasks": task} for task in TWELVE},
     "three": three,
-    "nine": nine,
-    "six": nine | {"run.tasks": ", ".join(SIX), "mixture.batch": 96},
+    "six": six,
     "twelve": twelve,
     **{f"4x256-{task}": {"run.tasks": task} | large for task in SMALL},
     "4x256-three": three | large,
     **{f"three-temperature-{t}": three | {"mixture.kind": "temperature", "mixture.temperature": t} for t in (2, 5)},
     **{f"three-weight-{w}": three | {"balance.method": "static", "task.sentiment-amazon.weight": w, "task.sentiment-nyt.weight": w} for w in (0.33, 3)},
     **{f"three-{method}": three | {"balance.method": method} for method in BALANCERS},
-    **{f"nine-temperature-{t}": nine | {"mixture.kind": "temperature", "mixture.temperature": t} for t in (1, 2, 5)},
-    **{f"nine-{method}": nine | {"balance.method": method} for method in BALANCERS},
+    **{f"six-temperature-{t}": six | {"mixture.kind": "temperature", "mixture.temperature": t} for t in (1, 2, 5)},
 }
 
 
@@ -53,11 +51,10 @@ def against_alone(system, tasks):
 PARTS = {
     **{f"three-{share}": (share, against_alone("three", SMALL)) for share in SHARES},
     **{f"twelve-{share}": (share, [*against_alone("twelve", SMALL), ("twelve", "three")]) for share in SHARES},
-    "nine-5": (5, against_alone("nine", NINE)),
+    "six-5": (5, against_alone("six", SIX)),
     "mixtures-three": (25, [(name, "three") for name in SYSTEMS if name.startswith(("three-temperature", "three-weight"))]),
-    "mixtures-nine": (5, [(f"nine-temperature-{t}", "nine") for t in (1, 2, 5)]),
+    "mixtures-six": (5, [(f"six-temperature-{t}", "six") for t in (1, 2, 5)]),
     "balancers-three": (25, [(f"three-{method}", "three") for method in BALANCERS]),
-    "balancers-nine": (5, [(f"nine-{method}", "nine") for method in BALANCERS]),
     "sizes": (25, [("4x256-three", f"4x256-{task}") for task in SMALL] + [("4x256-three", "three")]),
 }
 
@@ -108,7 +105,7 @@ def import_share(raw, work, share):
 
 
 def write_ini(work, system):
-    """Writes base.ini with a system's options. Returns the file."""
+    """Writes a configuration: base.ini and a system's options. Returns the file."""
     config = configparser.ConfigParser()
     config.read(HERE / "base.ini")
     for key, value in SYSTEMS[system].items():

@@ -8,7 +8,7 @@ std::vector<Field> loss_fields(BalancerOptions& options) {
   return {
       {.name = "loss_floor",
        .member = &options.loss_floor,
-       .help = "A number below all losses, which is subtracted from them; only differences above 1e-8 are used.",
+       .help = "A number below all losses, which is subtracted from them; differences below 1e-8 count as 1e-8.",
        .needs = "balance.method=uncertainty|dwa|gls|imtl_l|famo|stch|go4align|gradnorm"},
       {.name = "uncertainty_lr",
        .member = &options.uncertainty_lr,
@@ -89,7 +89,8 @@ std::vector<Field> norm_fields(BalancerOptions& options) {
        .needs = "balance.method=db_mtl"},
       {.name = "excess_mtl_lr",
        .member = &options.excess_mtl_lr,
-       .help = "How fast the weight of a task rises with its excess risk.",
+       .help = "How fast the weight of a task rises with its excess risk, an estimate of how far its loss is above the "
+               "smallest possible one.",
        .range = ">=0",
        .needs = "balance.method=excess_mtl"},
   };
@@ -135,7 +136,7 @@ std::vector<Field> gram_fields(BalancerOptions& options) {
        .needs = "balance.method=pcd"},
       {.name = "pcd_beta",
        .member = &options.pcd_beta,
-       .help = "Decay of the moving averages of the squared norms by which gradients are divided.",
+       .help = "Decay of the averages of squared norms; gradients are divided by the square roots of these averages.",
        .range = ">=0,<1",
        .needs = "balance.method=pcd"},
       {.name = "krum_byzantine",
