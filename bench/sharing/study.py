@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""The study that README.md describes: study.py RAW WORK [--parts three-5,nine-5,…] [--seeds N] [--jobs N]
+"""The study that README.md describes: study.py RAW WORK [--parts three-5,nine-5,…] [--seeds N] [--jobs N] [-- OPTIONS]
 
 RAW is a folder that examples/debmix/prepare has written. WORK gets the data sets, the runs, the JSON of each comparison
 and PART.md with a table for each part (affinity.txt for the part affinity). The same command goes on where it stopped.
-Standard library only.
+OPTIONS are added to all runs. Standard library only.
 """
 import argparse
 import configparser
@@ -27,7 +27,7 @@ EVERY = {100: 60, 25: 40, 5: 20}  # steps between evaluations on valid, by share
 three = {"run.tasks": ", ".join(SMALL), "mixture.kind": "proportional"}
 six = {"run.tasks": ", ".join(SIX), "mixture.kind": "uniform", "mixture.batch": 96}
 # The early stopping of twelve looks at the three small tasks only.
-twelve = {"run.tasks": ", ".join(TWELVE), "run.best": ", ".join(f"{task}:loss" for task in SMALL), "mixture.kind": "uniform", "mixture.batch": 144, "run.steps": 800}
+twelve = {"run.tasks": ", ".join(TWELVE), "run.best": ", ".join(f"{task}:loss" for task in SMALL), "mixture.kind": "uniform", "mixture.batch": 144, "run.steps": 400}
 large = {"encoder.layers": 4, "encoder.dim": 256, "encoder.ffn": 1024, "optimizer.lr": 5e-4}
 SYSTEMS = {
     **{task: {"run.tasks": task} for task in TWELVE},
@@ -171,8 +171,9 @@ def main(arguments):
     parser.add_argument("--parts", default=",".join(parts), help=f"of {', '.join(parts)}; separated by commas")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--jobs", type=int, default=2, help="runs at a time")
-    parser.add_argument("more", nargs="*", help="after --: options for all runs")
-    options = parser.parse_args(arguments)
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    options = parser.parse_args(arguments[:end])
+    options.more = arguments[end + 1:]
     for part in options.parts.split(","):
         if part == "affinity":
             (options.work / "affinity.txt").write_text(affinity(options.raw, options.work, options), encoding="utf-8")
