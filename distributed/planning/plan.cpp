@@ -276,13 +276,17 @@ class Planner {
     share_nodes(plan_.workers, &PlannedWorker::update, asked_, machine_.slots);
   }
 
-  // The all-reduces of all workers: the encoder's gradients, and the two of a step's record.
+  // The all-reduces of all workers: the encoder's gradients, and the two or three of a step's record.
   void add_all_reduces() {
     const std::size_t tasks = plan_.tasks.size();
     const auto [counts, losses] = as_doubles(StepRecord::count_bytes(tasks), StepRecord::outcome_bytes(tasks));
+    const bool weighted =
+        std::ranges::any_of(plan_.tasks, [this](const PlannedTask& task) { return manifest_.task(task.name).weights; });
+    const double weights = weighted ? static_cast<double>(tasks * sizeof(double)) : 0;
     const double within = machine_.node_bandwidth;
-    plan_.step.small =
-        all_reduce_seconds(counts, world_, machine_, within) + all_reduce_seconds(losses, world_, machine_, within);
+    plan_.step.small = all_reduce_seconds(counts, world_, machine_, within) +
+                       all_reduce_seconds(losses, world_, machine_, within) +
+                       (weighted ? all_reduce_seconds(weights, world_, machine_, within) : 0);
     // Sending the updated parameters to all workers is the second half of an all-reduce.
     const double shared = options_.shard_optimizer ? encoder_bytes_ / 2 : 0;
     plan_.step.encoder = all_reduce_seconds(encoder_bytes_ * summed_ * (surgery_ ? surgery_->exchanged : 1), world_,
@@ -291,7 +295,7 @@ class Planner {
     for (std::size_t w = 0; w < plan_.workers.size(); ++w) {
       PlannedWorker& worker = plan_.workers[w];
       worker.encoder_sent = surgery_ ? surgery_->sent[w] : share_sent(world_.members) * encoder_bytes_ * summed_;
-      worker.sent = worker.encoder_sent + share_sent(world_.members) * (shared + counts + losses);
+      worker.sent = worker.encoder_sent + share_sent(world_.members) * (shared + counts + losses + weights);
       worker.communication = plan_.step.small + plan_.step.encoder;
     }
   }

@@ -53,7 +53,7 @@ struct StepRecord {
   void reduce_counts(Communicator& world);   // collective
   void reduce_outcome(Communicator& world);  // collective
 
-  // The number of bytes in the two all-reduces, if no task has weights.
+  // The number of bytes in the two all-reduces. If a task has weights, there is a third one, of a double for each task.
   static std::size_t count_bytes(std::size_t tasks);
   static std::size_t outcome_bytes(std::size_t tasks);
 };

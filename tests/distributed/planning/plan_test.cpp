@@ -163,6 +163,15 @@ TEST(Plan, SaysWhatBoundsIt) {
   EXPECT_NE(limit(slow, 5).find("task en-it: worker 0 computes"), std::string::npos);
 }
 
+TEST(Plan, WeightsOfSamplesAreSentToo) {
+  Given all = given();
+  const PlannedWorker without = plan_of(all, 4).workers[0];
+  all.manifest.tasks[1].weights = true;
+  const PlannedWorker with = plan_of(all, 4).workers[0];
+  EXPECT_NEAR(with.sent - without.sent, 2 * 3.0 / 4 * 5 * sizeof(double), 1e-6);  // a ring all-reduce of five numbers
+  EXPECT_GT(with.communication, without.communication);
+}
+
 TEST(Plan, WrongPins) {
   Given all = given();
   all.options.task_options["tags"].workers = {1, 4};
