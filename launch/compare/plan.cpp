@@ -120,11 +120,12 @@ void check_folder(const ComparedRun& run, const std::optional<Config>& before,
 // Resolves the configuration, checks its folder, and adds the run to the plan. Returns its index.
 std::size_t add_run(ComparePlan& plan, const Source& from, const std::string& name, Config config, std::uint64_t seed,
                     const std::vector<std::string>& tasks) {
-  ComparedRun run{fmt::format("{}-seed{}", name, seed), {}, std::move(config), tasks};
+  ComparedRun run{fmt::format("{}-seed{}", name, seed), {}, std::move(config), {}, tasks};
   run.folder = from.config.path("out") / file_stem(run.name);
   run.config.resolve("run.seed", std::to_string(seed), kOrigin);
   run.config.resolve("run.run_dir", (run.folder / "run").string(), kOrigin);
-  const std::vector<std::string> trained = train_options_of(run.config, from.manifest).tasks;
+  const TrainOptions options = train_options_of(run.config, from.manifest);
+  run.best = options.validation.best_values();
   // Removes values that only other runs use.
   for (const std::string& option : without_effect(run.config, kinds_of(from.manifest))) run.config.erase(option);
   std::error_code code;
@@ -133,7 +134,7 @@ std::size_t add_run(ComparePlan& plan, const Source& from, const std::string& na
     before = read_config(train_options(), file);
     inherit_start(run.config, *before);
   }
-  check_folder(run, before, trained);
+  check_folder(run, before, options.tasks);
   plan.runs.push_back(std::move(run));
   return plan.runs.size() - 1;
 }

@@ -19,7 +19,8 @@ struct ComparedRun {
   std::string name;
   std::filesystem::path folder;
   Config config;                   // resolved as by train
-  std::vector<std::string> tasks;  // to test
+  std::vector<std::string> best;   // the values of run.best
+  std::vector<std::string> tasks;  // to test, of those that the run trains
 };
 
 // A task on which two systems are compared.

@@ -75,10 +75,8 @@ std::string best_of_run(const Config& config, const std::vector<std::string>& ta
   return kept.empty() || config.text("run.best") == "each" ? "each" : fmt::format("{}", fmt::join(kept, ", "));
 }
 
-std::string tested_checkpoint(const Config& run, const std::vector<std::string>& tasks, const std::string& task,
-                              Until until) {
+std::string tested_checkpoint(const std::vector<std::string>& values, const std::string& task, Until until) {
   if (until == Until::steps) return "latest";
-  const std::vector<std::string> values = values_of(run, tasks);
   const auto own = std::ranges::find_if(values, [&](const std::string& value) { return names(value, task); });
   return values.size() > 1 && own != values.end() ? "best:" + *own : "best";
 }

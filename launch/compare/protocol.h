@@ -32,9 +32,9 @@ std::string describe_protocol(const Config& config, Until until);
 std::string best_of_run(const Config& config, const std::vector<std::string>& tasks);
 
 // Returns the checkpoint of a run on which a task is tested: the one that is best by the first value of run.best that
-// names the task, or by the first of all values if none does. tasks: of the run.
-std::string tested_checkpoint(const Config& run, const std::vector<std::string>& tasks, const std::string& task,
-                              Until until);
+// names the task, or by the first of all values if none does. values: of run.best, as best_values() returns them for
+// all tasks that the run trains.
+std::string tested_checkpoint(const std::vector<std::string>& values, const std::string& task, Until until);
 
 // Throws Error(config) for options with which a task would not take the same samples alone and with others: phases and
 // early stopping.

@@ -36,7 +36,8 @@ std::string results_key(const Status& status, const ComparedRun& run, const Comp
   std::string content = fmt::format("{} {} {} {} {}\n", status.parameter_hash, name_of(plan.until), plan.split,
                                     run.config.integer("run.eval_samples"), manifest.tokenizer.sha256);
   for (const std::string& task : run.tasks) {
-    content += fmt::format("{} {}\n", task, headline_of(manifest.task(task)).key);
+    content += fmt::format("{} {} {}\n", task, headline_of(manifest.task(task)).key,
+                           tested_checkpoint(run.best, task, plan.until));
     for (const std::string& split : {plan.split, std::string("train")})
       for (const ShardInfo& shard : manifest.task(task).splits.at(split).shards)
         content += fmt::format("{} {} {} {}\n", task, shard.file, shard.samples, shard.sha256);
@@ -161,7 +162,7 @@ std::optional<std::map<std::string, TestedTask>> test_run(const ComparedRun& run
   if (auto known = read_results(file, key)) return known;
   std::map<std::string, std::vector<std::string>> by_checkpoint;
   for (const std::string& task : run.tasks)
-    by_checkpoint[tested_checkpoint(run.config, run.tasks, task, plan.until)].push_back(task);
+    by_checkpoint[tested_checkpoint(run.best, task, plan.until)].push_back(task);
   Tested tested;
   for (const auto& [checkpoint, tasks] : by_checkpoint) {
     const Loaded loaded = load(run, checkpoint, tasks, world);

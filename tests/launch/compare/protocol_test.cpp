@@ -49,16 +49,16 @@ TEST(Protocol, ARunUsesTheValuesOfItsTasks) {
 }
 
 TEST(Protocol, ATaskIsTestedAtItsOwnBestCheckpoint) {
-  const auto tested = [](const std::string& best, const std::vector<std::string>& tasks, const std::string& task) {
-    return tested_checkpoint(given({{"run.best", best}, {"task.b.metric", "accuracy"}}), tasks, task, Until::best);
+  const auto tested = [](const std::vector<std::string>& values, const std::string& task) {
+    return tested_checkpoint(values, task, Until::best);
   };
-  EXPECT_EQ(tested("each", {"a", "b"}, "a"), "best:a:loss");
-  EXPECT_EQ(tested("each", {"a", "b"}, "b"), "best:b:accuracy");
-  EXPECT_EQ(tested("each", {"b"}, "b"), "best");  // the run has only one
-  EXPECT_EQ(tested("mean", {"a", "b"}, "a"), "best");
-  EXPECT_EQ(tested("mean, b:loss, b:accuracy", {"a", "b"}, "b"), "best:b:loss");
-  EXPECT_EQ(tested("mean, b:loss", {"a", "b"}, "a"), "best");
-  EXPECT_EQ(tested_checkpoint(given({}), {"a"}, "a", Until::steps), "latest");
+  EXPECT_EQ(tested({"a:loss", "b:accuracy"}, "a"), "best:a:loss");
+  EXPECT_EQ(tested({"a:loss", "b:accuracy"}, "b"), "best:b:accuracy");
+  EXPECT_EQ(tested({"b:accuracy"}, "b"), "best");  // the run has only one
+  EXPECT_EQ(tested({"mean"}, "a"), "best");
+  EXPECT_EQ(tested({"mean", "b:loss", "b:accuracy"}, "b"), "best:b:loss");
+  EXPECT_EQ(tested({"mean", "b:loss"}, "a"), "best");
+  EXPECT_EQ(tested_checkpoint({}, "a", Until::steps), "latest");
 }
 
 TEST(Protocol, OtherDecisionsAreNamed) {

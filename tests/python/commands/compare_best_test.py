@@ -79,6 +79,18 @@ def test_until_best_of_two_configurations(data, tmp_path):
     assert all(one["difference"] == 0 for one in told["tasks"].values())
 
 
+def test_a_run_with_more_tasks_is_tested_at_the_best_checkpoint_of_each(data, tmp_path):
+    wide = configuration(tmp_path, "wide.ini", steps=120)
+    for task in ("topic", "ornament"):
+        narrow = configuration(tmp_path, f"{task}.ini", tasks=task, steps=120)
+        told = json.loads(compare(wide, data, *BEST, "--against", narrow, "--seeds", 1, "--json").stdout)
+        assert list(told["tasks"]) == [task]
+        check_generalization(told["tasks"][task], "second", task, [tmp_path / "out" / "wide-seed1" / "run"], f"best:{task}")
+        check_generalization(told["tasks"][task], "first", task, [tmp_path / "out" / f"{task}-seed1" / "run"], "best")
+    chosen = best_steps(tmp_path / "out" / "wide-seed1" / "run")[0]
+    assert chosen["topic"] != chosen["ornament"] and "lines" in chosen  # lines is the first value of the run
+
+
 def test_tasks_without_valid_samples_have_no_best_checkpoint(data, tmp_path):
     other = without_split(data, tmp_path / "data", "tags", "valid")
     done = compare(configuration(tmp_path, tasks="topic, tags", steps=2), other, "--until", "best", "--seeds", 1, "--json")
