@@ -234,7 +234,7 @@ def picture(rows, panels, left):
         low, high = min(bounds), max(bounds)
         x = lambda value: x0 + wide * (value - low) / ((high - low) or 1)
         out.append(f'<text x="{x0}" y="20">{title}</text>')
-        for tick in (low, 0, high) if low < 0 < high else (low, high):
+        for tick in [0, *(bound for bound in (low, high) if abs(x(bound) - x(0)) > 35)]:
             out.append(f'<text x="{x(tick):.0f}" y="38" text-anchor="middle" fill="#666">{tick:.1f}</text>')
         out.append(f'<line x1="{x(0):.1f}" x2="{x(0):.1f}" y1="{top - 6}" y2="{height - 14}" stroke="#bbb"/>')
         for i, row in enumerate(rows):
@@ -258,7 +258,7 @@ def shortcut_picture(rows):
 def shared_picture(rows):
     rows = [row | {"of shortcut": row["update"]["shortcut"]} for row in rows]
     return picture(rows, [("effective tasks a word", "effective", "#888"), ("update share of shortcut", "of shortcut", "#888"),
-                          ("Δm of the honest tasks, test (%)", "test", "#1f77b4"), ("Δm of shortcut, test (%)", "own test", "#d62728")], 190)
+                          ("Δm of the honest tasks, test (%)", "test", "#1f77b4"), ("Δm of shortcut, test (%)", "own test", "#d62728")], 225)
 
 
 def main(arguments):

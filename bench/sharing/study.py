@@ -18,7 +18,8 @@ HERE = Path(__file__).resolve().parent
 PROGRAM = Path(os.environ.get("POLYHEAD_BINARY", HERE.parents[1] / "build" / "cpu" / "polyhead"))
 SMALL = ["sentiment-movies", "sentiment-amazon", "sentiment-nyt"]
 TWELVE = ["section", "role", "implemented", "lexname", "langid", *SMALL, "en-it", "en-de", "descriptions", "pos-tr"]
-SIX = ["section", "role", "implemented", *SMALL]
+PACKAGES = ["section", "role", "implemented"]  # tasks of the same texts
+SIX = [*PACKAGES, *SMALL]
 SHARES = [100, 25, 5]  # percent of each task's train samples
 BALANCERS = ["uncertainty", "famo", "db_mtl", "pcgrad", "cagrad", "nash_mtl", "fairgrad", "upgrad", "pcd"]
 EVERY = {100: 60, 25: 40, 5: 20}  # steps between evaluations on valid, by share
@@ -33,6 +34,7 @@ SYSTEMS = {
     **{task: {"run.tasks": task} for task in TWELVE},
     "three": three,
     "six": six,
+    "packages": {"run.tasks": ", ".join(PACKAGES), "mixture.kind": "uniform"},
     "twelve": twelve,
     **{f"4x256-{task}": {"run.tasks": task} | large for task in SMALL},
     "4x256-three": three | large,
@@ -52,6 +54,7 @@ PARTS = {
     **{f"three-{share}": (share, against_alone("three", SMALL)) for share in SHARES},
     **{f"twelve-{share}": (share, [*against_alone("twelve", SMALL), ("twelve", "three")]) for share in SHARES},
     "six-5": (5, against_alone("six", SIX)),
+    "packages-5": (5, against_alone("packages", PACKAGES)),
     "mixtures-three": (25, [(name, "three") for name in SYSTEMS if name.startswith(("three-temperature", "three-weight"))]),
     "mixtures-six": (5, [(f"six-temperature-{t}", "six") for t in (1, 2, 5)]),
     "balancers-three": (25, [(f"three-{method}", "three") for method in BALANCERS]),
