@@ -127,7 +127,8 @@ def test_a_study_runs_and_goes_on(name, configurations, tmp_path, monkeypatch, c
     monkeypatch.setitem(planted.SETS[name], "splits", {"train": 40, "valid": 8, "test": 20})
     if "train" in planted.SETS[name]:
         monkeypatch.setitem(planted.SETS[name], "train", {"small": 20})
-    monkeypatch.setitem(study.STUDIES[name], "configurations", {key: study.STUDIES[name]["configurations"][key] for key in configurations})
+    chosen = {key: [option.replace("telemetry_every=20", "telemetry_every=1") for option in study.STUDIES[name]["configurations"][key]] for key in configurations}
+    monkeypatch.setitem(study.STUDIES[name], "configurations", chosen)
     study.main([name, str(tmp_path), "--seeds", "1", "--steps", "2"])
     report = (tmp_path / f"{name}.md").read_text()
     assert all(f"\n| {key} | " in report for key in configurations)

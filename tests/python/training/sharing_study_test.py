@@ -76,7 +76,7 @@ def test_parts_of_the_study_run_and_go_on(raw, tmp_path, monkeypatch, capfd):
     assert sorted(task["name"] for task in data["tasks"]) == sorted(sharing.TWELVE)
     sharing.main([*words, *FEW])
     again = capfd.readouterr()
-    assert "trains" not in again.err and again.out == said.out
+    assert ": trains" not in again.err and again.out == said.out
 
 
 @pytest.mark.parametrize("low, high, said", [(0.01, 0.03, "gained"), (-0.03, -0.01, "lost"), (-0.01, 0.01, "not apart")])
