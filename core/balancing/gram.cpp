@@ -6,7 +6,6 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "core/balancing/linear_algebra.h"
 #include "core/base/clones.h"
 #include "core/base/lanes.h"
 
@@ -46,6 +45,12 @@ inline __attribute__((always_inline)) void tile(const double* a, const double* b
   for (std::size_t r = 0; r < kRows; ++r)
     for (std::size_t c = 0; c < kColumns; ++c) products[r * kColumns + c] = sum_of(sums[r][c]);
 }
+POLYHEAD_CLONES double square_of(const double* a) {
+  Lanes sums[4] = {};  // one sum would wait for each addition
+  for (std::size_t i = 0; i < kBlock; i += 4 * kLanes)
+    for (std::size_t k = 0; k < 4; ++k) sums[k] += lanes_at(a + i + k * kLanes) * lanes_at(a + i + k * kLanes);
+  return sum_of((sums[0] + sums[1]) + (sums[2] + sums[3]));
+}
 POLYHEAD_CLONES void products_of_two_and_four(const double* a, const double* b, double* products) {
   tile<2, 4>(a, b, products);
 }
@@ -77,7 +82,7 @@ void host_products(const std::vector<GradientRow>& rows, bool diagonal_only, Squ
       for (std::size_t part = 1; part < parts[i].size(); ++part) add_scaled(parts[i][part] + first, 1, n, row(i));
     }
     if (diagonal_only) {
-      for (std::size_t i = 0; i < rows.size(); ++i) gram(i, i) += dot({row(i), kBlock}, {row(i), kBlock});
+      for (std::size_t i = 0; i < rows.size(); ++i) gram(i, i) += square_of(row(i));
       continue;
     }
     for (std::size_t i = 0; i < rows.size(); i += 2)
@@ -128,7 +133,7 @@ double host_sum(const std::vector<GradientRow>& rows, std::span<const double> we
       for (const T* part : parts[i]) add_scaled(part + first, weights[i], n, sum);
     for (std::int64_t i = 0; i < n; ++i) rounded[i] = static_cast<T>(sum[i]);
     for (std::int64_t i = 0; i < n; ++i) sum[i] = static_cast<double>(rounded[i]);
-    squares += dot(sum, sum);
+    squares += square_of(sum);
     for (const torch::Tensor& target : targets) std::copy_n(rounded, n, target.data_ptr<T>() + first);
   }
   return squares;

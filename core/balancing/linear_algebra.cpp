@@ -3,36 +3,24 @@
 #include <algorithm>
 #include <cmath>
 
-#include "core/base/clones.h"
-#include "core/base/lanes.h"
-
 namespace polyhead {
 
-namespace {
-
-POLYHEAD_CLONES double dot(const double* x, const double* y, std::size_t n) {
-  // Four sums, since one would wait for each addition.
-  Lanes sums[4] = {};
-  std::size_t i = 0;
-  for (; i + 4 * kLanes <= n; i += 4 * kLanes)
-    for (std::size_t k = 0; k < 4; ++k) sums[k] += lanes_at(x + i + k * kLanes) * lanes_at(y + i + k * kLanes);
-  for (; i + kLanes <= n; i += kLanes) sums[0] += lanes_at(x + i) * lanes_at(y + i);
-  double total = sum_of((sums[0] + sums[1]) + (sums[2] + sums[3]));
-  for (; i < n; ++i) total += x[i] * y[i];
-  return total;
-}
-POLYHEAD_CLONES void add_scaled(double scale, const double* x, std::size_t n, double* y) {
-  for (std::size_t i = 0; i < n; ++i) y[i] += scale * x[i];
-}
-
-}  // namespace
-
 double dot(std::span<const double> x, std::span<const double> y) {
-  return dot(x.data(), y.data(), x.size());
+  // Four sums, since one would wait for each addition.
+  double a = 0, b = 0, c = 0, d = 0;
+  std::size_t i = 0;
+  for (; i + 4 <= x.size(); i += 4) {
+    a += x[i] * y[i];
+    b += x[i + 1] * y[i + 1];
+    c += x[i + 2] * y[i + 2];
+    d += x[i + 3] * y[i + 3];
+  }
+  for (; i < x.size(); ++i) a += x[i] * y[i];
+  return (a + b) + (c + d);
 }
 
 void add_scaled(double scale, std::span<const double> x, std::span<double> y) {
-  add_scaled(scale, x.data(), x.size(), y.data());
+  for (std::size_t i = 0; i < x.size(); ++i) y[i] += scale * x[i];
 }
 
 double sum(std::span<const double> x) {
