@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""The study that README.md describes: study.py RAW WORK [--parts three-5,nine-5,…] [--seeds N] [--jobs N] [-- OPTIONS]
+"""The study that README.md describes: study.py RAW WORK [--parts three-5,six-5,…] [--seeds N] [--jobs N] [-- OPTIONS]
 
 RAW is a folder that examples/debmix/prepare has written. WORK gets the data sets, the runs, the JSON of each comparison
-and PART.md with a table for each part (affinity.txt for the part affinity). The same command goes on where it stopped.
-OPTIONS are added to all runs. Standard library only.
+and PART.md with a table for each part (affinity.txt for the part affinity). To continue an interrupted study, run the
+same command again. OPTIONS are added to all runs. Standard library only.
 """
 import argparse
 import configparser
@@ -66,7 +66,7 @@ def polyhead(*words):
     environment = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"} | os.environ
     done = subprocess.run([PROGRAM, *map(str, words)], env=environment, stdout=subprocess.PIPE, text=True)
     if done.returncode != 0:
-        sys.exit(done.returncode)  # 75: a signal; the same command goes on
+        sys.exit(done.returncode)  # 75: interrupted by a signal; run the same command again to continue
     return done.stdout
 
 
@@ -123,31 +123,30 @@ def write_ini(work, system):
     return file
 
 
-def compare(raw, work, part, system, other, options):
-    """Returns the JSON of a comparison of two systems on a part's data. It is kept in WORK."""
-    share = PARTS[part][0]
-    file = work / "compared" / f"{share}-{system}-against-{other}-{options.seeds}.json"
+def compare(raw, work, share, name, system, words, options):
+    """Compares with the given words, unless this was done before. Returns the file with the JSON of the comparison."""
+    file = work / "compared" / f"{share}-{name}-{options.seeds}.json"
     if not file.exists():
-        data = import_share(raw, work, share)
-        told = polyhead("compare", "-c", write_ini(work, system), "--against", write_ini(work, other), "--data", data, "--out", work / f"runs-{share}",
-                        "--until", "best", "--run.eval_every", EVERY[share], "--seeds", options.seeds, "--jobs", options.jobs, "--run.threads", 1, "--json", *options.more)
+        told = polyhead("compare", "-c", write_ini(work, system), *words, "--data", import_share(raw, work, share), "--until", "best",
+                        "--run.eval_every", EVERY[share], "--seeds", options.seeds, "--jobs", options.jobs, "--run.threads", 1, "--json", *options.more)
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(told, encoding="utf-8")
-    return json.loads(file.read_text(encoding="utf-8"))
+    return file
+
+
+def compare_two(raw, work, share, system, other, options):
+    """Returns the JSON of a comparison of two systems."""
+    words = ["--against", write_ini(work, other), "--out", work / f"runs-{share}"]
+    return json.loads(compare(raw, work, share, f"{system}-against-{other}", system, words, options).read_text(encoding="utf-8"))
 
 
 def affinity(raw, work, options):
     """Trains six tasks alone, in pairs and all together. Returns how the affinities of the joint run agree with the gains of the pairs."""
-    data, file = import_share(raw, work, 5), work / "compared" / f"pairs-{options.seeds}.json"
-    if not file.exists():
-        told = polyhead("compare", "-c", write_ini(work, "six"), "--pairs", "--data", data, "--out", work / "pairs-5", "--until", "best", "--run.eval_every", EVERY[5],
-                        "--seeds", options.seeds, "--jobs", options.jobs, "--run.threads", 1, "--json", *options.more)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(told, encoding="utf-8")
+    measured = compare(raw, work, 5, "pairs", "six", ["--pairs", "--out", work / "pairs-5"], options)
     run = work / "affinity-5"
-    polyhead("train", "-c", write_ini(work, "six"), "--data", data, "--run-dir", run, "--run.eval_every", EVERY[5], "--run.best", "each", "--balance.telemetry_every", 2,
+    polyhead("train", "-c", write_ini(work, "six"), "--data", import_share(raw, work, 5), "--run-dir", run, "--run.eval_every", EVERY[5], "--run.best", "each", "--balance.telemetry_every", 2,
              "--run.threads", 1, *options.more)
-    return polyhead("affinity", "--run-dir", run, "--groups", 2, "--against", file)
+    return polyhead("affinity", "--run-dir", run, "--groups", 2, "--against", measured)
 
 
 def verdict(row):
@@ -177,13 +176,17 @@ def main(arguments):
     end = arguments.index("--") if "--" in arguments else len(arguments)
     options = parser.parse_args(arguments[:end])
     options.more = arguments[end + 1:]
-    for part in options.parts.split(","):
+    chosen = options.parts.split(",")
+    if wrong := [part for part in chosen if part not in parts]:
+        parser.error(f"there is no part {', '.join(wrong)}; there are {', '.join(parts)}")
+    for part in chosen:
         if part == "affinity":
             (options.work / "affinity.txt").write_text(affinity(options.raw, options.work, options), encoding="utf-8")
             continue
+        share, compared = PARTS[part]
         rows = []
-        for system, other in PARTS[part][1]:
-            rows += rows_of(compare(options.raw, options.work, part, system, other, options), system, other)
+        for system, other in compared:
+            rows += rows_of(compare_two(options.raw, options.work, share, system, other, options), system, other)
         (options.work / f"{part}.md").write_text(table(rows), encoding="utf-8")
         print(f"## {part}\n{table(rows)}", flush=True)
 

@@ -7,13 +7,24 @@
 #include <cstdint>
 
 #include "core/base/clones.h"
-#include "core/base/lanes.h"
 
 namespace polyhead {
 namespace {
 
 constexpr std::int64_t kBlock = 512;                          // elements, on the host
 constexpr std::int64_t kDeviceBlock = std::int64_t{1} << 18;  // elements, on a device
+
+// Four doubles that the compiler computes with together, in one register where the processor has such registers. A
+// pointer to them may point to any doubles.
+constexpr std::size_t kLanes = 4;
+typedef double Lanes __attribute__((vector_size(kLanes * sizeof(double)), aligned(alignof(double)), may_alias));
+
+inline __attribute__((always_inline)) const Lanes& lanes_at(const double* values) {
+  return *reinterpret_cast<const Lanes*>(values);
+}
+inline __attribute__((always_inline)) double sum_of(const Lanes& lanes) {
+  return (lanes[0] + lanes[1]) + (lanes[2] + lanes[3]);
+}
 
 // A template cannot be compiled for several instruction sets, so there is a function for each type.
 POLYHEAD_CLONES void convert(const float* part, std::int64_t n, double* result) {
@@ -32,19 +43,19 @@ POLYHEAD_CLONES void add_scaled(const double* part, double weight, std::int64_t 
 // The products of `kRows` consecutive rows of blocks from `a` on with `kColumns` rows from `b` on: [kRows, kColumns].
 template <std::size_t kRows, std::size_t kColumns>
 inline __attribute__((always_inline)) void tile(const double* a, const double* b, double* products) {
-  constexpr std::size_t kLength = kBlock;
   Lanes sums[kRows][kColumns] = {};
-  for (std::size_t i = 0; i < kLength; i += kLanes) {
+  for (std::size_t i = 0; i < kBlock; i += kLanes) {
     Lanes row[kRows];
-    for (std::size_t r = 0; r < kRows; ++r) row[r] = lanes_at(a + r * kLength + i);
+    for (std::size_t r = 0; r < kRows; ++r) row[r] = lanes_at(a + r * kBlock + i);
     for (std::size_t c = 0; c < kColumns; ++c) {
-      const Lanes column = lanes_at(b + c * kLength + i);
+      const Lanes column = lanes_at(b + c * kBlock + i);
       for (std::size_t r = 0; r < kRows; ++r) sums[r][c] += row[r] * column;
     }
   }
   for (std::size_t r = 0; r < kRows; ++r)
     for (std::size_t c = 0; c < kColumns; ++c) products[r * kColumns + c] = sum_of(sums[r][c]);
 }
+// The squared norm of a row of a block.
 POLYHEAD_CLONES double square_of(const double* a) {
   Lanes sums[4] = {};  // one sum would wait for each addition
   for (std::size_t i = 0; i < kBlock; i += 4 * kLanes)

@@ -79,6 +79,12 @@ def test_parts_of_the_study_run_and_go_on(raw, tmp_path, monkeypatch, capfd):
     assert ": trains" not in again.err and again.out == said.out
 
 
+def test_a_wrong_part_is_named(raw, tmp_path, capfd):
+    with pytest.raises(SystemExit) as ended:
+        sharing.main([str(raw), str(tmp_path), "--parts", "six-5,nine"])
+    assert ended.value.code == 2 and "there is no part nine; there are three-100, " in capfd.readouterr().err
+
+
 @pytest.mark.parametrize("low, high, said", [(0.01, 0.03, "gained"), (-0.03, -0.01, "lost"), (-0.01, 0.01, "not apart")])
 def test_a_claim_needs_an_interval_without_0(low, high, said):
     assert sharing.verdict({"difference_low": low, "difference_high": high}) == said
