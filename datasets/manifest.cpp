@@ -90,8 +90,8 @@ class Node {
 TokenizerInfo read_tokenizer(const Node& node) {
   TokenizerInfo info;
   info.kind = node.text("kind");
-  if (info.kind != "sentencepiece" && info.kind != "wordpiece")
-    node.fail(fmt::format("has the kind '{}'; known are sentencepiece and wordpiece", info.kind));
+  if (!is_tokenizer_kind(info.kind))
+    node.fail(fmt::format("has the kind '{}'; known are {}", info.kind, kTokenizerKinds));
   info.file = node.inner_path("file");
   info.sha256 = node.text_or_empty("sha256");
   const std::uint64_t size = node.number("vocab_size");

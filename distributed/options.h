@@ -70,6 +70,31 @@ inline std::vector<Field> fields(InitialWeights& options) {
   };
 }
 
+// The pretrained model that a new run's encoder starts from, see core/exchange/hugging_face.h.
+struct PretrainedWeights {
+  std::filesystem::path folder;  // empty: none
+  std::string hash;              // pretrained_hash(), 16 hexadecimal digits
+};
+
+// [encoder]
+inline std::vector<Field> fields(PretrainedWeights& options) {
+  return {
+      {.name = "from",
+       .member = &options.folder,
+       .help = "A folder with a pretrained model of Hugging Face's transformers whose weights the encoder starts from: "
+               "a BERT, MiniLM, DistilBERT or XLM-RoBERTa, or a RoBERTa without byte-level BPE. It determines "
+               "encoder.form, layers, dim, heads, ffn, positions, token_types, norm_epsilon and activation. The data "
+               "set must have its tokenizer (dataset.tokenizer = FOLDER).",
+       .identity = false},
+      {.name = "from_hash",
+       .member = &options.hash,
+       .help = "Hash (xxh3-64) of the pretrained weights. It is computed at the start of the run, and checked if the "
+               "run starts again before its first checkpoint.",
+       .needs = "encoder.from",
+       .after = "from"},
+  };
+}
+
 // A task's teacher: a task of another run.
 struct TeacherOptions {
   std::filesystem::path run_dir;  // empty: no teacher
@@ -295,6 +320,7 @@ struct TrainOptions {
   std::vector<std::string> tasks;                   // names, in the data set's order; never empty
   std::map<std::string, TaskOptions> task_options;  // of every task
   InitialWeights initial;                           // for a new run
+  PretrainedWeights pretrained;                     // for a new run
   EncoderOptions encoder;
   AttentionOptions attention;
   OptimizerOptions optimizer;

@@ -69,12 +69,6 @@ std::string in_words(const Needs& needs, Words words) {
   return text;
 }
 
-// Numbers are compared by value.
-bool same_value(const std::string& a, const std::string& b) {
-  const auto x = parse_number(a), y = parse_number(b);
-  return x && y ? *x == *y : a == b;
-}
-
 std::string task_of(const std::string& name) {
   return name.substr(5, name.rfind('.') - 5);
 }

@@ -18,6 +18,11 @@ namespace fs = std::filesystem;
 
 constexpr std::array<std::string_view, 4> kStart = {"run.init_from", "run.init_checkpoint", "run.init_weights",
                                                     "run.init_hash"};
+// What a pretrained model determines follows its folder and hash.
+constexpr std::array<std::string_view, 2> kPretrained = {"encoder.from", "encoder.from_hash"};
+constexpr std::array<std::string_view, 9> kOfPretrained = {
+    "encoder.form",      "encoder.layers",      "encoder.dim",          "encoder.heads",     "encoder.ffn",
+    "encoder.positions", "encoder.token_types", "encoder.norm_epsilon", "encoder.activation"};
 // Options of a single start, or of a single folder.
 constexpr std::array<std::string_view, 4> kOfOneStart = {"run.run_dir", "run.stop_at", "run.resume", "run.trace"};
 
@@ -77,7 +82,8 @@ void inherit_from_source(Config& config, const Config& source, Inherited& inheri
     const Option& option = source.option(name);
     const bool shape =
         option.identity && (option.section == "encoder" || name == "attention.mode" || name == "attention.heads");
-    if (among(kOfOneStart, name) || among(kStart, name) || name == "run.data_hash") continue;
+    if (among(kOfOneStart, name) || among(kStart, name) || among(kPretrained, name) || name == "run.data_hash")
+      continue;
     if (follows_what_is_given(config, source, name)) continue;
     if (all || shape) take(config, source, name);
   }
@@ -90,10 +96,16 @@ void inherit_from_source(Config& config, const Config& source, Inherited& inheri
 
 void inherit_start(Config& config, const Config& before) {
   take(config, before, "run.tasks");
-  if (!before.has("run.init_from")) return;
-  if (config.given("run.init_from") != nullptr &&
-      !same_folder(config.path("run.init_from"), before.path("run.init_from")))
-    return;  // the hashes are compared later
+  // Otherwise the hashes are compared later.
+  const auto same_or_not_given = [&](const std::string& option) {
+    return before.has(option) &&
+           (config.given(option) == nullptr || same_folder(config.path(option), before.path(option)));
+  };
+  if (same_or_not_given("encoder.from")) {
+    for (const std::string_view name : kPretrained) take(config, before, std::string(name));
+    for (const std::string_view name : kOfPretrained) take(config, before, std::string(name));
+  }
+  if (!same_or_not_given("run.init_from")) return;
   for (const std::string_view name : kStart) take(config, before, std::string(name));
   // Use the checkpoint that "latest" or "best" named when the run began.
   const std::string checkpoint = "run.init_checkpoint";
@@ -112,7 +124,7 @@ Inherited inherit(Config& config, Communicator& world) {
     const bool all = config.given("run.data") == nullptr || !gives_identity(config);
     if (all) {
       for (const std::string& name : inherited.before->names_given())
-        if (!among(kOfOneStart, name) && !among(kStart, name) &&
+        if (!among(kOfOneStart, name) && !among(kStart, name) && !among(kPretrained, name) &&
             !follows_what_is_given(config, *inherited.before, name))
           take(config, *inherited.before, name);
       inherited.notes.push_back(fmt::format("options that are not given here are taken from {}", own.string()));

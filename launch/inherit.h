@@ -21,7 +21,7 @@ struct Inherited {
 
 // Completes `config`.
 // - From config.ini of the run in run.run_dir: all options that are not given, if run.data is not given or no identity
-//   option is given; otherwise run.tasks and run.init_*, if they are not given.
+//   option is given; otherwise run.tasks, run.init_*, encoder.from and what it determines, if they are not given.
 // - For a new run, from config.ini of the run in run.init_from: all options that are not given, if run.data is not
 //   given; otherwise the identity options of the encoder, attention.mode and attention.heads.
 // - Options of a single start (run.run_dir, run.stop_at, run.resume, run.trace) are never taken.

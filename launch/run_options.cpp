@@ -14,8 +14,11 @@
 #include "core/base/host.h"
 #include "core/base/names.h"
 #include "core/base/nearest.h"
+#include "core/base/numbers.h"
+#include "core/exchange/hugging_face.h"
 #include "core/heads/registry.h"
 #include "core/kinds/registry.h"
+#include "datasets/tokenizer/pretrained.h"
 #include "distributed/evaluation/early_stopping.h"
 #include "distributed/planning/workload.h"
 #include "distributed/worker/initial_weights.h"
@@ -189,10 +192,59 @@ void reproduce_world(const Config& config, const LaunchOptions& launch, TrainOpt
   options.device = "cpu";
 }
 
+// Fills in the options of the encoder that a pretrained model determines, and its hash.
+void resolve_pretrained(Config& config, PretrainedWeights& options, const Manifest& manifest, bool has_weights) {
+  if (!config.has("encoder.from") || (has_weights && config.has("encoder.from_hash"))) return;
+  const std::string from = config.quote("encoder.from");
+  if (config.has("run.init_from"))
+    fail(fmt::format("{} and {}: the encoder can start from one of them only; leave the other out", from,
+                     config.quote("run.init_from")));
+  const std::filesystem::path folder = config.path("encoder.from");
+  const PretrainedEncoder encoder = read_pretrained(folder);
+  for (const auto& [key, value] : pretrained_options(encoder)) {
+    const std::string name = "encoder." + key;
+    if (config.given(name) != nullptr && !same_value(config.text(name), value))
+      fail(fmt::format("{}: the pretrained encoder has {} = {}; leave the option out", config.quote(name), key, value));
+    config.resolve(name, value, "encoder.from");
+  }
+  if (const std::string share = config.text("encoder.share"); share == "mmoe" || share == "ple")
+    fail(fmt::format("{}: experts would replace feed-forward networks of {}; use another method of sharing",
+                     config.quote("encoder.share"), from));
+  const std::string cure = fmt::format("import the data with dataset.tokenizer = {}", folder.string());
+  if (const std::string what = tokenizer_difference(read_pretrained_tokenizer(folder), manifest.tokenizer);
+      !what.empty())
+    fail(fmt::format("{}: the data set {} has another tokenizer: {}; {}", from, manifest.name, what, cure));
+  if (manifest.tokenizer.vocab_size > encoder.vocab_size)
+    fail(fmt::format("{}: the data set {} has a vocabulary of {} pieces, and the model's table only {}; {}", from,
+                     manifest.name, manifest.tokenizer.vocab_size, encoder.vocab_size, cure));
+  const std::string hash = to_hex(check_pretrained(folder, encoder));
+  if (config.has("encoder.from_hash") && config.text("encoder.from_hash") != hash)
+    fail(
+        fmt::format("{}: the weights in {} have another hash, {}, so the run did not start from them; give the "
+                    "weights that it started from, or start a new run without encoder.from_hash",
+                    config.quote("encoder.from_hash"), folder.string(), hash));
+  config.resolve("encoder.from_hash", hash, "encoder.from");
+  options = {.folder = folder, .hash = hash};
+}
+
+// Without other weights to start from, frozen parameters would stay random.
+void check_frozen(const Config& config, const EncoderOptions& encoder) {
+  if (config.has("encoder.from") || config.has("run.init_from")) return;
+  const char* option = is_lora(encoder.share)      ? "encoder.share"
+                       : encoder.frozen_blocks > 0 ? "encoder.frozen_blocks"
+                                                   : nullptr;
+  if (option != nullptr)
+    fail(
+        fmt::format("{}: blocks that are not trained need weights to start from; give encoder.from a pretrained "
+                    "model, or run.init_from a run",
+                    config.quote(option)));
+}
+
 // Reads the options of the encoder, task attention, heads and the optimizer.
 void read_model_options(Config& config, TrainOptions& options, const Manifest& manifest) {
   read_into(options.encoder, config, "encoder");
   check(options.encoder);
+  check_frozen(config, options.encoder);
   check_length(options.encoder, manifest.max_length,
                fmt::format("the data set {} was imported with max_length = {}", manifest.name, manifest.max_length),
                fmt::format("give encoder.positions = {}, or import with dataset.max_length = {} or less",
@@ -258,7 +310,7 @@ void check_balance(const Config& config, const TrainOptions& options) {
                      method));
 }
 
-TrainOptions train_options_of(Config& config, const Manifest& manifest) {
+TrainOptions train_options_of(Config& config, const Manifest& manifest, bool has_weights) {
   TrainOptions options;
   LaunchOptions launch;
   read_into(options.balancer, config, "balance");
@@ -274,6 +326,7 @@ TrainOptions train_options_of(Config& config, const Manifest& manifest) {
   options.device = launch.device;
   options.threads = launch.threads;
   if (launch.reproducible_world) reproduce_world(config, launch, options);
+  resolve_pretrained(config, options.pretrained, manifest, has_weights);
   read_model_options(config, options, manifest);
   options.mixture = mixture_options(config, options.tasks, launch.phases);
   complete_validation(options.validation, config, options.tasks, manifest);

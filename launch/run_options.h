@@ -14,7 +14,7 @@ namespace polyhead {
 // - Checks the values against each other and against the data set. Throws Error(config), which says where the value
 //   came from, and Error(data) for a damaged teacher.
 // - Threads and device stay as in `config`, including 0 and auto.
-TrainOptions train_options_of(Config& config, const Manifest& manifest);
+TrainOptions train_options_of(Config& config, const Manifest& manifest, bool has_weights = false);
 
 // Finds the weights that a new run starts from, if any, for `options` of train_options_of(), and fills in their keys
 // for config.ini. has_weights: whether the run already has a checkpoint, so that they are not read. Throws as

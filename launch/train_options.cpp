@@ -27,6 +27,7 @@ std::vector<Option> make_table() {
        .help = "Print the value of every option and where it came from, then exit."},
   };
   add<EncoderOptions>(table, "encoder");
+  add<PretrainedWeights>(table, "encoder");
   add<AttentionOptions>(table, "attention");
   add<OptimizerOptions>(table, "optimizer");
   add<Mixture>(table, "mixture");

@@ -83,4 +83,9 @@ std::optional<std::int64_t> parse_integer(std::string_view text) {
   return read_number(text, value) == NumberProblem::none ? std::optional(value) : std::nullopt;
 }
 
+bool same_value(const std::string& a, const std::string& b) {
+  const auto x = parse_number(a), y = parse_number(b);
+  return x && y ? *x == *y : a == b;
+}
+
 }  // namespace polyhead

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
 
 namespace polyhead {
@@ -23,5 +24,8 @@ NumberProblem read_number(std::string_view text, std::int64_t& value);
 // The same, but returns nullopt if there is a problem.
 std::optional<double> parse_number(std::string_view text);
 std::optional<std::int64_t> parse_integer(std::string_view text);
+
+// Whether two texts are equal, or are numbers of the same value: "1e-3" and "0.001".
+bool same_value(const std::string& a, const std::string& b);
 
 }  // namespace polyhead

@@ -46,6 +46,7 @@ Parameter* Arena::add(Parameter parameter) {
   for (const Parameter& other : parameters_)
     if (other.name == parameter.name) throw std::logic_error("arena: parameter " + parameter.name + " added twice");
   parameter.depth = depth_;
+  parameter.trainable = trainable_;
   return &parameters_.emplace_back(std::move(parameter));
 }
 

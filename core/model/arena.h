@@ -37,8 +37,9 @@ class Arena {
   // Add a parameter; call them before finish(). The pointers stay valid. `trainable` may be changed until finish().
   Parameter* normal(const std::string& name, std::vector<std::int64_t> shape, double deviation, bool decay);
   Parameter* constant(const std::string& name, std::vector<std::int64_t> shape, double value);
-  // Sets the depth of the parameters that are added after this call.
+  // Set the depth of the parameters that are added after this call, and whether they are trained.
   void set_depth(std::int64_t depth) { depth_ = depth; }
+  void set_trainable(bool trainable) { trainable_ = trainable; }
 
   // Returns the number of elements of the buffer, padding included: each tensor starts at a multiple of 16 elements.
   // Parameters with weight decay come first.
@@ -74,6 +75,7 @@ class Arena {
 
   std::deque<Parameter> parameters_;
   std::int64_t elements_ = 0, depth_ = 0;
+  bool trainable_ = true;
   torch::Tensor values_, gradients_;
   std::function<void(std::size_t)> listener_;
 };

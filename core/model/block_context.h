@@ -52,7 +52,8 @@ struct BlockContext {
   // Only in the encoder:
   std::int64_t block = 0;
   EncoderSites sites;
-  std::vector<TaskRows> tasks;  // of all rows if there is an extension
+  std::int64_t extension_site = 0;  // the first of the sites that belong to the extension
+  std::vector<TaskRows> tasks;      // of all rows if there is an extension
   const BlockExtension* extension = nullptr;
 };
 

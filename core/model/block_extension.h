@@ -6,7 +6,9 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "core/model/arena.h"
@@ -53,10 +55,11 @@ class BlockExtension {
  public:
   virtual ~BlockExtension() = default;
 
-  // Adds the parameters that replace the feed-forward branch of a block, if the method replaces it, and returns whether
-  // it does. Called once per block, in ascending order. form: that of the encoder's blocks; tasks: number of tasks.
-  virtual bool replace_feed_forward(Arena& encoder, std::int64_t block, std::int64_t tasks, const BlockForm& form);
-  // Adds the parameters that a task owns, named "encoder.layers.I.…", to the arena of its head.
+  // Adds the parameters of the method that belong to a block and to the encoder, and returns whether they replace the
+  // feed-forward branch. Called once per block, in ascending order. form: that of the encoder's blocks; tasks: number
+  // of tasks.
+  virtual bool add_shared_parts(Arena& encoder, std::int64_t block, std::int64_t tasks, const BlockForm& form);
+  // Adds the parameters that a task owns, named "encoder.layers.I.…", to the arena of its head. May return null.
   virtual std::unique_ptr<TaskParts> add_task_parts(Arena& head) const = 0;
 
   // Runs in place of the feed-forward branch that it replaces. attention: the block's, which state.x has passed.
@@ -72,7 +75,12 @@ class BlockExtension {
 
   // Returns the number of blocks in which the second states pass through branches with dropout of their own.
   virtual std::int64_t second_path_blocks() const { return 0; }
+  // Returns the number of sites of dropout in addition to those of the blocks, see BlockContext::extension_site.
+  virtual std::int64_t dropout_sites() const { return 0; }
   virtual SharingCost cost() const = 0;
+  // Turns the tensors of the encoder, by name, into those of a plain encoder with the same states, for a task with
+  // these parts. Returns false if there is none.
+  virtual bool merge(std::map<std::string, torch::Tensor>& tensors, const TaskParts* parts) const;
 };
 
 // Each is declared once here and defined in the method's file.
@@ -80,6 +88,7 @@ std::unique_ptr<BlockExtension> make_adapters(const EncoderOptions& options);
 std::unique_ptr<BlockExtension> make_mtan(const EncoderOptions& options);
 std::unique_ptr<BlockExtension> make_mmoe(const EncoderOptions& options);
 std::unique_ptr<BlockExtension> make_ple(const EncoderOptions& options);
+std::unique_ptr<BlockExtension> make_lora(const EncoderOptions& options);  // lora and task_lora
 
 // Returns the extension that options.share names; null for hard. Throws Error(config) for options out of range.
 std::unique_ptr<BlockExtension> make_extension(const EncoderOptions& options);

@@ -20,34 +20,45 @@ Encoder::Encoder(const EncoderOptions& options, const AttentionOptions& attentio
   const double dim = static_cast<double>(options.dim);
   constexpr double kBertDeviation = 0.02;
   arena_.set_depth(options.layers + 1);
+  const std::int64_t frozen = is_lora(options.share) ? options.layers + 1 : options.frozen_blocks;
+  arena_.set_trainable(frozen == 0);
   embedding_ =
       arena_.normal("embedding.weight", {vocab_size, options.dim}, bert() ? kBertDeviation : 1 / std::sqrt(dim), true);
+  arena_.set_trainable(true);
   for (const std::int64_t width : inputs.feature_widths) {
     const std::string name = fmt::format("features.{}", width);
     const double deviation = (bert() ? kBertDeviation : 1) / std::sqrt(static_cast<double>(width));
     projections_[width] = {arena_.normal(name + ".weight", {options.dim, width}, deviation, true),
                            arena_.constant(name + ".bias", {options.dim}, 0)};
   }
+  arena_.set_trainable(frozen == 0);
   if (bert()) {
-    segment_ = arena_.normal("segment.weight", {2, options.dim}, kBertDeviation, true);
+    if (options.token_types > 0)
+      segment_ = arena_.normal("segment.weight", {options.token_types, options.dim}, kBertDeviation, true);
     positions_ = arena_.normal("embedding.positions", {options.positions, options.dim}, kBertDeviation, true);
-    embedding_norm_ = LayerNorm(arena_, "embedding.norm", options.dim, 1e-12);
+    embedding_norm_ = LayerNorm(arena_, "embedding.norm", options.dim, options.norm_epsilon);
   } else if (inputs.pairs) {
     segment_ = arena_.constant("segment.weight", {2, options.dim}, 0);
   }
   // Keeps the variance of the sum over all residual branches.
-  const BlockForm form{.post_norm = bert(), .gain = 1 / std::sqrt(2.0 * static_cast<double>(options.layers))};
+  BlockForm form{.post_norm = bert(), .gain = 1 / std::sqrt(2.0 * static_cast<double>(options.layers))};
+  if (bert()) form.norm_epsilon = options.norm_epsilon, form.activation = options.activation;
   for (std::int64_t i = 0; i < options.layers; ++i) {
     const std::string name = fmt::format("layers.{}", i);
     arena_.set_depth(options.layers - i);
+    arena_.set_trainable(i >= frozen);
     Block block;
     block.attention = SelfAttention(arena_, name + ".attention", options.dim, options.heads, form);
-    if (!extension_ || !extension_->replace_feed_forward(arena_, i, tasks, form))
-      block.feed_forward = FeedForward(arena_, name + ".ffn", options.dim, options.ffn, form);
+    arena_.set_trainable(true);
+    const bool replaced = extension_ && extension_->add_shared_parts(arena_, i, tasks, form);
+    arena_.set_trainable(i >= frozen);
+    if (!replaced) block.feed_forward = FeedForward(arena_, name + ".ffn", options.dim, options.ffn, form);
     blocks_.push_back(block);
   }
   arena_.set_depth(0);
+  arena_.set_trainable(frozen < options.layers);
   if (!bert()) norm_ = LayerNorm(arena_, "norm", options.dim);
+  arena_.set_trainable(true);
   if (!attention.importances.empty() && std::ssize(attention.importances) != tasks)
     throw Error(Exit::config,
                 fmt::format("{} importances are given for {} tasks", attention.importances.size(), tasks));
@@ -97,10 +108,13 @@ torch::Tensor Encoder::embed(const Input& input, const Segments& segments) const
     x = torch::cat(rows);
   }
   if (bert()) {
-    torch::Tensor types = torch::zeros_like(input.tokens);
-    if (input.pair_rows.defined()) types = types.index_copy(0, input.pair_rows, input.second);
-    return embedding_norm_(x + at::embedding(segment_->tensor, types) +
-                           at::embedding(positions_->tensor, segments.positions));
+    if (segment_) {
+      torch::Tensor types = torch::zeros_like(input.tokens);
+      if (input.pair_rows.defined() && options_.token_types > 1)
+        types = types.index_copy(0, input.pair_rows, input.second);
+      x = x + at::embedding(segment_->tensor, types);
+    }
+    return embedding_norm_(x + at::embedding(positions_->tensor, segments.positions));
   }
   if (segment_ && input.pair_rows.defined())
     x = x.index_add(0, input.pair_rows, segment_->tensor.index_select(0, input.second));
@@ -149,6 +163,7 @@ Encoder::Output Encoder::forward(const Input& input, const Segments& segments, c
                        .dropout = options_.dropout,
                        .attention_dropout = options_.attention_dropout,
                        .sites = sites(),
+                       .extension_site = block_sites(),
                        .tasks = tasks,
                        .extension = extension_.get()};
   if (!bert()) context.rotary = Rotary::at(segments.positions, options_.dim / options_.heads, x.scalar_type());
@@ -171,6 +186,13 @@ torch::Tensor Encoder::weights(const torch::Tensor& states, const Segments& segm
   if (mode == AttentionMode::independent)
     return independent_weights(states, task_key_->tensor, task_queries_->tensor, segments, temperature, floor);
   return task_weights(states, task_key_->tensor, task_queries_->tensor, importance_logits(), temperature, floor);
+}
+
+std::optional<std::map<std::string, torch::Tensor>> Encoder::plain_tensors(const TaskParts* parts) const {
+  std::map<std::string, torch::Tensor> tensors;
+  for (const Parameter& parameter : arena_.parameters()) tensors[parameter.name] = parameter.tensor.detach();
+  if (extension_ && !extension_->merge(tensors, parts)) return std::nullopt;
+  return tensors;
 }
 
 torch::Tensor Encoder::importance_logits() const {

@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "core/model/arena.h"
@@ -50,7 +51,10 @@ class Encoder {
   Output forward(const Input& input, const Segments& segments, const DropoutKeys& keys,
                  const std::vector<TaskRows>& tasks = {}) const;
   // Number of places where dropout happens: the sites that `keys` needs.
-  std::int64_t dropout_sites() const { return sites().count(options_.attention_dropout > 0); }
+  std::int64_t dropout_sites() const { return block_sites() + (extension_ ? extension_->dropout_sites() : 0); }
+  // Returns the tensors of a plain encoder (encoder.share = hard) with the same states, by name, without copies where
+  // they are the same. parts: what the task owns of the blocks, or null. None if there is no such encoder.
+  std::optional<std::map<std::string, torch::Tensor>> plain_tensors(const TaskParts* parts) const;
 
   // Returns the token table, [vocabulary, dim]. Heads that predict words use it as their output layer.
   torch::Tensor embedding() const { return embedding_->tensor; }
@@ -67,6 +71,7 @@ class Encoder {
   EncoderSites sites() const {
     return {.blocks = options_.layers + (extension_ ? extension_->second_path_blocks() : 0)};
   }
+  std::int64_t block_sites() const { return sites().count(options_.attention_dropout > 0); }
   double drop_path(std::int64_t block) const;                               // probability of stochastic depth
   torch::Tensor embed(const Input& input, const Segments& segments) const;  // [tokens, dim]
   torch::Tensor importance_logits() const;                                  // b: [tasks + 1]
@@ -82,8 +87,8 @@ class Encoder {
     Parameter *weight = nullptr, *bias = nullptr;
   };
   std::map<std::int64_t, Projection> projections_;
-  // [2, dim]: added to the rows of pairs, initially 0. In the form bert these are the token types of all rows, which
-  // exist without pairs too.
+  // [2, dim]: added to the rows of pairs, initially 0. In the form bert: [token_types, dim], the token types of all
+  // rows, which exist without pairs too.
   Parameter* segment_ = nullptr;
   Parameter* positions_ = nullptr;  // [positions, dim]; only in the form bert
   LayerNorm embedding_norm_;        // only in the form bert

@@ -20,6 +20,11 @@ torch::Tensor extended(const Linear& linear, BlockLinear layer, const torch::Ten
 
 }  // namespace
 
+torch::Tensor activate(const torch::Tensor& x, Activation activation) {
+  if (activation == Activation::relu) return at::relu(x);
+  return at::gelu(x, activation == Activation::gelu_tanh ? "tanh" : "none");
+}
+
 Linear::Linear(Arena& arena, const std::string& name, std::int64_t in, std::int64_t out, double gain)
     : weight(arena.normal(name + ".weight", {out, in}, gain * xavier(in, out), true)),
       bias(arena.constant(name + ".bias", {out}, 0)) {}
@@ -45,7 +50,7 @@ torch::Tensor LayerNorm::operator()(const torch::Tensor& x) const {
 }
 
 Residual::Residual(Arena& arena, const std::string& name, std::int64_t dim, const BlockForm& form)
-    : norm(arena, name + ".norm", dim, form.post_norm ? 1e-12 : 1e-5), post_norm(form.post_norm) {}
+    : norm(arena, name + ".norm", dim, form.norm_epsilon), post_norm(form.post_norm) {}
 
 torch::Tensor Residual::operator()(const torch::Tensor& x, const std::function<torch::Tensor(const torch::Tensor&)>& f,
                                    const BlockContext& context, const BranchSites& sites) const {
@@ -63,12 +68,13 @@ FeedForward::FeedForward(Arena& arena, const std::string& name, std::int64_t dim
                          const BlockForm& form)
     : residual(arena, name, dim, form),
       up(arena, name + ".up", dim, ffn, form, false),
-      down(arena, name + ".down", ffn, dim, form, true) {}
+      down(arena, name + ".down", ffn, dim, form, true),
+      activation(form.activation) {}
 
 torch::Tensor FeedForward::operator()(const torch::Tensor& x, const BlockContext& context,
                                       const BranchSites& sites) const {
   const auto network = [&](const torch::Tensor& in) {
-    const torch::Tensor hidden = at::gelu(extended(up, BlockLinear::up, in, context));
+    const torch::Tensor hidden = activate(extended(up, BlockLinear::up, in, context), activation);
     return extended(down, BlockLinear::down, hidden, context);
   };
   return residual(x, network, context, sites);

@@ -6,6 +6,7 @@
 
 #include "core/model/arena.h"
 #include "core/model/block_context.h"
+#include "core/model/options.h"
 #include "core/model/torch.h"
 
 namespace polyhead {
@@ -13,10 +14,14 @@ namespace polyhead {
 // How the branches of a block are joined to it, and how their weights are initialized.
 struct BlockForm {
   // false: x + f(norm(x)); the matrices of f are Xavier-normal, the last one times `gain`. true, as in BERT: norm(x +
-  // f(x)); the norm's epsilon is 1e-12, and matrices are normal(0.02).
+  // f(x)), and matrices are normal(0.02).
   bool post_norm = false;
   double gain = 1;
+  double norm_epsilon = 1e-5;
+  Activation activation = Activation::gelu;
 };
+
+torch::Tensor activate(const torch::Tensor& x, Activation activation);
 
 // y = x W^T + b. W: [out, in], initially Xavier-normal times `gain`, with weight decay.
 struct Linear {
@@ -55,10 +60,11 @@ struct Residual {
                      const BranchSites& sites) const;
 };
 
-// The branch down(gelu(up(x))).
+// The branch down(activation(up(x))).
 struct FeedForward {
   Residual residual;
   Linear up, down;
+  Activation activation = Activation::gelu;
   FeedForward() = default;
   FeedForward(Arena& arena, const std::string& name, std::int64_t dim, std::int64_t ffn, const BlockForm& form);
   torch::Tensor operator()(const torch::Tensor& x, const BlockContext& context, const BranchSites& sites = {}) const;

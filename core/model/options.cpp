@@ -2,6 +2,9 @@
 #include "core/model/options.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
 
 #include "core/base/error.h"
 
@@ -18,6 +21,21 @@ void check(const EncoderOptions& options) {
         fmt::format("encoder.dim = {} with encoder.heads = {}: dim / heads must be an even whole number, as rotary "
                     "positions turn pairs of channels",
                     options.dim, options.heads));
+  if (options.frozen_blocks > options.layers)
+    fail(fmt::format("encoder.frozen_blocks = {} with encoder.layers = {}: the encoder has fewer blocks",
+                     options.frozen_blocks, options.layers));
+  if (is_lora(options.share)) {
+    const auto& targets = options.lora_targets;
+    for (const std::string& target : targets)
+      if (std::ranges::count(kLoraTargets, target) == 0 || std::ranges::count(targets, target) > 1)
+        fail(fmt::format("encoder.lora_targets has '{}' {}; give some of {}, each once", target,
+                         std::ranges::count(targets, target) > 1 ? "twice" : "in it", fmt::join(kLoraTargets, ", ")));
+    if (targets.empty())
+      fail(fmt::format("encoder.lora_targets is empty; give some of {}", fmt::join(kLoraTargets, ", ")));
+    if (options.frozen_blocks > 0)
+      fail(fmt::format("encoder.frozen_blocks = {}: with encoder.share = {} all blocks are frozen; leave it out",
+                       options.frozen_blocks, name_of(options.share)));
+  }
   if (options.share != Sharing::mmoe && options.share != Sharing::ple) return;
   if (options.ffn % options.experts != 0)
     fail(fmt::format(

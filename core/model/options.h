@@ -21,11 +21,24 @@ constexpr std::array<std::string_view, 2> choices(EncoderForm) {
   return {"pre_norm", "bert"};
 }
 
-// How tasks share the encoder's blocks, see core/model/sharing/.
-enum class Sharing { hard, adapters, mtan, mmoe, ple };
-constexpr std::array<std::string_view, 5> choices(Sharing) {
-  return {"hard", "adapters", "mtan", "mmoe", "ple"};
+// The function between the two layers of a feed-forward network. gelu: x (1 + erf(x / sqrt 2)) / 2; gelu_tanh: its
+// approximation by tanh (Hendrycks and Gimpel, 2016).
+enum class Activation { gelu, gelu_tanh, relu };
+constexpr std::array<std::string_view, 3> choices(Activation) {
+  return {"gelu", "gelu_tanh", "relu"};
 }
+
+// How tasks share the encoder's blocks, see core/model/sharing/.
+enum class Sharing { hard, adapters, mtan, mmoe, ple, lora, task_lora };
+constexpr std::array<std::string_view, 7> choices(Sharing) {
+  return {"hard", "adapters", "mtan", "mmoe", "ple", "lora", "task_lora"};
+}
+// Whether only low-rank updates of the blocks are trained.
+constexpr bool is_lora(Sharing share) {
+  return share == Sharing::lora || share == Sharing::task_lora;
+}
+// The matrices of a block that may have them: the names in encoder.lora_targets.
+inline constexpr std::array<std::string_view, 6> kLoraTargets = {"query", "key", "value", "out", "up", "down"};
 
 // How words are weighted for a task, see core/model/task_attention.h.
 enum class AttentionMode { competitive, independent, mean, first };
@@ -67,16 +80,24 @@ struct EncoderOptions {
   std::int64_t heads = 4;  // with rotary positions dim / heads must be even, because they rotate pairs of channels
   std::int64_t ffn = 1024;
   std::int64_t positions = 512;
+  std::int64_t token_types = 2;
+  double norm_epsilon = 1e-12;
+  Activation activation = Activation::gelu;
   double dropout = 0.1;  // after the embedding and after both branches of a block
   double attention_dropout = 0;
   double drop_path = 0;
   bool activation_checkpointing = false;
+  std::int64_t frozen_blocks = 0;
   // Of the options that follow, those that the method of sharing does not have are ignored.
   Sharing share = Sharing::hard;
   std::int64_t adapter_dim = 32;
   std::int64_t experts = 4;
   std::int64_t expert_layers = 1;
   std::int64_t task_experts = 1;
+  std::int64_t lora_rank = 8;
+  double lora_alpha = 16;
+  double lora_dropout = 0;
+  std::vector<std::string> lora_targets = {"query", "value"};
 };
 
 // [encoder]
@@ -107,6 +128,24 @@ inline std::vector<Field> fields(EncoderOptions& options) {
        .help = "Maximum input length in tokens.",
        .range = ">=1",
        .needs = "encoder.form=bert"},
+      {.name = "token_types",
+       .member = &options.token_types,
+       .help =
+           "Number of token types (type_vocab_size in transformers). With 2, the tokens of the second text of a pair "
+           "have a type of their own. With 1, all tokens have the same type; with 0, there are no token types.",
+       .range = ">=0,<=2",
+       .needs = "encoder.form=bert"},
+      {.name = "norm_epsilon",
+       .member = &options.norm_epsilon,
+       .help = "Term added to the variance in layer normalisation for numerical stability (layer_norm_eps in "
+               "transformers).",
+       .range = ">0,<=0.1",
+       .needs = "encoder.form=bert"},
+      {.name = "activation",
+       .member = &options.activation,
+       .help = "The activation function of the feed-forward networks. gelu is the exact form; gelu_tanh is its tanh "
+               "approximation (gelu_new or gelu_pytorch_tanh in transformers).",
+       .needs = "encoder.form=bert"},
       {.name = "dropout", .member = &options.dropout, .help = "Dropout probability.", .range = ">=0,<1"},
       {.name = "attention_dropout",
        .member = &options.attention_dropout,
@@ -123,12 +162,20 @@ inline std::vector<Field> fields(EncoderOptions& options) {
        .help = "Whether backward recomputes the activations inside each block (blocks) instead of storing them. This "
                "saves memory, takes about a third more time in the encoder, and gives bitwise equal results.",
        .identity = false},
+      {.name = "frozen_blocks",
+       .member = &options.frozen_blocks,
+       .help = "Number of blocks to freeze, counted from the bottom. If it is above 0, the embedding is frozen too. It "
+               "needs encoder.from or run.init_from.",
+       .range = ">=0",
+       .largest = 10'000},
       {.name = "share",
        .member = &options.share,
        .help = "How tasks share the encoder's blocks. hard: they share everything. adapters: each task has an adapter "
                "after every block. mtan: each task has a mask over the states of every block. mmoe and ple: in the top "
                "blocks, experts that a gate of each task mixes replace the feed-forward network; all experts are "
-               "shared (mmoe), or some belong to a single task (ple)."},
+               "shared (mmoe), or some belong to a single task (ple). lora and task_lora: the embedding and the blocks "
+               "are frozen, and low-rank updates (LoRA) are trained, which all tasks share (lora) or each task has of "
+               "its own (task_lora)."},
       {.name = "adapter_dim",
        .member = &options.adapter_dim,
        .help = "Width of the hidden layer of an adapter or mask.",
@@ -151,6 +198,26 @@ inline std::vector<Field> fields(EncoderOptions& options) {
        .help = "Number of experts of its own that each task has in such a block. They are as wide as the shared ones.",
        .range = ">=1",
        .needs = "encoder.share=ple"},
+      {.name = "lora_rank",
+       .member = &options.lora_rank,
+       .help = "Rank r of the LoRA updates.",
+       .range = ">=1",
+       .needs = "encoder.share=lora|task_lora"},
+      {.name = "lora_alpha",
+       .member = &options.lora_alpha,
+       .help = "LoRA alpha: the updates are multiplied by lora_alpha / lora_rank.",
+       .range = ">0",
+       .needs = "encoder.share=lora|task_lora"},
+      {.name = "lora_dropout",
+       .member = &options.lora_dropout,
+       .help = "Dropout probability applied to the input of the LoRA updates.",
+       .range = ">=0,<1",
+       .needs = "encoder.share=lora|task_lora"},
+      {.name = "lora_targets",
+       .member = &options.lora_targets,
+       .help = "The matrices of each block that get LoRA updates, separated by commas: query, key, value and out "
+               "(attention), up and down (feed-forward).",
+       .needs = "encoder.share=lora|task_lora"},
   };
 }
 

@@ -19,6 +19,7 @@
 #include "datasets/manifest.h"
 #include "datasets/reading/input_files.h"
 #include "datasets/target.h"
+#include "datasets/tokenizer/pretrained.h"
 #include "datasets/tokenizer/sentencepiece.h"
 #include "datasets/tokenizer/tokenizer.h"
 
@@ -52,6 +53,14 @@ bool choose_normalization(const ImportOptions& options, const std::vector<Import
 
 TokenizerInfo make_tokenizer(const ImportOptions& options, const fs::path& folder, TextSample& texts,
                              const std::vector<ImportPlan>& plans, const Progress& progress) {
+  if (!options.pretrained.empty()) {
+    const PretrainedTokenizer pretrained = read_pretrained_tokenizer(options.pretrained);
+    if (pretrained.source.filename() != "tokenizer.json")  // errors then name the file of the model
+      inspect_tokenizer(pretrained.kind, pretrained.source, pretrained.lowercase);
+    progress(fmt::format("tokenizer: {} of {}", pretrained.kind, pretrained.source.string()));
+    write_file_atomically(folder / pretrained.file, pretrained.content);
+    return inspect_tokenizer(pretrained.kind, folder / pretrained.file, pretrained.lowercase);
+  }
   const bool train = options.vocab.empty() && !texts.empty();
   const std::string kind = options.vocab.empty() && !train ? "wordpiece" : options.tokenizer;
   const fs::path file = folder / (kind == "wordpiece" ? "vocab.txt" : "tokenizer.model");
@@ -83,6 +92,8 @@ TokenizerInfo make_tokenizer(const ImportOptions& options, const fs::path& folde
 void check(const ImportOptions& options) {
   const auto fail = [](const std::string& what) { throw Error(Exit::config, "import description: " + what); };
   if (options.tasks.empty()) fail("there is no task; add a section [task.NAME]");
+  if (!options.pretrained.empty() && !options.vocab.empty())
+    fail("'vocab' has no effect with the tokenizer of a pretrained model; leave it out");
   if (options.tokenizer != "sentencepiece" && options.tokenizer != "wordpiece")
     fail(fmt::format("the tokenizer '{}' is unknown; known are sentencepiece and wordpiece", options.tokenizer));
   if (options.tokenizer == "wordpiece" && options.vocab.empty()) fail("wordpiece needs 'vocab = FILE', a vocab.txt");
@@ -185,7 +196,12 @@ Manifest read_target(const ImportOptions& options, const fs::path& out) {
   };
   if (manifest.max_length > 0)
     differs("max_length", std::to_string(options.max_length), std::to_string(manifest.max_length));
-  if (tokenizer.vocab_size > 5) {
+  if (!options.pretrained.empty()) {
+    const PretrainedTokenizer pretrained = read_pretrained_tokenizer(options.pretrained);
+    if (const std::string what = tokenizer_difference(pretrained, tokenizer); !what.empty())
+      fail(fmt::format("its tokenizer is not that of {}: {}; take 'tokenizer' out of the import description",
+                       options.pretrained.string(), what));
+  } else if (tokenizer.vocab_size > 5) {
     differs("tokenizer", options.tokenizer, tokenizer.kind);
     if (tokenizer.kind == "sentencepiece" && options.vocab_size < tokenizer.vocab_size)
       differs("vocab_size", std::to_string(options.vocab_size), std::to_string(tokenizer.vocab_size));

@@ -52,7 +52,7 @@ class Translation : public Target {
   void encode(const EncodingContext& in, EncodedSample& out) const override {
     out.target = in.tokenizer.encode(out.sample.target);
     if (out.target.empty()) in.fail(nothing_kept("target"));
-    out.altered = in.info.kind == "sentencepiece" && !same_text(in.tokenizer.decode(out.target), out.sample.target);
+    out.altered = in.info.kind != "wordpiece" && !same_text(in.tokenizer.decode(out.target), out.sample.target);
     out.cut = out.cut || out.target.size() > in.max_length - 1;
     out.target.resize(std::min(out.target.size(), in.max_length - 1));
     out.target.push_back(in.info.eos);

@@ -18,29 +18,20 @@ namespace {
 
 constexpr std::size_t kMaxBytes = 4096;  // maximum size of a training text
 
-class SentencePiece : public Tokenizer {
+constexpr const char* kCure =
+    "train a model with pad, unk, bos and eos and a piece '<mask>', or leave 'vocab' out so that import trains one";
+
+// A model with the ids of its file. Special tokens other than unk are not found in texts, and are not decoded.
+class PlainPieces : public Tokenizer {
  public:
-  SentencePiece(const std::filesystem::path& file, TokenizerInfo& info) {
-    const auto fail = [&](const std::string& what) {
-      throw Error(
-          Exit::data,
-          fmt::format("{} {}; train a model with pad, unk, bos and eos and a piece '<mask>', or leave 'vocab' out "
-                      "so that import trains one",
-                      file.string(), what));
-    };
+  explicit PlainPieces(const std::filesystem::path& file) {
     if (const auto status = processor_.Load(file.string()); !status.ok())
-      fail(fmt::format("is not a SentencePiece model ({})", status.ToString()));
-    info.kind = "sentencepiece";
-    info.vocab_size = processor_.GetPieceSize();
-    info.pad = processor_.pad_id();
-    info.unk = processor_.unk_id();
-    info.bos = processor_.bos_id();
-    info.eos = processor_.eos_id();
-    info.mask = processor_.PieceToId("<mask>");
-    if (info.mask == info.unk) info.mask = processor_.PieceToId("[MASK]");
-    if (std::min({info.pad, info.unk, info.bos, info.eos}) < 0 || info.mask == info.unk) fail("lacks a special token");
-    special_ = {info.pad, info.bos, info.eos, info.mask};
+      throw Error(Exit::data,
+                  fmt::format("{} is not a SentencePiece model ({}); {}", file.string(), status.ToString(), kCure));
   }
+
+  const sentencepiece::SentencePieceProcessor& processor() const { return processor_; }
+  void set_special(const std::array<std::int64_t, 4>& ids) { special_ = ids; }  // pad, bos, eos, mask
 
   std::vector<std::int64_t> encode(std::string_view text) const override {
     std::vector<int> ids;
@@ -89,7 +80,57 @@ class SentencePiece : public Tokenizer {
 
  private:
   sentencepiece::SentencePieceProcessor processor_;
-  std::array<std::int64_t, 4> special_{};
+  std::array<std::int64_t, 4> special_ = {-1, -1, -1, -1};
+};
+
+class XlmRoberta : public Tokenizer {
+ public:
+  XlmRoberta(const std::filesystem::path& file, TokenizerInfo& info) : plain_(file) {
+    const sentencepiece::SentencePieceProcessor& model = plain_.processor();
+    if (model.unk_id() != 0 || model.bos_id() != 1 || model.eos_id() != 2)
+      throw Error(Exit::data, fmt::format("{} is not the SentencePiece model of an XLM-RoBERTa: its first pieces are "
+                                          "not unk, bos and eos",
+                                          file.string()));
+    info.kind = "xlm_roberta";
+    info.vocab_size = model.GetPieceSize() + 2;
+    info.bos = 0, info.pad = 1, info.eos = 2, info.unk = kUnknown, info.mask = info.vocab_size - 1;
+    mask_ = info.mask;
+  }
+
+  std::vector<std::int64_t> encode(std::string_view text) const override {
+    std::vector<std::int64_t> ids = plain_.encode(text);
+    shift(ids);
+    return ids;
+  }
+
+  EncodedText encode_with_characters(std::string_view text) const override {
+    EncodedText out = plain_.encode_with_characters(text);
+    shift(out.ids);
+    return out;
+  }
+
+  std::string piece(std::int64_t id) const override {
+    constexpr std::array<const char*, 4> kFirst = {"<s>", "<pad>", "</s>", "<unk>"};
+    if (id == mask_) return "<mask>";
+    return id <= kUnknown ? kFirst[static_cast<std::size_t>(id)] : plain_.piece(id - 1);
+  }
+
+  std::string decode(std::span<const std::int64_t> ids) const override {
+    std::vector<std::int64_t> plain;
+    for (const std::int64_t id : ids)
+      if (id >= kUnknown && id < mask_) plain.push_back(id == kUnknown ? 0 : id - 1);
+    return plain_.decode(plain);
+  }
+
+ private:
+  static constexpr std::int64_t kUnknown = 3;
+
+  static void shift(std::vector<std::int64_t>& ids) {
+    for (std::int64_t& id : ids) id = id == 0 ? kUnknown : id + 1;
+  }
+
+  PlainPieces plain_;
+  std::int64_t mask_ = 0;
 };
 
 class Texts : public sentencepiece::SentenceIterator {
@@ -114,7 +155,24 @@ class Texts : public sentencepiece::SentenceIterator {
 }  // namespace
 
 std::unique_ptr<Tokenizer> load_sentencepiece(const std::filesystem::path& file, TokenizerInfo& info) {
-  return std::make_unique<SentencePiece>(file, info);
+  auto pieces = std::make_unique<PlainPieces>(file);
+  const sentencepiece::SentencePieceProcessor& model = pieces->processor();
+  info.kind = "sentencepiece";
+  info.vocab_size = model.GetPieceSize();
+  info.pad = model.pad_id();
+  info.unk = model.unk_id();
+  info.bos = model.bos_id();
+  info.eos = model.eos_id();
+  info.mask = model.PieceToId("<mask>");
+  if (info.mask == info.unk) info.mask = model.PieceToId("[MASK]");
+  if (std::min({info.pad, info.unk, info.bos, info.eos}) < 0 || info.mask == info.unk)
+    throw Error(Exit::data, fmt::format("{} lacks a special token; {}", file.string(), kCure));
+  pieces->set_special({info.pad, info.bos, info.eos, info.mask});
+  return pieces;
+}
+
+std::unique_ptr<Tokenizer> load_xlm_roberta(const std::filesystem::path& file, TokenizerInfo& info) {
+  return std::make_unique<XlmRoberta>(file, info);
 }
 
 std::string train_sentencepiece(const std::vector<std::string>& texts, std::int64_t vocab_size, bool normalize) {

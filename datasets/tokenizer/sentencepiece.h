@@ -14,6 +14,10 @@ namespace polyhead {
 // Loads a model file. Sets kind, size and special ids in `info` to those of the model. Throws Error(data).
 std::unique_ptr<Tokenizer> load_sentencepiece(const std::filesystem::path& file, TokenizerInfo& info);
 
+// Loads the model of XLM-RoBERTa, whose special tokens have other ids than in the file: bos 0, pad 1, eos 2, unk 3, and
+// <mask> is the last one. All other pieces have the id of the file plus 1.
+std::unique_ptr<Tokenizer> load_xlm_roberta(const std::filesystem::path& file, TokenizerInfo& info);
+
 // Trains a unigram model and returns its bytes. pad, unk, bos, eos and <mask> have the ids 0 to 4.
 // - The same texts in the same order give the same bytes on any number of cores. Texts are cut to 4096 bytes.
 // - vocab_size is an upper bound: texts that allow fewer pieces give as many as they allow.

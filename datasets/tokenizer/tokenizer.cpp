@@ -15,9 +15,9 @@ namespace {
 
 std::unique_ptr<Tokenizer> load(const std::string& kind, const std::filesystem::path& file, TokenizerInfo& found) {
   if (kind == "sentencepiece") return load_sentencepiece(file, found);
+  if (kind == "xlm_roberta") return load_xlm_roberta(file, found);
   if (kind == "wordpiece") return load_wordpiece(file, found);
-  throw Error(Exit::config,
-              fmt::format("the tokenizer kind '{}' is unknown; known are sentencepiece and wordpiece", kind));
+  throw Error(Exit::config, fmt::format("the tokenizer kind '{}' is unknown; known are {}", kind, kTokenizerKinds));
 }
 
 constexpr std::size_t kLongWord = 8;  // pieces; words up to this length are never shortened
@@ -46,8 +46,13 @@ std::size_t longest_word(const std::vector<std::vector<std::int64_t>>& words, st
 }  // namespace
 
 TokenizerInfo inspect_tokenizer(const std::string& kind, const std::filesystem::path& file) {
+  return inspect_tokenizer(kind, file, kind == "wordpiece" ? stated_lowercase(file) : std::nullopt);
+}
+
+TokenizerInfo inspect_tokenizer(const std::string& kind, const std::filesystem::path& file,
+                                std::optional<bool> lowercase) {
   TokenizerInfo info;
-  if (kind == "wordpiece") info.lowercase = stated_lowercase(file);
+  info.lowercase = lowercase;
   load(kind, file, info);
   info.kind = kind;
   info.file = file.filename().string();
@@ -100,7 +105,8 @@ EncodedPair encode_pair(const Tokenizer& tokenizer, const TokenizerInfo& info, s
 
 EncodedPair frame_pair(std::vector<std::int64_t> a, std::vector<std::int64_t> b, const TokenizerInfo& info,
                        std::size_t max_length) {
-  const std::size_t room = max_length - std::min<std::size_t>(max_length, 3);
+  const std::size_t between = separators(info);
+  const std::size_t room = max_length - std::min<std::size_t>(max_length, 2 + between);
   const std::size_t half = room / 2;
   if (a.size() + b.size() > room) {
     // The shorter text keeps its ids up to half of the room; the longer one gets the rest.
@@ -111,7 +117,7 @@ EncodedPair frame_pair(std::vector<std::int64_t> a, std::vector<std::int64_t> b,
   EncodedPair out;
   out.tokens.push_back(info.bos);
   out.tokens.insert(out.tokens.end(), a.begin(), a.end());
-  out.tokens.push_back(info.eos);
+  out.tokens.insert(out.tokens.end(), between, info.eos);
   out.second = out.tokens.size();
   out.tokens.insert(out.tokens.end(), b.begin(), b.end());
   out.tokens.push_back(info.eos);

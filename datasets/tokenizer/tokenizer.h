@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -37,6 +38,10 @@ class Tokenizer {
 // Returns the properties of a tokenizer's file: kind, file name, SHA-256, size and special ids. Throws Error(data) with
 // the cure if the file is not a tokenizer or lacks a special token.
 TokenizerInfo inspect_tokenizer(const std::string& kind, const std::filesystem::path& file);
+// The same, where `lowercase` says whether WordPiece lower-cases texts. Otherwise a tokenizer_config.json beside the
+// file may say it.
+TokenizerInfo inspect_tokenizer(const std::string& kind, const std::filesystem::path& file,
+                                std::optional<bool> lowercase);
 
 // Loads the tokenizer of a data set or run folder, and checks its SHA-256 (if given), size and special ids. Throws
 // Error(data).
@@ -48,8 +53,8 @@ std::vector<std::int64_t> encode_input(const Tokenizer& tokenizer, const Tokeniz
 // The same for the ids of a text, without special tokens.
 std::vector<std::int64_t> frame_input(std::vector<std::int64_t> ids, const TokenizerInfo& info, std::size_t max_length);
 
-// "bos text eos second eos" for a pair, truncated to max_length ids in total. Ids are removed from the longer text
-// first. second: index where the second text begins.
+// "bos text eos second eos" for a pair (with separators(info) eos between the texts), truncated to max_length ids in
+// total. Ids are removed from the longer text first. second: index where the second text begins.
 struct EncodedPair {
   std::vector<std::int64_t> tokens;
   std::size_t second = 0;

@@ -218,6 +218,13 @@ class WordPiece : public Tokenizer {
 
 }  // namespace
 
+bool implied_lowercase(const std::filesystem::path& file) {
+  TokenizerInfo info;
+  info.lowercase = true;
+  load_wordpiece(file, info);
+  return !info.lowercase.has_value();
+}
+
 std::optional<bool> stated_lowercase(const std::filesystem::path& vocabulary) {
   const std::filesystem::path file = vocabulary.parent_path() / "tokenizer_config.json";
   if (!std::filesystem::exists(file)) return std::nullopt;

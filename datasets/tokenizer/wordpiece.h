@@ -17,6 +17,9 @@ namespace polyhead {
 // - Size and special ids in `info` are set to those of the file.
 std::unique_ptr<Tokenizer> load_wordpiece(const std::filesystem::path& file, TokenizerInfo& info);
 
+// Returns whether a vocabulary by itself implies that texts are lower-cased. Throws as load_wordpiece().
+bool implied_lowercase(const std::filesystem::path& file);
+
 // Returns do_lower_case of the tokenizer_config.json that Hugging Face's tools write next to a vocabulary; none if
 // there is no such file or no such key. Throws Error(data) if the file is not JSON.
 std::optional<bool> stated_lowercase(const std::filesystem::path& vocabulary);

@@ -81,7 +81,7 @@ class Training {
         options.run_dir, options.keep, [this](const std::string& text) { warn(text); }, world_);
     end_if_interrupted();
     const std::string found = resume ? find_resumed() : "";
-    make_model(found.empty() && !options.initial.run_dir.empty());
+    make_model(found.empty());
     try_run_folder(options.run_dir, checkpoint_needs(options, *model_, tasks_.led, world_), kSharedPatience,
                    options.host, world_);
     teachers_ =
@@ -157,8 +157,10 @@ class Training {
     return task_kind(task.kind).traits().smooths_labels && task.head.head.empty() && task.head.label_smoothing > 0;
   }
 
-  void make_model(bool from_initial_weights) {
-    if (from_initial_weights) agree_on_initial_weights(options_.initial, world_);
+  void make_model(bool new_run) {
+    const bool from_run = new_run && !options_.initial.run_dir.empty();
+    const bool pretrained = new_run && !options_.pretrained.folder.empty();
+    if (from_run) agree_on_initial_weights(options_.initial, world_);
     model_ = build_model(description_, tasks_.held);
     has_weights_ = check_weights(manifest_, options_.tasks, *model_);
     const torch::ScalarType type = scalar_type(options_.dtype);
@@ -170,7 +172,8 @@ class Training {
       memory = gradient_memory_->data();
     }
     model_->finish(options_.seed, torch::TensorOptions().dtype(type).device(device_), memory);
-    if (from_initial_weights) origin_ = load_initial_weights(options_.initial, description_, *model_);
+    if (from_run) origin_ = load_initial_weights(options_.initial, description_, *model_);
+    if (pretrained) origin_ = load_pretrained_weights(options_.pretrained, model_->encoder().arena(), world_);
     const IndexRange part = part_of(model_->encoder().arena().values().numel(), world_.rank(), world_.size());
     optimizers_.emplace(*model_, options_.optimizer, options_.shard_optimizer ? &part : nullptr);
     if (world_.rank() == 0) {  // a copy, so that the run folder can be used without the data set

@@ -12,6 +12,7 @@
 #include "core/base/hash.h"
 #include "core/base/names.h"
 #include "core/base/safetensors.h"
+#include "core/exchange/hugging_face.h"
 #include "core/kinds/registry.h"
 #include "distributed/checkpoint/load.h"
 #include "distributed/checkpoint/store.h"
@@ -40,7 +41,12 @@ std::vector<std::pair<std::string, std::string>> form_of(const ModelDescription&
   add("encoder.dim", e.dim);
   add("encoder.heads", e.heads);
   add("encoder.ffn", e.ffn);
-  if (e.form == EncoderForm::bert) add("encoder.positions", e.positions);
+  if (e.form == EncoderForm::bert) {
+    add("encoder.positions", e.positions);
+    add("encoder.token_types", e.token_types);
+    add("encoder.norm_epsilon", e.norm_epsilon);
+    add("encoder.activation", name_of(e.activation));
+  }
   add("encoder.share", name_of(e.share));
   if (e.share == Sharing::adapters || e.share == Sharing::mtan) add("encoder.adapter_dim", e.adapter_dim);
   if (e.share == Sharing::mmoe || e.share == Sharing::ple) {
@@ -48,9 +54,20 @@ std::vector<std::pair<std::string, std::string>> form_of(const ModelDescription&
     add("encoder.expert_layers", e.expert_layers);
   }
   if (e.share == Sharing::ple) add("encoder.task_experts", e.task_experts);
+  if (is_lora(e.share)) {
+    add("encoder.lora_rank", e.lora_rank);
+    add("encoder.lora_alpha", e.lora_alpha);
+    add("encoder.lora_targets", fmt::format("{}", fmt::join(e.lora_targets, ", ")));
+  }
   add("attention.mode", name_of(model.attention.mode));
   if (has_queries(model.attention.mode)) add("attention.heads", model.attention.heads);
   return keys;
+}
+
+// Whether this model adds parts to a plain encoder of the other one that begin without an effect.
+bool extends(const ModelDescription& here, const ModelDescription& there) {
+  return there.encoder.share == Sharing::hard &&
+         (here.encoder.share == Sharing::adapters || is_lora(here.encoder.share));
 }
 
 void check_encoder(const InitialWeights& initial, const ModelDescription& here, const ModelDescription& there) {
@@ -60,7 +77,7 @@ void check_encoder(const InitialWeights& initial, const ModelDescription& here, 
     return std::map<std::string, std::string>(keys.begin(), keys.end());
   }();
   for (const auto& [key, value] : mine) {
-    const auto found = theirs.find(key);
+    const auto found = key == "encoder.share" && extends(here, there) ? theirs.end() : theirs.find(key);
     if (found != theirs.end() && found->second != value)
       throw Error(Exit::config, fmt::format("{}: {} = {} in that run and {} in this one, so its encoder does not fit; "
                                             "give {} = {}, or leave run.init_from out",
@@ -172,6 +189,15 @@ FoundCheckpoint find_source(InitialWeights& initial) {
   return std::move(*found);
 }
 
+// Throws Error(config) on every worker if their hashes differ. Collective.
+void agree(const char* what, const std::string& hash, const std::string& from, const char* cure, Communicator& world) {
+  const std::vector<std::string> all = world.all_gather_strings(what, hash);
+  const auto other = std::ranges::find_if(all, [&](const std::string& one) { return one != all[0]; });
+  if (other != all.end())
+    throw Error(Exit::config, fmt::format("{}: worker {} has found other weights there than worker 0; {}", from,
+                                          other - all.begin(), cure));
+}
+
 }  // namespace
 
 std::string why_fresh(const TrainedTask& here, const TrainedTask& there) {
@@ -203,12 +229,8 @@ void resolve_initial_weights(InitialWeights& initial, const ModelDescription& he
 }
 
 void agree_on_initial_weights(const InitialWeights& initial, Communicator& world) {
-  const std::vector<std::string> all = world.all_gather_strings("initial_weights", initial.hash);
-  const auto other = std::ranges::find_if(all, [&](const std::string& hash) { return hash != all[0]; });
-  if (other != all.end())
-    throw Error(Exit::config, fmt::format("{}: worker {} has found other weights there than worker 0; if that run is "
-                                          "still training, set run.init_checkpoint to a checkpoint that it keeps",
-                                          who(initial), other - all.begin()));
+  agree("initial_weights", initial.hash, who(initial),
+        "if that run is still training, set run.init_checkpoint to a checkpoint that it keeps", world);
 }
 
 std::string load_initial_weights(const InitialWeights& initial, const ModelDescription& here, Model& model) {
@@ -222,9 +244,10 @@ std::string load_initial_weights(const InitialWeights& initial, const ModelDescr
     const std::string& name = here.tasks.at(task).name;
     if (std::ranges::count(taken, name) == 0) continue;
     const std::string owner = file_stem("head." + name);
-    if (const auto lacks = copier.copy(owner, head->arena()); !lacks.empty())
-      throw Error(Exit::config, fmt::format("{}: {} there has no tensor {}; leave run.init_from out", who(initial),
-                                            owner, lacks.front()));
+    for (const std::string& lacks : copier.copy(owner, head->arena()))
+      if (!extends(here, there) || !lacks.starts_with("encoder."))
+        throw Error(Exit::config,
+                    fmt::format("{}: {} there has no tensor {}; leave run.init_from out", who(initial), owner, lacks));
   }
   std::string text = fmt::format("starts from {} of {} after step {}: the encoder",
                                  initial.weights.average ? "the averaged weights" : "the weights",
@@ -240,6 +263,18 @@ std::string load_initial_weights(const InitialWeights& initial, const ModelDescr
   }
   if (!fresh.empty()) text += fmt::format("; these heads start fresh: {}", fmt::join(fresh, ", "));
   return text + "; the optimizer starts fresh";
+}
+
+std::string load_pretrained_weights(const PretrainedWeights& pretrained, const Arena& encoder, Communicator& world) {
+  const std::string from = fmt::format("encoder.from = {}", pretrained.folder.string());
+  agree("pretrained_weights", pretrained.hash, from, "give all workers the same files", world);
+  const PretrainedEncoder found = read_pretrained(pretrained.folder);
+  const LoadedTensors loaded = load_pretrained(pretrained.folder, found, encoder);
+  std::string text = fmt::format("the encoder starts from {} ({}, {} blocks of width {})", pretrained.folder.string(),
+                                 found.model_type, found.options.layers, found.options.dim);
+  if (!loaded.fresh.empty()) text += fmt::format("; newly initialised: {}", fmt::join(loaded.fresh, ", "));
+  if (!loaded.unused.empty()) text += fmt::format("; not used: {}", fmt::join(loaded.unused, ", "));
+  return text;
 }
 
 }  // namespace polyhead

@@ -32,4 +32,8 @@ void agree_on_initial_weights(const InitialWeights& initial, Communicator& world
 // Throws Error(config), which names a tensor of another shape, or Error(data) for a damaged file.
 std::string load_initial_weights(const InitialWeights& initial, const ModelDescription& here, Model& model);
 
+// Copies the weights of a pretrained model into the encoder. Returns a message that says what was copied and what was
+// not. Throws as load_pretrained(), and Error(config) on every worker if they have found different weights. Collective.
+std::string load_pretrained_weights(const PretrainedWeights& pretrained, const Arena& encoder, Communicator& world);
+
 }  // namespace polyhead

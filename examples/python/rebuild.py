@@ -1,6 +1,7 @@
-"""A trained model in plain PyTorch, rebuilt from the files of its checkpoint. docs/model.md explains each formula.
+"""A trained model in plain PyTorch, rebuilt from the files of its checkpoint, or from those that `polyhead export --format
+safetensors` has written. docs/model.md explains each formula.
 
-    python rebuild.py RUN --task NAME < samples.jsonl
+    python rebuild.py RUN --task NAME < samples.jsonl         # RUN: the folder of a run or of an export
 
 Reads the lines that `polyhead predict` reads, and adds the same predictions to them, with greedy search where a task writes text.
 A line may also hold "ids", token ids that include the special tokens, and "second", where the second text begins. Texts are cut
@@ -20,10 +21,18 @@ from safetensors.numpy import load_file
 
 
 class Tensors(dict):
-    """The tensors of a file, with the two layers that are used everywhere."""
+    """The tensors of a file whose names begin with `prefix`, with the two layers that are used everywhere."""
 
-    def __init__(self, file):
-        super().__init__((name, torch.from_numpy(values).double()) for name, values in load_file(file).items())
+    def __init__(self, file, prefix=""):
+        super().__init__((name.removeprefix(prefix), torch.from_numpy(values).double())
+                         for name, values in load_file(file).items() if name.startswith(prefix))
+
+    @classmethod
+    def of(cls, tensors):
+        """A copy of the table that shares the tensors."""
+        copy = cls.__new__(cls)
+        copy.update(tensors)
+        return copy
 
     def linear(self, name, x):
         return x @ self[name + ".weight"].T + self[name + ".bias"]
@@ -60,8 +69,11 @@ def self_attention(t, name, x, heads, rotary, bias):
     return t.linear(name + ".out", attend(q, k, v, bias))
 
 
-def feed_forward(t, name, x):
-    return t.linear(name + ".down", F.gelu(t.linear(name + ".up", x)))  # the exact GELU, by erf
+def feed_forward(t, name, x, activation=F.gelu):  # the exact GELU, by erf
+    return t.linear(name + ".down", activation(t.linear(name + ".up", x)))
+
+
+ACTIVATIONS = {"gelu": F.gelu, "gelu_tanh": lambda x: F.gelu(x, approximate="tanh"), "relu": F.relu}
 
 
 class Encoder:
@@ -69,11 +81,14 @@ class Encoder:
         self.t, self.options, self.attention = tensors, model["encoder"], model["attention"]
         self.tasks = len(model["tasks"])
         self.bert = self.options["form"] == "bert"
+        # Runs of earlier versions do not have these options.
+        self.epsilon = self.options.get("norm_epsilon", 1e-12)
+        self.activation = ACTIVATIONS[self.options.get("activation", "gelu")]
 
     def residual(self, name, x, f):
         """x + f(norm(x)), or norm(x + f(x)) in the form bert."""
         if self.bert:
-            return self.t.norm(name + ".norm", x + f(x), 1e-12)
+            return self.t.norm(name + ".norm", x + f(x), self.epsilon)
         return x + f(self.t.norm(name + ".norm", x))
 
     def embed(self, ids, second, features):
@@ -84,14 +99,18 @@ class Encoder:
             x = self.t["embedding.weight"][ids] * (1 if self.bert else math.sqrt(dim))
         types = (torch.arange(len(x)) >= second).long() if second > 0 else None  # 1 in the second text
         if self.bert:
-            types = torch.zeros(len(x), dtype=torch.long) if types is None else types
-            x = x + self.t["segment.weight"][types] + self.t["embedding.positions"][:len(x)]
-            return self.t.norm("embedding.norm", x, 1e-12)
+            count = self.options.get("token_types", 2)
+            if types is None or count == 1:
+                types = torch.zeros(len(x), dtype=torch.long)
+            if count > 0:
+                x = x + self.t["segment.weight"][types]
+            return self.t.norm("embedding.norm", x + self.t["embedding.positions"][:len(x)], self.epsilon)
         return x if types is None else x + self.t["segment.weight"][types]  # no segment is added to a single text
 
     def states(self, head, task, ids=None, second=0, features=None):
         """[length, dim]. head: the tensors of the task's head, which hold its parts of the encoder; task: its index."""
-        t, options, share = self.t, self.options, self.options["share"]
+        options, share = self.options, self.options["share"]
+        t = self.updated(self.t if share == "lora" else head, "" if share == "lora" else "encoder.") if "lora" in share else self.t
         x = shared = self.embed(ids, second, features)
         before = None  # mtan: the task's features behind the block before
         first_expert = options["layers"] - options["expert_layers"] if share in ("mmoe", "ple") else options["layers"]
@@ -106,7 +125,7 @@ class Encoder:
                 x, shared = attention(x), attention(shared)
                 x, shared = self.experts(head, task, name, x, shared)
             else:
-                x = shared = self.residual(name + ".ffn", attention(x), lambda n: feed_forward(t, name + ".ffn", n))
+                x = shared = self.residual(name + ".ffn", attention(x), lambda n: feed_forward(t, name + ".ffn", n, self.activation))
             own = f"encoder.{name}."
             if share == "adapters":
                 hidden = F.gelu(head.linear(own + "adapter.down", head.norm(own + "adapter.norm", x)))
@@ -119,6 +138,20 @@ class Encoder:
             x = x + before
         return x if self.bert else t.norm("norm", x)
 
+    def updated(self, owner, prefix):
+        """The encoder's tensors with the low-rank updates of lora and task_lora."""
+        t, dim = Tensors.of(self.t), self.options["dim"]
+        matrices = {"query": "attention.qkv", "key": "attention.qkv", "value": "attention.qkv", "out": "attention.out",
+                    "up": "ffn.up", "down": "ffn.down"}
+        for i in range(self.options["layers"]):
+            for target in self.options["lora_targets"]:
+                a, b = (owner[f"{prefix}layers.{i}.lora.{target}.{part}"] for part in "ab")
+                name = f"layers.{i}.{matrices[target]}.weight"
+                first = ["query", "key", "value"].index(target) * dim if name.endswith("qkv.weight") else 0
+                t[name] = t[name].clone()
+                t[name][first:first + len(b)] += self.options["lora_alpha"] / self.options["lora_rank"] * b @ a
+        return t
+
     def experts(self, head, task, name, x, shared):
         """The feed-forward layer of mmoe and ple. x: the task's path; shared: the shared path of ple."""
         t, count = self.t, self.options["experts"]
@@ -127,7 +160,7 @@ class Encoder:
 
         def outputs(tensors, stem, n, number):
             """The outputs of `number` experts for n. Their matrices are next to each other in one tensor."""
-            hidden = F.gelu(tensors.linear(stem + ".up", n)).chunk(number, -1)
+            hidden = self.activation(tensors.linear(stem + ".up", n)).chunk(number, -1)
             down = tensors[stem + ".down.weight"].chunk(number, -1)
             return [h @ d.T + b for h, d, b in zip(hidden, down, tensors[stem + ".down.bias"])]
 
@@ -138,7 +171,7 @@ class Encoder:
             return sum(gate[:, None] * output for gate, output in zip(torch.softmax(logits, -1).unbind(-1), all_outputs))
 
         def joined(y):
-            return t.norm(prefix + ".norm", y, 1e-12) if self.bert else y
+            return t.norm(prefix + ".norm", y, self.epsilon) if self.bert else y
 
         y = joined(x + mixed(n_x @ head[f"encoder.{name}.gate"].T))
         if prefix + ".gate" not in t:  # the last block, and mmoe: nothing reads the shared path
@@ -174,18 +207,26 @@ class Encoder:
 
 class Model:
     def __init__(self, run, checkpoint="latest", average=False):
-        folder = Path(run) / "checkpoints"
-        if not checkpoint.startswith("step-"):
-            checkpoint = (folder / checkpoint).read_text().strip()  # latest, best
-        self.folder, self.ending = folder / checkpoint, (".ema" if average else "") + ".safetensors"
-        self.description = json.loads((self.folder / "state.json").read_text())["model"]
+        self.export = Path(run) / "model.safetensors"
+        if self.export.exists():
+            self.description = json.loads((Path(run) / "model.json").read_text())
+            encoder = Tensors(self.export, "encoder.")
+        else:
+            folder = Path(run) / "checkpoints"
+            if not checkpoint.startswith("step-"):
+                checkpoint = (folder / checkpoint).read_text().strip()  # latest, best
+            self.folder, self.ending = folder / checkpoint, (".ema" if average else "") + ".safetensors"
+            self.description = json.loads((self.folder / "state.json").read_text())["model"]
+            encoder = Tensors(self.folder / ("encoder" + self.ending))
         self.names = [task["name"] for task in self.description["tasks"]]
-        self.encoder = Encoder(Tensors(self.folder / ("encoder" + self.ending)), self.description)
+        self.encoder = Encoder(encoder, self.description)
         self.heads = {}
 
     def head(self, name):
         """The tensors of a task's head. In the file's name, '/', control characters and the % of %XX are written as %XX."""
-        if name not in self.heads:
+        if name not in self.heads and self.export.exists():
+            self.heads[name] = Tensors(self.export, f"head.{self.names.index(name)}.")
+        elif name not in self.heads:
             stem = re.sub(r"[/\x00-\x1f\x7f]|%(?=[0-9A-Fa-f]{2})", lambda found: f"%{ord(found[0]):02X}", name)
             self.heads[name] = Tensors(self.folder / f"head.{stem}{self.ending}")
         return self.heads[name]
@@ -267,7 +308,14 @@ class Pieces:
 
     def __init__(self, folder, info, max_length, cased):
         self.info, self.max_length, file = info, max_length or 128, str(Path(folder) / info["file"])
-        if info["kind"] == "sentencepiece":
+        self.separators = 2 if info["kind"] == "xlm_roberta" else 1  # eos between two texts
+        if info["kind"] == "xlm_roberta":  # the ids of the file plus 1, but for unk
+            import sentencepiece
+            model = sentencepiece.SentencePieceProcessor(model_file=file)
+            self.encode = lambda text: [i + 1 if i > 0 else 3 for i in model.encode(text)]
+            self.decode = lambda ids: model.decode([i - 1 if i > 3 else 0 for i in ids if 3 <= i < info["mask"]])
+            self.places = lambda text: model.encode(text, return_type="offset_mapping")["offsets"]
+        elif info["kind"] == "sentencepiece":
             import sentencepiece
             model = sentencepiece.SentencePieceProcessor(model_file=file)
             self.encode, self.decode = model.encode, model.decode
@@ -299,11 +347,12 @@ class Pieces:
         a, b = map(self.encode, texts)
         if not b:
             return [bos] + a[:room - 2] + [eos], 0, []
-        half = (room - 3) // 2
-        if len(a) + len(b) > room - 3:  # the shorter text keeps what it has, up to a half
-            a = a[:room - 3 - len(b) if len(b) <= half else room - 3 - half]
-            b = b[:room - 3 - len(a)]
-        return [bos] + a + [eos] + b + [eos], len(a) + 2, []
+        room -= 2 + self.separators
+        half = room // 2
+        if len(a) + len(b) > room:  # the shorter text keeps what it has, up to a half
+            a = a[:room - len(b) if len(b) <= half else room - half]
+            b = b[:room - len(a)]
+        return [bos] + a + [eos] * self.separators + b + [eos], len(a) + 1 + self.separators, []
 
     def characters(self, text, first, last):
         """The characters that the pieces first to last of a text stand for, without the white space around them."""

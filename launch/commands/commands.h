@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <span>
 #include <string_view>
+#include <vector>
 
 #include "core/model/options.h"
 #include "distributed/checkpoint/trained.h"
@@ -52,6 +53,12 @@ int run_verify(const Config& config, Communicator& world);
 
 std::span<const Option> doctor_options();
 int run_doctor(const Config& config, Communicator& world);
+
+std::span<const Option> export_options();
+int run_export(const Config& config, Communicator& world);
+
+// The options that choose a run's weights: --run-dir, --checkpoint, --weights.
+std::vector<Option> weights_options();
 
 std::span<const Option> predict_options();
 // Used by evaluate and predict. search_options() reads --beam and --length-penalty. load_run() loads the model of

@@ -118,6 +118,21 @@ ImportTask read_task(const Config& config, const std::string& name, const std::s
   return task;
 }
 
+// A kind of tokenizer, or else the folder of a pretrained model.
+void read_tokenizer(const Config& config, ImportOptions& options) {
+  const std::string key = "dataset.tokenizer", given = config.text(key);
+  if (given == "sentencepiece" || given == "wordpiece") {
+    options.tokenizer = given;
+    return;
+  }
+  options.pretrained = config.path(key);
+  std::error_code code;
+  if (!std::filesystem::is_directory(options.pretrained, code))
+    throw Error(Exit::config, fmt::format("{}: expected sentencepiece, wordpiece or the folder of a pretrained model; "
+                                          "there is no folder {}",
+                                          config.quote(key), options.pretrained.string()));
+}
+
 }  // namespace
 
 std::span<const Option> import_options() {
@@ -139,11 +154,11 @@ std::span<const Option> import_options() {
       {.section = "dataset", .key = "name", .help = "Name of the data set."},
       {.section = "dataset",
        .key = "tokenizer",
-       .type = choice,
+       .type = path,
        .value = "sentencepiece",
-       .help = "The kind of tokenizer. sentencepiece is trained on the texts of the train splits, unless dataset.vocab "
-               "is given.",
-       .allowed = "sentencepiece|wordpiece"},
+       .help =
+           "The tokenizer: sentencepiece, which is trained on the texts of the train splits unless dataset.vocab is "
+           "given; wordpiece, with dataset.vocab; or the folder of a pretrained model, whose tokenizer is used."},
       {.section = "dataset",
        .key = "vocab",
        .type = path,
@@ -323,7 +338,7 @@ int run_import(const Config& config, Communicator&) {
   const std::string file = config.text("config");
   const auto out = config.path("out");
   options.name = config.text("dataset.name");
-  options.tokenizer = config.text("dataset.tokenizer");
+  read_tokenizer(config, options);
   if (config.has("dataset.vocab")) options.vocab = config.path("dataset.vocab");
   if (options.tokenizer == "wordpiece" && options.vocab.empty())
     throw Error(Exit::config,

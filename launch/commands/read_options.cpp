@@ -22,20 +22,7 @@ namespace {
 // search and the machine.
 std::vector<Option> with_shared(std::vector<Option> own) {
   using enum OptionType;
-  std::vector<Option> table = {
-      {.key = "run-dir", .type = path, .help = "The run's folder."},
-      {.key = "checkpoint",
-       .value = "latest",
-       .help = "The checkpoint to use: latest, best (by run.best; the first of several values), best:TASK or "
-               "best:TASK:METRIC (by that value of run.best, if it has several), or the step of an existing "
-               "checkpoint."},
-      {.key = "weights",
-       .type = choice,
-       .value = "last",
-       .help = "Whether to use the weights after the last update (last) or their moving average (average, see "
-               "optimizer.ema).",
-       .allowed = "last|average"},
-  };
+  std::vector<Option> table = weights_options();
   std::ranges::move(own, std::back_inserter(table));
   SearchOptions search;
   add_rows(table, "", fields(search));
@@ -57,6 +44,24 @@ std::vector<Option> with_shared(std::vector<Option> own) {
 }
 
 }  // namespace
+
+std::vector<Option> weights_options() {
+  using enum OptionType;
+  return {
+      {.key = "run-dir", .type = path, .help = "The run's folder."},
+      {.key = "checkpoint",
+       .value = "latest",
+       .help = "The checkpoint to use: latest, best (by run.best; the first of several values), best:TASK or "
+               "best:TASK:METRIC (by that value of run.best, if it has several), or the step of an existing "
+               "checkpoint."},
+      {.key = "weights",
+       .type = choice,
+       .value = "last",
+       .help = "Whether to use the weights after the last update (last) or their moving average (average, see "
+               "optimizer.ema).",
+       .allowed = "last|average"},
+  };
+}
 
 std::span<const Option> evaluate_options() {
   using enum OptionType;

@@ -119,7 +119,7 @@ int run_train(const Config& given, Communicator& world) {
   require(config, "run.data", "--data");
   const Manifest manifest = read_data_set(config);
   check_resumed(config, inherited, manifest, world);
-  TrainOptions options = train_options_of(config, manifest);
+  TrainOptions options = train_options_of(config, manifest, inherited.has_weights);
   const Config* before = inherited.before ? &*inherited.before : nullptr;
   require_effects_of(config, manifest, before);
   resolve_initial(config, options, manifest, inherited.has_weights);

@@ -140,6 +140,8 @@ std::span<const Command> commands() {
       {"affinity", "Shows from a run's gradients which tasks help each other, and proposes which to train together.",
        affinity_options(), false, run_affinity},
       {"predict", "Adds a run's predictions to the lines of a JSONL file.", predict_options(), false, run_predict},
+      {"export", "Writes a run's model in files that other programs read: transformers, or safetensors.",
+       export_options(), false, run_export},
       {"balance", "Computes the weights that a balancer gives to the tasks, from losses and gradients' inner products.",
        balance_options(), false, run_balance},
       {"doctor", "Checks this machine, or the machines of all workers, and reports what will not work.",

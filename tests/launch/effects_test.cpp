@@ -143,6 +143,7 @@ TEST(Effects, EveryConditionOfTheTablesNamesAnOption) {
                                     ? std::string(option.allowed.substr(option.allowed.rfind('|') + 1))
                                 : option.type == OptionType::flag   ? "true"
                                 : option.type == OptionType::number ? "0.01"
+                                : option.allowed.ends_with("<=2")   ? "1"
                                                                     : "7";
       config.set(name, {value, "command line", {}});
       EXPECT_NO_THROW(without_effect(config, {{"x", Kind::multilabel}})) << name;

@@ -207,7 +207,7 @@ TEST(Options, NamesOfOtherSystemsAreAnswered) {
         std::pair("--output_dir", "did you mean --run-dir?"), std::pair("--run_dir", "did you mean --run-dir?"),
         std::pair("--gpus", "mpirun -n 4 polyhead train"),
         std::pair("--label_smoothing_factor", "did you mean --task.NAME.label_smoothing?"),
-        std::pair("--pretrained", "did you mean --init-from?")})
+        std::pair("--pretrained", "did you mean --encoder.from?")})
     expect_contains(train_error(Exit::usage, {given, "5"}), meant);
   const TemporaryFolder folder;
   expect_contains(train_error(Exit::config, {"-c", folder.write("a.ini", "[optimizer]\nlearning_rate = 1\n").string()}),

@@ -3,9 +3,12 @@
 
 #include <cmath>
 
+#include "core/model/layers.h"
+
 namespace polyhead {
 
-Experts::Experts(Arena& arena, const std::string& name, std::int64_t count, const EncoderOptions& options) {
+Experts::Experts(Arena& arena, const std::string& name, std::int64_t count, const EncoderOptions& options)
+    : activation(options.activation) {
   const std::int64_t width = options.ffn / options.experts, dim = options.dim;
   // The same initial values that Linear would give each expert's matrices in a block of this form.
   const bool bert = options.form == EncoderForm::bert;
@@ -18,7 +21,7 @@ Experts::Experts(Arena& arena, const std::string& name, std::int64_t count, cons
 }
 
 torch::Tensor Experts::hidden(const torch::Tensor& n) const {
-  return at::gelu(at::linear(n, up->tensor, up_bias->tensor));
+  return activate(at::linear(n, up->tensor, up_bias->tensor), activation);
 }
 
 torch::Tensor Experts::mix(const torch::Tensor& hidden, const torch::Tensor& gates) const {

@@ -29,7 +29,7 @@ class Ple : public BlockExtension {
  public:
   explicit Ple(const EncoderOptions& options) : options_(options) {}
 
-  bool replace_feed_forward(Arena& encoder, std::int64_t block, std::int64_t tasks, const BlockForm& form) override {
+  bool add_shared_parts(Arena& encoder, std::int64_t block, std::int64_t tasks, const BlockForm& form) override {
     if (block < first_expert_block(options_)) return false;
     const std::string name = fmt::format("layers.{}.experts", block);
     Block added;

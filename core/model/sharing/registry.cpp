@@ -8,16 +8,18 @@
 namespace polyhead {
 namespace {
 
-constexpr std::array<std::pair<Sharing, std::unique_ptr<BlockExtension> (*)(const EncoderOptions&)>, 4> kMethods = {{
+constexpr std::array<std::pair<Sharing, std::unique_ptr<BlockExtension> (*)(const EncoderOptions&)>, 6> kMethods = {{
     {Sharing::adapters, make_adapters},
     {Sharing::mtan, make_mtan},
     {Sharing::mmoe, make_mmoe},
     {Sharing::ple, make_ple},
+    {Sharing::lora, make_lora},
+    {Sharing::task_lora, make_lora},
 }};
 
 }  // namespace
 
-bool BlockExtension::replace_feed_forward(Arena& /*encoder*/, std::int64_t /*block*/, std::int64_t /*tasks*/,
+bool BlockExtension::add_shared_parts(Arena& /*encoder*/, std::int64_t /*block*/, std::int64_t /*tasks*/,
                                           const BlockForm& /*form*/) {
   return false;
 }
@@ -30,6 +32,10 @@ void BlockExtension::feed_forward(BlockState& /*state*/, const SelfAttention& /*
 torch::Tensor BlockExtension::linear(BlockLinear /*layer*/, const torch::Tensor& /*input*/, const torch::Tensor& value,
                                      const BlockContext& /*context*/) const {
   return value;
+}
+
+bool BlockExtension::merge(std::map<std::string, torch::Tensor>& /*tensors*/, const TaskParts* /*parts*/) const {
+  return false;
 }
 
 void BlockExtension::after_block(BlockState& /*state*/, const BlockContext& /*context*/) const {}

@@ -313,6 +313,7 @@ SmallOptions with_dropout(Sharing share = Sharing::hard) {
   options.encoder.dropout = 0.2;
   options.encoder.attention_dropout = 0.25;
   options.encoder.drop_path = 0.4;
+  options.encoder.lora_dropout = 0.15;
   options.head.dropout = 0.3;
   return options;
 }
@@ -382,7 +383,9 @@ INSTANTIATE_TEST_SUITE_P(All, GradientsIn,
                                            In{EncoderForm::pre_norm, AttentionMode::competitive, Sharing::mmoe},
                                            In{EncoderForm::pre_norm, AttentionMode::competitive, Sharing::ple},
                                            In{EncoderForm::bert, AttentionMode::competitive, Sharing::mtan},
-                                           In{EncoderForm::bert, AttentionMode::competitive, Sharing::ple}));
+                                           In{EncoderForm::bert, AttentionMode::competitive, Sharing::ple},
+                                           In{EncoderForm::bert, AttentionMode::competitive, Sharing::lora},
+                                           In{EncoderForm::pre_norm, AttentionMode::competitive, Sharing::task_lora}));
 
 TEST_P(GradientsIn, OfASampleDoNotDependOnItsBatch) {
   expect_independence_of_the_batch(options());

@@ -83,6 +83,9 @@ TEST(Sharing, EachPartIsWithItsOwner) {
   for (const char* part : {"down.weight", "down.bias", "up.weight", "up.bias"})
     own.insert(std::string("experts.") + part);
   EXPECT_EQ(names(Sharing::ple), std::pair(with_gate, in_blocks(own, "encoder.")));
+  const Names updates = {"lora.query.a", "lora.query.b", "lora.value.a", "lora.value.b"};
+  EXPECT_EQ(names(Sharing::lora), std::pair(in_blocks(updates, ""), Names()));
+  EXPECT_EQ(names(Sharing::task_lora), std::pair(Names(), in_blocks(updates, "encoder.")));
 }
 
 class SharingIn : public ::testing::TestWithParam<EncoderForm> {};
@@ -114,7 +117,8 @@ TEST_P(SharingIn, AdaptersBeginAsOneTrunk) {
 
 class SharingForms : public ::testing::TestWithParam<Sharing> {};
 INSTANTIATE_TEST_SUITE_P(All, SharingForms,
-                         ::testing::Values(Sharing::adapters, Sharing::mtan, Sharing::mmoe, Sharing::ple));
+                         ::testing::Values(Sharing::adapters, Sharing::mtan, Sharing::mmoe, Sharing::ple,
+                                           Sharing::task_lora));
 
 TEST_P(SharingForms, ATasksPartsLearnFromItsOwnSamplesOnly) {
   const auto model = small_model(shared_as(GetParam()), 8);
@@ -155,6 +159,89 @@ TEST_P(SharingForms, EveryRowNeedsItsTask) {
   expect_error([&] { model.encoder().forward(input, segments, {}); }, Exit::internal, {"0 of 4 rows"});
 }
 
+// The updates are those of the formula: a plain encoder with W + (alpha / r) B A has the same states.
+TEST(Lora, EqualsAPlainEncoderWithMergedMatrices) {
+  const torch::NoGradGuard guard;
+  for (const Sharing share : {Sharing::lora, Sharing::task_lora})
+    for (const EncoderForm form : {EncoderForm::pre_norm, EncoderForm::bert}) {
+      SmallOptions options = shared_as(share);
+      options.encoder.form = form;
+      options.encoder.lora_rank = 3;
+      options.encoder.lora_targets = {"key", "value", "out", "up", "down"};
+      const auto model = small_model(options, 5);
+      const Batch batch = small_batch(5);
+      const auto found = model->forward(batch, false);
+      const auto merge = [&](std::size_t task) {
+        return model->encoder().plain_tensors(model->head(task).encoder_parts()).value();
+      };
+      SmallOptions plain_options = options;
+      plain_options.encoder.share = Sharing::hard;
+      const auto plain = small_model(plain_options, 6);
+      for (const std::size_t task : {0, 3, 8}) {
+        const auto tensors = merge(task);
+        ASSERT_EQ(tensors.size(), plain->encoder().arena().parameters().size());
+        for (const Parameter& parameter : plain->encoder().arena().parameters())
+          parameter.tensor.copy_(tensors.at(parameter.name));
+        const auto expected = plain->forward(only(batch, task), false);
+        EXPECT_LT(relative_difference(found[task].states, expected[0].states), 1e-12) << task;
+      }
+      EXPECT_EQ(merge(0).at("layers.0.ffn.up.weight").equal(merge(3).at("layers.0.ffn.up.weight")),
+                share == Sharing::lora);
+      const Parameter* query = nullptr;  // it has no update
+      for (const Parameter& parameter : model->encoder().arena().parameters())
+        if (parameter.name == "layers.0.attention.qkv.weight") query = &parameter;
+      EXPECT_TRUE(merge(0).at(query->name).narrow(0, 0, 16).equal(query->tensor.narrow(0, 0, 16)));
+    }
+}
+
+TEST(Lora, OnlyUpdatesTaskAttentionAndInputsOfVectorsAreTrained) {
+  for (const Sharing share : {Sharing::lora, Sharing::task_lora}) {
+    const auto model = fresh_model(shared_as(share));
+    for (const Parameter& parameter : model->encoder().arena().parameters()) {
+      const std::string& name = parameter.name;
+      const bool trained =
+          name.find(".lora.") != std::string::npos || name.starts_with("tasks.") || name.starts_with("features.");
+      EXPECT_EQ(parameter.trainable, trained) << name;
+      EXPECT_EQ(parameter.tensor.requires_grad(), trained) << name;
+    }
+  }
+  EXPECT_FALSE(fresh_model(shared_as(Sharing::task_lora))->encoder().plain_tensors(nullptr).has_value());
+  EXPECT_FALSE(fresh_model(shared_as(Sharing::adapters))->encoder().plain_tensors(nullptr).has_value());
+}
+
+TEST(FrozenBlocks, AreTheLowerOnesAndTheEmbedding) {
+  for (const EncoderForm form : {EncoderForm::pre_norm, EncoderForm::bert})
+    for (const std::int64_t frozen : {0, 1, 2}) {
+      SmallOptions options = shared_as(Sharing::hard);
+      options.encoder.form = form;
+      options.encoder.frozen_blocks = frozen;
+      const auto model = fresh_model(options);
+      for (const Parameter& parameter : model->encoder().arena().parameters()) {
+        const std::string& name = parameter.name;
+        const bool trained = name.starts_with("tasks.") || name.starts_with("features.") || frozen == 0 ||
+                             (name.starts_with("layers.0.") && frozen < 1) ||
+                             (name.starts_with("layers.1.") && frozen < 2) || (name.starts_with("norm.") && frozen < 2);
+        EXPECT_EQ(parameter.trainable, trained) << frozen << " " << name;
+      }
+    }
+  SmallOptions options;
+  options.encoder.frozen_blocks = 3;
+  expect_error([&] { check(options.encoder); }, Exit::config, {"frozen_blocks = 3", "layers = 2"});
+}
+
+TEST(Lora, WrongTargetsAreErrors) {
+  for (const auto& [targets, says] :
+       {std::pair(std::vector<std::string>{"querry"}, "'querry'"), std::pair(std::vector<std::string>{}, "is empty"),
+        std::pair(std::vector<std::string>{"up", "up"}, "'up' twice")}) {
+    SmallOptions options = shared_as(Sharing::lora);
+    options.encoder.lora_targets = targets;
+    expect_error([&] { check(options.encoder); }, Exit::config, {"encoder.lora_targets", says, "query, key"});
+  }
+  SmallOptions options = shared_as(Sharing::lora);
+  options.encoder.frozen_blocks = 1;
+  expect_error([&] { check(options.encoder); }, Exit::config, {"frozen_blocks = 1", "all blocks are frozen"});
+}
+
 // What one word keeps for backward: the inputs of matrices, norms, activations and products.
 TEST(Sharing, KeptElementsAreThoseOfTheFormulas) {
   const auto kept = [](Sharing share) {
@@ -164,6 +251,7 @@ TEST(Sharing, KeptElementsAreThoseOfTheFormulas) {
   EXPECT_EQ(kept(Sharing::adapters), 3 * (2 * 16 + 2 * 5));
   EXPECT_EQ(kept(Sharing::mtan), 3 * (6 * 16 + 2 * 5));
   EXPECT_EQ(kept(Sharing::mmoe), 2 * (16 + 2 * 4 + 24));
+  EXPECT_EQ(kept(Sharing::lora), 3 * 2 * (8 + 16));
   EXPECT_EQ(kept(Sharing::ple), 2 * (2 * 16 + 2 * (4 + 1) + 24 + 3 * 6) + 10 * 16 + 2 * 24 + 6);
 }
 
