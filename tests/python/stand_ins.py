@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 
 SOURCE = Path(__file__).resolve().parents[2]
-SHORTENED = ("quickstart", "kinds", "translate", "digits", "ordinal")  # the examples' configurations; full.ini is for plans
+SHORTENED = ("quickstart", "minilm", "kinds", "translate", "digits", "ordinal")  # the examples' configurations; full.ini is for plans
 SHORT = {"steps": 4, "eval_every": 4, "layers": 1, "dim": 32, "ffn": 64, "batch": 24, "warmup": 2}
 
 # The tasks of debmix as in its README: kind, classes, samples and tokens of the train split, tokens of the targets.
@@ -97,6 +97,30 @@ def manifest(out):
                                "tokenizer": tokenizer, "tasks": tasks}))
 
 
+def pretrained(out):
+    """A BERT of one block with random weights, as transformers would save it."""
+    import numpy as np
+    from safetensors.numpy import save_file
+
+    out.mkdir()
+    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS]
+    (out / "vocab.txt").write_text("\n".join(pieces) + "\n")
+    dim, ffn, positions = 32, 64, 128
+    (out / "config.json").write_text(json.dumps({
+        "model_type": "bert", "vocab_size": len(pieces), "hidden_size": dim, "num_hidden_layers": 1, "num_attention_heads": 4,
+        "intermediate_size": ffn, "max_position_embeddings": positions, "type_vocab_size": 2}))
+    tables = {"word": len(pieces), "position": positions, "token_type": 2}
+    shapes = {f"embeddings.{name}_embeddings.weight": (rows, dim) for name, rows in tables.items()}
+    linear = {"attention.self.query": (dim, dim), "attention.self.key": (dim, dim), "attention.self.value": (dim, dim),
+              "attention.output.dense": (dim, dim), "intermediate.dense": (ffn, dim), "output.dense": (dim, ffn)}
+    shapes |= {f"encoder.layer.0.{name}.weight": shape for name, shape in linear.items()}
+    shapes |= {f"encoder.layer.0.{name}.bias": shape[:1] for name, shape in linear.items()}
+    for norm in ("embeddings", "encoder.layer.0.attention.output", "encoder.layer.0.output"):
+        shapes |= {f"{norm}.LayerNorm.{part}": (dim,) for part in ("weight", "bias")}
+    draw = np.random.default_rng(1)
+    save_file({name: draw.normal(0, 0.1, shape).astype(np.float32) for name, shape in shapes.items()}, out / "model.safetensors")
+
+
 def shorten(file):
     text = file.read_text()
     for key, value in SHORT.items():
@@ -124,6 +148,12 @@ def give(name, folder):
     elif name == "RUN":
         (folder / "run.ini").write_text(MINE)
         polyhead("train", "-c", "run.ini", "--run-dir", "RUN", "--run.threads", 1)
+    elif name == "MODEL":
+        pretrained(file)
+    elif name == "RAW/minilm.ini":
+        debmix(folder / "RAW")
+        text = (folder / "RAW" / "debmix.ini").read_text()
+        file.write_text(text.replace("vocab_size = 200", f"tokenizer = {folder / 'MODEL'}"))
     elif name == "samples.jsonl":
         draw = random.Random(name)
         file.write_text("".join(json.dumps({"text": sample("section", draw)["text"]}) + "\n" for _ in range(3)))

@@ -10,8 +10,8 @@
 
 namespace polyhead {
 
-// Experts E_k(n) = D_k activation(U_k n), k = 1..count, of width ffn / experts each, stacked so that one product computes all
-// of them.
+// Experts E_k(n) = D_k activation(U_k n), k = 1..count, of width ffn / experts each, stacked so that one product
+// computes all of them.
 struct Experts {
   Parameter *up = nullptr, *up_bias = nullptr;      // [count * width, dim], [count * width]
   Parameter *down = nullptr, *down_bias = nullptr;  // [dim, count * width], [count, dim]

@@ -20,8 +20,7 @@ class Mmoe : public BlockExtension {
  public:
   explicit Mmoe(const EncoderOptions& options) : options_(options) {}
 
-  bool add_shared_parts(Arena& encoder, std::int64_t block, std::int64_t /*tasks*/,
-                            const BlockForm& form) override {
+  bool add_shared_parts(Arena& encoder, std::int64_t block, std::int64_t /*tasks*/, const BlockForm& form) override {
     if (block < first_expert_block(options_)) return false;
     const std::string name = fmt::format("layers.{}.experts", block);
     Block added;

@@ -20,7 +20,7 @@ constexpr std::array<std::pair<Sharing, std::unique_ptr<BlockExtension> (*)(cons
 }  // namespace
 
 bool BlockExtension::add_shared_parts(Arena& /*encoder*/, std::int64_t /*block*/, std::int64_t /*tasks*/,
-                                          const BlockForm& /*form*/) {
+                                      const BlockForm& /*form*/) {
   return false;
 }
 

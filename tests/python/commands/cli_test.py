@@ -52,7 +52,7 @@ def test_help_and_version():
     fails(2, "help", "trian", says=["there is no command 'trian'", "did you mean train?"])
 
 
-@pytest.mark.parametrize("command", ["import", "synthetic", "inspect", "verify", "train", "evaluate", "compare", "affinity", "predict", "balance"])
+@pytest.mark.parametrize("command", ["import", "synthetic", "inspect", "verify", "train", "evaluate", "compare", "affinity", "predict", "export", "balance"])
 def test_help_of_a_command(command):
     done = run(command, "--help")
     assert done.returncode == 0 and done.stderr == ""
