@@ -31,7 +31,7 @@ struct ImportTask : ReadingOptions {
 struct ImportOptions {
   std::string name;
   std::string tokenizer = "sentencepiece";  // or "wordpiece" with vocab
-  std::filesystem::path pretrained;  // a pretrained model's folder, whose tokenizer replaces the two; or empty
+  std::filesystem::path pretrained;         // a pretrained model's folder, whose tokenizer replaces the two; or empty
   std::filesystem::path vocab;  // wordpiece: vocab.txt; sentencepiece: a model to use instead of training one, or empty
   std::int64_t vocab_size = 16000;
   Normalization normalization = Normalization::automatic;  // of the texts that a vocabulary is trained on
